@@ -1,0 +1,37 @@
+"""`import perdure` is cheap because what is slow to load is loaded where it is first used."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SLOW = {
+    *("apsw", "asyncio", "backports.zstd", "click", "compression.zstd", "cryptography"),
+    *("msgspec", "rich", "sqlite3"),
+}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The modules that `statement` loads in a fresh interpreter."""
+    probe = (
+        "import json, sys\n"
+        "before = set(sys.modules)\n"
+        f"{statement}\n"
+        "print(json.dumps(sorted(set(sys.modules) - before)))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", probe], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(run.stdout))
+
+
+def test_importing_perdure_loads_nothing_slow() -> None:
+    loaded = loaded_by("import perdure")
+    assert "perdure" in loaded
+    assert loaded & SLOW == set()
+
+
+@pytest.mark.parametrize("module", ["apsw", "asyncio", "click", "msgspec", "rich", "sqlite3"])
+def test_the_probe_sees_what_is_slow(module: str) -> None:
+    assert module in loaded_by(f"import {module}")
