@@ -1,0 +1,78 @@
+"""The backend contract: what a place to keep states must do, and nothing more.
+
+A backend holds two kinds of things: one *head* per key (small, replaced as a whole) and *records*
+(immutable, addressed by incarnation, line and number). It never looks inside either. Its one
+guarantee:
+
+    A `Commit` takes effect, whole, if and only if the stored head still has the token it expects.
+
+From which follows what the contract suite (`perdure.testing.contract`) tests:
+
+- *Ownership.* Bytes given to a backend are not changed by it, and not kept alive by reference to
+  a caller's mutable buffer. Answers belong to the caller.
+- *Whole.* After a commit answered `Committed`, every read sees its head and its records. After
+  any other outcome but `CommitUnknown`, no read sees any part of it. No read, ever, sees part.
+- *Independent.* The members of one batch are settled one by one in order: one that does not fit
+  answers `Moved` or its own error and touches no other. Two members may name the same key.
+- *Durable.* When `commit` returns, members with durability "power" survive a power cut, those
+  with "process" survive the death of the process.
+- *Failure.* An error says what is true: `CommitUnknown` if the batch may have taken effect,
+  `Busy` if it did not and trying again later may help, any other `PerdureError` if it did not.
+- *Consistent.* `ReadState` answers head and records as of one moment.
+- *Threads.* Every method may be called from any thread; `commit` is called by one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from perdure.engine.requests import Answer, Commit, StorageRequest
+from perdure.errors import PerdureError
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a backend tells of the store it opened."""
+
+    store_id: bytes
+    """16 random bytes, drawn when the store was made. Part of the place of every blob."""
+    format: int
+    created_us: int
+
+
+class Backend(Protocol):
+    """Where states are kept. The module docstring is the contract."""
+
+    def connect(self) -> StoreInfo:
+        """Open the store, making it if it is not there and may be made.
+
+        Idempotent and cheap when connected. Raises `NeedsPerson` errors that name the place and
+        the way out (not a store, newer format, read-only, no such directory, …).
+        """
+
+    def perform(self, request: StorageRequest) -> Any:
+        """Answer one storage request (a `Commit` as a batch of one)."""
+
+    def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+        """Settle each commit of the batch in order; one outcome per member, in order.
+
+        Raises (rather than returns) an error when the batch as a whole failed.
+        """
+
+    def after_commit(self) -> None:
+        """Called by the driver after a batch's answers were handed out: upkeep off the save path."""
+
+    def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write a consistent copy of the whole store to `target` while it is being written to.
+
+        `progress(done, total)` is called in the backend's own units.
+        """
+
+    def size_bytes(self) -> int:
+        """Bytes the store occupies now (all its files)."""
+
+    def close(self) -> None:
+        """Release everything. Safe to call twice; a later call to another method raises `StoreClosed`."""

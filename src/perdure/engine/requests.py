@@ -1,0 +1,183 @@
+"""Everything the engine may ask of the world, as data.
+
+An engine function is a generator that yields these requests and is sent their answers. A driver
+answers them; a storage request goes to the backend, which documents its side of the contract in
+`perdure.backends.protocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Durability: TypeAlias = Literal["power", "process"]
+"""What an acknowledged commit survives: a power cut, or only the death of the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    """A state head as stored: opaque bytes, and the token that names this very version."""
+
+    token: bytes
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRow:
+    """A record as stored: its place on a line of an incarnation, and its sealed bytes."""
+
+    line: int
+    number: int
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The records that belong in one round trip with the head: those of `line` after `after`."""
+
+    incarnation: bytes
+    line: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateRows:
+    """Answer to `ReadState`: the head and the records of its tail, as of one moment."""
+
+    head: HeadRow
+    records: tuple[RecordRow, ...]
+
+
+# ---- answered by the driver -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The time, in microseconds since 1970 UTC (`int`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Random:
+    """`size` unpredictable bytes."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait this long before the next try. Answer: None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class IsAlive:
+    """Whether the process that holds a session lives: True, False, or None where nobody here can tell."""
+
+    holder: Any  # perdure.types.Holder
+
+
+# ---- answered by the backend ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHead:
+    """The head stored under `key`, as a `HeadRow`, or None."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadState:
+    """The head under `key` with the records of its tail, as `StateRows`, or None. One round trip."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecords:
+    """Records `first` … `last` (inclusive) of a line, as a tuple of `RecordRow` in order.
+
+    Absent numbers are left out. At least one row, then no more than about `bytes_max` bytes: the
+    caller asks again from where the answer ended. `newest_first` reads from `last` downwards.
+    """
+
+    incarnation: bytes
+    line: int
+    first: int
+    last: int
+    bytes_max: int
+    newest_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListHeads:
+    """Heads with `prefix` whose key sorts after `after` (by UTF-8 bytes), at most `count`.
+
+    Answer: a tuple of `(key, HeadRow)` in key order.
+    """
+
+    prefix: str
+    after: str | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Make `head` the head of `key`, and `records` part of the state: all of it, or nothing.
+
+    Takes effect if and only if the head now stored has the token `expect` (None: there is no
+    head). Answer: `Committed`, or `Moved` with the head that is there instead. When the backend
+    cannot know whether it took effect it raises `CommitUnknown`; any other error means that it
+    did not.
+    """
+
+    key: str
+    expect: bytes | None
+    head: HeadRow
+    tail: Tail
+    records: tuple[RecordRow, ...] = ()
+    durability: Durability = "power"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Store records of an incarnation that no head names yet. They are invisible until one does.
+
+    Answer: None. Raises `StateExists` if a record of that place is already stored.
+    """
+
+    incarnation: bytes
+    records: tuple[RecordRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove every record of an incarnation that no head names (a staging given up). Answer: None."""
+
+    incarnation: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The commit took effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The commit did not take effect: this head is stored instead of the one it expected."""
+
+    head: HeadRow | None
+
+
+StorageRequest: TypeAlias = (
+    ReadHead | ReadState | ReadRecords | ListHeads | Commit | Stage | Discard
+)
+Request: TypeAlias = Now | Random | Pause | IsAlive | StorageRequest
+Answer: TypeAlias = Committed | Moved
+
+Steps: TypeAlias = Generator[Request, Any, T]
+"""An engine function at work: yields requests, is sent answers, returns a `T`."""

@@ -1,0 +1,262 @@
+"""Every error Perdure raises, grouped by what a handler would do.
+
+`Retryable`: try again later. `Reload`: what you hold is out of date; read again. `NeedsPerson`:
+somebody must look at the store or the machine. `UsageError`: fix the call. Each class has a
+stable `kind`, which the command line and events print and which never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from perdure.core.changes import Change
+    from perdure.core.paths import Path
+    from perdure.types import Checkpoint
+
+
+class PerdureError(Exception):
+    """Root of all errors of this library."""
+
+    kind: ClassVar[str] = "perdure"
+    session: Any = None
+    """The still usable session, when the save at the end of its `with` block failed."""
+
+
+class Retryable(PerdureError):
+    """Nothing was lost and nothing was done, or it is known how to settle it: try again."""
+
+    kind = "retryable"
+
+
+class Reload(PerdureError):
+    """What you hold is out of date: refresh or open again."""
+
+    kind = "reload"
+
+
+class NeedsPerson(PerdureError):
+    """The store, its bytes or the machine need a person's attention."""
+
+    kind = "needs-person"
+
+
+class UsageError(PerdureError):
+    """The call was wrong; the message says how to right it."""
+
+    kind = "usage"
+
+
+# ---- Retryable ------------------------------------------------------------------------------
+
+
+class Busy(Retryable):
+    """Others kept the store for longer than `busy_timeout`. Nothing was written; try again."""
+
+    kind = "busy"
+
+
+class CommitUnknown(Retryable):
+    """The answer to a commit was lost: it may have taken effect.
+
+    Save again: the same record is sent under the same id and commits once (P4).
+    """
+
+    kind = "commit-unknown"
+
+
+class StorageFull(Retryable):
+    """The disk or the quota is full. Nothing was written; make room and save again."""
+
+    kind = "storage-full"
+
+
+# ---- Reload ---------------------------------------------------------------------------------
+
+
+class Conflict(Reload):
+    """Someone else saved to this branch since this session read it (P3). Nothing was overwritten.
+
+    `mine` are the changes this session could not save, `theirs` the checkpoints that came in
+    between, `their_changes` what those changed, and `overlap` the sections both sides touched.
+    Call `session.refresh(keep_changes=True)` to take theirs in and keep yours where the sections
+    differ, or `session.refresh()` to give yours up.
+    """
+
+    kind = "conflict"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        mine: Sequence[Change] = (),
+        theirs: Sequence[Checkpoint] = (),
+        their_changes: Sequence[Change] = (),
+        overlap: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.mine = tuple(mine)
+        self.theirs = tuple(theirs)
+        self.their_changes = tuple(their_changes)
+        self.overlap = tuple(overlap)
+
+
+class StateDeleted(Reload):
+    """The state was deleted (and perhaps made anew) since this session opened it."""
+
+    kind = "state-deleted"
+
+
+# ---- NeedsPerson ----------------------------------------------------------------------------
+
+
+class Damaged(NeedsPerson):
+    """Stored bytes are not what was written there (P5). The message names the place."""
+
+    kind = "damaged"
+
+
+class Malformed(NeedsPerson):
+    """Bytes that are not in Perdure's format, or in one that this version does not know."""
+
+    kind = "malformed"
+
+
+class ReplayMismatch(NeedsPerson):
+    """A change does not fit the state it should apply to."""
+
+    kind = "replay-mismatch"
+
+
+class NotAStore(NeedsPerson):
+    """The file is something else. It was not touched."""
+
+    kind = "not-a-store"
+
+
+class NewerFormat(NeedsPerson):
+    """Written by a newer Perdure than this one. Upgrade; nothing was touched (P10)."""
+
+    kind = "newer-format"
+
+
+class ReadOnlyStore(NeedsPerson):
+    """The store cannot be written to here."""
+
+    kind = "read-only"
+
+
+class StoreUnavailable(NeedsPerson):
+    """The store cannot be reached or made: no such directory, no permission, an I/O error."""
+
+    kind = "unavailable"
+
+
+class NetworkFilesystem(NeedsPerson):
+    """SQLite's locks cannot be trusted on this file system; keep the store on a local disk."""
+
+    kind = "network-filesystem"
+
+
+class UnsafeLibrary(NeedsPerson):
+    """The installed SQLite library is known to corrupt databases used as we use them."""
+
+    kind = "unsafe-library"
+
+
+# ---- UsageError -----------------------------------------------------------------------------
+
+
+class NotStorable(UsageError, TypeError):
+    """A value that no state can hold; `path` says where it is."""
+
+    kind = "not-storable"
+
+    def __init__(self, message: str, *, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class PathNotFound(UsageError, LookupError):
+    """There is nothing at this path."""
+
+    kind = "path-not-found"
+
+
+class StateNotFound(UsageError, LookupError):
+    """No state has this key."""
+
+    kind = "state-not-found"
+
+
+class StateExists(UsageError):
+    """A state with this key, or with this identity, is already there."""
+
+    kind = "state-exists"
+
+
+class CheckpointNotFound(UsageError, LookupError):
+    """The state has no such checkpoint."""
+
+    kind = "checkpoint-not-found"
+
+
+class InvalidKey(UsageError, ValueError):
+    """Not a usable key for a state."""
+
+    kind = "invalid-key"
+
+
+class InvalidStoreURL(UsageError, ValueError):
+    """Not the URL or path of a store."""
+
+    kind = "invalid-url"
+
+
+class SessionClosed(UsageError):
+    """The session has ended; open a new one."""
+
+    kind = "session-closed"
+
+
+class StoreClosed(UsageError):
+    """The store was closed."""
+
+    kind = "store-closed"
+
+
+class SaveInsideAtomic(UsageError):
+    """`save` was called inside its own `atomic` block, where no save takes effect."""
+
+    kind = "save-inside-atomic"
+
+
+class Forked(UsageError):
+    """A session was carried over `os.fork`; open one of its own in the child."""
+
+    kind = "forked"
+
+
+class Detached(UsageError):
+    """An edit to a container that can no longer be saved; take it again from `session.state`."""
+
+    kind = "detached"
+
+
+class UntrackedEdit(UsageError):
+    """A container was changed behind Perdure's back, by C code that bypasses its methods."""
+
+    kind = "untracked-edit"
+
+
+class ConcurrentEdit(UsageError):
+    """One session's containers were edited from two threads at a time."""
+
+    kind = "concurrent-edit"
+
+
+class ReservedSection(UsageError):
+    """Sections whose names start with "perdure." belong to the library."""
+
+    kind = "reserved-section"

@@ -1,0 +1,46 @@
+"""Every bound Perdure keeps, in one place; the unit is the last word of the name."""
+
+depth_max = 128
+"""Containers within containers in one state (levels)."""
+
+edit_check_lists_max = 64
+"""Lists handed out whose length a save compares with the one recorded (lists)."""
+
+key_bytes_max = 1024
+"""UTF-8 length of a state's key (bytes)."""
+
+summary_chars_max = 500
+"""Length of a state's summary (characters)."""
+
+label_chars_max = 500
+"""Length of a checkpoint's label (characters)."""
+
+compress_bytes_min = 1024
+"""Smallest payload worth compressing on its own (bytes)."""
+
+record_bytes_max = 512 * 1024 * 1024
+"""One record's payload, decompressed (bytes); SQLite holds no value over 1 GB."""
+
+head_bytes_max = 4 * 1024 * 1024
+"""A state head's payload (bytes)."""
+
+read_bytes_max = 4 * 1024 * 1024
+"""Records asked for in one request (bytes)."""
+
+commit_tries_max = 32
+"""Times a commit is sent again, because an unrelated part of the head moved or its answer was lost."""
+
+sessions_open_max = 16
+"""Sessions without an end that a head remembers (sessions)."""
+
+former_max = 64
+"""Deleted earlier lives of one key that its head remembers (incarnations)."""
+
+heartbeat_s = 60
+"""A holder on another machine that saved within this time may be running (seconds)."""
+
+wal_checkpoint_bytes = 4 * 1024 * 1024
+"""A commit that takes SQLite's WAL past this runs one passive checkpoint (bytes)."""
+
+batch_commits_max = 64
+"""Commits settled in one transaction (commits)."""

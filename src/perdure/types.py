@@ -1,0 +1,120 @@
+"""The plain data that the public API gives back. All frozen; all of it safe to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from perdure.core.changes import Change
+
+Durability: TypeAlias = Literal["power", "process"]
+"""What an acknowledged save survives: `"power"` (a power cut) or `"process"` (`kill -9`)."""
+
+End: TypeAlias = Literal["closed", "failed", "cancelled", "waiting"]
+"""How a session that ended by itself ended."""
+
+Ended: TypeAlias = Literal[
+    "closed", "failed", "cancelled", "waiting", "interrupted", "maybe running"
+]
+"""How a session ended, as far as the next one can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that works on a state: enough to tell later whether it still lives."""
+
+    host: str
+    pid: int
+    boot: str
+    """Id of the machine's present boot; empty where the system has none."""
+    started: str
+    """When the process started, in the system's own words: tells a reused pid apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One period of work on a state."""
+
+    id: str
+    """32 hex digits."""
+    started: datetime
+    last_saved: datetime
+    ended: Ended
+    holder: Holder
+    first: int
+    """Number of the first checkpoint it saved."""
+    last: int
+    """Number of the last checkpoint it saved."""
+    error: str | None = None
+    """Type of the exception that ended it, when `ended` is "failed"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One durable save.
+
+    Example:
+        >>> checkpoint = session.save(label="before refund")
+        >>> checkpoint.number, checkpoint.label
+        (3, 'before refund')
+    """
+
+    key: str
+    branch: str
+    number: int
+    """1 for the first on a branch; a branch has no gaps."""
+    id: str
+    """32 hex digits, unique."""
+    time: datetime
+    """UTC; never goes back along a branch."""
+    session: str
+    """Id of the session that saved it."""
+    hash: str
+    """Chain hash (64 hex digits): commits to this checkpoint and all before it."""
+    label: str | None = None
+    metadata: dict[str, Any] | None = None
+    sections: tuple[str, ...] = ()
+    """Sections it changed."""
+    changes: tuple[Change, ...] | None = field(default=None, repr=False)
+    """What it changed; only where asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateInfo:
+    """What `Store.states` tells of a state without opening it."""
+
+    key: str
+    created: datetime
+    updated: datetime
+    number: int
+    """Number of the newest checkpoint on `main`."""
+    status: Ended | Literal["running", "deleted"]
+    """How the last session ended, `"running"` while one certainly lives, or `"deleted"`."""
+    last_end: datetime | None
+    """When the last session ended by itself; None if none did or it was interrupted."""
+    summary: str | None
+    sessions: int
+    """Sessions that have saved something."""
+    deleted: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a session took up: `session.resumed`, None for a new state.
+
+    Example:
+        >>> if session.resumed and session.resumed.ended == "interrupted":
+        ...     print("the last session died", session.resumed.age, "seconds ago")
+    """
+
+    checkpoint: Checkpoint
+    age: float
+    """Seconds since that checkpoint was saved."""
+    ended: Ended
+    """How the last session ended."""
+    session: SessionInfo
+    """The last session."""
+    others: tuple[SessionInfo, ...] = ()
+    """Further sessions that never ended: interrupted, or maybe running."""
