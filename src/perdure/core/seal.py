@@ -1,0 +1,120 @@
+"""Sealing: turning a payload into stored bytes bound to their place, and back (P5).
+
+A blob is `magic(4) ‖ format(1) ‖ kind(1) ‖ flags(2, big-endian) ‖ body ‖ tag(16)`. The body is the
+payload, compressed when flag bit 8 says so. The tag is BLAKE2b-128 over the place, the header and
+the body, so a blob that was damaged, moved or cut does not verify. Flags in the high byte are
+required: a reader that does not know one refuses the blob.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import blake2b
+
+from perdure import limits
+from perdure.core import compress
+from perdure.errors import Damaged, Malformed, NewerFormat
+
+MAGIC = b"PERD"
+FORMAT = 0
+TAG_BYTES = 16
+HEADER_BYTES = 8
+
+COMPRESSED = 0x0100
+ENCRYPTED = 0x0200
+"""Set apart for stores with a key; this version has no key to open such a blob with."""
+
+_header = struct.Struct(">4sBBH")
+_number = struct.Struct(">Q").pack
+
+
+class Kind(IntEnum):
+    """What a blob holds; part of its place."""
+
+    HEAD = 1
+    RECORD = 2
+    EXPORT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a blob belongs. Not stored in it: known to whoever reads it."""
+
+    store: bytes
+    owner: bytes
+    """Incarnation of a record; key (UTF-8) of a head; identity of an export file."""
+    line: int = 0
+    number: int = 0
+
+    def bound(self) -> bytes:
+        """The bytes the tag covers: lengths make every field's end unambiguous."""
+        return (
+            self.store
+            + _number(len(self.owner))
+            + self.owner
+            + _number(self.line)
+            + _number(self.number)
+        )
+
+    def __str__(self) -> str:
+        if self.number:
+            return f"record {self.number} on line {self.line} of {self.owner.hex()[:12]}"
+        return f"head of {self.owner.decode('utf-8', 'replace')!r}"
+
+
+def seal(kind: Kind, place: Place, payload: bytes) -> bytes:
+    """Payload to stored bytes.
+
+    Example:
+        >>> place = Place(store=bytes(16), owner=b"support/alice")
+        >>> unseal(Kind.HEAD, place, seal(Kind.HEAD, place, b"hello"), 1024)
+        b'hello'
+    """
+    flags = 0
+    body = payload
+    if len(payload) >= limits.compress_bytes_min:
+        packed = compress.compress(payload)
+        if len(packed) < len(payload):
+            flags, body = COMPRESSED, packed
+    head = _header.pack(MAGIC, FORMAT, kind, flags)
+    return head + body + _tag(place, head, body)
+
+
+def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
+    """Stored bytes to payload, verified before anything in it is used.
+
+    Raises:
+        Damaged: it is not what was sealed for this place.
+        NewerFormat: its format or a required flag is not known to this version.
+    """
+    if len(blob) < HEADER_BYTES + TAG_BYTES:
+        raise Damaged(f"{place}: only {len(blob)} bytes are left of it")
+    head, body, tag = blob[:HEADER_BYTES], blob[HEADER_BYTES:-TAG_BYTES], blob[-TAG_BYTES:]
+    magic, version, found, flags = _header.unpack(head)
+    if magic != MAGIC:
+        raise Damaged(f"{place}: does not begin as Perdure's bytes do")
+    if version > FORMAT:
+        raise NewerFormat(f"{place}: format {version}; this version reads up to {FORMAT}")
+    if tag != _tag(place, head, body):
+        raise Damaged(f"{place}: its checksum does not match; it was changed, moved or cut")
+    if flags & ENCRYPTED:
+        raise NewerFormat(f"{place}: is encrypted; this version cannot open encrypted states")
+    if flags & 0xFF00 & ~COMPRESSED:
+        raise NewerFormat(f"{place}: uses a feature unknown to this version (flags {flags:#06x})")
+    if found != kind:
+        raise Damaged(f"{place}: holds kind {found}, not {kind.name.lower()}")
+    if not flags & COMPRESSED:
+        return body
+    try:
+        return compress.decompress(body, bytes_max)
+    except Malformed as error:
+        raise Damaged(f"{place}: {error}") from error
+
+
+def _tag(place: Place, head: bytes, body: bytes) -> bytes:
+    digest = blake2b(place.bound(), digest_size=TAG_BYTES, person=b"perdure.seal")
+    digest.update(head)
+    digest.update(body)
+    return digest.digest()

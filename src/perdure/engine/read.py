@@ -1,0 +1,226 @@
+"""Reading: heads and runs of records, verified before anything is made of them (P2, P5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perdure import limits
+from perdure.core import chain
+from perdure.core.changes import apply
+from perdure.core.head import MAIN, Branch, Head, open_head
+from perdure.core.record import Record, open_record
+from perdure.engine.requests import HeadRow, ReadHead, ReadRecords, ReadState, RecordRow, Steps
+from perdure.errors import CheckpointNotFound, Damaged, StateNotFound
+
+PREFIX_DIGITS_MIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Which state of which store an engine function works on."""
+
+    store: bytes
+    key: str
+
+    def head(self, row: HeadRow) -> Head:
+        """A stored head, verified."""
+        return open_head(row.blob, store=self.store, key=self.key, token=row.token)
+
+    def record(self, incarnation: bytes, row: RecordRow) -> Record:
+        """A stored record, verified against its place."""
+        return open_record(
+            row.blob,
+            store=self.store,
+            incarnation=incarnation,
+            line=row.line,
+            number=row.number,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A state as of one moment."""
+
+    head: Head
+    sections: dict[str, Any]
+    last: Record | None
+    """The newest record, where there is one."""
+
+
+def load(site: Site, branch: str = MAIN) -> Steps[Loaded | None]:
+    """The newest state under the key, in one round trip; None if there is no head.
+
+    A deleted state is loaded as a head without sections: what a new life of the key is built on.
+    """
+    rows = yield ReadState(site.key)
+    if rows is None:
+        return None
+    head = site.head(rows.head)
+    if head.deleted_us is not None:
+        return Loaded(head, {}, None)
+    tip = head.branches[branch]
+    records = [
+        site.record(head.incarnation, row) for row in rows.records if row.number <= tip.number
+    ]
+    check_run(site, records, tip, chain.ORIGIN)
+    return Loaded(head, replay(records), records[-1] if records else None)
+
+
+def read_head(site: Site) -> Steps[Head]:
+    """The head of a state that is there.
+
+    Raises:
+        StateNotFound: there is none, or it was deleted.
+    """
+    row = yield ReadHead(site.key)
+    head = site.head(row) if row is not None else None
+    if head is None or head.deleted_us is not None:
+        deleted = " (it was deleted; `undelete` brings it back)" if head is not None else ""
+        raise StateNotFound(f"there is no state {site.key!r} in this store{deleted}")
+    return head
+
+
+def read_run(site: Site, head: Head, line: int, first: int, last: int) -> Steps[list[Record]]:
+    """Records `first` … `last` of a line, all of them, each linked to the one before it."""
+    records: list[Record] = []
+    while first <= last:
+        rows: Sequence[RecordRow] = yield ReadRecords(
+            head.incarnation, line, first, last, limits.read_bytes_max
+        )
+        if not rows or rows[0].number != first:
+            raise _missing(site, line, first)
+        records += (site.record(head.incarnation, row) for row in rows)
+        first = rows[-1].number + 1
+    check_links(site, records)
+    return records
+
+
+def read_back(site: Site, head: Head, branch: str, before: int | None) -> Iterator[Any]:
+    """Records of a branch from its newest (or from below `before`) downwards.
+
+    A generator like every engine function, but it yields `Record`s between its requests: see
+    `take_back`, which is how it is used.
+    """
+    tip = head.branches[branch]
+    last = tip.number if before is None else min(before - 1, tip.number)
+    expected = tip.hash if last == tip.number else None
+    while last > 0:
+        rows = yield ReadRecords(
+            head.incarnation, tip.line, 1, last, limits.read_bytes_max, newest_first=True
+        )
+        if not rows:
+            raise _missing(site, tip.line, last)
+        for row in rows:
+            if row.number != last:
+                raise _missing(site, tip.line, last)
+            record = site.record(head.incarnation, row)
+            if expected is not None and record.hash != expected:
+                raise _unlinked(site, record)
+            expected, last = record.parent, last - 1
+            yield record
+
+
+def take_back(
+    site: Site, head: Head, branch: str, *, before: int | None = None, count: int | None = None
+) -> Steps[list[Record]]:
+    """Up to `count` records of a branch, newest first."""
+    records: list[Record] = []
+    if count == 0:
+        return records
+    walk: Any = read_back(site, head, branch, before)
+    answer: Any = None
+    while True:
+        try:
+            step = walk.send(answer)
+        except StopIteration:
+            return records
+        if isinstance(step, Record):
+            answer = None
+            records.append(step)
+            if len(records) == count:
+                return records
+        else:
+            answer = yield step
+
+
+def find(site: Site, head: Head, branch: str, ref: int | str) -> Steps[int]:
+    """Number of the checkpoint that `ref` names: a number, an id, or a unique prefix of one.
+
+    Raises:
+        CheckpointNotFound: none, or more than one, is named so.
+    """
+    tip = head.branches[branch]
+    text = str(ref)
+    if isinstance(ref, int) or (text.isdecimal() and int(text) <= tip.number):
+        number = int(ref)
+        if not 1 <= number <= tip.number:
+            raise CheckpointNotFound(
+                f"{site.key!r} has no checkpoint {number}; its checkpoints are 1 to {tip.number}"
+            )
+        return number
+    if len(text) < PREFIX_DIGITS_MIN or set(text.lower()) - set("0123456789abcdef"):
+        raise CheckpointNotFound(
+            f"{text!r} names no checkpoint: give a number, an id, or at least "
+            f"{PREFIX_DIGITS_MIN} hex digits of one"
+        )
+    records = yield from take_back(site, head, branch)
+    found = [record.number for record in records if record.id.hex().startswith(text.lower())]
+    if len(found) != 1:
+        how = "no checkpoint" if not found else f"{len(found)} checkpoints"
+        raise CheckpointNotFound(f"{how} of {site.key!r} begin with {text!r}")
+    return found[0]
+
+
+def load_at(site: Site, ref: int | str, branch: str = MAIN) -> Steps[Loaded]:
+    """The state as it was at a checkpoint."""
+    head = yield from read_head(site)
+    number = yield from find(site, head, branch, ref)
+    tip = head.branches[branch]
+    records = yield from read_run(site, head, tip.line, 1, number)
+    if number == tip.number:
+        check_run(site, records, tip, chain.ORIGIN)
+    return Loaded(head, replay(records), records[-1])
+
+
+def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Sections after applying `records` in order. Takes ownership of their values."""
+    sections: dict[str, Any] = {} if onto is None else onto
+    for record in records:
+        apply(sections, record.changes())
+    return sections
+
+
+def check_run(site: Site, records: Sequence[Record], tip: Branch, parent: bytes) -> None:
+    """That `records` are every record from the one after `parent` to the branch's newest."""
+    first = tip.number - len(records) + 1
+    for number, record in enumerate(records, first):
+        if record.number != number:
+            raise _missing(site, tip.line, number)
+    check_links(site, records)
+    if not records:
+        if tip.number:
+            raise _missing(site, tip.line, tip.number)
+    elif records[0].parent != parent:
+        raise _missing(site, tip.line, records[0].number - 1)
+    elif records[-1].hash != tip.hash or records[-1].id != tip.record:
+        raise _unlinked(site, records[-1])
+
+
+def check_links(site: Site, records: Sequence[Record]) -> None:
+    """That each record is chained to the one before it."""
+    for before, record in zip(records, records[1:], strict=False):
+        if record.parent != before.hash:
+            raise _unlinked(site, record)
+
+
+def _missing(site: Site, line: int, number: int) -> Damaged:
+    return Damaged(f"record {number} on line {line} of {site.key!r} is missing")
+
+
+def _unlinked(site: Site, record: Record) -> Damaged:
+    return Damaged(
+        f"record {record.number} on line {record.line} of {site.key!r} is not the one that its "
+        "chain names; it, or one before it, was replaced"
+    )

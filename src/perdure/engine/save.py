@@ -1,0 +1,158 @@
+"""Committing: onto the head it was built on, at most once, never over another's work (P1–P4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from perdure import limits
+from perdure.core.head import MAIN, Head, seal_head
+from perdure.core.record import Sealed
+from perdure.engine.read import Site
+from perdure.engine.requests import (
+    Commit,
+    Committed,
+    Durability,
+    HeadRow,
+    Moved,
+    Pause,
+    Random,
+    ReadRecords,
+    RecordRow,
+    Steps,
+    Tail,
+)
+from perdure.errors import Busy, CommitUnknown
+
+PAUSE_FIRST_S = 0.002
+PAUSE_MAX_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The head a session builds on, and the token it is stored under (None: not stored yet)."""
+
+    head: Head
+    token: bytes | None
+
+
+class HeadMoved(Exception):
+    """What the commit named is no longer so; `head` is what is there now."""
+
+    def __init__(self, head: Head | None) -> None:
+        super().__init__()
+        self.head = head
+
+
+def append(
+    site: Site,
+    position: Position,
+    branch: str,
+    sealed: Sealed,
+    change: Callable[[Head], Head],
+    durability: Durability,
+) -> Steps[Position]:
+    """Commit one record to a branch and `change` the head with it, once.
+
+    Raises:
+        HeadMoved: the branch moved, or the state was deleted or fenced off, meanwhile (P3).
+        CommitUnknown: its fate could not be learned; call again with the same record (P4).
+    """
+
+    def advance(head: Head) -> Head:
+        return change(head.advanced(branch, sealed))
+
+    return (yield from commit(site, position, advance, branch, durability, sealed))
+
+
+def commit(
+    site: Site,
+    position: Position,
+    change: Callable[[Head], Head],
+    branch: str = MAIN,
+    durability: Durability = "power",
+    sealed: Sealed | None = None,
+) -> Steps[Position]:
+    """Put `change(head)` in the place of the head, with a record if one is given.
+
+    When the head moved in something that was not named, the change is made to the new one and
+    sent again. Raises as `append` does, and `Busy` when that never ends.
+    """
+    expected = position
+    for _ in range(limits.commit_tries_max):
+        token = yield Random(16)
+        head = replace(change(position.head), token=token)
+        answer = yield from send(_request(site, position, head, branch, sealed, durability))
+        if isinstance(answer, Committed):
+            return Position(head, token)
+        assert isinstance(answer, Moved)
+        current = site.head(answer.head) if answer.head is not None else None
+        if current is not None and current.token == token:
+            return Position(head, token)  # an earlier try of this very commit landed
+        if current is not None and sealed is not None:
+            landed = yield from has_landed(current, branch, sealed)
+            if landed:
+                return Position(head, token if current.token == token else None)
+        if current is None or not same_place(current, expected.head, branch):
+            raise HeadMoved(current)
+        position = Position(current, current.token)
+    raise Busy(
+        f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
+        "nothing was written, try again"
+    )
+
+
+def _request(
+    site: Site,
+    position: Position,
+    head: Head,
+    branch: str,
+    sealed: Sealed | None,
+    durability: Durability,
+) -> Commit:
+    row = HeadRow(head.token, seal_head(head, store=site.store, key=site.key))
+    records = (
+        (RecordRow(sealed.line, sealed.number, sealed.blob),) if sealed is not None else ()
+    )
+    tip = head.branches.get(MAIN)
+    tail = Tail(head.incarnation, tip.line if tip else 0, 0)
+    return Commit(site.key, position.token, row, tail, records, durability)
+
+
+def send(request: Commit) -> Steps[Any]:
+    """One commit, sent again as it is while its answer is lost (P4)."""
+    pause = PAUSE_FIRST_S
+    while True:
+        try:
+            return (yield request)
+        except CommitUnknown:
+            if pause > PAUSE_MAX_S:
+                raise
+            yield Pause(pause)
+            pause *= 4
+
+
+def same_place(current: Head, expected: Head, branch: str) -> bool:
+    """Whether what a save names is unchanged: incarnation, fence, and its branch's newest record."""
+    if (
+        current.incarnation != expected.incarnation
+        or current.fence != expected.fence
+        or current.deleted_us != expected.deleted_us
+    ):
+        return False
+    now, then = current.branches.get(branch), expected.branches.get(branch)
+    if now is None or then is None:
+        return now is then
+    return (now.line, now.number, now.record) == (then.line, then.number, then.record)
+
+
+def has_landed(current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
+    """Whether a record is part of the branch, though its answer was lost (P4)."""
+    tip = current.branches.get(branch)
+    if tip is None or tip.line != sealed.line or tip.number < sealed.number:
+        return False
+    if tip.number == sealed.number:
+        return tip.record == sealed.id
+    rows = yield ReadRecords(current.incarnation, sealed.line, sealed.number, sealed.number, 1)
+    return bool(rows) and rows[0].blob == sealed.blob
