@@ -28,7 +28,7 @@ read_bytes_max = 4 * 1024 * 1024
 """Records asked for in one request (bytes)."""
 
 commit_tries_max = 32
-"""Times a commit is sent again, because an unrelated part of the head moved or its answer was lost."""
+"""Times a commit is built anew because an unrelated part of the head moved (tries)."""
 
 sessions_open_max = 16
 """Sessions without an end that a head remembers (sessions)."""
@@ -44,3 +44,6 @@ wal_checkpoint_bytes = 4 * 1024 * 1024
 
 batch_commits_max = 64
 """Commits settled in one transaction (commits)."""
+
+transfer_records_max = 1000
+"""Records held in memory at a time while copying, exporting or importing (records)."""

@@ -118,3 +118,37 @@ class Resumed:
     """The last session."""
     others: tuple[SessionInfo, ...] = ()
     """Further sessions that never ended: interrupted, or maybe running."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a state costs."""
+
+    key: str
+    checkpoints: int
+    raw_bytes: int
+    """What its saves said, before compression (bytes)."""
+    stored_bytes: int
+    """The same as stored, with checksums and places (bytes)."""
+    sections: dict[str, int]
+    """Packed size of each section as it is now (bytes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `Store.verify` found of one state."""
+
+    key: str
+    checkpoints: int
+    ok: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What `Store.export` wrote."""
+
+    checkpoints: int
+    bytes: int
+    hash: str
+    """Chain hash of the newest checkpoint in the file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,18 +97,21 @@ def read_run(site: Site, head: Head, line: int, first: int, last: int) -> Steps[
     return records
 
 
-def read_back(site: Site, head: Head, branch: str, before: int | None) -> Iterator[Any]:
-    """Records of a branch from its newest (or from below `before`) downwards.
+def take_back(
+    site: Site, head: Head, branch: str, *, before: int | None = None, count: int | None = None
+) -> Steps[list[Record]]:
+    """Up to `count` records of a branch, newest first, from below `before` if given.
 
-    A generator like every engine function, but it yields `Record`s between its requests: see
-    `take_back`, which is how it is used.
+    Those from the newest on are checked against the head, each by the link of the one above it.
     """
     tip = head.branches[branch]
     last = tip.number if before is None else min(before - 1, tip.number)
+    until = 0 if count is None else max(last - count, 0)
     expected = tip.hash if last == tip.number else None
-    while last > 0:
-        rows = yield ReadRecords(
-            head.incarnation, tip.line, 1, last, limits.read_bytes_max, newest_first=True
+    records: list[Record] = []
+    while last > until:
+        rows: Sequence[RecordRow] = yield ReadRecords(
+            head.incarnation, tip.line, until + 1, last, limits.read_bytes_max, newest_first=True
         )
         if not rows:
             raise _missing(site, tip.line, last)
@@ -119,30 +122,8 @@ def read_back(site: Site, head: Head, branch: str, before: int | None) -> Iterat
             if expected is not None and record.hash != expected:
                 raise _unlinked(site, record)
             expected, last = record.parent, last - 1
-            yield record
-
-
-def take_back(
-    site: Site, head: Head, branch: str, *, before: int | None = None, count: int | None = None
-) -> Steps[list[Record]]:
-    """Up to `count` records of a branch, newest first."""
-    records: list[Record] = []
-    if count == 0:
-        return records
-    walk: Any = read_back(site, head, branch, before)
-    answer: Any = None
-    while True:
-        try:
-            step = walk.send(answer)
-        except StopIteration:
-            return records
-        if isinstance(step, Record):
-            answer = None
-            records.append(step)
-            if len(records) == count:
-                return records
-        else:
-            answer = yield step
+            records.append(record)
+    return records
 
 
 def find(site: Site, head: Head, branch: str, ref: int | str) -> Steps[int]:

@@ -75,7 +75,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class IsAlive:
-    """Whether the process that holds a session lives: True, False, or None where nobody here can tell."""
+    """Whether the process holding a session lives: True, False, or None if that can't be told."""
 
     holder: Any  # perdure.types.Holder
 
@@ -92,7 +92,7 @@ class ReadHead:
 
 @dataclass(frozen=True, slots=True)
 class ReadState:
-    """The head under `key` with the records of its tail, as `StateRows`, or None. One round trip."""
+    """The head under `key` with its tail's records, as `StateRows`, or None. One round trip."""
 
     key: str
 
@@ -156,7 +156,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """Remove every record of an incarnation that no head names (a staging given up). Answer: None."""
+    """Remove the records of an incarnation that no head names: a staging given up. Answer: None."""
 
     incarnation: bytes
 

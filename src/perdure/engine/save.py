@@ -92,8 +92,10 @@ def commit(
             return Position(head, token)  # an earlier try of this very commit landed
         if current is not None and sealed is not None:
             landed = yield from has_landed(current, branch, sealed)
-            if landed:
-                return Position(head, token if current.token == token else None)
+            if landed and current.branches[branch].record == sealed.id:
+                return Position(current, current.token)
+            if landed:  # others have saved on top of it: the next save will find that out
+                return Position(head, token)
         if current is None or not same_place(current, expected.head, branch):
             raise HeadMoved(current)
         position = Position(current, current.token)
@@ -112,9 +114,7 @@ def _request(
     durability: Durability,
 ) -> Commit:
     row = HeadRow(head.token, seal_head(head, store=site.store, key=site.key))
-    records = (
-        (RecordRow(sealed.line, sealed.number, sealed.blob),) if sealed is not None else ()
-    )
+    records = (RecordRow(sealed.line, sealed.number, sealed.blob),) if sealed is not None else ()
     tip = head.branches.get(MAIN)
     tail = Tail(head.incarnation, tip.line if tip else 0, 0)
     return Commit(site.key, position.token, row, tail, records, durability)
@@ -134,7 +134,7 @@ def send(request: Commit) -> Steps[Any]:
 
 
 def same_place(current: Head, expected: Head, branch: str) -> bool:
-    """Whether what a save names is unchanged: incarnation, fence, and its branch's newest record."""
+    """Whether what a save names is unchanged: incarnation, fence, its branch's newest record."""
     if (
         current.incarnation != expected.incarnation
         or current.fence != expected.fence

@@ -1,0 +1,382 @@
+"""The book-keeping of one session: what it read, what it captured, what it has saved.
+
+`stage` captures at once and queues a body; `flush` writes everything queued. The facades call
+`stage` before any wait and `flush` under the session's lock, so saves queue and coalesce by
+themselves. A body that was sent is frozen, id and bytes, until its fate is known (P4).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from perdure.core import chain
+from perdure.core.changes import Change, pack_changes, sections_of, unpack_changes
+from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire
+from perdure.core.record import (
+    END,
+    ENDED_BEFORE,
+    LABEL,
+    METADATA,
+    START,
+    SUMMARY,
+    Draft,
+    Record,
+    Sealed,
+    seal_draft,
+)
+from perdure.engine.marks import with_mark
+from perdure.engine.read import Loaded, Site, load, read_run
+from perdure.engine.requests import Durability, Now, Random, Steps
+from perdure.engine.save import HeadMoved, Position, append, commit
+from perdure.engine.view import checkpoint_of, checkpoint_of_save
+from perdure.errors import Conflict, StateDeleted
+from perdure.types import Checkpoint, Holder
+
+
+class Edited(Protocol):
+    """What a session needs of its live tree (`perdure.state.document.Document`)."""
+
+    def capture(self) -> list[Change]:
+        """Changes since the last capture."""
+
+    def touched(self) -> set[str]:
+        """Sections with edits not yet captured."""
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Take in someone else's changes."""
+
+    def replace(self, sections: dict[str, Any]) -> None:
+        """Give up these sections' edits for other content."""
+
+
+@dataclass(slots=True, eq=False)
+class Body:
+    """One save as asked for: captured, and on its way."""
+
+    changes: list[bytes]
+    """Packed arrays of wire changes, to be written one after the other."""
+    sections: frozenset[str]
+    extra: dict[str, Any]
+    saved: Checkpoint | None = None
+    """The checkpoint it became part of, once it is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """Bodies in their place: what is sent again, as it is, until its fate is known."""
+
+    bodies: tuple[Body, ...]
+    sealed: Sealed
+    base: Position
+    mark: Mark
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        return self.bodies[0].extra
+
+    @property
+    def sections(self) -> frozenset[str]:
+        return frozenset[str]().union(*(body.sections for body in self.bodies))
+
+
+class SessionCore:
+    """One session's durable side; pure, driven by either facade."""
+
+    def __init__(
+        self,
+        site: Site,
+        document: Edited,
+        loaded: Loaded | None,
+        *,
+        id: bytes,
+        started_us: int,
+        holder: Holder,
+        missing: object,
+    ) -> None:
+        self.site = site
+        self.document = document
+        self.branch = MAIN
+        self.id = id
+        self.started_us = started_us
+        self.holder = holder
+        self.position = Position(loaded.head, loaded.head.token) if loaded else None
+        self.summary = loaded.head.summary if loaded and not loaded.head.deleted_us else None
+        self.told: tuple[Mark, ...] = ()
+        """Ends of earlier sessions that no record holds; the first record will."""
+        self.checkpoint: Checkpoint | None = None
+        if loaded is not None and loaded.last is not None:
+            self.checkpoint = checkpoint_of(site.key, self.branch, loaded.last)
+        self._saved_summary = self.summary
+        self._bodies: deque[Body] = deque()
+        self._sent: _Sent | None = None
+        self._mark: Mark | None = None
+        self._missing = missing
+
+    # ---- capturing ------------------------------------------------------------------------
+
+    def stage(
+        self,
+        label: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        *,
+        ending: bool = False,
+    ) -> Body | None:
+        """Capture what changed into a body, if there is anything to save.
+
+        A save of a state that was never saved is something, even when it is empty; its end is not.
+        """
+        extra: dict[str, Any] = {}
+        if label is not None:
+            extra[LABEL] = label
+        if metadata is not None:
+            extra[METADATA] = metadata
+        if self.summary != self._saved_summary:
+            extra[SUMMARY] = self.summary
+        changes = self.document.capture()
+        makes = self.is_new and not self.unsaved and not ending
+        if not (changes or extra or makes):
+            return None
+        body = Body([pack_changes(changes)], frozenset(sections_of(changes)), extra)
+        self._saved_summary = self.summary
+        self._bodies.append(body)
+        return body
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of this life of the state has been saved yet."""
+        return self.position is None or self.position.head.deleted_us is not None
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether a captured body still waits to be saved."""
+        return bool(self._bodies) or self._sent is not None
+
+    def waiting(self) -> list[Change]:
+        """Captured changes that are not saved yet, in order."""
+        bodies = [*(self._sent.bodies if self._sent else ()), *self._bodies]
+        return [
+            change
+            for body in bodies
+            for packed in body.changes
+            for change in unpack_changes(packed)
+        ]
+
+    def drop_waiting(self) -> None:
+        """Give up captured bodies that were never sent."""
+        self._bodies.clear()
+
+    # ---- saving ---------------------------------------------------------------------------
+
+    def flush(self, durability: Durability) -> Steps[Checkpoint | None]:
+        """Write every queued body, in order; the newest checkpoint.
+
+        Raises:
+            Conflict: the branch moved; the bodies are kept for `refresh`.
+            CommitUnknown: kept too, and sent again as it is by the next flush.
+        """
+        while self.unsaved:
+            sent = self._sent or (yield from self._place(None))
+            yield from self._send(sent, durability)
+        return self.checkpoint
+
+    def end(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
+        """Write what is queued and how the session ended; nothing if it never saved anything."""
+        while self.unsaved:
+            sent = self._sent or (yield from self._place((how, error)))
+            yield from self._send(sent, durability)
+        mark, position = self._mark, self.position
+        if mark is None or mark.end is not None or position is None:
+            return
+        now = yield Now()
+        ended = replace(mark, end=how, error=error, ended_us=now)
+        try:
+            self.position = yield from commit(
+                self.site, position, _marking(ended), self.branch, "process"
+            )
+        except HeadMoved as moved:
+            # Someone saved meanwhile; that this session ended is still worth telling.
+            head = moved.head
+            if head is not None and head.incarnation == position.head.incarnation:
+                there = Position(head, head.token)
+                yield from commit(self.site, there, _marking(ended), self.branch, "process")
+        self._mark = ended
+
+    def _place(self, end: tuple[str, str | None] | None) -> Steps[_Sent]:
+        """Give the oldest bodies their id, time and place on the chain; `end` rides in the last."""
+        drawn = yield Random(16 + chain.SALT_BYTES)
+        now = yield Now()
+        base = self.position
+        if base is None or base.head.deleted_us is not None:
+            base = yield from self._new_life(now, base)
+        tip = base.head.branches.get(self.branch, Branch(0, 0, b"", chain.ORIGIN, 0))
+        number, time_us = tip.number + 1, max(now, tip.time_us)
+        mark = self._mark or Mark(self.id, self.started_us, time_us, number, number, self.holder)
+        mark = replace(mark, saved_us=time_us, last=number)
+        bodies = self._take_bodies()
+        extra = dict(bodies[0].extra)
+        if self._mark is None:
+            extra[START] = mark_to_wire(mark)
+            if self.told:
+                extra[ENDED_BEFORE] = [mark_to_wire(told) for told in self.told]
+        if end is not None and not self._bodies:
+            mark = replace(mark, end=end[0], error=end[1], ended_us=time_us, recorded=True)
+            extra[END] = [*end, time_us]
+        draft = Draft(drawn[:16], time_us, self.id, joined(bodies), drawn[16:], extra)
+        sealed = seal_draft(
+            draft,
+            store=self.site.store,
+            incarnation=base.head.incarnation,
+            line=tip.line,
+            number=number,
+            parent=tip.hash,
+        )
+        self._sent = _Sent(bodies, sealed, base, mark)
+        return self._sent
+
+    def _take_bodies(self) -> tuple[Body, ...]:
+        """The oldest body, with those after it that may share its record."""
+        bodies = [self._bodies.popleft()]
+        while self._bodies and not (bodies[0].extra or self._bodies[0].extra):
+            bodies.append(self._bodies.popleft())
+        return tuple(bodies)
+
+    def _new_life(self, now: int, deleted: Position | None) -> Steps[Position]:
+        incarnation = yield Random(16)
+        head = Head(incarnation, now, now, bytes(16))
+        if deleted is None:
+            return Position(head, None)
+        old = deleted.head
+        former = (replace(old, former=()), *old.former)
+        return Position(replace(head, former=former), deleted.token)
+
+    def _send(self, sent: _Sent, durability: Durability) -> Steps[None]:
+        summary = sent.extra.get(SUMMARY, _UNSET)
+        change = _marking(sent.mark, told=self.told, summary=summary)
+        try:
+            self.position = yield from append(
+                self.site, sent.base, self.branch, sent.sealed, change, durability
+            )
+        except HeadMoved as moved:
+            self._bodies.extendleft(reversed(sent.bodies))
+            self._sent = None
+            raise (yield from self._conflict(moved.head)) from None
+        self._sent, self._mark, self.told = None, sent.mark, ()
+        self.checkpoint = checkpoint_of_save(
+            self.site.key, self.branch, sent.sealed, self.id, sent.sections, sent.extra
+        )
+        for body in sent.bodies:
+            body.saved = self.checkpoint
+
+    # ---- others' work ---------------------------------------------------------------------
+
+    def _conflict(self, current: Head | None) -> Steps[Exception]:
+        """The error for a save that found its branch moved, carrying both sides (P3)."""
+        ours = self.position.head if self.position else None
+        if current is None or current.deleted_us is not None:
+            return StateDeleted(f"{self.site.key!r} was deleted since this session opened it")
+        if ours is not None and current.incarnation != ours.incarnation and not self.is_new:
+            return StateDeleted(
+                f"{self.site.key!r} was deleted and made anew since this session opened it"
+            )
+        theirs = yield from self._since(current)
+        their_changes = [change for record in theirs for change in record.changes()]
+        mine = self.waiting()
+        overlap = sorted(sections_of(mine) & sections_of(their_changes))
+        sections = ", ".join(map(repr, overlap)) or "none"
+        return Conflict(
+            f"{self.site.key!r} was saved to by someone else: {len(theirs)} checkpoint(s), up to "
+            f"{current.branches[self.branch].number}, since this session read it; nothing was "
+            f"overwritten. Sections changed on both sides: {sections}. Call "
+            "session.refresh(keep_changes=True) to take theirs in and keep yours, or "
+            "session.refresh() to give yours up, then save again",
+            mine=mine,
+            theirs=[checkpoint_of(self.site.key, self.branch, record) for record in theirs],
+            their_changes=their_changes,
+            overlap=overlap,
+        )
+
+    def _since(self, current: Head) -> Steps[list[Record]]:
+        """Records of the branch that this session has not read."""
+        tip = current.branches[self.branch]
+        ours = self.position.head.branches.get(self.branch) if self.position else None
+        first = ours.number + 1 if ours is not None and not self.is_new else 1
+        return (yield from read_run(self.site, current, tip.line, first, tip.number))
+
+    def refresh(self, keep_changes: bool) -> Steps[Checkpoint | None]:
+        """Take in what others saved, in place; keep or give up what this session has not saved.
+
+        Raises:
+            Conflict: both sides changed the same sections and `keep_changes` was asked for.
+            StateDeleted: the state this session opened is gone.
+        """
+        if self._sent is not None:
+            # What was sent may have landed: its fate must be known before it can be given up.
+            with suppress(Conflict):
+                yield from self._send(self._sent, "power")
+        loaded = yield from load(self.site, self.branch)
+        if loaded is None or loaded.last is None:
+            if not self.is_new:
+                raise StateDeleted(f"{self.site.key!r} was deleted since this session opened it")
+            if not keep_changes:
+                self._give_up({})
+            return self.checkpoint
+        ours = self.position.head if self.position is not None and not self.is_new else None
+        if ours is not None and loaded.head.incarnation != ours.incarnation:
+            raise StateDeleted(f"{self.site.key!r} was made anew since this session opened it")
+        theirs = yield from self._since(loaded.head)
+        changes = [change for record in theirs for change in record.changes()]
+        mine = self.touched()
+        if not keep_changes:
+            self._give_up(loaded.sections)
+            self.document.apply([change for change in changes if str(change.path[0]) not in mine])
+            self.summary = self._saved_summary = loaded.head.summary
+        elif mine & sections_of(changes):
+            raise (yield from self._conflict(loaded.head))
+        else:
+            self.document.apply(changes)
+        self.position = Position(loaded.head, loaded.head.token)
+        self.checkpoint = checkpoint_of(self.site.key, self.branch, loaded.last)
+        return self.checkpoint
+
+    def touched(self) -> set[str]:
+        """Sections with changes that are not saved yet, captured or not."""
+        names = set(self.document.touched())
+        for body in self._bodies:
+            names |= body.sections
+        return names
+
+    def _give_up(self, sections: dict[str, Any]) -> None:
+        mine = self.touched()
+        self._bodies.clear()
+        self.document.replace({name: sections.get(name, self._missing) for name in mine})
+
+
+def joined(bodies: Sequence[Body]) -> bytes:
+    """The changes of several bodies as one packed array."""
+    packed = [part for body in bodies for part in body.changes]
+    if len(packed) == 1:
+        return packed[0]
+    return pack_changes([change for part in packed for change in unpack_changes(part)])
+
+
+class _Unset:
+    """The summary was not set by a save."""
+
+
+_UNSET = _Unset()
+
+
+def _marking(
+    mark: Mark, told: Sequence[Mark] = (), summary: str | _Unset | None = _UNSET
+) -> Callable[[Head], Head]:
+    """The change a session's commit makes to a head besides moving its branch."""
+
+    def change(head: Head) -> Head:
+        marked = with_mark(head, mark, told)
+        return marked if isinstance(summary, _Unset) else replace(marked, summary=summary)
+
+    return change

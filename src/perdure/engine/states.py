@@ -1,0 +1,248 @@
+"""Whole states: listing, deleting, bringing back, copying, counting, verifying."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from perdure import limits
+from perdure.core import chain
+from perdure.core.codec import pack
+from perdure.core.head import MAIN, Branch, Head
+from perdure.core.record import Record, Sealed, seal_again
+from perdure.engine.marks import judge
+from perdure.engine.read import (
+    Loaded,
+    Site,
+    check_run,
+    find,
+    load,
+    read_head,
+    read_run,
+    take_back,
+)
+from perdure.engine.requests import (
+    Discard,
+    ListHeads,
+    Now,
+    Random,
+    ReadHead,
+    RecordRow,
+    Stage,
+    Steps,
+)
+from perdure.engine.save import HeadMoved, Position, commit
+from perdure.engine.view import checkpoint_of, when
+from perdure.errors import Busy, PerdureError, StateExists, StateNotFound
+from perdure.types import Checkpoint, StateInfo, Stats, Verified
+
+
+def listing(
+    store: bytes, prefix: str, limit: int, after: str | None, deleted: bool
+) -> Steps[list[StateInfo]]:
+    """States in key order, none of them opened; only deleted ones if `deleted`."""
+    now = yield Now()
+    infos: list[StateInfo] = []
+    while len(infos) < limit:
+        rows = yield ListHeads(prefix, after, limit)
+        for key, row in rows:
+            after = key
+            head = Site(store, key).head(row)
+            if (head.deleted_us is not None) == deleted and len(infos) < limit:
+                infos.append((yield from info_of(key, head, now)))
+        if len(rows) < limit:
+            break
+    return infos
+
+
+def info(site: Site) -> Steps[StateInfo]:
+    """What `listing` would say of one state."""
+    head = yield from read_head(site)
+    now = yield Now()
+    return (yield from info_of(site.key, head, now))
+
+
+def info_of(key: str, head: Head, now_us: int) -> Steps[StateInfo]:
+    """A head as users see it."""
+    last = max(head.marks, key=lambda mark: mark.saved_us, default=None)
+    status = (yield from judge(last, now_us)) if last is not None else "closed"
+    ends = [mark.ended_us for mark in head.marks if mark.ended_us is not None]
+    tip = head.branches.get(MAIN)
+    return StateInfo(
+        key=key,
+        created=when(head.created_us),
+        updated=when(head.updated_us),
+        number=tip.number if tip else 0,
+        status="deleted" if head.deleted_us is not None else status,
+        last_end=when(max(ends)) if ends else None,
+        summary=head.summary,
+        sessions=head.sessions,
+        deleted=when(head.deleted_us) if head.deleted_us is not None else None,
+    )
+
+
+def delete(site: Site) -> Steps[StateInfo]:
+    """Hide a state; nothing of it is removed (P7)."""
+    head = yield from read_head(site)
+    now = yield Now()
+    return (yield from _replace_head(site, head, replace(head, deleted_us=now), now))
+
+
+def undelete(site: Site) -> Steps[StateInfo]:
+    """Bring the state deleted last under this key back."""
+    row = yield ReadHead(site.key)
+    if row is None:
+        raise StateNotFound(f"there is no deleted state {site.key!r} in this store")
+    head = site.head(row)
+    if head.deleted_us is None:
+        raise StateExists(
+            f"{site.key!r} is a live state"
+            + (
+                "; delete it first to bring an earlier one of that name back"
+                if head.former
+                else ", not a deleted one"
+            )
+        )
+    now = yield Now()
+    return (yield from _replace_head(site, head, replace(head, deleted_us=None), now))
+
+
+def _replace_head(site: Site, old: Head, new: Head, now_us: int) -> Steps[StateInfo]:
+    try:
+        # Whatever else of the head moves meanwhile is kept: only the tombstone is changed.
+        position = yield from commit(
+            site, Position(old, old.token), lambda head: replace(head, deleted_us=new.deleted_us)
+        )
+    except HeadMoved:
+        raise Busy(f"{site.key!r} is being saved to; nothing was changed, try again") from None
+    return (yield from info_of(site.key, position.head, now_us))
+
+
+def copy(site: Site, target: Site) -> Steps[StateInfo]:
+    """A new state with the same history, under a key that is free."""
+    head = yield from read_head(site)
+    yield from require_free(target)
+    incarnation = yield Random(16)
+    tip = head.branches[MAIN]
+    parent, first, last = chain.ORIGIN, 1, None
+    staged = False
+    try:
+        while first <= tip.number:
+            records = yield from read_some(site, head, tip.line, first, tip.number)
+            sealed, parent = chain_again(records, target, incarnation, parent)
+            yield Stage(incarnation, rows_of(sealed))
+            staged, first, last = True, records[-1].number + 1, sealed[-1]
+        assert last is not None
+        return (yield from adopt(target, head, incarnation, last))
+    except PerdureError:
+        if staged:
+            yield Discard(incarnation)
+        raise
+
+
+def require_free(site: Site) -> Steps[Head | None]:
+    """The deleted head under a key, if any.
+
+    Raises:
+        StateExists: a live state has this key.
+    """
+    row = yield ReadHead(site.key)
+    head = site.head(row) if row is not None else None
+    if head is not None and head.deleted_us is None:
+        raise StateExists(f"there is a state {site.key!r} already; nothing was changed")
+    return head
+
+
+def read_some(site: Site, head: Head, line: int, first: int, last: int) -> Steps[list[Record]]:
+    """A run from `first`, as long as one request gives: states larger than memory pass through."""
+    count = 1 + min(last - first, limits.transfer_records_max - 1)
+    return (yield from read_run(site, head, line, first, first + count - 1))
+
+
+def chain_again(
+    records: list[Record], target: Site, incarnation: bytes, parent: bytes
+) -> tuple[list[Sealed], bytes]:
+    """The same records sealed for another state, and the chain hash after them."""
+    sealed = []
+    for record in records:
+        one = seal_again(record, store=target.store, incarnation=incarnation, parent=parent)
+        sealed.append(one)
+        parent = one.hash
+    return sealed, parent
+
+
+def rows_of(sealed: list[Sealed]) -> tuple[RecordRow, ...]:
+    """Sealed records as a backend takes them."""
+    return tuple(RecordRow(one.line, one.number, one.blob) for one in sealed)
+
+
+def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps[StateInfo]:
+    """Make staged records visible as the state `target`: the moment a copy or import happens."""
+    deleted = yield from require_free(target)
+    now = yield Now()
+    tip = Branch(last.line, last.number, last.id, last.hash, last.time_us)
+    former = (replace(deleted, former=()), *deleted.former) if deleted is not None else ()
+    head = replace(
+        source,
+        incarnation=incarnation,
+        created_us=now,
+        updated_us=now,
+        branches={MAIN: tip},
+        deleted_us=None,
+        former=former,
+        marks=tuple(mark for mark in source.marks if mark.end is not None),
+    )
+    base = Position(
+        deleted if deleted is not None else replace(head, branches={}),
+        deleted.token if deleted is not None else None,
+    )
+    try:
+        position = yield from commit(target, base, lambda _: head)
+    except HeadMoved:
+        raise StateExists(
+            f"a state {target.key!r} was made meanwhile; nothing was changed"
+        ) from None
+    return (yield from info_of(target.key, position.head, now))
+
+
+def history(
+    site: Site, limit: int | None, before: int | str | None, changes: bool
+) -> Steps[list[Checkpoint]]:
+    """Checkpoints of a state, newest first."""
+    head = yield from read_head(site)
+    below = None if before is None else (yield from find(site, head, MAIN, before))
+    records = yield from take_back(site, head, MAIN, before=below, count=limit)
+    return [checkpoint_of(site.key, MAIN, record, changes=changes) for record in records]
+
+
+def stats(site: Site) -> Steps[Stats]:
+    """What a state costs."""
+    loaded = yield from load(site)
+    if loaded is None or loaded.head.deleted_us is not None:
+        raise StateNotFound(f"there is no state {site.key!r} in this store")
+    tip = loaded.head.branches[MAIN]
+    records = yield from read_run(site, loaded.head, tip.line, 1, tip.number)
+    return Stats(
+        key=site.key,
+        checkpoints=tip.number,
+        raw_bytes=sum(len(record.canonical) for record in records),
+        stored_bytes=sum(record.stored_bytes for record in records),
+        sections={name: len(pack(value)) for name, value in loaded.sections.items()},
+    )
+
+
+def verify(site: Site) -> Steps[Verified]:
+    """Read everything of a state, check every tag and link, and replay it."""
+    number = 0
+    try:
+        row = yield ReadHead(site.key)
+        head = site.head(row)
+        if head.deleted_us is None:
+            loaded: Loaded | None = yield from load(site)
+            number = loaded.head.branches[MAIN].number if loaded is not None else 0
+        for life in (head, *head.former) if head.deleted_us is not None else head.former:
+            tip = life.branches[MAIN]
+            records = yield from read_run(site, life, tip.line, 1, tip.number)
+            check_run(site, records, tip, chain.ORIGIN)
+    except PerdureError as error:
+        return Verified(site.key, number, False, f"{error.kind}: {error}")
+    return Verified(site.key, number, True, None)

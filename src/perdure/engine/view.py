@@ -1,0 +1,57 @@
+"""Stored things as the plain data that users see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from perdure.core.record import LABEL, METADATA, Record, Sealed
+from perdure.types import Checkpoint
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def when(time_us: int) -> datetime:
+    """Microseconds since 1970 as an aware datetime."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
+def checkpoint_of(key: str, branch: str, record: Record, *, changes: bool = False) -> Checkpoint:
+    """A record read back, as users see it."""
+    return Checkpoint(
+        key=key,
+        branch=branch,
+        number=record.number,
+        id=record.id.hex(),
+        time=when(record.time_us),
+        session=record.session.hex(),
+        hash=record.hash.hex(),
+        label=record.extra.get(LABEL),
+        metadata=record.extra.get(METADATA),
+        sections=record.sections(),
+        changes=tuple(record.changes()) if changes else None,
+    )
+
+
+def checkpoint_of_save(
+    key: str,
+    branch: str,
+    sealed: Sealed,
+    session: bytes,
+    sections: Iterable[str],
+    extra: Mapping[str, Any],
+) -> Checkpoint:
+    """A record just saved, as users see it."""
+    return Checkpoint(
+        key=key,
+        branch=branch,
+        number=sealed.number,
+        id=sealed.id.hex(),
+        time=when(sealed.time_us),
+        session=session.hex(),
+        hash=sealed.hash.hex(),
+        label=extra.get(LABEL),
+        metadata=extra.get(METADATA),
+        sections=tuple(sorted(sections)),
+    )
