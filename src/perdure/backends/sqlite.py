@@ -1,0 +1,341 @@
+"""A store in one SQLite file: one connection that writes, a few that read.
+
+The file is in WAL mode. A batch with a member of durability "power" is committed with
+synchronous=FULL, which syncs the log before it answers, any other with NORMAL, which does not.
+Nothing is checkpointed within a commit; `after_commit` does that.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from perdure import limits
+from perdure.backends import sqlite_files, sqlite_open, sqlite_rows
+from perdure.backends.protocol import StoreInfo
+from perdure.backends.sqlite_backup import back_up
+from perdure.backends.sqlite_open import Place, told
+from perdure.engine.requests import (
+    Answer,
+    Commit,
+    Committed,
+    Discard,
+    ListHeads,
+    ReadHead,
+    ReadRecords,
+    ReadState,
+    Stage,
+    StorageRequest,
+)
+from perdure.errors import (
+    CommitUnknown,
+    PerdureError,
+    ReadOnlyStore,
+    StoreClosed,
+)
+
+READERS_IDLE_MAX = 8
+"""Connections kept to read with (connections); more are open while more threads read at once."""
+
+WAL_RESTART_BYTES = 7 * 1024 * 1024
+"""A log past this is worth keeping writers away for a moment (bytes)."""
+
+WAL_RETRY_BYTES = 256 * 1024
+"""How much a log that could not be checkpointed grows before the next try (bytes)."""
+
+RESTART_WAIT_MS = 50
+
+_READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
+    ReadHead: sqlite_rows.read_head,
+    ReadState: sqlite_rows.read_state,
+    ReadRecords: sqlite_rows.read_records,
+    ListHeads: sqlite_rows.list_heads,
+}
+_WRITES: dict[type[StorageRequest], Callable[[apsw.Connection, Any], None]] = {
+    Stage: sqlite_rows.stage,
+    Discard: sqlite_rows.discard,
+}
+
+
+class Wal:
+    """How long the log is, as the last commit found it."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.due_bytes = limits.wal_checkpoint_bytes
+        self.page_bytes = 4096
+
+    def committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        """SQLite's hook: called in every commit, so it only takes note."""
+        size = pages * (self.page_bytes + 24)
+        if size < self.bytes:
+            self.due_bytes = limits.wal_checkpoint_bytes
+        self.bytes = size
+        return apsw.SQLITE_OK
+
+
+class SqliteBackend:
+    """A store in one SQLite file.
+
+    `busy_timeout` is how long to wait for other processes (seconds). `vfs` names an apsw VFS that
+    stands between SQLite and the disk, for tests.
+
+    Example:
+        >>> backend = SqliteBackend("agents.db")
+        >>> backend.connect().format
+        0
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        busy_timeout: float = 5.0,
+        allow_network_filesystem: bool = False,
+        vfs: str | None = None,
+    ) -> None:
+        self._place: Final = Place(
+            sqlite_files.absolute(path),
+            create,
+            read_only,
+            busy_timeout,
+            allow_network_filesystem,
+            vfs,
+        )
+        self._closed = False
+        self._forget()
+        _backends.add(self)
+
+    def _forget(self) -> None:
+        """Begin as if never connected."""
+        self._lock = threading.RLock()
+        self._info: StoreInfo | None = None
+        self._writer: apsw.Connection | None = None
+        self._synchronous = ""
+        self._wal = Wal()
+        self._idle: list[apsw.Connection] = []
+        self._open: set[apsw.Connection] = set()
+
+    def _after_fork(self) -> None:
+        """In a child: leave the parent's connections exactly as they are, and open our own."""
+        inherited = self._open
+        if inherited:
+            import ctypes  # only a child that was forked with an open store needs it
+
+            for connection in inherited:
+                # Closing one, even at the child's end, could write to what the parent is writing.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        self._forget()
+
+    # ---- the contract -----------------------------------------------------------------------
+
+    def connect(self) -> StoreInfo:
+        """Open the store, making it if it is not there and may be made."""
+        info = self._info
+        if info is None or self._closed:
+            with self._lock:
+                info = self._connected()
+        return info
+
+    def perform(self, request: StorageRequest) -> Any:
+        """Answer one storage request (a `Commit` as a batch of one)."""
+        read = _READS.get(type(request))
+        if read:
+            return self._read(read, request)
+        if isinstance(request, Commit):
+            (outcome,) = self.commit((request,))
+            if isinstance(outcome, PerdureError):
+                raise outcome
+            return outcome
+        return self._write(_WRITES[type(request)], request)
+
+    def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+        """Settle each commit of the batch in one transaction; one outcome per member."""
+        is_durable = any(commit.durability == "power" for commit in batch)
+        with self._lock:
+            writer = self._begin("FULL" if is_durable else "NORMAL")
+            try:
+                outcomes = [sqlite_rows.settle(writer, commit) for commit in batch]
+            except BaseException as error:
+                self._roll_back(writer)
+                if isinstance(error, apsw.Error):
+                    raise told(error, self._place) from error
+                raise
+            if any(isinstance(outcome, Committed) for outcome in outcomes):
+                self._end(writer)
+            else:
+                self._roll_back(writer)
+        return outcomes
+
+    def after_commit(self) -> None:
+        """Move the log into the file when it has grown past `limits.wal_checkpoint_bytes`."""
+        wal = self._wal
+        if wal.bytes > wal.due_bytes:
+            self._read(self._checkpoint, wal)
+
+    def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Write a consistent copy of the store to `target`, as of now, while others write on.
+
+        `progress(done, total)` counts pages. Never replaces a file.
+        """
+        self._read(lambda source, _: back_up(source, Path(target), progress), None)
+
+    def size_bytes(self) -> int:
+        """Bytes of the store's file, its log and the log's index."""
+        self.connect()
+        return sqlite_files.size_bytes(self._place.path)
+
+    def close(self) -> None:
+        """Close every connection; the last one to a store moves its log into its file."""
+        with self._lock:
+            self._closed = True
+            closing, self._idle = self._idle, []
+            if self._writer:
+                closing.append(self._writer)
+                self._writer = None
+            for connection in closing:
+                self._drop(connection)
+
+    # ---- writing ----------------------------------------------------------------------------
+
+    def _connected(self) -> StoreInfo:
+        if self._closed:
+            raise StoreClosed(f"The store {self._place.path} was closed; make a new one.")
+        if self._info is None:
+            first, self._info = sqlite_open.open_store(self._place)
+            self._open.add(first)
+            if self._place.read_only:
+                self._idle.append(first)
+            else:
+                self._wal.page_bytes = first.pragma("page_size")
+                # The hook also takes the place of SQLite's own checkpoints within a commit.
+                first.set_wal_hook(self._wal.committed)
+                self._synchronous = ""
+                self._writer = first
+        return self._info
+
+    def _begin(self, synchronous: str) -> apsw.Connection:
+        writer = self._writer
+        if writer is None:
+            self._connected()
+            writer = self._writer
+        if writer is None:
+            raise ReadOnlyStore(f"{self._place.path} was opened with read_only=True.")
+        try:
+            if writer.in_transaction:  # an interrupt came between two statements
+                writer.execute("ROLLBACK")
+            if synchronous != self._synchronous:
+                writer.execute(f"PRAGMA synchronous = {synchronous}")
+                self._synchronous = synchronous
+            writer.execute("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            raise told(error, self._place) from error
+        return writer
+
+    def _end(self, writer: apsw.Connection) -> None:
+        try:
+            writer.execute("COMMIT")
+        except (apsw.BusyError, apsw.FullError) as error:
+            self._roll_back(writer)
+            raise told(error, self._place) from error
+        except apsw.Error as error:
+            # The log may hold the whole transaction, for a later recovery to find.
+            self._roll_back(writer)
+            raise CommitUnknown(
+                f"{self._place.path} failed while committing ({error}): the save may have taken "
+                "effect. Save again; it commits once (P4)."
+            ) from error
+
+    def _roll_back(self, writer: apsw.Connection) -> None:
+        """Leave no transaction open; a connection that cannot even do that is given up."""
+        try:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+        except apsw.Error:
+            self._writer = self._info = None
+            self._drop(writer)
+
+    def _write(self, work: Callable[[apsw.Connection, Any], None], request: StorageRequest) -> None:
+        with self._lock:
+            writer = self._begin("FULL")
+            try:
+                work(writer, request)
+            except BaseException as error:
+                self._roll_back(writer)
+                if isinstance(error, apsw.Error):
+                    raise told(error, self._place) from error
+                raise
+            self._end(writer)
+        self.after_commit()
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def _read(self, work: Callable[[apsw.Connection, Any], Any], request: Any) -> Any:
+        connection = self._take()
+        try:
+            return work(connection, request)
+        except apsw.Error as error:
+            raise told(error, self._place) from error
+        finally:
+            self._give_back(connection)
+
+    def _take(self) -> apsw.Connection:
+        if self._info is None or self._closed:
+            self.connect()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = sqlite_open.patiently(self._place, sqlite_open.reader)
+            self._open.add(connection)
+            return connection
+
+    def _give_back(self, connection: apsw.Connection) -> None:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        with self._lock:
+            if self._closed or len(self._idle) >= READERS_IDLE_MAX:
+                self._drop(connection)
+            else:
+                self._idle.append(connection)
+
+    def _drop(self, connection: apsw.Connection) -> None:
+        self._open.discard(connection)
+        connection.close()
+
+    def _checkpoint(self, connection: apsw.Connection, wal: Wal) -> None:
+        """Checkpoint beside the writer; keep writers away for a moment only if the log is long."""
+        if self._place.read_only:
+            return
+        try:
+            pages, moved = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
+            if moved < pages and wal.bytes > WAL_RESTART_BYTES:
+                connection.set_busy_timeout(RESTART_WAIT_MS)
+                try:
+                    pages, moved = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
+                finally:
+                    connection.set_busy_timeout(round(self._place.busy_timeout * 1000))
+        except (apsw.BusyError, apsw.LockedError):
+            pages, moved = 1, 0
+        is_done = moved >= pages
+        wal.due_bytes = limits.wal_checkpoint_bytes if is_done else wal.bytes + WAL_RETRY_BYTES
+        wal.bytes = 0 if is_done else wal.bytes
+
+
+_backends: weakref.WeakSet[SqliteBackend] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for backend in list(_backends):
+        backend._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

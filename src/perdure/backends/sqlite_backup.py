@@ -1,0 +1,79 @@
+"""A copy of a SQLite store, taken while others write to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import apsw
+
+from perdure.backends import sqlite_files
+from perdure.errors import Damaged, StorageFull, StoreUnavailable
+
+PAGES_PER_STEP = 256
+
+
+def back_up(
+    source: apsw.Connection, target: Path, progress: Callable[[int, int], None] | None
+) -> None:
+    """Copy `source` to `target` under a name of its own, and give it its name when it is whole."""
+    target = target.absolute()
+    if target.exists():
+        raise StoreUnavailable(f"{target} exists, and a backup replaces nothing; name another.")
+    sqlite_files.check_place(str(target), allow_network=True)
+    partial = target.with_name(f"{target.name}.{uuid4().hex[:8]}.partial")
+    try:
+        sqlite_files.make_file(str(partial))
+        try:
+            _copy(source, partial, progress)
+            _check(partial, target)
+        except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
+            kind = StorageFull if isinstance(error, apsw.FullError) else StoreUnavailable
+            raise kind(f"Cannot write the backup {target} ({error}); nothing is left.") from error
+        _name(partial, target)
+    finally:
+        for suffix in (*sqlite_files.FILES, "-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{partial}{suffix}")
+
+
+def _copy(
+    source: apsw.Connection, partial: Path, progress: Callable[[int, int], None] | None
+) -> None:
+    copy = apsw.Connection(str(partial), flags=apsw.SQLITE_OPEN_READWRITE)
+    # Without a read transaction of ours, every commit of another would begin the copy anew.
+    source.execute("BEGIN")
+    try:
+        source.execute("SELECT 1 FROM perdure LIMIT 1").fetchall()
+        with copy.backup("main", source, "main") as steps:
+            while not steps.done:
+                steps.step(PAGES_PER_STEP)
+                if progress:
+                    progress(steps.page_count - steps.remaining, steps.page_count)
+    finally:
+        source.execute("COMMIT")
+        copy.close()
+
+
+def _check(partial: Path, target: Path) -> None:
+    copy = apsw.Connection(str(partial), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        found = copy.execute("PRAGMA quick_check(1)").get
+    finally:
+        copy.close()
+    if found != "ok":
+        raise Damaged(f"The backup for {target} is not sound ({found}); it was not kept.")
+
+
+def _name(partial: Path, target: Path) -> None:
+    """Rename without replacing what came there meanwhile."""
+    try:
+        os.link(partial, target)
+    except FileExistsError as error:
+        raise StoreUnavailable(f"{target} was made meanwhile; name another.") from error
+    except OSError:  # a file system without links
+        os.rename(partial, target)
+    sqlite_files.sync_directory(str(target.parent))

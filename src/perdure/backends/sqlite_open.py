@@ -1,0 +1,246 @@
+"""Opening a SQLite database as a store, and telling SQLite's errors in our words."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from perdure import limits
+from perdure.backends import sqlite_files
+from perdure.backends.protocol import StoreInfo
+from perdure.errors import (
+    Busy,
+    Damaged,
+    NewerFormat,
+    NotAStore,
+    PerdureError,
+    ReadOnlyStore,
+    StorageFull,
+    StoreUnavailable,
+)
+
+T = TypeVar("T")
+
+APPLICATION_ID = 0x50455244
+"""Marks a SQLite file as a store of ours ("PERD"), at offset 68 of the file."""
+
+FORMAT = 0
+
+_SCHEMA = """
+CREATE TABLE perdure (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE heads (
+    key BLOB PRIMARY KEY,
+    token BLOB NOT NULL,
+    head BLOB NOT NULL,
+    incarnation BLOB NOT NULL,
+    line INTEGER NOT NULL,
+    after INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE records (
+    incarnation BLOB,
+    line INTEGER,
+    number INTEGER,
+    blob BLOB NOT NULL,
+    PRIMARY KEY (incarnation, line, number)
+) WITHOUT ROWID;
+CREATE TABLE staged (incarnation BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store is, and how it may be opened."""
+
+    path: str
+    create: bool = True
+    read_only: bool = False
+    busy_timeout: float = 5.0
+    allow_network_filesystem: bool = False
+    vfs: str | None = None
+
+
+def connection(place: Place) -> apsw.Connection:
+    """A connection with our settings, on a file that is a store or may become one."""
+    flags = apsw.SQLITE_OPEN_READONLY if place.read_only else apsw.SQLITE_OPEN_READWRITE
+    opened = apsw.Connection(place.path, flags=flags, vfs=place.vfs)
+    opened.set_busy_timeout(round(place.busy_timeout * 1000))
+    # Defensive: no SQL, ours included, can write to the schema's own pages.
+    opened.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    if sys.platform == "darwin":
+        # There, fsync leaves the bytes in the drive's cache; this asks for them to leave it.
+        opened.execute("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1")
+    return opened
+
+
+def reader(place: Place) -> apsw.Connection:
+    """A connection to read with, or to checkpoint with."""
+    opened = immutable(place) if _needs_immutable(place) else connection(place)
+    opened.execute("PRAGMA query_only = 1")
+    # SQLite joins the log at the first read; until then it would checkpoint nothing.
+    opened.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    return opened
+
+
+def immutable(place: Place) -> apsw.Connection:
+    """A connection to a database that nobody has open, in a directory that is not ours to write."""
+    uri = f"{Path(place.path).as_uri()}?immutable=1"
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(uri, flags=flags, vfs=place.vfs)
+
+
+def _needs_immutable(place: Place) -> bool:
+    """SQLite reads a WAL database by files beside it, which here it can neither find nor make."""
+    if not place.read_only or os.access(os.path.dirname(place.path), os.W_OK):
+        return False
+    return not os.path.exists(place.path + "-wal")
+
+
+def open_store(place: Place) -> tuple[apsw.Connection, StoreInfo]:
+    """The first connection to a store, which is made if it is not there and may be."""
+    sqlite_files.check_library(apsw.sqlite_lib_version())
+    sqlite_files.check_place(place.path, allow_network=place.allow_network_filesystem)
+    if not os.path.exists(place.path):
+        if place.read_only or not place.create:
+            raise StoreUnavailable(f"There is no store at {place.path}.")
+        sqlite_files.make_file(place.path)
+    return patiently(place, _open_file)
+
+
+def patiently(place: Place, work: Callable[[Place], T]) -> T:
+    """Do `work`, again while others are in the way, for as long as the place says.
+
+    SQLite itself does not wait where two connections turn a file to WAL mode.
+    """
+    deadline = time.monotonic() + place.busy_timeout
+    while True:
+        try:
+            return work(place)
+        except apsw.BusyError as error:
+            if time.monotonic() >= deadline:
+                raise told(error, place) from error
+            time.sleep(0.005)
+        except apsw.Error as error:
+            raise told(error, place) from error
+
+
+def _open_file(place: Place) -> tuple[apsw.Connection, StoreInfo]:
+    has_wal = os.path.exists(place.path + "-wal")
+    opened = reader(place) if place.read_only else connection(place)
+    try:
+        return opened, _identified(opened, place)
+    except BaseException:
+        if has_wal:
+            # Someone else's database: closing it must not move its WAL into it.
+            opened.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        opened.close()
+        raise
+
+
+def _identified(opened: apsw.Connection, place: Place) -> StoreInfo:
+    if _is_unmarked(opened, place):
+        if place.read_only or not place.create:
+            raise NotAStore(f"{place.path} is empty: nobody has made a store in it.")
+        _check_writable(opened, place)
+        _make(opened, place)
+    format_ = opened.pragma("user_version")
+    if format_ > FORMAT:
+        raise NewerFormat(
+            f"{place.path} is of format {format_}, and this version knows formats up to {FORMAT}. "
+            "Upgrade: pip install --upgrade perdure"
+        )
+    if not place.read_only:
+        _check_writable(opened, place)
+        _turn_to_wal(opened, place)
+    meta = dict(opened.execute("SELECT name, value FROM perdure"))
+    return StoreInfo(meta["store_id"], format_, meta["created_us"])
+
+
+def _is_unmarked(opened: apsw.Connection, place: Place) -> bool:
+    """Whether the database is an empty one. Raises `NotAStore` if it is somebody else's."""
+    with opened:
+        mark = opened.pragma("application_id")
+        tables = opened.execute("SELECT count(*) FROM sqlite_schema").get
+        format_ = opened.pragma("user_version")
+    if mark == APPLICATION_ID:
+        return False
+    if mark or tables or format_:
+        raise NotAStore(
+            f"{place.path} is a SQLite database of another program; it was not touched. "
+            "Name another file for the store."
+        )
+    return True
+
+
+def _check_writable(opened: apsw.Connection, place: Place) -> None:
+    if opened.readonly("main"):
+        raise ReadOnlyStore(
+            f"No permission to write to {place.path}. Change that, or open it with read_only=True."
+        )
+
+
+def _turn_to_wal(opened: apsw.Connection, place: Place) -> None:
+    mode = opened.pragma("journal_mode", "wal")
+    if mode != "wal":
+        raise StoreUnavailable(f"{place.path} is where SQLite cannot keep a write-ahead log.")
+    # What one large commit made of the log is given back when the log begins anew.
+    opened.pragma("journal_size_limit", limits.wal_checkpoint_bytes)
+
+
+def _make(opened: apsw.Connection, place: Place) -> None:
+    _turn_to_wal(opened, place)
+    opened.execute("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
+    try:
+        # Another process may have made it since we looked.
+        if opened.pragma("application_id") != APPLICATION_ID:
+            opened.execute(_SCHEMA)
+            meta = (("store_id", os.urandom(16)), ("created_us", time.time_ns() // 1000))
+            opened.executemany("INSERT INTO perdure VALUES (?, ?)", meta)
+            opened.pragma("application_id", APPLICATION_ID)
+            opened.pragma("user_version", FORMAT)
+        opened.execute("COMMIT")
+    except BaseException:
+        if opened.in_transaction:
+            opened.execute("ROLLBACK")
+        raise
+
+
+def told(error: apsw.Error, place: Place) -> PerdureError:
+    """SQLite's error in our words. All of these mean that nothing was written."""
+    path, said = place.path, str(error)
+    match error:
+        case apsw.BusyError() | apsw.LockedError():
+            return Busy(
+                f"Others kept {path} for more than {place.busy_timeout:g} s. Nothing was written; "
+                "try again, or raise busy_timeout."
+            )
+        case apsw.FullError():
+            return StorageFull(f"No room left for {path}. Nothing was written.")
+        case apsw.ReadOnlyError():
+            return ReadOnlyStore(f"{path} cannot be written to here ({said}).")
+        case apsw.NotADBError():
+            return NotAStore(f"{path} is not a SQLite database; it was not touched.")
+        case apsw.CorruptError():
+            return Damaged(f"SQLite finds {path} damaged ({said}). Restore it from a backup.")
+        case apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
+            return StoreUnavailable(f"Cannot open {path}: {_why_not(place) or said}.")
+        case _:
+            return StoreUnavailable(f"SQLite cannot use {path} ({said}).")
+
+
+def _why_not(place: Place) -> str | None:
+    wanted = os.R_OK if place.read_only else os.R_OK | os.W_OK
+    directory = os.path.dirname(place.path)
+    if not os.path.exists(place.path):
+        return "it is not there"
+    if not os.access(place.path, wanted):
+        return "no permission to read it" if place.read_only else "no permission to read and write"
+    if not os.access(directory, os.W_OK):
+        return f"SQLite has to make files beside it, and may not write to {directory}"
+    return None
