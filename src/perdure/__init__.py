@@ -1,3 +1,84 @@
-"""Perdure keeps what an AI agent knows and is doing, whole, for its next session."""
+"""Perdure makes an AI agent's state outlive its sessions.
+
+>>> import perdure
+>>> store = perdure.Store("agents.db")
+>>> with store.open("support/alice") as session:
+...     session.state.setdefault("messages", []).append({"role": "user", "content": "Hello"})
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from perdure import errors as errors
+    from perdure import otel as otel
+    from perdure.aio import AsyncSession as AsyncSession
+    from perdure.aio import AsyncStore as AsyncStore
+    from perdure.core.changes import Change as Change
+    from perdure.core.changes import Delete as Delete
+    from perdure.core.changes import Members as Members
+    from perdure.core.changes import Set as Set
+    from perdure.core.changes import Splice as Splice
+    from perdure.core.diff import Difference as Difference
+    from perdure.errors import Busy as Busy
+    from perdure.errors import CommitUnknown as CommitUnknown
+    from perdure.errors import Conflict as Conflict
+    from perdure.errors import Damaged as Damaged
+    from perdure.errors import PerdureError as PerdureError
+    from perdure.errors import StateNotFound as StateNotFound
+    from perdure.events import Event as Event
+    from perdure.session import Session as Session
+    from perdure.store import Store as Store
+    from perdure.store import View as View
+    from perdure.types import Checkpoint as Checkpoint
+    from perdure.types import Resumed as Resumed
+    from perdure.types import SessionInfo as SessionInfo
+    from perdure.types import StateInfo as StateInfo
+
+_HOMES = {
+    "errors": "perdure.errors",
+    "otel": "perdure.otel",
+    "AsyncSession": "perdure.aio",
+    "AsyncStore": "perdure.aio",
+    "Change": "perdure.core.changes",
+    "Delete": "perdure.core.changes",
+    "Members": "perdure.core.changes",
+    "Set": "perdure.core.changes",
+    "Splice": "perdure.core.changes",
+    "Difference": "perdure.core.diff",
+    "Busy": "perdure.errors",
+    "CommitUnknown": "perdure.errors",
+    "Conflict": "perdure.errors",
+    "Damaged": "perdure.errors",
+    "PerdureError": "perdure.errors",
+    "StateNotFound": "perdure.errors",
+    "Event": "perdure.events",
+    "Session": "perdure.session",
+    "Store": "perdure.store",
+    "View": "perdure.store",
+    "Checkpoint": "perdure.types",
+    "Resumed": "perdure.types",
+    "SessionInfo": "perdure.types",
+    "StateInfo": "perdure.types",
+}
+
+__all__ = sorted(("__version__", *_HOMES))  # noqa: PLE0605 - computed, so it cannot differ
+
+
+def __getattr__(name: str) -> Any:
+    # Importing perdure stays cheap: what a name needs is imported when it is first used.
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'perdure' has no attribute {name!r}")
+    module = import_module(home)
+    value = module if home == f"perdure.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -45,5 +45,5 @@ wal_checkpoint_bytes = 4 * 1024 * 1024
 batch_commits_max = 64
 """Commits settled in one transaction (commits)."""
 
-transfer_records_max = 1000
-"""Records held in memory at a time while copying, exporting or importing (records)."""
+export_bytes_max = 2 * 1024 * 1024 * 1024
+"""One frame of an exported state, decompressed (bytes)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from perdure import limits
@@ -189,9 +190,23 @@ def check_run(site: Site, records: Sequence[Record], tip: Branch, parent: bytes)
         raise _unlinked(site, records[-1])
 
 
+def check_next(site: Site, records: Sequence[Record], tip: Branch, after: Record | None) -> None:
+    """That `records` go on where `after` ended, and end at `tip` if they reach it."""
+    first = after.number + 1 if after is not None else 1
+    if not records or records[0].number != first:
+        raise _missing(site, tip.line, first)
+    if records[0].parent != (after.hash if after is not None else chain.ORIGIN):
+        raise _unlinked(site, records[0])
+    check_links(site, records)
+    if records[-1].number == tip.number and records[-1].hash != tip.hash:
+        raise _unlinked(site, records[-1])
+
+
 def check_links(site: Site, records: Sequence[Record]) -> None:
-    """That each record is chained to the one before it."""
-    for before, record in zip(records, records[1:], strict=False):
+    """That each record follows the one before it and is chained to it."""
+    for before, record in pairwise(records):
+        if record.number != before.number + 1:
+            raise _missing(site, record.line, before.number + 1)
         if record.parent != before.hash:
             raise _unlinked(site, record)
 

@@ -95,6 +95,7 @@ class SessionCore:
         id: bytes,
         started_us: int,
         holder: Holder,
+        told: tuple[Mark, ...] = (),
         missing: object,
     ) -> None:
         self.site = site
@@ -105,7 +106,7 @@ class SessionCore:
         self.holder = holder
         self.position = Position(loaded.head, loaded.head.token) if loaded else None
         self.summary = loaded.head.summary if loaded and not loaded.head.deleted_us else None
-        self.told: tuple[Mark, ...] = ()
+        self.told = told
         """Ends of earlier sessions that no record holds; the first record will."""
         self.checkpoint: Checkpoint | None = None
         if loaded is not None and loaded.last is not None:

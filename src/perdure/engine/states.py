@@ -13,6 +13,7 @@ from perdure.engine.marks import judge
 from perdure.engine.read import (
     Loaded,
     Site,
+    check_next,
     check_run,
     find,
     load,
@@ -26,6 +27,7 @@ from perdure.engine.requests import (
     Now,
     Random,
     ReadHead,
+    ReadRecords,
     RecordRow,
     Stage,
     Steps,
@@ -123,19 +125,17 @@ def copy(site: Site, target: Site) -> Steps[StateInfo]:
     yield from require_free(target)
     incarnation = yield Random(16)
     tip = head.branches[MAIN]
-    parent, first, last = chain.ORIGIN, 1, None
-    staged = False
+    parent, after, last = chain.ORIGIN, None, None
     try:
-        while first <= tip.number:
-            records = yield from read_some(site, head, tip.line, first, tip.number)
+        while after is None or after.number < tip.number:
+            records = yield from read_some(site, head, after)
             sealed, parent = chain_again(records, target, incarnation, parent)
             yield Stage(incarnation, rows_of(sealed))
-            staged, first, last = True, records[-1].number + 1, sealed[-1]
+            after, last = records[-1], sealed[-1]
         assert last is not None
         return (yield from adopt(target, head, incarnation, last))
     except PerdureError:
-        if staged:
-            yield Discard(incarnation)
+        yield Discard(incarnation)
         raise
 
 
@@ -152,10 +152,17 @@ def require_free(site: Site) -> Steps[Head | None]:
     return head
 
 
-def read_some(site: Site, head: Head, line: int, first: int, last: int) -> Steps[list[Record]]:
-    """A run from `first`, as long as one request gives: states larger than memory pass through."""
-    count = 1 + min(last - first, limits.transfer_records_max - 1)
-    return (yield from read_run(site, head, line, first, first + count - 1))
+def read_some(site: Site, head: Head, after: Record | None) -> Steps[list[Record]]:
+    """The next records of `main` after `after`, as many as one request gives.
+
+    So a state larger than memory passes through; the last record must be the head's newest.
+    """
+    tip = head.branches[MAIN]
+    first = after.number + 1 if after is not None else 1
+    rows = yield ReadRecords(head.incarnation, tip.line, first, tip.number, limits.read_bytes_max)
+    records = [site.record(head.incarnation, row) for row in rows]
+    check_next(site, records, tip, after)
+    return records
 
 
 def chain_again(
@@ -246,3 +253,15 @@ def verify(site: Site) -> Steps[Verified]:
     except PerdureError as error:
         return Verified(site.key, number, False, f"{error.kind}: {error}")
     return Verified(site.key, number, True, None)
+
+
+def require_head(site: Site) -> Steps[Head]:
+    """The head under a key, deleted or not.
+
+    Raises:
+        StateNotFound: there is none.
+    """
+    row = yield ReadHead(site.key)
+    if row is None:
+        raise StateNotFound(f"there is no state {site.key!r} in this store")
+    return site.head(row)

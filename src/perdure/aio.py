@@ -1,0 +1,413 @@
+"""`AsyncStore` and `AsyncSession`: the facade for asyncio. Same methods, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine, Generator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from perdure.engine import marks, states
+from perdure.errors import PerdureError
+from perdure.events import reported
+from perdure.session import OnCancel, OnError, SessionBase
+from perdure.store import Progress, Ref, StoreBase, View
+from perdure.types import Checkpoint, Durability, Exported, SessionInfo, StateInfo, Stats, Verified
+
+if TYPE_CHECKING:
+    from perdure.core.diff import Difference
+
+
+class AsyncSession(SessionBase):
+    """One period of work on a state, as `AsyncStore.open` gives it; see `Session`.
+
+    Example:
+        >>> async with store.open("support/alice") as session:
+        ...     session.state.setdefault("messages", []).append({"role": "user", "content": "Hi"})
+        ...     await session.save()
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._saving = asyncio.Lock()
+        self._editing = asyncio.Lock()
+
+    async def save(
+        self,
+        label: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        durability: Durability | None = None,
+    ) -> Checkpoint:
+        """Make every edit so far durable, as one checkpoint; writes only what changed.
+
+        With nothing to save it writes nothing and returns the newest checkpoint.
+
+        Args:
+            label: a name to find the checkpoint by.
+            metadata: any storable dict to keep with it.
+            durability: `"power"` or `"process"` for this save; the store's by default.
+
+        Raises:
+            Conflict: someone else saved since this session read; see `refresh`.
+            CommitUnknown: its fate is not known; saving again settles it, once.
+            Busy: others kept the store too long; nothing was written.
+            UntrackedEdit: a container was changed behind Perdure's back.
+        """
+        self._require_open()
+        self._refuse_inside_atomic(asyncio.current_task())
+        with reported(self._on_event, "save", self.key) as detail:
+            async with self._editing:  # no wait before the capture, unless a block is open
+                body = self._stage(label, metadata, durability)
+            async with self._saving:
+                await self._driver.arun(self._core.flush(durability or self._durability))
+            return self._saved(body, detail)
+
+    @asynccontextmanager
+    async def atomic(self) -> AsyncIterator[None]:
+        """Edits that belong together: no save takes effect inside, an exception undoes them.
+
+        A save from another task waits for the end of the block.
+
+        Raises:
+            SaveInsideAtomic: on a save inside the block.
+        """
+        self._require_open()
+        task = asyncio.current_task()
+        if self._atomic_depth and self._atomic_owner is task:
+            async with self._block(task):
+                yield
+        else:
+            async with self._editing, self._block(task):
+                yield
+
+    @asynccontextmanager
+    async def _block(self, task: object) -> AsyncIterator[None]:
+        self._enter_atomic(task)
+        try:
+            yield
+        except BaseException:
+            self._leave_atomic(keep=False)
+            raise
+        self._leave_atomic(keep=True)
+
+    async def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
+        """Take in what others saved since, into the live containers; the newest checkpoint.
+
+        Args:
+            keep_changes: keep this session's unsaved edits, if they touch other sections; by
+                default they are given up.
+
+        Raises:
+            Conflict: both sides changed the same sections; nothing was changed here.
+            StateDeleted: the state is gone.
+        """
+        self._require_open()
+        self._refuse_inside_atomic(asyncio.current_task())
+        with reported(self._on_event, "refresh", self.key):
+            async with self._editing, self._saving:
+                return await self._driver.arun(self._core.refresh(keep_changes))
+
+    async def close(self) -> None:
+        """Save what is unsaved and end the session. Safe to call twice."""
+        await self._finish(None)
+
+    async def _finish(self, error: BaseException | None) -> None:
+        if self._closed:
+            return
+        self._require_open()
+        self._refuse_inside_atomic(asyncio.current_task())
+        with reported(self._on_event, "close", self.key) as detail:
+            try:
+                async with self._editing, self._saving:
+                    how, named = self._ending(error)
+                    detail["ended"] = how
+                    await self._driver.arun(self._core.end(how, named, self._durability))
+            except PerdureError as failure:
+                self._end_failed(failure, error)
+            else:
+                self._end()
+
+    async def __aenter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the session as the block ended."""
+        await self._finish(error)
+
+
+class Opening:
+    """A session about to be opened: `await` it, or enter it with `async with`."""
+
+    def __init__(self, opening: Coroutine[Any, Any, AsyncSession]) -> None:
+        self._coroutine = opening
+        self._session: AsyncSession | None = None
+
+    def __await__(self) -> Generator[Any, Any, AsyncSession]:
+        """The session."""
+        return self._coroutine.__await__()
+
+    async def __aenter__(self) -> AsyncSession:
+        """Open the session."""
+        self._session = await self._coroutine
+        return self._session
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the session as the block ended."""
+        assert self._session is not None
+        await self._session.__aexit__(kind, error, trace)
+
+
+class AsyncStore(StoreBase):
+    """Where states live, for asyncio: the methods of `Store`, awaited.
+
+    It never blocks the event loop, and may be used from several loops.
+
+    Example:
+        >>> store = perdure.AsyncStore("agents.db")
+        >>> async with store.open("support/alice") as session:
+        ...     session.state["goal"] = "refund order 17"
+    """
+
+    def open(
+        self,
+        key: str,
+        *,
+        must_exist: bool = False,
+        on_error: OnError = "discard",
+        on_cancel: OnCancel = "keep",
+    ) -> Opening:
+        """Begin a session on a state, resuming where the last one stopped.
+
+        Nothing is written until something is saved. Await it, or enter it with `async with`.
+
+        Args:
+            key: the state's key, such as `"support/alice"`.
+            must_exist: raise `StateNotFound` rather than begin a new state.
+            on_error: what an exception in the `with` block does with unsaved edits.
+            on_cancel: what cancellation (or Ctrl-C) does with them.
+
+        Raises:
+            StateNotFound: `must_exist`, and there is none.
+            Damaged: what is stored is not what was saved.
+        """
+        return Opening(self._open(key, must_exist, on_error, on_cancel))
+
+    async def _open(
+        self, key: str, must_exist: bool, on_error: OnError, on_cancel: OnCancel
+    ) -> AsyncSession:
+        with reported(self._on_event, "open", key) as detail:
+            with reported(self._on_event, "load", key):
+                opened = await self._driver.arun(self._opening(key))
+            args, options = self._session_parts(opened, must_exist, on_error, on_cancel)
+            session = AsyncSession(*args, **options)
+            detail["number"] = session.checkpoint.number if session.checkpoint else 0
+            return session
+
+    async def history(
+        self,
+        key: str,
+        *,
+        limit: int | None = None,
+        before: Ref | None = None,
+        changes: bool = False,
+    ) -> list[Checkpoint]:
+        """Checkpoints of a state, newest first.
+
+        Args:
+            key: the state's key.
+            limit: at most so many.
+            before: only those before this one (for paging).
+            changes: give each its changes too.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: `before` names none.
+        """
+        return await self._driver.arun(self._history(key, limit, before, changes))
+
+    async def at(self, key: str, ref: Ref) -> View:
+        """The state as it was at a checkpoint, read-only.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+        """
+        return await self._driver.arun(self._viewing(key, ref))
+
+    async def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
+        """What changed in a state between two checkpoints.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+        """
+        return await self._driver.arun(self._diffing(key, before, after))
+
+    async def states(
+        self,
+        prefix: str = "",
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        deleted: bool = False,
+    ) -> list[StateInfo]:
+        """States whose key begins with `prefix`, in key order, none of them opened.
+
+        Args:
+            prefix: beginning of the keys.
+            limit: at most so many; the next page is `after=page[-1].key`.
+            after: only keys after this one.
+            deleted: the deleted ones instead.
+        """
+        return await self._driver.arun(self._listing(prefix, limit, after, deleted))
+
+    async def info(self, key: str) -> StateInfo:
+        """What `states` says of one state.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return await self._driver.arun(self._asking(states.info, key))
+
+    async def sessions(self, key: str) -> list[SessionInfo]:
+        """Sessions that saved something to a state, newest first.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return await self._driver.arun(self._asking(marks.sessions_of, key))
+
+    async def stats(self, key: str) -> Stats:
+        """What a state costs to keep.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return await self._driver.arun(self._asking(states.stats, key))
+
+    async def copy(self, key: str, new: str) -> StateInfo:
+        """A new state with the same content and history, on its own from then on.
+
+        Raises:
+            StateNotFound: there is no state `key`.
+            StateExists: there is a state `new`.
+        """
+        return await self._driver.arun(self._copying(key, new))
+
+    async def delete(self, key: str) -> StateInfo:
+        """Hide a state. Nothing is removed: `undelete` brings it back.
+
+        Sessions open on it can no longer save to it.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return await self._driver.arun(self._asking(states.delete, key))
+
+    async def undelete(self, key: str) -> StateInfo:
+        """Bring back the state that was deleted last under this key.
+
+        Raises:
+            StateNotFound: none was.
+            StateExists: the key is in use.
+        """
+        return await self._driver.arun(self._asking(states.undelete, key))
+
+    async def export(
+        self,
+        key: str,
+        target: str | os.PathLike[str] | BinaryIO,
+        *,
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Write a state with its whole history as one portable file.
+
+        Args:
+            key: the state's key.
+            target: a path that does not exist yet, or a binary file object.
+            progress: called with (checkpoints done, all).
+
+        Raises:
+            StateNotFound: there is no such state.
+            UsageError: the file exists or cannot be written.
+        """
+        return await asyncio.to_thread(self._export, key, target, progress)
+
+    async def import_(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        key: str | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> StateInfo:
+        """Read a state that `export` wrote; it appears only when all of it was verified.
+
+        Args:
+            source: a path or a binary file object.
+            key: the key to give it; its own by default.
+            progress: called with (checkpoints done, all).
+
+        Raises:
+            StateExists: the key is in use.
+            Malformed: the file is not an exported state.
+            Damaged: it is not what was exported.
+        """
+        return await asyncio.to_thread(self._import, source, key, progress)
+
+    async def backup(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> None:
+        """A consistent copy of the whole store, while it is being written to.
+
+        Args:
+            path: a file that does not exist yet.
+            progress: called with (done, all), in the backend's units.
+
+        Raises:
+            UsageError: the file exists, or this store has no files to copy.
+        """
+        await asyncio.to_thread(self._backup, path, progress)
+
+    async def verify(
+        self, key: str | None = None, *, progress: Progress | None = None
+    ) -> list[Verified]:
+        """Read everything of a state, or of all, and check it: tags, chain and replay (P5).
+
+        Args:
+            key: the state's key; all states by default, deleted ones included.
+            progress: called with (states done, all).
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return await asyncio.to_thread(self._verify, key, progress)
+
+    async def close(self) -> None:
+        """Let what is under way finish and release the store. Safe to call twice."""
+        await asyncio.to_thread(self._driver.close)
+
+    async def __aenter__(self) -> Self:
+        """The store itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        await self.close()

@@ -1,0 +1,312 @@
+"""`Session`: one period of work on a state, and what it shares with its async twin."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+from perdure import limits
+from perdure.core.values import take
+from perdure.engine.session import Body, SessionCore
+from perdure.errors import (
+    Forked,
+    PerdureError,
+    SaveInsideAtomic,
+    SessionClosed,
+    UsageError,
+)
+from perdure.events import OnEvent, log, reported
+from perdure.types import Checkpoint, Durability, Resumed
+
+if TYPE_CHECKING:
+    from perdure.core.changes import Change
+    from perdure.drive import Driver
+    from perdure.state.document import Document
+    from perdure.state.sections import State
+
+OnError: TypeAlias = Literal["discard", "save"]
+OnCancel: TypeAlias = Literal["keep", "discard"]
+
+
+class SessionBase:
+    """What `Session` and `AsyncSession` have in common: everything that waits for nothing."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        core: SessionCore,
+        document: Document,
+        resumed: Resumed | None,
+        *,
+        durability: Durability,
+        on_error: OnError,
+        on_cancel: OnCancel,
+        on_event: OnEvent | None,
+    ) -> None:
+        self._driver = driver
+        self._core = core
+        self._document = document
+        self._resumed = resumed
+        self._durability: Durability = durability
+        self._on_error = on_error
+        self._on_cancel = on_cancel
+        self._on_event = on_event
+        self._pid = os.getpid()
+        self._closed = False
+        self._atomic_owner: object = None
+        self._atomic_depth = 0
+
+    @property
+    def key(self) -> str:
+        """Key of the state."""
+        return self._core.site.key
+
+    @property
+    def id(self) -> str:
+        """This session's id (32 hex digits)."""
+        return self._core.id.hex()
+
+    @property
+    def state(self) -> State:
+        """The state: a mapping of sections, whose containers know what changed in them."""
+        return self._document.state
+
+    @property
+    def resumed(self) -> Resumed | None:
+        """What was taken up: checkpoint, age, how the last session ended; None if new."""
+        return self._resumed
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint this session has read or saved."""
+        return self._core.checkpoint
+
+    @property
+    def summary(self) -> str | None:
+        """A line about the state that `Store.states` shows; kept with the next save."""
+        return self._core.summary
+
+    @summary.setter
+    def summary(self, text: str | None) -> None:
+        self._core.summary = _short(text, "summary", limits.summary_chars_max)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._closed
+
+    def changes(self) -> list[Change]:
+        """What the next save would write, in order; nothing is saved or cleared by asking."""
+        return [*self._core.waiting(), *self._document.pending()]
+
+    def __repr__(self) -> str:
+        number = self.checkpoint.number if self.checkpoint else 0
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {self.key!r} at checkpoint {number}, {state}>"
+
+    # ---- what both facades do around their waiting ----------------------------------------
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise SessionClosed(f"this session on {self.key!r} has ended; open a new one")
+        if self._pid != os.getpid():
+            raise Forked(
+                f"this session on {self.key!r} belongs to the parent process; open one of its own "
+                "in the child"
+            )
+
+    def _stage(
+        self, label: str | None, metadata: dict[str, Any] | None, durability: Durability | None
+    ) -> Body | None:
+        if durability not in (None, "power", "process"):
+            raise UsageError(f'durability is "power" or "process", not {durability!r}')
+        label = _short(label, "label", limits.label_chars_max)
+        if metadata is not None:
+            metadata = take(metadata, ("metadata",))
+            if not isinstance(metadata, dict):
+                raise UsageError("metadata is a dict")
+        return self._core.stage(label, metadata)
+
+    def _saved(self, body: Body | None, detail: dict[str, Any]) -> Checkpoint:
+        checkpoint = body.saved if body is not None else self._core.checkpoint
+        assert checkpoint is not None
+        detail["number"] = checkpoint.number
+        return checkpoint
+
+    def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
+        """How the session ends, after deciding what becomes of its unsaved edits."""
+        if error is None:
+            keep, how, named = True, "closed", None
+        elif isinstance(error, Exception):
+            keep, how, named = self._on_error == "save", "failed", type(error).__qualname__
+        else:
+            keep, how, named = self._on_cancel == "keep", "cancelled", type(error).__qualname__
+        if keep:
+            self._core.stage(ending=True)
+        else:
+            self._core.drop_waiting()
+        return how, named
+
+    def _end(self) -> None:
+        self._closed = True
+        self._document.close()
+
+    def _end_failed(self, failure: PerdureError, error: BaseException | None) -> None:
+        """The end could not be written: the user's own error goes first, else this one."""
+        if error is None:
+            failure.session = self
+            raise failure
+        log.warning("the end of a session on %r could not be recorded: %s", self.key, failure)
+        self._end()
+
+    def _enter_atomic(self, owner: object) -> None:
+        if self._atomic_depth == 0:
+            self._atomic_owner = owner
+        self._atomic_depth += 1
+        self._document.begin()
+
+    def _leave_atomic(self, *, keep: bool) -> None:
+        if keep:
+            self._document.keep()
+        else:
+            self._document.undo()
+        self._atomic_depth -= 1
+        if self._atomic_depth == 0:
+            self._atomic_owner = None
+
+    def _refuse_inside_atomic(self, owner: object) -> None:
+        if self._atomic_owner == owner:
+            raise SaveInsideAtomic(
+                "no save takes effect inside an atomic block; save after it has ended"
+            )
+
+
+class Session(SessionBase):
+    """One period of work on a state, as `Store.open` gives it.
+
+    A context manager: leaving it normally saves; an exception discards what was not saved
+    (`on_error="save"` keeps it). Its methods may be called from any thread, its containers from
+    one at a time.
+
+    Example:
+        >>> with store.open("support/alice") as session:
+        ...     session.state.setdefault("messages", []).append({"role": "user", "content": "Hi"})
+        ...     session.save()
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._saving = threading.Lock()
+        self._editing = threading.RLock()
+
+    def save(
+        self,
+        label: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        durability: Durability | None = None,
+    ) -> Checkpoint:
+        """Make every edit so far durable, as one checkpoint; writes only what changed.
+
+        With nothing to save it writes nothing and returns the newest checkpoint.
+
+        Args:
+            label: a name to find the checkpoint by.
+            metadata: any storable dict to keep with it.
+            durability: `"power"` or `"process"` for this save; the store's by default.
+
+        Raises:
+            Conflict: someone else saved since this session read; see `refresh`.
+            CommitUnknown: its fate is not known; saving again settles it, once.
+            Busy: others kept the store too long; nothing was written.
+            UntrackedEdit: a container was changed behind Perdure's back.
+        """
+        self._require_open()
+        self._refuse_inside_atomic(threading.get_ident())
+        with reported(self._on_event, "save", self.key) as detail:
+            with self._editing:
+                body = self._stage(label, metadata, durability)
+            with self._saving:
+                self._driver.run(self._core.flush(durability or self._durability))
+            return self._saved(body, detail)
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Edits that belong together: no save takes effect inside, an exception undoes them.
+
+        A save from another thread waits for the end of the block.
+
+        Raises:
+            SaveInsideAtomic: on a save inside the block.
+        """
+        self._require_open()
+        with self._editing:
+            self._enter_atomic(threading.get_ident())
+            try:
+                yield
+            except BaseException:
+                self._leave_atomic(keep=False)
+                raise
+            self._leave_atomic(keep=True)
+
+    def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
+        """Take in what others saved since, into the live containers; the newest checkpoint.
+
+        Args:
+            keep_changes: keep this session's unsaved edits, if they touch other sections; by
+                default they are given up.
+
+        Raises:
+            Conflict: both sides changed the same sections; nothing was changed here.
+            StateDeleted: the state is gone.
+        """
+        self._require_open()
+        self._refuse_inside_atomic(threading.get_ident())
+        with reported(self._on_event, "refresh", self.key), self._editing, self._saving:
+            return self._driver.run(self._core.refresh(keep_changes))
+
+    def close(self) -> None:
+        """Save what is unsaved and end the session. Safe to call twice."""
+        self._finish(None)
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self._closed:
+            return
+        self._require_open()
+        self._refuse_inside_atomic(threading.get_ident())
+        with reported(self._on_event, "close", self.key) as detail:
+            try:
+                with self._editing, self._saving:
+                    how, named = self._ending(error)
+                    detail["ended"] = how
+                    self._driver.run(self._core.end(how, named, self._durability))
+            except PerdureError as failure:
+                self._end_failed(failure, error)
+            else:
+                self._end()
+
+    def __enter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the session as the block ended."""
+        self._finish(error)
+
+
+def _short(text: str | None, what: str, chars_max: int) -> str | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise UsageError(f"a {what} is a string, not {type(text).__name__}")
+    if len(text) > chars_max:
+        raise UsageError(f"a {what} has at most {chars_max} characters; this one has {len(text)}")
+    return str(text)

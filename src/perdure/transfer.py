@@ -1,0 +1,195 @@
+"""One state as one portable file: written and read as a stream, verified on the way in.
+
+The file is `magic(8) ‖ id(16)`, then frames of `length(4, big-endian) ‖ blob`. Blobs are sealed as
+everything stored is (`perdure.core.seal`), their place being the file's id and the frame's number:
+a frame damaged, moved, or taken from another file does not verify. Frame 1 is the manifest, the
+last one the end; between them are batches of records, compressed together.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from perdure import limits
+from perdure.core import chain
+from perdure.core.codec import pack, unpack
+from perdure.core.head import MAIN, Head, open_head, seal_head
+from perdure.core.record import Record, Sealed, open_payload
+from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
+from perdure.drive import Driver
+from perdure.engine import states
+from perdure.engine.read import Site, read_head
+from perdure.engine.requests import Discard, ReadRecords, Stage
+from perdure.errors import Damaged, Malformed, PerdureError, UsageError
+from perdure.types import Exported, StateInfo
+
+MAGIC = b"PERDSTAT"
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (checkpoints done, all)."""
+
+_length = struct.Struct(">I")
+_OWNER = b"export"
+
+
+def export_state(
+    driver: Driver, site: Site, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
+) -> Exported:
+    """Write a state with its whole history."""
+    head = driver.run(read_head(site))
+    tip = head.branches[MAIN]
+    with _opened_new(target) as file:
+        writer = _Writer(file)
+        manifest = {"key": site.key, "head": seal_head(head, store=writer.id, key=site.key)}
+        writer.write(manifest)
+        after: Record | None = None
+        while after is None or after.number < tip.number:
+            records = driver.run(states.read_some(site, head, after))
+            writer.write([[r.number, r.salt, r.canonical] for r in records])
+            after = records[-1]
+            if progress is not None:
+                progress(after.number, tip.number)
+        writer.write({"end": tip.number})
+    return Exported(tip.number, writer.bytes, tip.hash.hex())
+
+
+def import_state(
+    driver: Driver,
+    store: bytes,
+    source: str | os.PathLike[str] | BinaryIO,
+    key: str | None,
+    progress: Progress | None,
+) -> StateInfo:
+    """Read a state that `export_state` wrote; it is visible only when all of it was verified."""
+    with _opened(source) as file:
+        reader = _Reader(file)
+        manifest = reader.next()
+        if not isinstance(manifest, dict) or {"key", "head"} - manifest.keys():
+            raise Damaged(f"{reader.name}: does not begin with a manifest")
+        head = open_head(manifest["head"], store=reader.id, key=manifest["key"])
+        site = Site(store, key if key is not None else manifest["key"])
+        driver.run(states.require_free(site))
+        return _import_records(driver, site, reader, head, progress)
+
+
+def _import_records(
+    driver: Driver, site: Site, reader: _Reader, head: Head, progress: Progress | None
+) -> StateInfo:
+    tip = head.branches[MAIN]
+    # The same life if this store does not have it, so that every hash stays; else a copy.
+    held = driver.backend.perform(ReadRecords(head.incarnation, tip.line, 1, 1, 1))
+    incarnation = os.urandom(16) if held else head.incarnation
+    theirs = ours = chain.ORIGIN
+    last: Sealed | None = None
+    try:
+        while last is None or last.number < tip.number:
+            records = _records(reader, head, theirs, last.number + 1 if last else 1)
+            sealed, ours = states.chain_again(records, site, incarnation, ours)
+            driver.backend.perform(Stage(incarnation, states.rows_of(sealed)))
+            theirs, last = records[-1].hash, sealed[-1]
+            if progress is not None:
+                progress(last.number, tip.number)
+        if theirs != tip.hash or reader.next() != {"end": tip.number}:
+            raise Damaged(f"{reader.name}: its records do not end as its manifest says")
+        return driver.run(states.adopt(site, head, incarnation, last))
+    except BaseException:
+        driver.backend.perform(Discard(incarnation))
+        raise
+
+
+def _records(reader: _Reader, head: Head, parent: bytes, first: int) -> list[Record]:
+    """The next batch, each record chained to the one before it."""
+    records: list[Record] = []
+    frame = reader.next()
+    if not isinstance(frame, list) or not frame:
+        raise Damaged(f"{reader.name}: ends before checkpoint {first}")
+    for number, item in enumerate(frame, first):
+        match item:
+            case [int(found), bytes(salt), bytes(canonical)] if found == number:
+                place = Place(reader.id, head.incarnation, head.branches[MAIN].line, number)
+                records.append(open_payload(parent + salt + canonical, place, len(canonical)))
+                parent = records[-1].hash
+            case _:
+                raise Damaged(f"{reader.name}: checkpoint {number} is missing")
+    return records
+
+
+class _Writer:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._number = 0
+        self.id = os.urandom(16)
+        self.bytes = file.write(MAGIC) + file.write(self.id)
+
+    def write(self, value: object) -> None:
+        self._number += 1
+        place = Place(self.id, _OWNER, 0, self._number)
+        blob = seal(Kind.EXPORT, place, pack(value))
+        self.bytes += self._file.write(_length.pack(len(blob))) + self._file.write(blob)
+
+
+class _Reader:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._number = 0
+        self.name = str(getattr(file, "name", "the file"))
+        if file.read(len(MAGIC)) != MAGIC:
+            raise Malformed(f"{self.name}: is not a state exported by Perdure")
+        self.id = self._exactly(16)
+
+    def next(self) -> object:
+        self._number += 1
+        (length,) = _length.unpack(self._exactly(_length.size))
+        if not HEADER_BYTES + TAG_BYTES <= length <= limits.record_bytes_max * 2:
+            raise Damaged(f"{self.name}: frame {self._number} claims {length} bytes")
+        place = Place(self.id, _OWNER, 0, self._number)
+        payload = unseal(Kind.EXPORT, place, self._exactly(length), limits.export_bytes_max)
+        return unpack(payload)
+
+    def _exactly(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if len(data) != size:
+            raise Damaged(f"{self.name}: is cut short in frame {self._number}")
+        return data
+
+
+@contextmanager
+def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    """A file that appears under its name only when it is whole; never over another."""
+    if not isinstance(target, str | os.PathLike):
+        yield target
+        return
+    path = Path(target)
+    if path.exists():
+        raise UsageError(f"{path} exists already; choose another name or remove it")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(opened, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    except PerdureError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+    if not isinstance(source, str | os.PathLike):
+        yield source
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(source, "rb"))
+        except OSError as error:
+            reason = error.strerror or error
+            raise UsageError(f"cannot read {os.fspath(source)}: {reason}") from error
+        yield file
