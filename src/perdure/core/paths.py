@@ -1,0 +1,116 @@
+"""Paths: where in a state something is, and how that is written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from perdure.errors import PathNotFound
+
+Path: TypeAlias = tuple[str | int, ...]
+"""The section first, then mapping keys (str) and list positions (int, from 0)."""
+
+WHOLE_STATE = "(state)"
+KEYS_SHOWN_MAX = 8
+DIGITS_MAX = 19
+
+
+def format_path(path: Path) -> str:
+    """The path as one line: parts joined by "/", with `~` and `/` in them as `~0` and `~1`.
+
+    Example:
+        >>> format_path(("messages", 3, "a/b"))
+        'messages/3/a~1b'
+        >>> format_path(())
+        '(state)'
+    """
+    if not path:
+        return WHOLE_STATE
+    return "/".join(
+        part.replace("~", "~0").replace("/", "~1") if isinstance(part, str) else str(part)
+        for part in path
+    )
+
+
+def parse_path(text: str) -> tuple[str, ...]:
+    """The parts of a written path; whether one is a key or a position, `resolve` finds out.
+
+    Example:
+        >>> parse_path("messages/-1/a~1b")
+        ('messages', '-1', 'a/b')
+        >>> parse_path("(state)")
+        ()
+    """
+    if text == WHOLE_STATE:
+        return ()
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/"))
+
+
+def resolve(value: Any, parts: Iterable[str | int], origin: Path = ()) -> tuple[Path, Any]:
+    """Walk from `value` along `parts`; give the exact path of what is found, and it.
+
+    Args:
+        value: a plain or tracked value, or a mapping of sections.
+        parts: one step each: a position (negative: from the end) in a list or tuple, else a key.
+        origin: the path of `value` itself.
+
+    Raises:
+        PathNotFound: there is no such place; says how far the path goes and what is there.
+
+    Example:
+        >>> resolve({"messages": ["a", "b"]}, ("messages", "-1"))
+        (('messages', 1), 'b')
+    """
+    path = origin
+    for part in parts:
+        step = _step(value, part)
+        if step is None:
+            shown = str(part).replace("~", "~0").replace("/", "~1")
+            raise PathNotFound(f"no {shown!r} in {format_path(path)}, which {_holdings(value)}")
+        value = value[step]
+        path = (*path, step)
+    return path, value
+
+
+def _step(value: Any, part: str | int) -> str | int | None:
+    """The key or position that `part` stands for in `value`, None if it has no such."""
+    if isinstance(value, list | tuple):
+        position = _position(part)
+        if position is None or not -len(value) <= position < len(value):
+            return None
+        return position % len(value)
+    if isinstance(value, Mapping) and isinstance(part, str) and part in value:
+        return part
+    return None
+
+
+def _position(part: str | int) -> int | None:
+    if isinstance(part, int):
+        return part
+    digits = part.removeprefix("-")
+    if digits.isascii() and digits.isdecimal() and len(digits) <= DIGITS_MAX:
+        return int(part)
+    return None
+
+
+def _holdings(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        if not value:
+            return f"is an empty {_kind(value)}"
+        positions = "0" if len(value) == 1 else f"0 to {len(value) - 1}"
+        return f"is a {_kind(value)} of {len(value)} ({positions})"
+    if isinstance(value, Mapping):
+        if not value:
+            return "is empty"
+        if len(value) <= KEYS_SHOWN_MAX:
+            return "has " + ", ".join(repr(key) for key in value)
+        return f"has {len(value)} other keys"
+    return f"is a {_kind(value)} and holds nothing below it"
+
+
+def _kind(value: Any) -> str:
+    """The plain name of a value's type, the same for a tracked container."""
+    for plain in (dict, list, tuple):
+        if isinstance(value, plain):
+            return plain.__name__
+    return type(value).__name__
