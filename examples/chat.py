@@ -1,0 +1,59 @@
+"""A terminal chat that survives being killed, on any OpenAI-compatible endpoint. Each message is
+saved before anything is done about it, so a new process sees what was left open, and goes on.
+
+    OPENAI_BASE_URL=http://localhost:11434/v1 OPENAI_MODEL=qwen3 python examples/chat.py [NAME]
+"""
+
+import json
+import os
+import sys
+from itertools import chain, takewhile
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import perdure
+
+URL = os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1") + "/chat/completions"
+KEY = os.environ.get("OPENAI_API_KEY", "none")
+MODEL = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
+PATH = {"type": "object", "properties": {"path": {"type": "string"}}}
+READ = {"name": "read_file", "description": "Read a text file", "parameters": PATH}
+
+
+def complete(messages: list[Any]) -> Any:
+    ask = {"model": MODEL, "messages": messages, "tools": [{"type": "function", "function": READ}]}
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    with urlopen(Request(URL, json.dumps(ask).encode(), headers)) as answer:
+        return json.load(answer)["choices"][0]["message"]
+
+
+def read_file(call: Any) -> Any:
+    try:
+        text = Path(json.loads(call["function"]["arguments"])["path"]).read_text()
+    except Exception as error:  # the model may learn from it
+        text = f"error: {error}"
+    return {"role": "tool", "tool_call_id": call["id"], "content": text}
+
+
+def next_message(messages: list[Any]) -> Any:
+    """What an open turn needs: a tool's result or the model's answer; None if no turn is open."""
+    last: Any = next((m for m in reversed(messages) if m["role"] != "tool"), {"role": ""})
+    results = [m["tool_call_id"] for m in takewhile(lambda m: m["role"] == "tool", messages[::-1])]
+    for call in last.get("tool_calls") or []:
+        if call["id"] not in results:
+            return read_file(call)
+    return complete(messages) if results or last["role"] == "user" else None
+
+
+with perdure.Store("chat.db") as store, store.open("/".join(["chat", *sys.argv[1:]])) as session:
+    messages = session.state.setdefault("messages", [])
+    for line in chain([""], sys.stdin):  # first comes what the last session left open
+        if line.strip():
+            messages.append({"role": "user", "content": line.strip()})
+            session.save()
+        while message := next_message(messages):
+            messages.append(message)
+            session.save()
+            print(f"{message['role']}: {message.get('content') or '(calls its tool)'}")
+        print("> ", end="", flush=True)

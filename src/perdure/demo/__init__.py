@@ -1,0 +1,232 @@
+"""The demo: an agent at real work is killed again and again, and its work comes out the same.
+
+The agent (`agent`) audits a Python code base, one task a module, and saves after each step. Its
+supervisor (`supervisor`) kills it with SIGKILL at random moments and starts it again. A witness
+(`witness`), fed by a pipe that survives every kill, knows which saves were acknowledged and which
+steps were finished, and looks for each of them in the store. In the end the outcome is compared
+with that of a second agent that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from perdure import Store
+    from perdure.demo.supervisor import Supervisor
+
+SEED_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One thing the demo shows, and whether it was so."""
+
+    claim: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything the demo found out, as `--json` prints it."""
+
+    ok: bool
+    store: str
+    key: str
+    undisturbed_key: str
+    root: str
+    seed: int
+    modules: int
+    kills: int
+    sessions: int
+    saves: int
+    unanswered: int
+    steps_cut: int
+    seconds: float
+    undisturbed_seconds: float
+    report: dict[str, Any]
+    proofs: tuple[Proof, ...]
+    commands: tuple[str, ...]
+
+
+def main(path: Path | None, kills: int, seed: int | None, json: bool) -> int:
+    """Run the demo and print what came of it. Gives the exit code.
+
+    Args:
+        path: The code base to audit; by default the standard library of this Python.
+        kills: How many times to kill the agent.
+        seed: Draws the moments of the kills; by default a new one, which is printed.
+        json: Print one JSON object at the end and nothing else.
+
+    Returns:
+        0, or 1 if a proof failed or the agent ended before its work was done.
+
+    Raises:
+        click.UsageError: There is nothing to audit below `path`.
+    """
+    import click
+    from rich.console import Console
+
+    from perdure.demo.findings import modules
+    from perdure.demo.supervisor import AgentFailed
+
+    root = (path or Path(sysconfig.get_path("stdlib"))).resolve()
+    tasks = len(modules(root))
+    if not tasks:
+        raise click.UsageError(f"there is no Python file to audit below {root}")
+    seed = secrets.randbits(SEED_BITS) if seed is None else seed
+    console = Console()
+    try:
+        outcome = run(root, tasks, kills, seed, console, silent=json)
+    except AgentFailed as error:
+        Console(stderr=True).print(f"the agent failed:\n{error}", markup=False, highlight=False)
+        return 1
+    if json:
+        from json import dumps
+
+        click.echo(dumps(asdict(outcome), indent=2))
+    else:
+        show(outcome, console)
+    return 0 if outcome.ok else 1
+
+
+def run(
+    root: Path, tasks: int, kills: int, seed: int, console: Console, *, silent: bool
+) -> Outcome:
+    """Let one agent be killed and another be undisturbed, and compare them."""
+    from perdure import Store
+    from perdure.demo.display import display_for
+    from perdure.demo.supervisor import Supervisor, kill_moments
+    from perdure.demo.witness import place_for_store
+
+    store_path = str(place_for_store() / "agents.db")
+    with Store(store_path) as store:
+        number = first_free(store)
+    display = display_for(console, silent=silent)
+    moments = kill_moments(tasks, kills, random.Random(seed))
+    tried = Supervisor(store_path, f"audit/{number}", root, display, moments)
+    calm = Supervisor(store_path, f"undisturbed/{number}", root, display)
+    for agent, title in (
+        (tried, f"An agent audits {root} and is killed {kills} times (seed {seed})"),
+        (calm, "Another does the same work undisturbed"),
+    ):
+        display.begin(title, tasks)
+        try:
+            agent.run()
+        finally:
+            display.end()
+    return judge(tried, calm, seed)
+
+
+def first_free(store: Store) -> int:
+    """The first number under which the store has no audit yet, so that none is overwritten."""
+    from perdure import StateNotFound
+
+    for number in count(1):
+        try:
+            store.info(f"audit/{number}")
+        except StateNotFound:
+            return number
+    raise AssertionError("unreachable: counting has no end")
+
+
+def judge(tried: Supervisor, calm: Supervisor, seed: int) -> Outcome:
+    """Compare what came of both agents, and gather the numbers."""
+    from perdure.demo.witness import content
+
+    found = content(tried.store_path, tried.key)
+    expected = content(calm.store_path, calm.key)
+    proofs = tuple(prove(tried, found, expected))
+    witness = tried.witness
+    return Outcome(
+        ok=all(proof.ok for proof in proofs),
+        store=tried.store_path,
+        key=tried.key,
+        undisturbed_key=calm.key,
+        root=str(tried.root),
+        seed=seed,
+        modules=len(found["plan"]),
+        kills=tried.kills,
+        sessions=tried.sessions,
+        saves=len(witness.saved) + witness.unanswered,
+        unanswered=witness.unanswered,
+        steps_cut=witness.cut,
+        seconds=round(tried.seconds, 2),
+        undisturbed_seconds=round(calm.seconds, 2),
+        report=found["report"],
+        proofs=proofs,
+        commands=tuple(commands(tried.store_path, tried.key)),
+    )
+
+
+def prove(tried: Supervisor, found: dict[str, Any], expected: dict[str, Any]) -> Iterator[Proof]:
+    """What was promised, each with the numbers behind it."""
+    from perdure import Store
+    from perdure.demo.witness import fingerprint
+
+    witness = tried.witness
+    yield Proof(
+        "nothing saved was lost",
+        not witness.lost,
+        f"{len(witness.saved):,} acknowledged saves, looked up after each of {tried.kills} kills"
+        + (f"; lost: {', '.join(witness.lost)}" if witness.lost else ""),
+    )
+    yield Proof(
+        "no finished step was redone",
+        not witness.redone,
+        f"{witness.starts:,} starts for {len(witness.finished):,} steps, {witness.cut} of them cut"
+        + (f"; redone: {witness.redone}" if witness.redone else ""),
+    )
+    yield Proof(
+        "the report is that of an undisturbed run",
+        found == expected,
+        f"content {fingerprint(found)}, undisturbed {fingerprint(expected)}",
+    )
+    with Store(tried.store_path) as store:
+        problems = [each for each in store.verify(tried.key) if not each.ok]
+    yield Proof(
+        "the store verifies", not problems, "; ".join(str(each.problem) for each in problems)
+    )
+
+
+def commands(store_path: str, key: str) -> Iterator[str]:
+    """What to type to look into what was kept."""
+    from shlex import quote
+
+    for command in ("ls", f"show {key}", f"log {key}", f"sessions {key}", f"verify {key}"):
+        yield f"perdure --store {quote(store_path)} {command}"
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the outcome for people."""
+
+    def say(text: str = "", style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    report = outcome.report
+    say()
+    say(f"{report['modules']} modules, {report['lines']:,} lines; findings:", "bold")
+    for kind, found in report["findings"].items():
+        say(f"  {found:6,}  {kind}")
+    say()
+    say(
+        f"{outcome.sessions} sessions, {outcome.kills} kills, {outcome.saves:,} saves in "
+        f"{outcome.seconds:.1f} s (undisturbed: {outcome.undisturbed_seconds:.1f} s)",
+        "bold",
+    )
+    for proof in outcome.proofs:
+        say(f"  {'yes' if proof.ok else 'NO '}  {proof.claim}", "green" if proof.ok else "red")
+        say(f"       {proof.detail}" if proof.detail else "", "dim")
+    say(f"Everything is kept in {outcome.store}. Look into it:", "bold")
+    for command in outcome.commands:
+        say(f"  {command}")

@@ -1,0 +1,140 @@
+"""`crash_everywhere` finds the agents that cannot be killed, and only those."""
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from perdure import Store
+from perdure.testing.crash import AgentFailed, CrashReport, KillPoint, crash_everywhere
+
+STEPS = ["plan", "search", "write"]
+
+# Forking is quick; each test that is about the child's start says which it wants.
+everywhere = functools.partial(crash_everywhere, start="fork")
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+
+def careful(url: str) -> None:
+    """Saves each step with its result."""
+    with Store(url) as store, store.open("agent") as session:
+        done = session.state.setdefault("done", [])
+        for step in STEPS[len(done) :]:
+            done.append(step)
+            session.save()
+
+
+def is_done_once(store: Store) -> None:
+    with store.open("agent", must_exist=True) as session:
+        assert session.state["done"] == STEPS
+
+
+def hasty(url: str) -> None:
+    """Saves that a step is done before it has its result."""
+    with Store(url) as store, store.open("agent") as session:
+        done = session.state.setdefault("done", [])
+        results = session.state.setdefault("results", [])
+        for step in STEPS[len(done) :]:
+            done.append(step)
+            session.save()
+            results.append(f"result of {step}")
+            session.save()
+
+
+def has_all_results(store: Store) -> None:
+    with store.open("agent", must_exist=True) as session:
+        assert len(session.state["results"]) == len(STEPS)
+
+
+def fragile(url: str) -> None:
+    """Cannot be resumed."""
+    with Store(url) as store, store.open("agent") as session:
+        if session.resumed:
+            raise RuntimeError("I was never meant to be resumed")
+        session.state["begun"] = True
+        session.save()
+
+
+def idle(url: str) -> None:
+    with Store(url) as store:
+        store.open("agent").close()
+
+
+def sudden(url: str) -> None:
+    os._exit(0)
+
+
+def hanging(url: str) -> None:
+    while True:
+        multiprocessing.Event().wait()
+
+
+def anything(store: Store) -> None:
+    """Accepts every outcome."""
+
+
+def test_an_agent_that_can_be_killed_passes() -> None:
+    report = crash_everywhere(careful, is_done_once)
+    # Three saves, and the record that the session ended.
+    assert report == CrashReport(kills=8, runs=17, saves=4)
+
+
+def test_both_sides_of_every_save_are_seen(tmp_path: Path) -> None:
+    """What is in the store when the agent is resumed: before and after each save."""
+    log = tmp_path / "log"
+
+    def logged(url: str) -> None:
+        with Store(url) as store, store.open("agent") as session, log.open("a") as file:
+            file.write(str(len(session.state.get("done", []))))
+        careful(url)
+
+    everywhere(logged, is_done_once)
+    assert log.read_text() == "00010102020303030"
+
+
+def test_an_agent_that_loses_work_is_found() -> None:
+    with pytest.raises(AssertionError) as caught:
+        everywhere(hasty, has_all_results)
+    assert "The agent was killed after save 1 took effect" in caught.value.__notes__[0]
+
+
+def test_the_store_of_a_failure_is_kept() -> None:
+    with pytest.raises(AssertionError) as caught:
+        everywhere(hasty, has_all_results)
+    path = caught.value.__notes__[0].rpartition(": ")[2]
+    with Store(path) as store, store.open("agent") as session:
+        assert session.state["done"] == STEPS
+
+
+def test_an_agent_that_fails_when_resumed_is_found() -> None:
+    with pytest.raises(AgentFailed, match="never meant to be resumed") as caught:
+        everywhere(fragile, anything)
+    assert "killed after save 1" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"), [(sudden, "without a word"), (hanging, "did not end within")]
+)
+def test_an_agent_that_does_not_end_properly_is_found(
+    agent: Callable[[str], None], message: str
+) -> None:
+    with pytest.raises(AgentFailed, match=message):
+        everywhere(agent, anything, timeout_seconds=0.5)
+
+
+def test_an_agent_that_never_saves_proves_nothing() -> None:
+    with pytest.raises(ValueError, match="never saves"):
+        everywhere(idle, anything)
+
+
+def test_what_cannot_be_spawned_is_refused_with_the_way_out() -> None:
+    with pytest.raises(TypeError, match="top of a module, or start='fork'"):
+        crash_everywhere(lambda url: None, anything)
+
+
+def test_a_kill_point_reads_well() -> None:
+    assert str(KillPoint(3, "before")) == "before save 3 took effect"

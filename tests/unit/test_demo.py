@@ -1,0 +1,175 @@
+"""The demo as a whole, on a small code base: kills, proofs, and proofs that fail."""
+
+import io
+import json
+import random
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from rich.console import Console
+
+import perdure.demo
+from perdure import Store
+from perdure.demo.display import Lines, Picture, display_for
+from perdure.demo.supervisor import AgentFailed, Supervisor, kill_moments
+from perdure.demo.witness import Witness
+
+MODULES = 12
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    root = tmp_path / "code"
+    root.mkdir()
+    for number in range(MODULES):
+        (root / f"m{number:02}.py").write_text("def f(x=[]): ...\n" * number)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def outcome(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_killed_agent_does_the_work_of_an_undisturbed_one(
+    code: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """P1: nothing acknowledged is lost, whenever the process dies."""
+    assert perdure.demo.main(code, kills=3, seed=7, json=True) == 0
+    found = outcome(capsys)
+    assert found["ok"]
+    assert [proof["ok"] for proof in found["proofs"]] == [True] * 4
+    assert found["modules"] == MODULES
+    assert found["kills"] == found["sessions"] - 1
+    assert found["kills"] >= 1
+    assert found["saves"] == 2 + 3 * MODULES
+    assert found["report"]["findings"] == {"mutable default": 66, "no docstring": 77}
+    with Store(found["store"]) as store:
+        sessions = store.sessions(found["key"])
+        assert [each.ended for each in sessions] == ["closed"] + ["interrupted"] * found["kills"]
+
+
+def test_a_second_demo_leaves_the_first_alone(
+    code: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (1, 2):
+        assert perdure.demo.main(code, kills=0, seed=None, json=True) == 0
+        assert outcome(capsys)["key"] == f"audit/{number}"
+    with Store("perdure-demo/agents.db") as store:
+        keys = [each.key for each in store.states()]
+    assert keys == ["audit/1", "audit/2", "undisturbed/1", "undisturbed/2"]
+
+
+def test_it_prints_lines_where_there_is_no_terminal(
+    code: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert perdure.demo.main(code, kills=1, seed=1, json=False) == 0
+    out = capsys.readouterr().out
+    assert "KILLED at " in out
+    assert "interrupted" in out
+    assert "perdure --store perdure-demo/agents.db show audit/1" in out
+    assert "NO" not in out
+    assert "\x1b" not in out
+
+
+def test_there_must_be_something_to_audit(tmp_path: Path) -> None:
+    with pytest.raises(click.UsageError, match="no Python file"):
+        perdure.demo.main(tmp_path, kills=1, seed=1, json=True)
+
+
+def test_an_agent_that_fails_is_reported_with_its_words(code: Path) -> None:
+    display = Lines(Console(quiet=True))
+    with pytest.raises(AgentFailed, match="no/such"):
+        Supervisor("no/such/directory.db", "audit/1", code, display).run()
+
+
+def test_a_failing_agent_fails_the_demo(
+    code: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert perdure.demo.main(code, kills=0, seed=1, json=True) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "the agent failed" in captured.err
+
+
+def test_every_proof_can_fail(code: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert perdure.demo.main(code, kills=0, seed=1, json=True) == 0
+    found = outcome(capsys)
+    display = Lines(Console(quiet=True))
+    tried = Supervisor(found["store"], found["key"], code, display)
+    tried.witness.lost.append("checkpoint 3")
+    tried.witness.redone.append(("m01.py", "read"))
+    proofs = list(perdure.demo.prove(tried, {"report": 1}, {"report": 2}))
+    assert [proof.ok for proof in proofs] == [False, False, False, True]
+    assert "checkpoint 3" in proofs[0].detail
+    assert "m01.py" in proofs[1].detail
+
+
+def saved(step: str, number: int) -> dict[str, Any]:
+    return {"event": "saved", "task": "m", "step": step, "number": number, "id": f"{number:032x}"}
+
+
+def test_the_witness_notices_what_was_lost(tmp_path: Path) -> None:
+    with Store("a.db") as store, store.open("k") as session:
+        session.state["plan"] = [{"module": "m", "done": ["read"]}]
+        checkpoint = session.save()
+    witness = Witness()
+    witness.hear(saved("read", 1) | {"id": checkpoint.id})
+    witness.compare("a.db", "k")
+    assert witness.lost == []
+    witness.hear(saved("examine", 2))
+    witness.compare("a.db", "k")
+    assert witness.lost == ["checkpoint 2", "examine of m"]
+
+
+def test_the_witness_notices_a_finished_step_begun_again() -> None:
+    witness = Witness()
+    start = {"event": "start", "task": "m", "step": "read"}
+    witness.hear(start)
+    witness.hear(start)  # it was cut: allowed
+    assert witness.redone == []
+    witness.hear(saved("read", 1))
+    witness.hear(start)
+    assert witness.redone == [("m", "read")]
+
+
+def test_kills_are_spread_over_the_work_and_follow_the_seed() -> None:
+    moments = kill_moments(100, 5, random.Random(1))
+    assert moments == kill_moments(100, 5, random.Random(1))
+    assert moments != kill_moments(100, 5, random.Random(2))
+    assert [each.saves // 60 for each in moments] == [0, 1, 2, 3, 4]
+
+
+def test_the_live_picture_shows_each_session_and_its_fate() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    picture = display_for(console, silent=False)
+    assert isinstance(picture, Picture)
+    witness = Witness()
+    picture.begin("An audit", tasks=4)
+    picture.heard({"event": "new"}, witness)
+    for number, step in enumerate(("read", "examine", "decide"), start=1):
+        witness.hear(saved(step, number))
+    picture.heard(saved("decide", 3), witness)
+    picture.killed(("[m].py", "read"))
+    picture.heard({"event": "resumed", "number": 3, "ended": "interrupted"}, witness)
+    picture.heard({"event": "finished"}, witness)
+    picture.end()
+    plain = Console(file=io.StringIO(), width=100)
+    plain.print(picture)
+    assert isinstance(plain.file, io.StringIO)
+    text = plain.file.getvalue()
+    assert "1 of 4 modules" in text
+    assert "killed at read [m].py" in text
+    assert "checkpoint 3" in text
+    assert "finished" in text
