@@ -177,6 +177,8 @@ class SqliteBackend:
 
     def after_commit(self) -> None:
         """Move the log into the file when it has grown past `limits.wal_checkpoint_bytes`."""
+        if self._closed:
+            raise self._was_closed()
         wal = self._wal
         if wal.bytes > wal.due_bytes:
             self._read(self._checkpoint, wal)
@@ -204,11 +206,19 @@ class SqliteBackend:
             for connection in closing:
                 self._drop(connection)
 
+    @property
+    def path(self) -> str:
+        """The store's file."""
+        return self._place.path
+
+    def _was_closed(self) -> StoreClosed:
+        return StoreClosed(f"The store {self._place.path} was closed; make a new one.")
+
     # ---- writing ----------------------------------------------------------------------------
 
     def _connected(self) -> StoreInfo:
         if self._closed:
-            raise StoreClosed(f"The store {self._place.path} was closed; make a new one.")
+            raise self._was_closed()
         if self._info is None:
             first, self._info = sqlite_open.open_store(self._place)
             self._open.add(first)
