@@ -144,8 +144,6 @@ class Driver:
     def _answer(self, request: Request) -> Any:
         if type(request) is Commit:
             return self._group.commit(request)
-        if type(request) is Pause:
-            return time.sleep(request.seconds)
         return self._answer_at_once(request)
 
     def _answer_at_once(self, request: Request) -> Any:
@@ -156,6 +154,8 @@ class Driver:
                 return self.clock()
             case IsAlive():
                 return host.is_alive(request.holder)
+            case Pause():
+                return time.sleep(request.seconds)
             case _:
                 return self.backend.perform(request)
 

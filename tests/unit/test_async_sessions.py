@@ -1,0 +1,148 @@
+"""The async facade on a real SQLite store: nothing lost by tasks, waits or cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import perdure
+from perdure import errors
+
+
+def test_a_state_comes_back_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = perdure.AsyncStore(tmp_path / "a.db")
+        async with store.open("a") as session:
+            session.state["messages"] = ["hello"]
+            assert (await session.save()).number == 1
+        session = await store.open("a")
+        assert session.resumed is not None and session.resumed.ended == "closed"
+        assert session.state.plain() == {"messages": ["hello"]}
+        await session.close()
+        assert (await store.at("a", 1)).plain() == {"messages": ["hello"]}
+        assert [found.ok for found in await store.verify()] == [True]
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_saves_of_many_tasks_on_many_states_share_commits(tmp_path: Path) -> None:
+    async def work(store: perdure.AsyncStore, key: str) -> None:
+        async with store.open(key) as session:
+            for n in range(10):
+                session.state["n"] = n
+                await session.save()
+
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            await asyncio.gather(*(work(store, f"agent/{i}") for i in range(20)))
+            for info in await store.states():
+                assert info.number == 10
+                assert (await store.at(info.key, 10))["n"] == 9
+
+    asyncio.run(main())
+
+
+def test_edits_made_while_a_save_is_under_way_belong_to_the_next(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            async with store.open("a") as session:
+                session.state["n"] = 1
+                saving = asyncio.ensure_future(session.save())
+                await asyncio.sleep(0)
+                session.state["n"] = 2
+                first = await saving
+                second = await session.save()
+            assert (await store.at("a", first.number))["n"] == 1
+            assert (await store.at("a", second.number))["n"] == 2
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_save_is_settled_by_the_next_one_P4(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            async with store.open("a") as session:
+                session.state["tokens"] = []
+                await session.save()
+                for n in range(20):
+                    session.state["tokens"].append(n)
+                    task = asyncio.ensure_future(session.save())
+                    for _ in range(n % 4):
+                        await asyncio.sleep(0)
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+                await session.save()
+            newest = (await store.history("a", limit=1))[0].number
+            assert (await store.at("a", newest))["tokens"] == list(range(20))
+            assert all(found.ok for found in await store.verify())
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_session_keeps_its_work(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            started = asyncio.Event()
+
+            async def work() -> None:
+                async with store.open("a") as session:
+                    session.state["n"] = 1
+                    started.set()
+                    await asyncio.Event().wait()
+
+            task = asyncio.ensure_future(work())
+            await started.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            session = await store.open("a")
+            assert session.state["n"] == 1
+            assert session.resumed is not None and session.resumed.ended == "cancelled"
+
+    asyncio.run(main())
+
+
+def test_a_save_by_another_task_waits_for_an_atomic_block(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            async with store.open("a") as session:
+                session.state["x"] = 0
+                inside, go_on = asyncio.Event(), asyncio.Event()
+
+                async def block() -> None:
+                    async with session.atomic():
+                        session.state["x"] = 1
+                        inside.set()
+                        await go_on.wait()
+                        session.state["y"] = 1
+                        with pytest.raises(errors.SaveInsideAtomic):
+                            await session.save()
+
+                task = asyncio.ensure_future(block())
+                await inside.wait()
+                saving = asyncio.ensure_future(session.save())
+                await asyncio.sleep(0.01)
+                assert not saving.done()
+                go_on.set()
+                await task
+                checkpoint = await saving
+            assert (await store.at("a", checkpoint.number)).plain() == {"x": 1, "y": 1}
+
+    asyncio.run(main())
+
+
+def test_one_store_serves_several_loops_one_after_the_other(tmp_path: Path) -> None:
+    store = perdure.AsyncStore(tmp_path / "a.db")
+
+    async def once(n: int) -> None:
+        async with store.open("a") as session:
+            session.state["n"] = n
+
+    for n in range(3):
+        asyncio.run(once(n))
+    asyncio.run(store.close())
+    with perdure.Store(tmp_path / "a.db") as again:
+        assert again.at("a", 3)["n"] == 2

@@ -1,0 +1,405 @@
+"""Sessions on a real SQLite store and in memory: saving, ending, resuming, conflicting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import errors
+from perdure.core.changes import Set, Splice
+from perdure.testing.clock import Clock
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[perdure.Store]:
+    url = "memory:" if request.param == "memory" else tmp_path / "agents.db"
+    with perdure.Store(url) as store:
+        yield store
+
+
+def save(store: perdure.Store, key: str, **sections: Any) -> perdure.Checkpoint:
+    with store.open(key) as session:
+        session.state.update(sections)
+        return session.save()
+
+
+def test_a_state_comes_back_whole_in_the_next_session(store: perdure.Store) -> None:
+    with store.open("support/alice") as session:
+        assert session.resumed is None
+        session.state["messages"] = [{"role": "user", "content": "Where is my order?"}]
+        session.state["goal"] = "refund"
+    with store.open("support/alice") as session:
+        assert session.resumed is not None
+        assert session.resumed.ended == "closed"
+        assert session.resumed.checkpoint.number == 1
+        assert session.state.plain() == {
+            "messages": [{"role": "user", "content": "Where is my order?"}],
+            "goal": "refund",
+        }
+
+
+def test_a_session_that_saved_nothing_writes_nothing(store: perdure.Store) -> None:
+    with store.open("a"):
+        pass
+    assert store.states() == []
+    with pytest.raises(errors.StateNotFound):
+        store.open("a", must_exist=True)
+
+
+def test_saving_writes_only_what_changed(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["messages"] = []
+        session.state["big"] = {"text": "x" * 10_000_000, "rows": list(range(1000))}
+        session.save()
+        session.state["messages"].append("hello")
+        assert session.changes() == [Splice(("messages",), 0, 0, ["hello"])]
+        session.save()
+        session.state["big"]["text"] += "y"
+        session.state["big"]["rows"][500] = -1
+        session.save()
+    sizes = [sum(len(repr(c)) for c in cp.changes or ()) for cp in store.history("a", changes=True)]
+    assert sizes[0] < 500
+    assert sizes[1] < 500
+
+
+def test_a_no_op_save_writes_nothing(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["n"] = 1
+        first = session.save()
+        session.state["n"] = 1
+        assert session.save() is first or session.save() == first
+    assert [cp.number for cp in store.history("a")] == [1]
+
+
+def test_labels_metadata_and_history(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["n"] = 1
+        session.save(label="start", metadata={"cost": 0.5})
+        session.state["n"] = 2
+        second = session.save()
+        assert session.save(label="again").number == 3
+    newest = store.history("a")
+    assert [(cp.number, cp.label) for cp in newest] == [(3, "again"), (2, None), (1, "start")]
+    assert newest[2].metadata == {"cost": 0.5}
+    assert newest[1].id == second.id and newest[1].hash == second.hash
+    assert newest[1].sections == ("n",)
+    assert [cp.number for cp in store.history("a", limit=1, before=3)] == [2]
+    assert store.at("a", 1).plain() == {"n": 1}
+    assert store.at("a", second.id[:8])["n"] == 2
+    with pytest.raises(errors.CheckpointNotFound, match="1 to 3"):
+        store.at("a", 4)
+
+
+def test_times_never_go_back(tmp_path: Path) -> None:
+    clock = Clock("2026-01-01T00:00:00Z")
+    with perdure.Store(tmp_path / "a.db", clock=clock) as store, store.open("a") as session:
+        session.state["n"] = 1
+        first = session.save()
+        clock.advance(-3600)
+        session.state["n"] = 2
+        assert session.save().time >= first.time
+
+
+def test_the_second_writer_gets_a_conflict_with_both_sides_P3(store: perdure.Store) -> None:
+    save(store, "a", x=1, y=1)
+    one, two = store.open("a"), store.open("a")
+    one.state["x"] = 2
+    one.save()
+    two.state["y"] = 2
+    with pytest.raises(errors.Conflict) as caught:
+        two.save()
+    assert caught.value.mine == (Set(("y",), 2),)
+    assert caught.value.their_changes == (Set(("x",), 2),)
+    assert [cp.number for cp in caught.value.theirs] == [2]
+    assert caught.value.overlap == ()
+    two.refresh(keep_changes=True)
+    assert two.state.plain() == {"x": 2, "y": 2}
+    assert two.save().number == 3
+    one.refresh()
+    assert one.state.plain() == {"x": 2, "y": 2}
+    one.close()
+    two.close()
+    assert store.at("a", 3).plain() == {"x": 2, "y": 2}
+
+
+def test_overlapping_sections_conflict_again_and_can_be_given_up(store: perdure.Store) -> None:
+    save(store, "a", x=[1])
+    one, two = store.open("a"), store.open("a")
+    held = two.state["x"]
+    one.state["x"].append(2)
+    one.save()
+    two.state["x"].append(3)
+    with pytest.raises(errors.Conflict) as caught:
+        two.save()
+    assert caught.value.overlap == ("x",)
+    with pytest.raises(errors.Conflict):
+        two.refresh(keep_changes=True)
+    two.refresh()
+    assert two.state.plain() == {"x": [1, 2]}
+    assert two.changes() == []
+    two.state["x"].append(4)
+    two.save()
+    assert store.at("a", 3).plain() == {"x": [1, 2, 4]}
+    assert held == [1, 2, 4]
+
+
+def test_refresh_takes_their_changes_into_the_live_objects(store: perdure.Store) -> None:
+    save(store, "a", messages=[{"n": 0}, {"n": 1}])
+    one, two = store.open("a"), store.open("a")
+    held = two.state["messages"][1]
+    one.state["messages"].insert(0, {"n": -1})
+    one.state["messages"][2]["seen"] = True
+    one.save()
+    two.refresh()
+    assert held == {"n": 1, "seen": True}
+    held["mine"] = 1
+    two.save()
+    assert store.at("a", 3)["messages"][2] == {"n": 1, "seen": True, "mine": 1}
+
+
+def test_two_first_savers_of_one_key_conflict(store: perdure.Store) -> None:
+    one, two = store.open("a"), store.open("a")
+    one.state["x"] = 1
+    one.save()
+    two.state["y"] = 1
+    with pytest.raises(errors.Conflict):
+        two.save()
+    two.refresh(keep_changes=True)
+    two.save()
+    assert store.at("a", 2).plain() == {"x": 1, "y": 1}
+
+
+def test_an_exception_discards_what_was_not_saved(store: perdure.Store) -> None:
+    save(store, "a", n=1)
+    with pytest.raises(RuntimeError), store.open("a") as session:
+        session.state["n"] = 2
+        session.save()
+        session.state["n"] = 3
+        raise RuntimeError("boom")
+    with store.open("a") as session:
+        assert session.state["n"] == 2
+        assert session.resumed is not None
+        assert session.resumed.ended == "failed"
+        assert session.resumed.session.error == "RuntimeError"
+
+
+def test_on_error_save_keeps_it(store: perdure.Store) -> None:
+    with pytest.raises(RuntimeError), store.open("a", on_error="save") as session:
+        session.state["n"] = 3
+        raise RuntimeError("boom")
+    assert store.at("a", 1).plain() == {"n": 3}
+
+
+def test_ctrl_c_keeps_what_was_not_saved_and_is_remembered(store: perdure.Store) -> None:
+    with pytest.raises(KeyboardInterrupt), store.open("a") as session:
+        session.state["n"] = 3
+        raise KeyboardInterrupt
+    with store.open("a") as session:
+        assert session.state["n"] == 3
+        assert session.resumed is not None and session.resumed.ended == "cancelled"
+
+
+def test_a_session_still_open_may_be_running(store: perdure.Store) -> None:
+    open_one = store.open("a")
+    open_one.state["n"] = 1
+    open_one.save()
+    with store.open("a") as session:
+        assert session.resumed is not None
+        assert session.resumed.ended == "maybe running"
+        assert session.resumed.session.id == open_one.id
+
+
+def test_the_end_costs_no_commit_of_its_own_when_it_can_ride_along(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["n"] = 1
+    assert store.info("a").status == "closed"
+    assert store.info("a").last_end is not None
+    assert [info.ended for info in store.sessions("a")] == ["closed"]
+
+
+def test_sessions_are_listed_with_how_they_ended(store: perdure.Store) -> None:
+    save(store, "a", n=1)
+    save(store, "a", n=2)
+    with pytest.raises(ValueError, match="x"), store.open("a") as session:
+        session.state["n"] = 3
+        session.save()
+        raise ValueError("x")
+    save(store, "a", n=4)
+    found = store.sessions("a")
+    assert [info.ended for info in found] == ["closed", "failed", "closed", "closed"]
+    assert [(info.first, info.last) for info in found] == [(4, 4), (3, 3), (2, 2), (1, 1)]
+    assert store.info("a").sessions == 4
+
+
+def test_atomic_undoes_its_edits_and_refuses_saves_inside(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["x"] = [1]
+        with pytest.raises(RuntimeError), session.atomic():
+            session.state["x"].append(2)
+            session.state["y"] = 1
+            raise RuntimeError
+        assert session.state.plain() == {"x": [1]}
+        with session.atomic():
+            session.state["x"].append(3)
+            with pytest.raises(errors.SaveInsideAtomic):
+                session.save()
+        session.save()
+    assert store.at("a", 1).plain() == {"x": [1, 3]}
+
+
+def test_edits_after_the_end_raise_detached(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["x"] = [1]
+        held = session.state["x"]
+    with pytest.raises(errors.Detached):
+        held.append(2)
+    with pytest.raises(errors.SessionClosed):
+        session.save()
+    assert held == [1]
+
+
+def test_deleting_hides_and_can_be_undone_P7(store: perdure.Store) -> None:
+    save(store, "a", n=1)
+    late = store.open("a")
+    store.delete("a")
+    assert store.states() == []
+    assert [info.key for info in store.states(deleted=True)] == ["a"]
+    with pytest.raises(errors.StateNotFound, match="undelete"):
+        store.history("a")
+    late.state["n"] = 2
+    with pytest.raises(errors.StateDeleted):
+        late.save()
+    store.undelete("a")
+    assert store.at("a", 1).plain() == {"n": 1}
+    assert late.save().number == 2
+
+
+def test_a_deleted_key_begins_a_new_life_and_the_old_one_is_kept(store: perdure.Store) -> None:
+    save(store, "a", n=1)
+    store.delete("a")
+    save(store, "a", m=2)
+    assert store.at("a", 1).plain() == {"m": 2}
+    with pytest.raises(errors.StateExists):
+        store.undelete("a")
+    assert [found.ok for found in store.verify()] == [True]
+
+
+def test_a_copy_has_the_history_and_goes_its_own_way(store: perdure.Store) -> None:
+    save(store, "a", n=1)
+    save(store, "a", n=2)
+    assert store.copy("a", "b").number == 2
+    save(store, "b", n=3)
+    assert store.at("b", 1).plain() == {"n": 1}
+    assert [cp.number for cp in store.history("a")] == [2, 1]
+    assert [cp.number for cp in store.history("b")] == [3, 2, 1]
+    with pytest.raises(errors.StateExists):
+        store.copy("a", "b")
+    assert all(found.ok for found in store.verify())
+
+
+def test_states_are_paged_in_key_order(store: perdure.Store) -> None:
+    for name in ("support/b", "support/a", "sales/z", "support/ü"):
+        with store.open(name) as session:
+            session.state["n"] = 1
+            session.summary = f"about {name}"
+    page = store.states("support/", limit=2)
+    assert [(info.key, info.summary) for info in page] == [
+        ("support/a", "about support/a"),
+        ("support/b", "about support/b"),
+    ]
+    assert [info.key for info in store.states("support/", after=page[-1].key)] == ["support/ü"]
+
+
+def test_a_summary_is_saved_and_can_be_the_only_change(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["n"] = 1
+        session.save()
+        session.summary = "waiting for the carrier"
+        assert session.save().number == 2
+    with store.open("a") as session:
+        assert session.summary == "waiting for the carrier"
+
+
+def test_export_and_import_keep_every_hash(store: perdure.Store, tmp_path: Path) -> None:
+    for n in range(30):
+        save(store, "a", n=n, text="x" * n * 100)
+    wrote = store.export("a", tmp_path / "a.perdure")
+    with perdure.Store("memory:") as other:
+        info = other.import_(tmp_path / "a.perdure")
+        assert info.number == wrote.checkpoints == 30
+        assert [cp.hash for cp in other.history("a")] == [cp.hash for cp in store.history("a")]
+        assert other.at("a", 30).plain() == store.at("a", 30).plain()
+        assert all(found.ok for found in other.verify())
+        with pytest.raises(errors.StateExists):
+            other.import_(tmp_path / "a.perdure")
+        other.import_(tmp_path / "a.perdure", key="b")
+        assert other.at("b", 7).plain() == store.at("a", 7).plain()
+
+
+def test_a_damaged_export_is_refused_and_leaves_nothing(
+    store: perdure.Store, tmp_path: Path
+) -> None:
+    save(store, "a", n=1, text="hello" * 100)
+    store.export("a", tmp_path / "a.perdure")
+    whole = (tmp_path / "a.perdure").read_bytes()
+    for at in range(0, len(whole), 7):
+        (tmp_path / "bad").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(errors.NeedsPerson):
+            store.import_(tmp_path / "bad", key="b")
+        (tmp_path / "bad").write_bytes(whole[:at])
+        with pytest.raises(errors.NeedsPerson):
+            store.import_(tmp_path / "bad", key="b")
+    assert [info.key for info in store.states()] == ["a"]
+    assert store.import_(tmp_path / "a.perdure", key="b").number == 1
+
+
+def test_saves_from_many_threads_on_one_session_lose_nothing(store: perdure.Store) -> None:
+    import threading
+
+    with store.open("a") as session:
+        session.state["n"] = 0
+        lock = threading.Lock()
+        seen: list[int] = []
+
+        def work() -> None:
+            for _ in range(25):
+                with lock:  # containers are for one thread at a time; saves are not
+                    session.state["n"] += 1
+                seen.append(session.save().number)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(seen) == 100
+    assert store.history("a", limit=1)[0].number == max(seen)
+    with store.open("a") as session:
+        assert session.state["n"] == 100
+
+
+@pytest.mark.parametrize("key", ["", "a\x00b", "x" * 2000, "\ud800"])
+def test_keys_that_cannot_be_are_refused(store: perdure.Store, key: str) -> None:
+    with pytest.raises(errors.InvalidKey):
+        store.open(key)
+
+
+def test_events_tell_what_was_done(tmp_path: Path) -> None:
+    seen: list[perdure.Event] = []
+    with perdure.Store(tmp_path / "a.db", on_event=seen.append) as store:
+        save(store, "a", n=1)
+    assert [event.name for event in seen] == ["load", "open", "save", "close"]
+    assert seen[2].detail == {"number": 1}
+    assert all(event.key == "a" and event.seconds >= 0 and event.error is None for event in seen)
+
+
+def test_an_observer_that_fails_does_not_fail_the_save(tmp_path: Path) -> None:
+    def broken(event: perdure.Event) -> None:
+        raise ValueError(event)
+
+    with perdure.Store(tmp_path / "a.db", on_event=broken) as store:
+        assert save(store, "a", n=1).number == 1
