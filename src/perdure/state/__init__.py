@@ -1,0 +1,12 @@
+"""The live side of a state: containers that know what was changed in them.
+
+`Document` is the tree of one session, `State` what users see of it.
+"""
+
+from perdure.state.document import MISSING, Document
+from perdure.state.mapping import TrackedDict
+from perdure.state.members import TrackedSet
+from perdure.state.sections import State
+from perdure.state.sequence import TrackedList
+
+__all__ = ["MISSING", "Document", "State", "TrackedDict", "TrackedList", "TrackedSet"]

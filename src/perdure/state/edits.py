@@ -1,0 +1,87 @@
+"""The marks of a list: which of its present items replaced how many of the last capture's.
+
+An edit is `(start, count, removed, base)`: the `count` items from position `start` on stand where
+`removed` items were. Edits are in present positions, sorted and apart from one another, so that
+applied from left to right each leads from the base to the present list:
+
+    base     a b c d e f            [B, d, e, f, g, h] = base after
+    present  B d e f g h                                   list[0:3] = [B]; list += [g, h]
+    edits    [(0, 1, 3, CHANGED), (4, 2, 0, CHANGED)]
+
+`base` is the scalar an item replaced, where one scalar was assigned to one position;
+CHANGED otherwise.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Any, TypeAlias
+
+from perdure import limits
+from perdure.state.marks import CHANGED
+
+Edit: TypeAlias = tuple[int, int, int, Any]
+
+_PAST_ALL = float("inf")
+
+
+def covers(edits: list[Edit], position: int) -> bool:
+    """Whether the item at `position` is new since the last capture."""
+    before = bisect_right(edits, (position, _PAST_ALL)) - 1
+    return before >= 0 and position < edits[before][0] + edits[before][1]
+
+
+def assigned(edits: list[Edit], position: int, base: Any) -> None:
+    """Note that the item at `position`, formerly `base`, was replaced by another."""
+    after = bisect_right(edits, (position, _PAST_ALL))
+    if after == 0 or position >= edits[after - 1][0] + edits[after - 1][1]:
+        edits.insert(after, (position, 1, 1, base))
+        _bound(edits)
+
+
+def spliced(edits: list[Edit], start: int, removed: int, added: int) -> None:
+    """Note that `added` items from `start` on have replaced `removed` that were there."""
+    first, last = _touching(edits, start, start + removed)
+    new_start, end, base_removed = start, start + removed, removed
+    if first < last:
+        new_start = min(start, edits[first][0])
+        end = max(end, edits[last - 1][0] + edits[last - 1][1])
+        base_removed = end - new_start
+        for _, count, gone, _ in edits[first:last]:
+            base_removed += gone - count
+    growth = added - removed
+    count = end - new_start + growth
+    edits[first:last] = [(new_start, count, base_removed, CHANGED)] if count or base_removed else []
+    if growth:
+        for index in range(first + bool(count or base_removed), len(edits)):
+            at, number, gone, base = edits[index]
+            edits[index] = at + growth, number, gone, base
+    _bound(edits)
+
+
+def _touching(edits: list[Edit], start: int, end: int) -> tuple[int, int]:
+    """The run of edits to be joined with one of `start` to `end`: those that overlap or border it.
+
+    One that knows its base is left apart if it only borders, to stay a change of its item alone.
+    """
+    first = bisect_left(edits, (start,))
+    if first and edits[first - 1][0] + edits[first - 1][1] >= start:
+        at, count, _, base = edits[first - 1]
+        if base is CHANGED or at + count > start:
+            first -= 1
+    last = first
+    while last < len(edits) and edits[last][0] <= end:
+        at, _, _, base = edits[last]
+        if base is not CHANGED and at == end:
+            break
+        last += 1
+    return first, last
+
+
+def _bound(edits: list[Edit]) -> None:
+    """Join all edits when they become too many to shift at every insertion."""
+    if len(edits) > limits.list_edits_max:
+        start, (at, count, _, _) = edits[0][0], edits[-1]
+        span = at + count - start
+        removed = span + sum(gone - number for _, number, gone, _ in edits)
+        edits[:] = [(start, span, removed, CHANGED)]

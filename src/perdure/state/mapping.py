@@ -1,0 +1,305 @@
+"""Tracked dicts.
+
+The marks of a dict say, for each key edited since the last capture, what the base had there:
+
+    base      {"a": 1, "b": "x", "c": []}
+    edits     d["a"] = 2; d["b"] += "y"; del d["c"]; d["d"] = None
+    marks     {"a": 1, "b": "x", "c": DELETED, "d": ADDED}
+    changes   Delete c, Set a 2, Splice b at 1 "y", Set d None
+
+A scalar base stays in the mark, so that a text's growth is found, and that a value set back to
+what it was is no change. A container leaves CHANGED. A key that was deleted and set again is MOVED:
+it is now last. New and moved keys stand in the marks in their present order.
+"""
+
+# ruff: noqa: D102 - the methods are those of dict
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from perdure.core.changes import Change, Delete, Set
+from perdure.core.paths import Path
+from perdure.core.values import ATOMS, same, take
+from perdure.state.marks import ABSENT, ADDED, BASELESS, CHANGED, DELETED, MOVED, assignment, lost
+from perdure.state.node import Node, replaced
+from perdure.state.place import WRAPPERS, Place
+from perdure.state.tracker import Tracker
+
+_get = dict.__getitem__
+_look = dict.get
+_set = dict.__setitem__
+_new = dict.__new__
+_fill = dict.update
+
+
+class TrackedDict(Node, dict[str, Any]):
+    """A dict whose edits the next save writes. Made by inserting a dict into a state.
+
+    Every method of dict works and gives tracked children; `copy`, `|` and slices give plain
+    containers of them. `plain()` gives a plain deep copy. Made by hand, it belongs to no state yet.
+
+    Raises:
+        NotStorable: by every way of inserting, when the value or key cannot be stored; nothing
+            has changed then.
+        Detached: by every edit that could not be saved any more.
+
+    Example:
+        >>> session.state["plan"] = {"goal": "refund"}
+        >>> session.state["plan"]["steps"] = ["look up the order"]
+        >>> session.state["plan"].plain()
+        {'goal': 'refund', 'steps': ['look up the order']}
+    """
+
+    __slots__ = ("_at", "_kids", "_lazy", "_marks", "_parent", "_tracker")
+
+    _kind = "dict"
+    _marks: dict[str, Any] | None
+
+    def __new__(cls, *args: Any, **items: Any) -> TrackedDict:
+        return wrap_dict(take(dict(*args, **items)), None, "")
+
+    def __init__(self, *args: Any, **items: Any) -> None:
+        """Filled by `__new__`."""
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def __getitem__(self, key: str, /) -> Any:
+        value = _get(self, key)
+        if self._lazy and type(value) in WRAPPERS:
+            return self._hand_out(key, value)
+        return value
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        value = _look(self, key, ABSENT)
+        if value is ABSENT:
+            return default
+        if self._lazy and type(value) in WRAPPERS:
+            return self._hand_out(key, value)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        # Not for the keys' sake: C code copies a dict without asking it, unless it has an iterator
+        # of its own.
+        return dict.__iter__(self)
+
+    def values(self) -> Any:
+        self._wrap_all()
+        return dict.values(self)
+
+    def items(self) -> Any:
+        self._wrap_all()
+        return dict.items(self)
+
+    def copy(self) -> dict[str, Any]:
+        self._wrap_all()
+        return dict.copy(self)
+
+    def __or__(self, other: Any, /) -> Any:
+        self._wrap_all()
+        return dict.__or__(self, other)
+
+    def __ror__(self, other: Any, /) -> Any:
+        self._wrap_all()
+        return dict.__ror__(self, other)
+
+    @classmethod
+    def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
+        return dict.fromkeys(keys, value)
+
+    # ---- editing ----------------------------------------------------------------------------
+
+    def __setitem__(self, key: str, value: Any, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        if type(key) is not str:
+            key = self._key(key)
+        if _look(self, key, ABSENT) is not value:
+            self._put(key, self._enter(value, key))
+
+    def __delitem__(self, key: str, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        self._remove(key)
+
+    def setdefault(self, key: str, default: Any = None, /) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str, /, *default: Any) -> Any:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        if key not in self:
+            return dict.pop(self, key, *default)
+        value = self[key]
+        self._remove(key)
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        if not self:
+            dict.popitem(self)
+        key = next(dict.__reversed__(self))
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        for key in list(dict.__iter__(self)):
+            self._remove(key)
+
+    def update(self, *args: Any, **items: Any) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        news = {
+            key if type(key) is str else self._key(key): value
+            for key, value in dict(*args, **items).items()
+            if _look(self, key, ABSENT) is not value
+        }
+        for key, value in zip(news, self._enter_all(news.items())):
+            self._put(key, value)
+
+    def __ior__(self, other: Any, /) -> Any:
+        self.update(other)
+        return self
+
+    # ---- storage ----------------------------------------------------------------------------
+
+    def _key(self, key: Any) -> str:
+        """The plain key for one of another class than str."""
+        (plain_key,) = take({key: None}, self._path(), self._depth())
+        assert isinstance(plain_key, str)
+        return plain_key
+
+    def _put(self, key: str, value: Any) -> None:
+        """Store what `_enter` gave."""
+        old = _look(self, key, ABSENT)
+        marks = self._marks
+        if marks is None:
+            marks = self._marks = {}
+        if old is ABSENT:
+            marks[key] = MOVED if marks.pop(key, ADDED) is DELETED else ADDED
+        elif type(old) not in ATOMS and isinstance(old, BASELESS):
+            self._drop(old)
+            marks.setdefault(key, CHANGED)
+        elif same(old, value):
+            return
+        else:
+            marks.setdefault(key, old)
+        _set(self, key, value)
+        if self._kids is None:
+            self._touch()
+
+    def _remove(self, key: str) -> None:
+        self._drop(dict.pop(self, key))
+        marks = self._marks
+        if marks is None:
+            marks = self._marks = {}
+        if marks.get(key) is ADDED:
+            del marks[key]
+        else:
+            marks[key] = DELETED
+        if self._kids is None:
+            self._touch()
+
+    def _wrap(self, key: str, value: Any) -> Any:
+        """Make the plain child at `key` tracked."""
+        wrapped = WRAPPERS[type(value)](value, self, key)
+        if wrapped is not value:
+            if self._tracker.blocks:
+                self._tracker.wrapped[id(value)] = value, wrapped
+            _set(self, key, wrapped)
+        return wrapped
+
+    def _hand_out(self, key: str, value: Any) -> Any:
+        """The same, for a child given to somebody on its own."""
+        wrapped = self._wrap(key, value)
+        if type(value) is list:
+            self._tracker.lists.append(wrapped)
+        return wrapped
+
+    def _wrap_all(self) -> None:
+        if self._lazy:
+            for key, value in dict.items(self):
+                if type(value) in WRAPPERS:
+                    self._wrap(key, value)
+            self._lazy = False
+
+    def _items(self) -> Iterable[Any]:
+        return dict.values(self)
+
+    def _load(self, content: Any) -> None:
+        for item in dict.values(self):
+            replaced(item)
+        self._clean()
+        dict.clear(self)
+        _fill(self, content)
+        self._wrap_again()
+
+    def _wrap_again(self) -> None:
+        """Wrap what was put in plain, if somebody may hold a view that must not show it so."""
+        if not self._lazy:
+            self._lazy = True
+            self._wrap_all()
+
+    def _copy_content(self) -> dict[str, Any]:
+        return dict.copy(self)
+
+    def _restore_content(
+        self, content: dict[str, Any], wrapped: dict[int, tuple[Any, Any]]
+    ) -> None:
+        dict.clear(self)
+        for key, value in content.items():
+            _set(self, key, wrapped.get(id(value), (value, value))[1])
+        self._wrap_again()
+
+    def _find(self, kid: Place) -> str | None:
+        hint = str(kid._at)
+        value = _look(self, hint)
+        if value is kid or kid._holds(value):
+            return hint
+        for key, value in dict.items(self):
+            if value is kid or kid._holds(value):
+                kid._at = key
+                return key
+        return None
+
+    # ---- capture ----------------------------------------------------------------------------
+
+    def _emit(self, path: Path, out: list[Change]) -> None:
+        marks = self._marks or {}
+        gone = [key for key, mark in marks.items() if mark is DELETED or mark is MOVED]
+        if path and len(gone) > len(self):
+            out.append(Set(path, self))
+            return
+        out.extend([Delete((*path, key)) for key in gone])
+        for key, mark in marks.items():
+            if mark is not ADDED and mark is not DELETED and mark is not MOVED:
+                change = assignment((*path, key), mark, _get(self, key))
+                if change is not None:
+                    out.append(change)
+        for key, mark in marks.items():
+            if mark is ADDED or mark is MOVED:
+                out.append(Set((*path, key), _get(self, key)))
+        for kid in (self._kids or {}).values():
+            at = self._find(kid)
+            if at is None:
+                raise lost(path)
+            if at not in marks:
+                kid._emit((*path, at), out)
+
+
+def wrap_dict(content: dict[str, Any], parent: Place | None, at: str | int) -> TrackedDict:
+    """A node that holds what the plain dict `content` does."""
+    node = _new(TrackedDict)
+    _fill(node, content)
+    node._tracker = Tracker() if parent is None else parent._tracker
+    node._parent = parent
+    node._at = at
+    node._kids = None
+    node._marks = None
+    node._lazy = True
+    return node

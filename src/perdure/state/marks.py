@@ -1,0 +1,50 @@
+"""Words that marks are made of, and the change that a mark with a known base stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure.core.changes import Change, Set, text_splice
+from perdure.core.paths import Path, format_path
+from perdure.core.values import same
+from perdure.errors import UntrackedEdit
+
+
+class Mark:
+    """What a base had, where that is not a scalar."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+ABSENT: Any = Mark("ABSENT")
+ADDED: Any = Mark("ADDED")
+DELETED: Any = Mark("DELETED")
+MOVED: Any = Mark("MOVED")
+CHANGED: Any = Mark("CHANGED")
+
+BASELESS = (dict, list, set, tuple, frozenset)
+"""What leaves CHANGED, and no copy of itself."""
+
+
+def assignment(path: Path, base: Any, value: Any) -> Change | None:
+    """The change from `base` to `value` at `path`; None if they are the same."""
+    if base is not CHANGED:
+        if same(base, value):
+            return None
+        if type(base) is type(value) and isinstance(base, str | bytes):
+            return text_splice(path, base, value) or Set(path, value)
+    return Set(path, value)
+
+
+def lost(path: Path) -> UntrackedEdit:
+    """The error for a container from which items went without its methods being called."""
+    return UntrackedEdit(
+        f"{format_path(path)} was changed by code that bypasses its methods. "
+        "Nothing was saved. Assign the container anew, as a copy: its .plain()"
+    )

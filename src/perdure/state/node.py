@@ -1,0 +1,203 @@
+"""What tracked dicts, lists and sets have in common: taking values in, and giving plain ones out.
+
+A node may hold children that are still plain, as they were loaded (`_lazy`). Reading one child
+makes it a node in place; reading many first does so to all, and from then on the node holds no
+plain container, so that views and iterators of the base class are right. It never turns lazy again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from perdure import limits
+from perdure.core.paths import format_path
+from perdure.core.values import ATOMS, take
+from perdure.errors import NotStorable
+from perdure.state.place import WRAPPERS, Place, place_of
+from perdure.state.tracker import REPLACED, Tracker
+
+
+class Node(Place):
+    """A tracked container. Its methods are those of the plain class, and `plain`."""
+
+    __slots__ = ()
+
+    _lazy: bool
+
+    def plain(self) -> Any:
+        """A deep copy that shares nothing with the state: plain containers all the way down.
+
+        Example:
+            >>> session.state["plan"].plain()
+            {'steps': ['look', 'leap']}
+        """
+        return plain(self)
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return plain(self)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _same, (plain(self),)
+
+    def copy(self) -> Any:
+        """A plain container of the same items: tracked children stay tracked."""
+        raise NotImplementedError
+
+    def _load(self, content: Any) -> None:
+        """Hold exactly what the plain container `content` does, instead."""
+        raise NotImplementedError
+
+    def _wrap_all(self) -> None:
+        """Make every child tracked."""
+        raise NotImplementedError
+
+    # ---- taking values in -------------------------------------------------------------------
+
+    def _enter(self, value: Any, at: str | int) -> Any:
+        """Take `value` in: what to store at `at`, linked. Nothing changes if it is refused."""
+        if type(value) in ATOMS:
+            return value
+        place = place_of(value)
+        if place is not None and self._adopts(place):
+            self._check_fits(value, place, at)
+            self._adopt(place, at)
+            return value
+        return self._fresh(value, at)
+
+    def _enter_all(
+        self, values: Iterable[tuple[str | int, Any]], staying: Iterable[Any] = ()
+    ) -> list[Any]:
+        """Take pairs of position and value in, all or none; `staying` items keep their identity."""
+        mine = {id(item) for item in staying}
+        adopted: dict[int, tuple[Place, str | int]] = {}
+        stored: list[Any] = []
+        for at, value in values:
+            if type(value) in ATOMS:
+                stored.append(value)
+                continue
+            place = place_of(value)
+            if place is not None and id(value) in mine:
+                mine.remove(id(value))
+                stored.append(value)
+            elif place is not None and id(place) not in adopted and self._adopts(place):
+                self._check_fits(value, place, at)
+                adopted[id(place)] = place, at
+                stored.append(value)
+            else:
+                stored.append(self._fresh(value, at))
+        for place, at in adopted.values():
+            self._adopt(place, at)
+        return stored
+
+    def _fresh(self, value: Any, at: str | int) -> Any:
+        """A copy of `value`, tracked, as a child of this node."""
+        depth = self._depth()
+        try:
+            taken = take(value, (), depth)
+        except NotStorable:
+            take(value, (*self._path(), at), depth)  # now with the path that the message needs
+            raise
+        wrap = WRAPPERS.get(type(taken))
+        if wrap is None:
+            return taken
+        stored = wrap(taken, self, at)
+        tracker = self._tracker
+        if type(taken) is list:
+            tracker.lists.append(stored)
+        if tracker.blocks:
+            tracker.save_new(place_of(stored))
+        return stored
+
+    def _adopts(self, place: Place) -> bool:
+        """Whether `place` is free to become a child of this node as it is."""
+        if place._parent is not None or place is self._tracker.root:
+            return False
+        if place._tracker is self._tracker:
+            return True
+        # An open block of its former document may yet put it back.
+        return place._tracker is not REPLACED and not place._tracker.blocks
+
+    def _check_fits(self, value: Any, place: Place, at: str | int) -> None:
+        if place is self._top():
+            where = (*self._path(), at)
+            raise NotStorable(
+                f"{format_path(where)}: a container cannot be inside itself. "
+                "Insert a copy: container.plain()",
+                path=where,
+            )
+        depth = self._depth()
+        if depth + _height(value) > limits.depth_max:
+            take(value, (*self._path(), at), depth)  # raises
+
+    def _adopt(self, place: Place, at: str | int) -> None:
+        if place._tracker is not self._tracker:
+            _hand_over(place, self._tracker)
+        if self._tracker.blocks:
+            self._tracker.save(place)
+        place._clean()
+        place._parent = self
+        place._at = at
+
+    def _drop(self, value: Any) -> None:
+        """Make free what was stored here."""
+        place = place_of(value)
+        if place is not None:
+            place._leave()
+
+
+def plain(value: Any) -> Any:
+    """A deep copy of a stored value, plain all the way down."""
+    kind = type(value)
+    if kind in ATOMS:
+        return value
+    if isinstance(value, dict):
+        if ATOMS.issuperset(map(type, dict.values(value))):
+            return dict.copy(value)
+        return {key: plain(item) for key, item in dict.items(value)}
+    if isinstance(value, list):
+        return [plain(item) for item in list.__iter__(value)]
+    if isinstance(value, set):
+        return set(value)
+    if kind is tuple:
+        return tuple([plain(item) for item in value])
+    return value
+
+
+def replaced(value: Any) -> None:
+    """Let no edit of what was stored as `value` pass any more."""
+    place = place_of(value)
+    if place is not None:
+        place._tracker = REPLACED
+        place._parent = place._kids = place._marks = None
+        for item in place._items():
+            replaced(item)
+
+
+def _hand_over(place: Place, tracker: Tracker) -> None:
+    """Make a free tree another document's."""
+    place._tracker = tracker
+    for item in place._items():
+        inner = place_of(item)
+        if inner is not None:
+            _hand_over(inner, tracker)
+
+
+def _height(value: Any) -> int:
+    """How many containers deep a stored value is; 0 for a scalar."""
+    if isinstance(value, dict):
+        items: Iterable[Any] = dict.values(value)
+    elif isinstance(value, list):
+        items = list.__iter__(value)
+    elif isinstance(value, tuple | set | frozenset):
+        items = value
+    else:
+        return 0
+    return 1 + max(map(_height, items), default=0)
+
+
+def _same(value: Any) -> Any:
+    return value

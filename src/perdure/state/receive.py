@@ -1,0 +1,122 @@
+"""Making somebody else's change in the live tree, with the means of an ordinary edit.
+
+What it replaces and removes is released as by any edit; `Document.apply` then forgets the marks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure.core.changes import Change, Delete, Members, Set, Splice
+from perdure.core.paths import Path, format_path
+from perdure.core.values import same
+from perdure.errors import ReplayMismatch
+from perdure.state.mapping import TrackedDict
+from perdure.state.members import TrackedSet
+from perdure.state.node import plain
+from perdure.state.sequence import TrackedList
+
+
+def receive(root: TrackedDict, change: Change) -> None:
+    """Make one change below `root`.
+
+    Raises:
+        ReplayMismatch: it does not fit what is there.
+    """
+    path = change.path
+    if isinstance(change, Set):
+        _set(root, path, change.value)
+    elif isinstance(change, Delete):
+        owner = _reach(root, path, path[:-1])
+        if not isinstance(owner, TrackedDict) or not _has(owner, path[-1]):
+            raise _mismatch(path)
+        del owner[str(path[-1])]
+    elif isinstance(change, Splice):
+        _splice(root, change)
+    else:
+        _members(root, change)
+
+
+def detached(change: Change) -> Change:
+    """The same change with plain values of its own."""
+    if isinstance(change, Set):
+        return Set(change.path, plain(change.value))
+    if isinstance(change, Splice):
+        return Splice(change.path, change.start, change.removed, plain(change.items))
+    return change
+
+
+def _set(root: TrackedDict, path: Path, value: Any) -> None:
+    part = path[-1]
+    if len(path) == 1 and _refill(dict.get(root, str(part)), value):
+        return
+    owner = _reach(root, path, path[:-1])
+    if isinstance(owner, TrackedDict) and isinstance(part, str):  # noqa: SIM114 - two classes
+        owner._put(part, owner._enter(value, part))
+    elif isinstance(owner, TrackedList) and isinstance(part, int) and _has(owner, part):
+        owner._put(part, owner._enter(value, part))
+    else:
+        raise _mismatch(path)
+
+
+def _refill(node: Any, value: Any) -> bool:
+    """Give a section its new content in place, if it stays of one kind."""
+    if isinstance(node, TrackedList) and type(value) is list:
+        node.clear()
+        node.extend(value)
+    elif isinstance(node, TrackedDict | TrackedSet) and type(value) in type(node).__mro__:
+        node.clear()
+        node.update(value)
+    else:
+        return False
+    return True
+
+
+def _splice(root: TrackedDict, change: Splice) -> None:
+    path, start, items = change.path, change.start, change.items
+    end = start + change.removed
+    target = _reach(root, path, path)
+    kind = list if isinstance(target, TrackedList) else type(target)
+    if type(items) is not kind or not isinstance(items, list | str | bytes):
+        raise _mismatch(path)
+    if not 0 <= start <= end <= len(target):
+        raise _mismatch(path)
+    if isinstance(target, TrackedList):
+        target._splice(start, end - start, target._enter_all(enumerate(items, start)))
+    else:
+        _set(root, path, target[:start] + items + target[end:])
+
+
+def _members(root: TrackedDict, change: Members) -> None:
+    target = _reach(root, change.path, change.path)
+    if not isinstance(target, TrackedSet):
+        raise _mismatch(change.path)
+    for member in change.removed:
+        # A nan is equal to none, not even to itself.
+        found = [member] if member in target else [one for one in target if same(one, member)]
+        if not found:
+            raise _mismatch(change.path)
+        target.discard(found[0])
+    if not target.isdisjoint(change.added):
+        raise _mismatch(change.path)
+    target.update(change.added)
+
+
+def _reach(root: TrackedDict, path: Path, steps: Path) -> Any:
+    """What `steps` lead to from the root, tracked."""
+    value: Any = root
+    for step in steps:
+        if not _has(value, step):
+            raise _mismatch(path)
+        value = value[step]
+    return value
+
+
+def _has(value: Any, part: str | int) -> bool:
+    if isinstance(part, str):
+        return isinstance(value, TrackedDict) and part in value
+    return isinstance(value, TrackedList) and 0 <= part < len(value)
+
+
+def _mismatch(path: Path) -> ReplayMismatch:
+    return ReplayMismatch(f"{format_path(path)}: a change made elsewhere does not fit what is here")

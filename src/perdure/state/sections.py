@@ -1,0 +1,127 @@
+"""The mapping of sections: what `session.state` is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from perdure.errors import NotStorable, ReservedSection
+from perdure.state.mapping import TrackedDict
+from perdure.state.node import plain
+
+RESERVED = "perdure."
+"""How the names of the library's own sections start."""
+
+
+class State(MutableMapping[str, Any]):
+    """The sections of a state, by name; each holds a value that a state can hold.
+
+    Sections whose names start with "perdure." are the library's own: they can be read here, not
+    assigned or deleted; `clear` and `popitem` leave them.
+
+    Raises:
+        NotStorable: by every way of assigning, when the value or the name cannot be stored; nothing
+            has changed then.
+        ReservedSection: by assigning or deleting a section of the library.
+        Detached: by every edit, once the session has ended.
+
+    Example:
+        >>> messages = session.state.setdefault("messages", [])
+        >>> session.state["goal"] = "refund order 17"
+        >>> list(session.state)
+        ['messages', 'goal']
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, root: TrackedDict) -> None:
+        self._root = root
+
+    def plain(self) -> dict[str, Any]:
+        """A deep copy that shares nothing with the state: plain containers all the way down."""
+        copy: dict[str, Any] = plain(self._root)
+        return copy
+
+    def copy(self) -> dict[str, Any]:
+        """A plain dict of the sections, tracked."""
+        return self._root.copy()
+
+    def __getitem__(self, name: str, /) -> Any:
+        return self._root[name]
+
+    def __setitem__(self, name: str, value: Any, /) -> None:
+        _writable(name)
+        self._root[name] = value
+
+    def __delitem__(self, name: str, /) -> None:
+        _writable(name)
+        del self._root[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._root)
+
+    def __len__(self) -> int:
+        return len(self._root)
+
+    def __contains__(self, name: object, /) -> bool:
+        return name in self._root
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._root)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove and return the last section, as `(name, value)`.
+
+        Raises:
+            KeyError: there is none but the library's own.
+        """
+        for name in reversed(self._root):
+            if not name.startswith(RESERVED):
+                return name, self._root.pop(name)
+        raise KeyError("popitem(): the state is empty")
+
+    def clear(self) -> None:
+        """Remove all sections but the library's own."""
+        for name in list(self._root):
+            if not name.startswith(RESERVED):
+                del self._root[name]
+
+    def update(self, *args: Any, **sections: Any) -> None:
+        """Assign several sections, all or none."""
+        news = dict(*args, **sections)
+        for name in news:
+            _writable(name)
+        self._root.update(news)
+
+    def __or__(self, other: Any, /) -> Any:
+        return self.copy() | other if isinstance(other, dict) else NotImplemented
+
+    def __ror__(self, other: Any, /) -> Any:
+        return other | self.copy() if isinstance(other, dict) else NotImplemented
+
+    def __ior__(self, other: Any, /) -> State:
+        self.update(other)
+        return self
+
+    def __copy__(self) -> dict[str, Any]:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return self.plain()
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (self.plain(),)
+
+    def __repr__(self) -> str:
+        return f"State({self._root!r})"
+
+
+def _writable(name: Any) -> None:
+    """Refuse names that no user's section can have."""
+    if not isinstance(name, str) or not name:
+        raise NotStorable(f"a section's name is a non-empty str, not {name!r}")
+    if name.startswith(RESERVED):
+        raise ReservedSection(
+            f'{name!r}: section names starting with "{RESERVED}" are the library\'s own. '
+            "Choose another name"
+        )

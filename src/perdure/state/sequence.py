@@ -1,0 +1,420 @@
+"""Tracked lists. Their marks are explained in `perdure.state.edits`."""
+
+# ruff: noqa: D102 - the methods are those of list
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from operator import index as _index
+from operator import is_ as _is
+from typing import Any, SupportsIndex
+
+from perdure.core.changes import Change, Splice
+from perdure.core.paths import Path, format_path
+from perdure.core.values import ATOMS, same, take
+from perdure.errors import UntrackedEdit
+from perdure.state.edits import Edit, assigned, covers, spliced
+from perdure.state.marks import BASELESS, CHANGED, assignment, lost
+from perdure.state.node import Node, replaced
+from perdure.state.place import WRAPPERS, Place, place_of
+from perdure.state.tracker import Tracker
+
+_get = list.__getitem__
+_set = list.__setitem__
+_new = list.__new__
+_fill = list.extend
+_append = list.append
+_iter = list.__iter__
+
+NEAR = 16
+"""Steps around its hint in which a child is looked for before all hints are renewed."""
+
+
+class TrackedList(Node, list[Any]):
+    """A list whose edits the next save writes. Made by inserting a list into a state.
+
+    Every method of list works and gives tracked children; slices, `copy`, `+` and `*` give plain
+    lists of them. `plain()` gives a plain deep copy. Made by hand, it belongs to no state yet.
+
+    C code that writes to a list without calling its methods (`heapq.heappush`) is found by the next
+    save, which raises `UntrackedEdit`: let it work on a copy and assign that (`queue[:] = copy`).
+
+    Raises:
+        NotStorable: by every way of inserting, when the value cannot be stored; nothing has
+            changed then.
+        Detached: by every edit that could not be saved any more.
+
+    Example:
+        >>> messages = session.state.setdefault("messages", [])
+        >>> messages.append({"role": "user", "content": "Where is my order?"})
+        >>> messages[-1]["seen"] = True
+    """
+
+    __slots__ = ("_at", "_kids", "_lazy", "_marks", "_parent", "_size", "_tracker")
+
+    _kind = "list"
+    _marks: list[Edit] | None
+    _size: int
+    """Its length, as far as its methods were asked."""
+
+    def __new__(cls, items: Iterable[Any] = (), /) -> TrackedList:
+        return wrap_list(take(list(items)), None, "")
+
+    def __init__(self, items: Iterable[Any] = (), /) -> None:
+        """Filled by `__new__`."""
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Any:
+        value = _get(self, index)
+        if self._lazy and type(value) in WRAPPERS:
+            return self._hand_out(index, value)
+        return value
+
+    def __iter__(self) -> Iterator[Any]:
+        self._wrap_all()
+        return list.__iter__(self)
+
+    def __reversed__(self) -> Iterator[Any]:
+        self._wrap_all()
+        return list.__reversed__(self)
+
+    def copy(self) -> list[Any]:
+        self._wrap_all()
+        return list.copy(self)
+
+    def __add__(self, other: Any, /) -> Any:
+        self._wrap_all()
+        return list.__add__(self, other)
+
+    def __radd__(self, other: Any, /) -> Any:
+        # `plain + node` and `plain += node` both ask here first. Declined, both go on to read this
+        # list, and `+=` still extends the very list on its left.
+        self._wrap_all()
+        return NotImplemented
+
+    def __mul__(self, times: SupportsIndex, /) -> Any:
+        self._wrap_all()
+        return list.__mul__(self, times)
+
+    def __rmul__(self, times: SupportsIndex, /) -> Any:
+        self._wrap_all()
+        return list.__rmul__(self, times)
+
+    # ---- editing ----------------------------------------------------------------------------
+
+    def append(self, value: Any, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        position = len(self)
+        value = self._enter(value, position)
+        _append(self, value)
+        self._size += 1
+        edits = self._marks
+        if not edits:
+            self._marks = [(position, 1, 0, CHANGED)]
+        else:
+            start, count, removed, base = edits[-1]
+            if start + count == position and base is CHANGED:
+                edits[-1] = start, count + 1, removed, CHANGED
+            else:
+                edits.append((position, 1, 0, CHANGED))
+        if self._kids is None:
+            self._touch()
+
+    def extend(self, values: Iterable[Any], /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        news = list(values)
+        size = len(self)
+        self._splice(size, 0, self._enter_all(enumerate(news, size)))
+
+    def __iadd__(self, values: Any, /) -> Any:
+        self.extend(values)
+        return self
+
+    def __imul__(self, times: SupportsIndex, /) -> Any:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        count = _index(times)
+        if count < 1:
+            self.clear()
+        else:
+            self.extend(list.__mul__(self, count - 1))
+        return self
+
+    def insert(self, index: SupportsIndex, value: Any, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        start, _, _ = slice(_index(index), None).indices(len(self))
+        self._splice(start, 0, [self._enter(value, start)])
+
+    def pop(self, index: SupportsIndex = -1, /) -> Any:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        position = self._position(index, "pop")
+        value = self[position]
+        self._splice(position, 1, [])
+        return value
+
+    def remove(self, value: Any, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        self._splice(self.index(value), 1, [])
+
+    def clear(self) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        self._splice(0, len(self), [])
+
+    def reverse(self) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        self._rewrite(_get(self, slice(None, None, -1)))
+
+    def sort(self, *, key: Callable[[Any], Any] | None = None, reverse: bool = False) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        if key is not None:
+            self._wrap_all()
+        before = list.copy(self)
+        after = sorted(before, key=key, reverse=reverse)
+        if len(self) != len(before) or not all(map(_is, _iter(self), before)):
+            raise ValueError("list modified during sort")
+        self._rewrite(after)
+
+    def __setitem__(self, index: SupportsIndex | slice, value: Any, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        if isinstance(index, slice):
+            self._assign(index, list(value))
+        else:
+            position = self._position(index, "list assignment")
+            if _get(self, position) is not value:
+                self._put(position, self._enter(value, position))
+
+    def __delitem__(self, index: SupportsIndex | slice, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step == 1:
+                self._splice(start, max(stop - start, 0), [])
+            else:
+                after = list.copy(self)
+                del after[index]
+                self._rewrite(after)
+        else:
+            self._splice(self._position(index, "list assignment"), 1, [])
+
+    # ---- storage ----------------------------------------------------------------------------
+
+    def _position(self, index: SupportsIndex, action: str) -> int:
+        position = _index(index)
+        if position < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(f"{action} index out of range")
+        return position
+
+    def _put(self, position: int, value: Any) -> None:
+        """Store what `_enter` gave in place of one item."""
+        base = _get(self, position)
+        if type(base) not in ATOMS and isinstance(base, BASELESS):
+            self._drop(base)
+            base = CHANGED
+        elif same(base, value):
+            return
+        _set(self, position, value)
+        if self._marks is None:
+            self._marks = []
+        assigned(self._marks, position, base)
+        if self._kids is None:
+            self._touch()
+
+    def _splice(self, start: int, removed: int, stored: list[Any]) -> None:
+        """Put what `_enter_all` gave in place of `removed` items."""
+        if not removed and not stored:
+            return
+        if removed:
+            staying = {id(place_of(value)) for value in stored}
+            for value in _get(self, slice(start, start + removed)):
+                place = place_of(value)
+                if place is not None and id(place) not in staying:
+                    place._leave()
+        out_of_step = len(self) != self._size and removed == len(self)
+        _set(self, slice(start, start + removed), stored)
+        edits = self._marks
+        if edits is None:
+            edits = self._marks = []
+        if out_of_step:  # it is known again, if written whole
+            base_size = self._size - sum(count - gone for _, count, gone, _ in edits)
+            edits[:] = [(0, len(stored), base_size, CHANGED)]
+            self._size = len(stored)
+        else:
+            spliced(edits, start, removed, len(stored))
+            self._size += len(stored) - removed
+        if self._kids is None:
+            self._touch()
+
+    def _assign(self, index: slice, values: list[Any]) -> None:
+        """Store `values` in a slice; what is there already stays there."""
+        start, stop, step = index.indices(len(self))
+        if step == 1:
+            before = _get(self, slice(start, max(start, stop)))
+            head, tail = self._trim(before, values)
+            before = before[head : len(before) - tail]
+            values = values[head : len(values) - tail]
+            stored = self._enter_all(enumerate(values, start + head), before)
+            self._splice(start + head, len(before), stored)
+            return
+        positions = range(start, stop, step)
+        if len(values) != len(positions):
+            raise ValueError(
+                f"attempt to assign sequence of size {len(values)} "
+                f"to extended slice of size {len(positions)}"
+            )
+        after = list.copy(self)
+        after[index] = self._enter_all(zip(positions, values), _get(self, index))
+        self._rewrite(after)
+
+    def _rewrite(self, after: list[Any]) -> None:
+        """Hold the stored values `after` instead, many of which are here already."""
+        head, tail = self._trim(self, after)
+        self._splice(head, len(self) - head - tail, after[head : len(after) - tail])
+
+    def _trim(self, before: list[Any], after: list[Any]) -> tuple[int, int]:
+        """How many items at the head and at the tail are the same in both."""
+        head = tail = 0
+        if len(self) == self._size:
+            most = min(len(before), len(after))
+            while head < most and _stays(_get(before, head), after[head]):
+                head += 1
+            while tail < most - head and _stays(_get(before, -1 - tail), after[-1 - tail]):
+                tail += 1
+        return head, tail
+
+    def _wrap(self, position: int, value: Any) -> Any:
+        """Make the plain child at `position` tracked."""
+        wrapped = WRAPPERS[type(value)](value, self, position)
+        if wrapped is not value:
+            if self._tracker.blocks:
+                self._tracker.wrapped[id(value)] = value, wrapped
+            _set(self, position, wrapped)
+        return wrapped
+
+    def _hand_out(self, index: SupportsIndex | slice, value: Any) -> Any:
+        """The same, for a child or a slice given to somebody."""
+        if isinstance(index, slice):
+            for position in range(*index.indices(len(self))):
+                item = _get(self, position)
+                if type(item) in WRAPPERS:
+                    self._wrap(position, item)
+            return _get(self, index)
+        wrapped = self._wrap(self._position(index, "list"), value)
+        if type(value) is list:
+            self._tracker.lists.append(wrapped)
+        return wrapped
+
+    def _wrap_all(self) -> None:
+        if self._lazy:
+            for position, value in enumerate(_iter(self)):
+                if type(value) in WRAPPERS:
+                    self._wrap(position, value)
+            self._lazy = False
+
+    def _items(self) -> Iterable[Any]:
+        return _iter(self)
+
+    def _load(self, content: Any) -> None:
+        for item in _iter(self):
+            replaced(item)
+        self._clean()
+        self._size = len(content)
+        _set(self, slice(None), content)
+        self._wrap_again()
+
+    def _wrap_again(self) -> None:
+        """Wrap what was put in plain, if somebody may hold an iterator that must not show it so."""
+        if not self._lazy:
+            self._lazy = True
+            self._wrap_all()
+
+    def _copy_content(self) -> tuple[list[Any], int]:
+        return list.copy(self), self._size
+
+    def _restore_content(self, content: Any, wrapped: dict[int, tuple[Any, Any]]) -> None:
+        items, self._size = content
+        _set(self, slice(None), [wrapped.get(id(item), (item, item))[1] for item in items])
+        self._wrap_again()
+
+    def _find(self, kid: Place) -> int | None:
+        hint = kid._at
+        assert isinstance(hint, int)
+        if hint < len(self) and _is_of(_get(self, hint), kid):
+            return hint
+        for position in range(max(hint - NEAR, 0), min(hint + NEAR, len(self))):
+            if _is_of(_get(self, position), kid):
+                kid._at = position
+                return position
+        found: int | None = None
+        for position, value in enumerate(_iter(self)):
+            place = place_of(value)
+            if place is not None:
+                place._at = position
+                if place is kid:
+                    found = position
+        return found
+
+    # ---- capture ----------------------------------------------------------------------------
+
+    def _emit(self, path: Path, out: list[Change]) -> None:
+        if len(self) != self._size:
+            raise self._resized()
+        edits = self._marks or []
+        for start, count, removed, base in edits:
+            if count == removed == 1:
+                change = assignment((*path, start), base, _get(self, start))
+                if change is not None:
+                    out.append(change)
+            else:
+                out.append(Splice(path, start, removed, _get(self, slice(start, start + count))))
+        for kid in (self._kids or {}).values():
+            at = self._find(kid)
+            if at is None:
+                raise lost(path)
+            if not covers(edits, at):
+                kid._emit((*path, at), out)
+
+    def _resized(self) -> UntrackedEdit:
+        where = format_path(self._path())
+        return UntrackedEdit(
+            f"{where} has {len(self)} items where its own methods left {self._size}: code that "
+            "bypasses them changed it, as heapq and bisect.insort do. Nothing was saved or lost. "
+            "Let such code work on a copy and assign that: copy = list(items); "
+            "heapq.heappush(copy, …); items[:] = copy. Now, items[:] = list(items) takes the list "
+            "as it is"
+        )
+
+
+def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> TrackedList:
+    """A node that holds what the plain list `content` does."""
+    node = _new(TrackedList)
+    _fill(node, content)
+    node._tracker = Tracker() if parent is None else parent._tracker
+    node._parent = parent
+    node._at = at
+    node._kids = None
+    node._marks = None
+    node._lazy = True
+    node._size = len(content)
+    return node
+
+
+def _stays(before: Any, after: Any) -> bool:
+    """Whether assigning `after` over `before` can leave `before` there."""
+    return before is after or (place_of(after) is None and same(before, after))
+
+
+def _is_of(value: Any, place: Place) -> bool:
+    return value is place or place._holds(value)

@@ -1,0 +1,152 @@
+"""What all nodes of one document share: whether they may be edited, and how to undo.
+
+`Tracker.guarded` is the one attribute that every edit tests. It is False while nothing special is
+going on; else `before_edit` decides: the document is closed, is being captured by another thread,
+or has an atomic block open. A block keeps a shallow copy of each place from before its first edit
+inside the block, so that undoing restores content and marks exactly, on the same live objects:
+
+    begin()                       blocks == [{}]
+    messages.append(…)            blocks == [{id(messages): Saved(…)}]
+    undo()                        blocks == [], and messages is as it was
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from perdure import limits
+from perdure.core.paths import format_path
+from perdure.errors import ConcurrentEdit, Detached
+
+if TYPE_CHECKING:
+    from perdure.state.mapping import TrackedDict
+    from perdure.state.place import Place
+    from perdure.state.sequence import TrackedList
+
+
+class Saved:
+    """A place as it was before a block's first edit of it."""
+
+    __slots__ = ("at", "content", "kids", "marks", "parent", "place")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.parent = place._parent
+        self.at = place._at
+        self.kids = None if place._kids is None else place._kids.copy()
+        self.marks = None if place._marks is None else place._marks.copy()
+        self.content: Any = None
+        """Copy of its items, once one of them is about to change."""
+
+
+class Tracker:
+    """The bookkeeping of one document."""
+
+    __slots__ = ("blocks", "capturing", "closed", "guarded", "lists", "released", "root", "wrapped")
+
+    def __init__(self) -> None:
+        self.root: TrackedDict | None = None
+        self.closed = False
+        self.capturing = False
+        self.guarded = False
+        """Whether an edit has to ask `before_edit` first."""
+        self.lists: deque[TrackedList] = deque(maxlen=limits.edit_check_lists_max)
+        """Lists handed out one by one, whose length a capture checks; the oldest fall out."""
+        self.released: list[Place] | None = None
+        """Places that lost their place, collected while somebody else's changes are applied."""
+        self.blocks: list[dict[int, Saved]] = []
+        self.wrapped: dict[int, tuple[Any, Any]] = {}
+        """By a plain container's id: it, and what took its place while a block was open."""
+
+    def guard(self) -> None:
+        """Bring `guarded` up to date."""
+        self.guarded = self.closed or self.capturing or bool(self.blocks)
+
+    def before_edit(self, place: Place) -> None:
+        """Let an edit of `place` pass, and keep what it will change, or refuse it."""
+        if (self.closed or self.capturing) and place._top() is self.root:
+            self._refuse(place)
+        if self.blocks:
+            self.save(place)
+            saved = self.blocks[-1][id(place)]
+            if saved.content is None:
+                saved.content = place._copy_content()
+
+    def save(self, place: Place) -> None:
+        """Keep parent, marks and dirty children of `place` for the innermost open block."""
+        block = self.blocks[-1]
+        if id(place) not in block:
+            block[id(place)] = Saved(place)
+
+    def save_new(self, place: Place | None) -> None:
+        """Keep that `place` was nowhere before: undoing makes it free."""
+        if place is not None:
+            self.save(place)
+            self.blocks[-1][id(place)].parent = None
+
+    def _refuse(self, place: Place) -> NoReturn:
+        where = format_path(place._path())
+        if self.closed:
+            raise Detached(
+                f"{where} belongs to a session that has ended: this edit could not be saved. "
+                "Open a session and take the container from its state"
+            )
+        raise ConcurrentEdit(
+            f"{where} was edited while its session was being saved by another thread. "
+            "Edit a session's containers from one thread at a time, the one that saves them"
+        )
+
+    def begin(self) -> None:
+        """Open a block."""
+        self.blocks.append({})
+        self.guard()
+
+    def keep(self) -> None:
+        """Close the innermost block; what it would undo, the block around it still can."""
+        inner = self.blocks.pop()
+        if self.blocks:
+            outer = self.blocks[-1]
+            for key, saved in inner.items():
+                earlier = outer.setdefault(key, saved)
+                if earlier.content is None:
+                    earlier.content = saved.content
+        self._closed_block()
+
+    def undo(self) -> None:
+        """Close the innermost block and put everything back as it was when it began."""
+        block = self.blocks.pop()
+        for saved in block.values():
+            place = saved.place
+            place._parent = saved.parent
+            place._at = saved.at
+            place._kids = saved.kids
+            place._marks = saved.marks
+            if saved.content is not None:
+                place._restore_content(saved.content, self.wrapped)
+        self._closed_block()
+
+    def _closed_block(self) -> None:
+        if not self.blocks:
+            self.wrapped.clear()
+        self.guard()
+
+
+class ReplacedTracker(Tracker):
+    """The tracker of every node that newer content has replaced: no edit passes."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.guarded = True
+
+    def before_edit(self, place: Place) -> None:
+        """Refuse."""
+        raise Detached(
+            f"this {place._kind} was replaced by newer content of the state: an edit of it could "
+            "not be saved. Take the container again from session.state"
+        )
+
+
+REPLACED = ReplacedTracker()
