@@ -51,9 +51,8 @@ def check_readers_see_whole_commits(make: Make) -> None:
                     backend.after_commit()
                     # Each commit meets reads, however the threads are scheduled.
                     was_read.clear()
-                    while not was_read.wait(0.5):
-                        if any(each.done() for each in watching):
-                            break
+                    while not was_read.wait(0.5) and not any(each.done() for each in watching):
+                        continue
             finally:
                 done.set()
             for each in watching:
