@@ -147,17 +147,15 @@ class Driver:
         return self._answer_at_once(request)
 
     def _answer_at_once(self, request: Request) -> Any:
-        match request:
-            case Random():
-                return os.urandom(request.size)
-            case Now():
-                return self.clock()
-            case IsAlive():
-                return host.is_alive(request.holder)
-            case Pause():
-                return time.sleep(request.seconds)
-            case _:
-                return self.backend.perform(request)
+        if isinstance(request, Random):
+            return os.urandom(request.size)
+        if isinstance(request, Now):
+            return self.clock()
+        if isinstance(request, IsAlive):
+            return host.is_alive(request.holder)
+        if isinstance(request, Pause):
+            return time.sleep(request.seconds)
+        return self.backend.perform(request)
 
     async def arun(self, steps: Steps[T]) -> T:
         """Run an engine generator to its end on the running event loop, never blocking it."""

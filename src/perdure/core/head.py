@@ -1,50 +1,52 @@
 """The state head: the one small object that says what a state is now.
 
-A head's payload is a msgpack map (see `docs/format.md`). Keys that this version does not know are
-kept and written back (P10). Names of branches and the summary are the user's words and stand in
-fields of their own, so that a keyed store can seal them apart from what must be compared.
+A head's payload is a msgpack map (see `docs/format.md`), laid out by the types below. Keys that
+this version does not know are kept and written back (P10). Names of branches and the summary are
+the user's words and stand in fields of their own, so that a keyed store can seal them apart from
+what must be compared.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.codec import pack, unpack
 from perdure.core.record import Sealed
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed
-from perdure.types import Holder
 
 MAIN = "main"
-TOKEN_BYTES = 16
-INCARNATION_BYTES = 16
+
+Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True, array_like=True):
     """Where a branch stands: its newest record."""
 
     line: int
     number: int
-    record: bytes
-    hash: bytes
+    record: Id
+    hash: Hash
     time_us: int
     snapshot: Any = None
     """Where the newest snapshot of it is kept; None while there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, array_like=True):
     """What a head remembers of a session that saved something."""
 
-    id: bytes
+    id: Id
     started_us: int
     saved_us: int
     first: int
     last: int
-    holder: Holder
+    holder: tuple[str, int, str, str]
+    """The fields of `perdure.types.Holder`."""
     end: str | None = None
     ended_us: int | None = None
     error: str | None = None
@@ -52,15 +54,24 @@ class Mark:
     """Whether a record holds the end; if not, the next session's first record repeats it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(
+    msgspec.Struct,
+    frozen=True,
+    rename={
+        "incarnation": "inc",
+        "created_us": "made",
+        "updated_us": "at",
+        "deleted_us": "gone",
+        "summary": "about",
+    },
+):
     """What a state is now."""
 
-    incarnation: bytes
+    incarnation: Id
     created_us: int
     updated_us: int
-    token: bytes
-    branches: dict[str, Branch] = field(default_factory=dict)
+    token: Id
+    branches: dict[str, Branch] = {}
     lines: int = 1
     """Lines ever made in this incarnation: the next one's number."""
     fence: int = 0
@@ -72,22 +83,30 @@ class Head:
     """Sessions that have saved something, ever."""
     former: tuple[Head, ...] = ()
     """Deleted earlier lives of this key, newest first."""
-    unknown: dict[str, Any] = field(default_factory=dict)
+    unknown: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    """What a newer version wrote beside these, kept as it was. Not a key of its own."""
 
     def advanced(self, branch: str, sealed: Sealed) -> Head:
         """This head after `sealed` was appended to `branch`."""
-        tip = Branch(sealed.line, sealed.number, sealed.id, sealed.hash, sealed.time_us)
         old = self.branches.get(branch)
-        if old is not None:
-            tip = replace(tip, snapshot=old.snapshot)
-        return replace(
-            self, branches={**self.branches, branch: tip}, updated_us=sealed.time_us
-        )
+        snapshot = old.snapshot if old is not None else None
+        tip = Branch(sealed.line, sealed.number, sealed.id, sealed.hash, sealed.time_us, snapshot)
+        return replace(self, branches={**self.branches, branch: tip}, updated_us=sealed.time_us)
+
+
+_KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Head)) - {"unknown"}
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def seal_head(head: Head, *, store: bytes, key: str) -> bytes:
     """A head as stored under `key`."""
-    return seal(Kind.HEAD, Place(store, key.encode()), pack(_to_wire(head)))
+    if head.unknown is msgspec.UNSET:
+        payload = _encode(head)
+    else:
+        payload = pack(
+            {**msgspec.to_builtins(_known(head), builtin_types=(bytes,)), **head.unknown}
+        )
+    return seal(Kind.HEAD, Place(store, key.encode()), payload)
 
 
 def open_head(blob: bytes, *, store: bytes, key: str, token: bytes | None = None) -> Head:
@@ -102,107 +121,32 @@ def open_head(blob: bytes, *, store: bytes, key: str, token: bytes | None = None
     place = Place(store, key.encode())
     payload = unseal(Kind.HEAD, place, blob, limits.head_bytes_max)
     try:
-        head = _from_wire(unpack(payload))
-    except (Malformed, KeyError, TypeError, ValueError) as error:
+        wire = unpack(payload)
+        head = msgspec.convert(wire, Head)
+    except (Malformed, msgspec.ValidationError) as error:
         raise Damaged(f"{place}: does not hold a head ({error})") from error
     if token is not None and token != head.token:
         raise Damaged(f"{place}: its token is not the one beside it")
-    return head
+    unknown = {name: value for name, value in wire.items() if name not in _KNOWN}
+    return replace(head, unknown=unknown) if unknown else head
 
 
-_NAMES = ("inc", "made", "at", "token", "branches", "lines", "fence", "gone", "about", "marks")
-_KNOWN = frozenset((*_NAMES, "sessions", "former"))
-
-
-def _to_wire(head: Head) -> dict[str, Any]:
-    return {
-        **head.unknown,
-        "inc": head.incarnation,
-        "made": head.created_us,
-        "at": head.updated_us,
-        "token": head.token,
-        "branches": {
-            name: [b.line, b.number, b.record, b.hash, b.time_us, b.snapshot]
-            for name, b in head.branches.items()
-        },
-        "lines": head.lines,
-        "fence": head.fence,
-        "gone": head.deleted_us,
-        "about": head.summary,
-        "marks": [mark_to_wire(mark) for mark in head.marks],
-        "sessions": head.sessions,
-        "former": [_to_wire(former) for former in head.former],
-    }
-
-
-def _from_wire(wire: dict[str, Any]) -> Head:
-    head = Head(
-        incarnation=_bytes(wire["inc"], INCARNATION_BYTES),
-        created_us=_int(wire["made"]),
-        updated_us=_int(wire["at"]),
-        token=_bytes(wire["token"], TOKEN_BYTES),
-        branches={name: _branch(fields) for name, fields in wire["branches"].items()},
-        lines=_int(wire["lines"]),
-        fence=_int(wire["fence"]),
-        deleted_us=wire["gone"],
-        summary=wire["about"],
-        marks=tuple(mark_from_wire(mark) for mark in wire["marks"]),
-        sessions=_int(wire["sessions"]),
-        former=tuple(_from_wire(former) for former in wire["former"]),
-        unknown={name: value for name, value in wire.items() if name not in _KNOWN},
-    )
-    return head
-
-
-def _branch(fields: list[Any]) -> Branch:
-    line, number, record, hash_, time_us, snapshot = fields[:6]
-    return Branch(
-        _int(line), _int(number), _bytes(record, 16), _bytes(hash_, 32), _int(time_us), snapshot
-    )
+def _known(head: Head) -> Head:
+    return replace(head, unknown=msgspec.UNSET)
 
 
 def mark_to_wire(mark: Mark) -> list[Any]:
-    """A mark as heads and records keep it."""
-    holder = mark.holder
-    return [
-        mark.id,
-        mark.started_us,
-        mark.saved_us,
-        mark.first,
-        mark.last,
-        [holder.host, holder.pid, holder.boot, holder.started],
-        mark.end,
-        mark.ended_us,
-        mark.error,
-        mark.recorded,
-    ]
+    """A mark as records keep it."""
+    return list(msgspec.to_builtins(mark, builtin_types=(bytes,)))
 
 
-def mark_from_wire(fields: list[Any]) -> Mark:
-    """The mark that `mark_to_wire` wrote."""
-    id_, started, saved, first, last, holder, end, ended, error, recorded = fields[:10]
-    host, pid, boot, process = holder[:4]
-    return Mark(
-        _bytes(id_, 16),
-        _int(started),
-        _int(saved),
-        _int(first),
-        _int(last),
-        Holder(host, _int(pid), boot, process),
-        end,
-        ended,
-        error,
-        bool(recorded),
-    )
+def mark_from_wire(fields: Any) -> Mark:
+    """The mark that `mark_to_wire` wrote.
 
-
-def _int(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError(f"expected a whole number, found {type(value).__name__}")
-    return value
-
-
-def _bytes(value: object, size: int) -> bytes:
-    if type(value) is not bytes or len(value) != size:
-        raise TypeError(f"expected {size} bytes, found {type(value).__name__}")
-    return value
+    Raises:
+        Damaged: it is not one.
+    """
+    try:
+        return msgspec.convert(fields, Mark)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"a record does not tell of a session as it should: {error}") from error

@@ -109,9 +109,7 @@ def _seal(
 ) -> Sealed:
     leaf = chain.leaf(salt, place.owner, place.line, place.number, canonical)
     blob = seal(Kind.RECORD, place, parent + salt + canonical)
-    return Sealed(
-        place.line, place.number, id_, time_us, parent, chain.link(parent, leaf), blob
-    )
+    return Sealed(place.line, place.number, id_, time_us, parent, chain.link(parent, leaf), blob)
 
 
 def open_record(blob: bytes, *, store: bytes, incarnation: bytes, line: int, number: int) -> Record:

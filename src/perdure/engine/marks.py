@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.head import MAIN, Head, Mark, mark_from_wire
@@ -12,7 +13,7 @@ from perdure.core.record import END, ENDED_BEFORE, START
 from perdure.engine.read import Loaded, Site, read_head, take_back
 from perdure.engine.requests import IsAlive, Now, Steps
 from perdure.engine.view import checkpoint_of, when
-from perdure.types import Ended, Resumed, SessionInfo
+from perdure.types import Ended, Holder, Resumed, SessionInfo
 
 
 def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
@@ -30,9 +31,12 @@ def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
     else:
         ended.append(mark)
     last = sorted(ended, key=lambda old: old.saved_us)[-1:]
-    marks = (*running[-limits.sessions_open_max :], *last)
     first_save = mark.id not in known and mark.first == mark.last
-    return replace(head, marks=marks, sessions=head.sessions + first_save)
+    return replace(
+        head,
+        marks=(*running[-limits.sessions_open_max :], *last),
+        sessions=head.sessions + first_save,
+    )
 
 
 def resumed_from(site: Site, loaded: Loaded | None) -> Steps[tuple[Resumed | None, list[Mark]]]:
@@ -63,7 +67,7 @@ def judge(mark: Mark, now_us: int) -> Steps[Ended]:
     """How a session ended, as far as can be told from here."""
     if mark.end is not None:
         return mark.end  # type: ignore[return-value]  # one of `Ended`, or what a newer version wrote
-    alive = yield IsAlive(mark.holder)
+    alive = yield IsAlive(Holder(*mark.holder))
     if alive is None:
         alive = now_us - mark.saved_us <= limits.heartbeat_s * 1_000_000
     return "maybe running" if alive else "interrupted"
@@ -76,7 +80,7 @@ def info_of(mark: Mark, ended: Ended) -> SessionInfo:
         started=when(mark.started_us),
         last_saved=when(mark.saved_us),
         ended=ended,
-        holder=mark.holder,
+        holder=Holder(*mark.holder),
         first=mark.first,
         last=mark.last,
         error=mark.error,

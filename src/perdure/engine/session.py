@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from perdure.core import chain
 from perdure.core.changes import Change, pack_changes, sections_of, unpack_changes
@@ -103,7 +105,7 @@ class SessionCore:
         self.branch = MAIN
         self.id = id
         self.started_us = started_us
-        self.holder = holder
+        self.holder = (holder.host, holder.pid, holder.boot, holder.started)
         self.position = Position(loaded.head, loaded.head.token) if loaded else None
         self.summary = loaded.head.summary if loaded and not loaded.head.deleted_us else None
         self.told = told
