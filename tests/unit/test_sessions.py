@@ -42,6 +42,16 @@ def test_a_state_comes_back_whole_in_the_next_session(store: perdure.Store) -> N
         }
 
 
+def test_a_section_made_by_setdefault_is_tracked(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        messages = session.state.setdefault("messages", [])
+        messages.append("hello")
+        session.save()
+        messages.append("again")
+        session.save()
+    assert store.at("a", 2).plain() == {"messages": ["hello", "again"]}
+
+
 def test_a_session_that_saved_nothing_writes_nothing(store: perdure.Store) -> None:
     with store.open("a"):
         pass

@@ -30,7 +30,7 @@ def decompress(frame: bytes, bytes_max: int) -> bytes:
         Malformed: not one whole frame, or larger than `bytes_max`.
     """
     try:
-        size = zstd.get_frame_info(frame).decompressed_size
+        size: int | None = zstd.get_frame_info(frame).decompressed_size
         if size is None or size > bytes_max:
             raise Malformed(f"compressed bytes claim {size} bytes; at most {bytes_max} are allowed")
         decompressor = zstd.ZstdDecompressor()

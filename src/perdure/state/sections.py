@@ -69,6 +69,12 @@ class State(MutableMapping[str, Any]):
     def __reversed__(self) -> Iterator[str]:
         return reversed(self._root)
 
+    def setdefault(self, name: str, default: Any = None, /) -> Any:
+        """The section, put there first if it is missing; always the tracked one."""
+        if name not in self:
+            self[name] = default
+        return self[name]
+
     def popitem(self) -> tuple[str, Any]:
         """Remove and return the last section, as `(name, value)`.
 
