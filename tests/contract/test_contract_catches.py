@@ -237,7 +237,7 @@ class ReadsHeadAndRecordsApart(MemoryBackend):
     def _read_state(self, request: ReadState) -> StateRows | None:
         _committed.clear()
         before = super()._read_state(request)
-        _committed.wait(1)
+        _committed.wait(0.2)
         after = super()._read_head(ReadHead(request.key))
         return StateRows(after, before.records) if before and after else None
 

@@ -53,6 +53,8 @@ def check_readers_see_whole_commits(make: Make) -> None:
                     was_read.clear()
                     while not was_read.wait(0.5) and not any(each.done() for each in watching):
                         continue
+                    if any(each.done() for each in watching):
+                        break
             finally:
                 done.set()
             for each in watching:
