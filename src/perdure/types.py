@@ -90,8 +90,8 @@ class StateInfo:
     updated: datetime
     number: int
     """Number of the newest checkpoint on `main`."""
-    status: Ended | Literal["running", "deleted"]
-    """How the last session ended, `"running"` while one certainly lives, or `"deleted"`."""
+    status: Ended | Literal["deleted"]
+    """How the last session ended, or `"deleted"`."""
     last_end: datetime | None
     """When the last session ended by itself; None if none did or it was interrupted."""
     summary: str | None

@@ -22,9 +22,7 @@ _numbers = struct.Struct(">QQ").pack
 
 def leaf(salt: bytes, incarnation: bytes, line: int, number: int, canonical: bytes) -> bytes:
     """What the chain commits to for one record."""
-    digest = blake2b(salt, digest_size=HASH_BYTES)
-    digest.update(incarnation)
-    digest.update(_numbers(line, number))
+    digest = blake2b(salt + incarnation + _numbers(line, number), digest_size=HASH_BYTES)
     digest.update(canonical)
     return digest.digest()
 

@@ -114,7 +114,6 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
 
 
 def _tag(place: Place, head: bytes, body: bytes) -> bytes:
-    digest = blake2b(place.bound(), digest_size=TAG_BYTES, person=b"perdure.seal")
-    digest.update(head)
+    digest = blake2b(place.bound() + head, digest_size=TAG_BYTES, person=b"perdure.seal")
     digest.update(body)
     return digest.digest()

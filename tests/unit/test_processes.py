@@ -1,0 +1,110 @@
+"""Other processes: whether a holder lives, what a kill leaves, and what a fork may do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import perdure
+from perdure import errors, host
+
+SAVE_AND_WAIT = """
+import sys, perdure
+store = perdure.Store(sys.argv[1])
+session = store.open("a")
+session.state["n"] = 1
+session.save()
+print("saved", flush=True)
+sys.stdin.read()
+"""
+
+FORK = """
+import os, sys, warnings, perdure
+from perdure import errors
+warnings.simplefilter("ignore")
+store = perdure.Store(sys.argv[1])
+session = store.open("a")
+session.state["n"] = 1
+session.save()
+pid = os.fork()
+if pid == 0:
+    code = 1
+    try:
+        session.state["n"] = 2
+        session.save()
+    except errors.Forked:
+        with store.open("b") as mine:      # the store itself reopens in the child
+            mine.state["from"] = "child"
+        code = 0
+    os._exit(code)
+assert os.waitpid(pid, 0)[1] == 0
+session.state["n"] = 3
+session.close()
+store.close()
+"""
+
+
+def test_this_process_lives_and_others_are_told_apart() -> None:
+    here = host.holder()
+    assert host.is_alive(here) is True
+    assert host.is_alive(replace(here, host="elsewhere")) is None
+    assert host.is_alive(replace(here, boot="another boot")) is False
+    assert host.is_alive(replace(here, started="0")) is False
+
+
+def test_a_killed_session_is_maybe_running_while_it_lives_and_interrupted_after(
+    tmp_path: Path,
+) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", SAVE_AND_WAIT, str(tmp_path / "a.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "saved\n"
+        with perdure.Store(tmp_path / "a.db") as store:
+            assert store.info("a").status == "maybe running"
+            child.kill()
+            child.wait()
+            assert store.info("a").status == "interrupted"
+            with store.open("a") as session:
+                assert session.resumed is not None
+                assert session.resumed.ended == "interrupted"
+                assert session.resumed.session.holder.pid == child.pid
+                assert session.state["n"] == 1
+                session.state["n"] = 2
+            assert [info.ended for info in store.sessions("a")] == ["closed", "interrupted"]
+            with store.open("a") as session:
+                assert session.resumed is not None
+                assert session.resumed.ended == "closed"
+                assert session.resumed.others == ()
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system cannot fork")
+def test_a_fork_reopens_the_store_and_refuses_the_parents_session(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, str(tmp_path / "a.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with perdure.Store(tmp_path / "a.db") as store:
+        assert store.at("a", 2)["n"] == 3
+        assert store.at("b", 1)["from"] == "child"
+        assert all(found.ok for found in store.verify())
+
+
+def test_a_session_of_a_closed_store_cannot_save(tmp_path: Path) -> None:
+    store = perdure.Store(tmp_path / "a.db")
+    session = store.open("a")
+    session.state["n"] = 1
+    store.close()
+    with pytest.raises(errors.StoreClosed):
+        session.save()
