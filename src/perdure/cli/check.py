@@ -1,0 +1,94 @@
+"""`perdure verify` and `stats`: is it whole, and what does it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from perdure.cli.context import examples, gives_json, on_store, opened, settings
+from perdure.cli.documents import document
+from perdure.cli.output import hint, print_json, progress, say, table
+from perdure.cli.words import bytes_of, safe
+from perdure.core.abbreviate import count
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+    from perdure.types import Stats
+
+PAGE = 1000
+
+
+@click.command(epilog=examples("verify", "verify support/alice"))
+@click.argument("key", required=False)
+@on_store
+@gives_json
+@click.pass_context
+def verify(ctx: click.Context, key: str | None) -> None:
+    """Read all of the state KEY, or of every state, and check it.
+
+    Each checkpoint is checked against its place, its checksum and the chain, and all are replayed.
+    The exit code is 1 if anything is not as it was saved.
+    """
+    with opened() as store, progress("verifying", quiet=settings().json) as report:
+        found = store.verify(key, progress=report)
+    bad = [each for each in found if not each.ok]
+    if settings().json:
+        print_json({"ok": not bad, "states": [document(each) for each in found]})
+    else:
+        table(
+            ("key", ">checkpoints", "found"),
+            [(each.key, f"{each.checkpoints:,}", each.problem or "ok") for each in found],
+        )
+        if bad:
+            hint(f"{len(bad)} of {count(len(found), 'state')} not as saved: restore a backup")
+    ctx.exit(1 if bad else 0)
+
+
+@click.command(epilog=examples("stats", "stats support/alice"))
+@click.argument("key", required=False)
+@on_store
+@gives_json
+def stats(key: str | None) -> None:
+    """Show what the state KEY costs to keep, or what every state does.
+
+    Saved is what the saves said, before compression; stored is the same as it is kept, with
+    checksums and places.
+    """
+    with opened() as store, progress("counting", quiet=settings().json) as report:
+        keys = [key] if key is not None else list(_keys(store))
+        found = []
+        for done, each in enumerate(keys, 1):
+            found.append(store.stats(each))
+            if report is not None:
+                report(done, len(keys))
+    if settings().json:
+        print_json({"states": [document(each) for each in found]})
+        return
+    rows = [_row(each.key, each) for each in found]
+    table(("key", ">checkpoints", ">saved", ">stored", ">stored/saved"), rows)
+    if key is not None:
+        _show_sections(found[0])
+
+
+def _keys(store: Store) -> Iterator[str]:
+    after = None
+    while page := store.states(limit=PAGE, after=after):
+        yield from (info.key for info in page)
+        after = page[-1].key
+
+
+def _row(name: str, found: Stats) -> tuple[str, ...]:
+    ratio = f"{found.stored_bytes / found.raw_bytes:.2f}" if found.raw_bytes else ""
+    sizes = bytes_of(found.raw_bytes), bytes_of(found.stored_bytes)
+    return (name, f"{found.checkpoints:,}", *sizes, ratio)
+
+
+def _show_sections(found: Stats) -> None:
+    say()
+    if not found.sections:
+        say(f"{safe(found.key)} has no sections")
+        return
+    by_size = sorted(found.sections.items(), key=lambda item: -item[1])
+    table(("section", ">size now"), [(name, bytes_of(size)) for name, size in by_size])

@@ -1,0 +1,101 @@
+"""What the commands share: the store they speak of, and the options that all of them take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+VARIABLE = "PERDURE_STORE"
+STORE_HELP = "Path or URL of the store."
+NO_STORE = (
+    f"no store was named: give --store PATH (such as --store agents.db), or set {VARIABLE} to it"
+)
+
+
+@dataclass(slots=True)
+class Settings:
+    """What options that all commands share were set to."""
+
+    store: str | None = None
+    json: bool = False
+
+
+def settings() -> Settings:
+    """Those of the running command."""
+    return click.get_current_context().ensure_object(Settings)
+
+
+def keep_store(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Remember the store; the one named last, after the command, counts."""
+    found = ctx.ensure_object(Settings)
+    found.store = value or found.store
+
+
+def _keep_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(Settings).json = value
+
+
+def on_store(function: F) -> F:
+    """Give a command `--store`; it may stand before the command too."""
+    return click.option(
+        "--store",
+        metavar="URL",
+        expose_value=False,
+        callback=keep_store,
+        help=f"{STORE_HELP} By default that of {VARIABLE}.",
+    )(function)
+
+
+def gives_json(function: F) -> F:
+    """Give a command `--json`."""
+    return click.option(
+        "--json",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_json,
+        help="Print one JSON document.",
+    )(function)
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\b\n" + "\n".join(["Example:", *(f"  perdure {command}" for command in commands)])
+
+
+def store_url() -> str:
+    """The store that was named.
+
+    Raises:
+        click.UsageError: none was.
+    """
+    url = settings().store
+    if url is None:
+        raise click.UsageError(NO_STORE)
+    return url
+
+
+@contextmanager
+def opened(*, write: bool = False, create: bool = False) -> Iterator[Store]:
+    """The named store; it is made only where `create` says so."""
+    from perdure.store import Store
+
+    with Store(store_url(), create=create, read_only=not write) as store:
+        yield store
+
+
+def reference(text: str) -> int | str:
+    """A checkpoint as given on the command line: a number, or (the beginning of) an id.
+
+    Digits alone are a number, unless there are as many as in a whole id.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text

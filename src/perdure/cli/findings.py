@@ -1,0 +1,196 @@
+"""What `perdure doctor` looks at, one function a question."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import perdure
+from perdure.backends import sqlite_files
+from perdure.backends.protocol import Backend
+from perdure.cli.words import bytes_of
+from perdure.core.abbreviate import count
+from perdure.errors import PerdureError
+
+PYTHON_MIN = (3, 11)
+WAL_BYTES_MAX = 8 * 1024 * 1024
+"""A log longer than this is not being checkpointed (bytes)."""
+
+FREE_BYTES_MIN = 256 * 1024 * 1024
+"""With less room than this, saves may soon fail (bytes)."""
+
+PASSING_TYPES = frozenset({"tmpfs", "ramfs"})
+"""File systems that a restart empties."""
+
+KEYS_SHOWN_MAX = 3
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing examined."""
+
+    check: str
+    status: Literal["ok", "warn", "fail"]
+    found: str
+    way_out: str | None = None
+
+
+def of_machine() -> Iterator[Finding]:
+    """What does not depend on a store."""
+    version = platform.python_version()
+    if sys.version_info >= PYTHON_MIN:
+        yield Finding("python", "ok", version)
+    else:
+        wanted = ".".join(map(str, PYTHON_MIN))
+        yield Finding("python", "fail", version, f"install Python {wanted} or newer")
+    yield Finding("perdure", "ok", perdure.__version__)
+    yield _library()
+
+
+def _library() -> Finding:
+    try:
+        import apsw
+    except ImportError as error:
+        return Finding("sqlite", "fail", str(error), "pip install apsw")
+    return library(apsw.sqlite_lib_version())
+
+
+def library(version: str) -> Finding:
+    """Whether a SQLite library can be trusted with a store."""
+    if sqlite_files.is_safe_library(version):
+        return Finding("sqlite", "ok", f"{version}, free of the WAL-reset bug")
+    return Finding(
+        "sqlite",
+        "fail",
+        f"{version} has the WAL-reset bug: it can corrupt a store that two connections write to",
+        "pip install --upgrade apsw (SQLite 3.51.3 or newer)",
+    )
+
+
+def of_store(url: str | None) -> Iterator[Finding]:
+    """What can be said of the store that was named."""
+    if url is None:
+        way_out = "name one with --store PATH or PERDURE_STORE to have it examined"
+        yield Finding("store", "warn", "none was named", way_out)
+        return
+    from perdure.backends.url import backend_for
+
+    try:
+        backend = backend_for(url, create=False, read_only=True)
+    except PerdureError as error:
+        yield _failed("store", error)
+        return
+    path = getattr(backend, "path", None)
+    if path is not None:
+        yield from _file(path)
+    try:
+        info = backend.connect()
+        yield Finding("format", "ok", str(info.format))
+        if path is not None:
+            yield from _sizes(path)
+        yield from _states(backend)
+    except PerdureError as error:
+        yield _failed("store", error)
+    finally:
+        backend.close()
+
+
+def _failed(check: str, error: PerdureError) -> Finding:
+    """An error's message names its way out already."""
+    return Finding(check, "fail", f"{error.kind}: {error}")
+
+
+def _file(path: str) -> Iterator[Finding]:
+    if not os.path.isfile(path):
+        return
+    yield Finding("store", "ok", path)
+    yield _filesystem(path)
+    if os.name == "posix":
+        yield _permissions(path)
+
+
+def _filesystem(path: str) -> Finding:
+    network = sqlite_files.network_type(path)
+    if network:
+        return Finding(
+            "file system",
+            "fail",
+            f"{network} is on the network, where SQLite's locks cannot be trusted",
+            "keep the store on a local disk",
+        )
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        mounts = ""
+    kind = sqlite_files.filesystem_type(mounts, os.path.realpath(path)) or "local"
+    if kind in PASSING_TYPES:
+        return Finding(
+            "file system", "warn", f"{kind} is emptied by a restart", "keep the store on a disk"
+        )
+    return Finding("file system", "ok", kind)
+
+
+def _permissions(path: str) -> Finding:
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    if not os.access(path, os.R_OK):
+        way_out = "give this user the right to read it"
+        return Finding("permissions", "fail", f"{mode:04o}: this user cannot read it", way_out)
+    if not os.access(path, os.W_OK):
+        way_out = "give this user the right to write to it, if agents run as this user"
+        return Finding("permissions", "warn", f"{mode:04o}: this user cannot write to it", way_out)
+    if mode & 0o077:
+        return Finding(
+            "permissions", "warn", f"{mode:04o}: other users may reach it", f"chmod 600 {path}"
+        )
+    return Finding("permissions", "ok", f"{mode:04o}")
+
+
+def _sizes(path: str) -> Iterator[Finding]:
+    yield Finding("size", "ok", bytes_of(os.stat(path).st_size))
+    wal = path + "-wal"
+    wal_bytes = os.stat(wal).st_size if os.path.exists(wal) else 0
+    yield wal_size(wal_bytes)
+    free = shutil.disk_usage(os.path.dirname(path)).free
+    if free < FREE_BYTES_MIN:
+        yield Finding("free space", "warn", bytes_of(free), "make room: saves may soon fail")
+    else:
+        yield Finding("free space", "ok", bytes_of(free))
+
+
+def wal_size(size_bytes: int) -> Finding:
+    """Whether the write-ahead log is kept short."""
+    if size_bytes > WAL_BYTES_MAX:
+        way_out = "a process keeps reading and holds it back: find and end it (lsof shows it)"
+        return Finding("write-ahead log", "warn", bytes_of(size_bytes), way_out)
+    return Finding("write-ahead log", "ok", bytes_of(size_bytes))
+
+
+def _states(backend: Backend) -> Iterator[Finding]:
+    number, interrupted = 0, []
+    store = perdure.Store(backend)  # not closed: the backend's owner does that
+    after = None
+    while page := store.states(limit=PAGE, after=after):
+        number += len(page)
+        interrupted += [info.key for info in page if info.status == "interrupted"]
+        after = page[-1].key
+    yield Finding("states", "ok", f"{number:,}")
+    if not interrupted:
+        yield Finding("interrupted sessions", "ok", "none")
+        return
+    named = ", ".join(interrupted[:KEYS_SHOWN_MAX])
+    more = len(interrupted) - KEYS_SHOWN_MAX
+    yield Finding(
+        "interrupted sessions",
+        "warn",
+        f"{count(len(interrupted), 'state')}: {named}"
+        + (f" and {more:,} more" if more > 0 else ""),
+        "nothing saved was lost; the next session on each resumes where it stopped",
+    )

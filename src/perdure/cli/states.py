@@ -1,0 +1,133 @@
+"""`perdure ls`, `copy`, `rm` and `undelete`: whole states."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+import click
+
+from perdure.cli.context import examples, gives_json, on_store, opened, settings
+from perdure.cli.documents import document
+from perdure.cli.output import hint, print_json, say, table
+from perdure.cli.words import moment, safe
+from perdure.core.abbreviate import count
+from perdure.types import StateInfo
+
+SUMMARY_WIDTH = 60
+"""Characters shown of a state's summary."""
+
+
+@click.command(epilog=examples("--store agents.db ls", "ls support/ --limit 20"))
+@click.argument("prefix", default="")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="At most so many.",
+)
+@click.option("--after", metavar="KEY", help="Only keys after this one: the next page.")
+@click.option("--deleted", is_flag=True, help="The deleted states instead.")
+@on_store
+@gives_json
+def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
+    """List states in key order, those whose key begins with PREFIX.
+
+    Nothing is opened: a store of very many states is as quick to list.
+    """
+    with opened() as store:
+        page = store.states(prefix, limit=limit + 1, after=after, deleted=deleted)
+    page, more = page[:limit], page[limit:]
+    last = page[-1].key if more else None
+    if settings().json:
+        print_json({"states": [document(info) for info in page], "next": last})
+        return
+    if page:
+        table(
+            ("key", ">checkpoints", ">sessions", "status", "updated", "summary"),
+            [_row(info) for info in page],
+        )
+    else:
+        hint("no deleted states" if deleted else "no states")
+    if last is not None:
+        hint(f"more: add --after {quoted(last)}")
+
+
+def _row(info: StateInfo) -> tuple[str, ...]:
+    return (
+        info.key,
+        f"{info.number:,}",
+        f"{info.sessions:,}",
+        info.status,
+        moment(info.deleted or info.updated),
+        _one_line(info.summary or ""),
+    )
+
+
+def _one_line(text: str) -> str:
+    return text if len(text) <= SUMMARY_WIDTH else text[: SUMMARY_WIDTH - 1] + "…"
+
+
+@click.command(epilog=examples("copy support/alice support/alice-before"))
+@click.argument("key")
+@click.argument("new")
+@on_store
+@gives_json
+def copy(key: str, new: str) -> None:
+    """Copy the state KEY, with its history, to the key NEW.
+
+    The copy goes its own way from then on.
+    """
+    with opened(write=True) as store:
+        info = store.copy(key, new)
+    _tell(info, f"copied {safe(key)} to {safe(new)} ({count(info.number, 'checkpoint')})")
+
+
+@click.command(epilog=examples("rm support/alice", "rm support/alice --yes"))
+@click.argument("key")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@on_store
+@gives_json
+def rm(key: str, yes: bool) -> None:
+    """Delete the state KEY. It is hidden, not destroyed: undelete brings it back.
+
+    Sessions open on it can no longer save to it.
+    """
+    undo = f"perdure undelete {quoted(key)}"
+    with opened(write=True) as store:
+        found = store.info(key)
+        if not yes:
+            if settings().json or not sys.stdin.isatty():
+                raise click.UsageError("nobody is there to ask; add --yes to delete it")
+            size = count(found.number, "checkpoint")
+            hint(f"{safe(key)} has {size}, updated {moment(found.updated)}.")
+            hint(f"Deleting hides it; this brings it back: {undo}")
+            if not click.confirm("Delete it?", err=True):
+                hint("nothing was changed")
+                return
+        info = store.delete(key)
+    _tell(info, f"deleted {safe(key)}; this brings it back: {undo}")
+
+
+@click.command(epilog=examples("ls --deleted", "undelete support/alice"))
+@click.argument("key")
+@on_store
+@gives_json
+def undelete(key: str) -> None:
+    """Bring back the state KEY that was deleted, with all its history."""
+    with opened(write=True) as store:
+        info = store.undelete(key)
+    _tell(info, f"brought back {safe(key)} ({count(info.number, 'checkpoint')})")
+
+
+def _tell(info: StateInfo, text: str) -> None:
+    if settings().json:
+        print_json({"state": document(info)})
+    else:
+        say(text)
+
+
+def quoted(key: str) -> str:
+    """A key as it is typed on a command line."""
+    return shlex.quote(safe(key))
