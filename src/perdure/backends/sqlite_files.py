@@ -115,6 +115,11 @@ def check_place(path: str, *, allow_network: bool) -> None:
         )
 
 
+def may(path: str, mode: int) -> bool:
+    """Whether this process may use `path` so (`os.R_OK`, `os.W_OK`)."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
 def make_file(path: str) -> None:
     """Make the store's file, readable by its owner alone; SQLite gives -wal and -shm its mode."""
     try:

@@ -33,6 +33,9 @@ APPLICATION_ID = 0x50455244
 
 FORMAT = 0
 
+PAGE_BYTES_MIN = 512
+"""No SQLite database but an empty one is smaller (bytes)."""
+
 _SCHEMA = """
 CREATE TABLE perdure (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE heads (
@@ -97,7 +100,7 @@ def immutable(place: Place) -> apsw.Connection:
 
 def _needs_immutable(place: Place) -> bool:
     """SQLite reads a WAL database by files beside it, which here it can neither find nor make."""
-    if not place.read_only or os.access(os.path.dirname(place.path), os.W_OK):
+    if not place.read_only or sqlite_files.may(os.path.dirname(place.path), os.W_OK):
         return False
     return not os.path.exists(place.path + "-wal")
 
@@ -110,6 +113,9 @@ def open_store(place: Place) -> tuple[apsw.Connection, StoreInfo]:
         if place.read_only or not place.create:
             raise StoreUnavailable(f"There is no store at {place.path}.")
         sqlite_files.make_file(place.path)
+    elif 0 < os.stat(place.path).st_size < PAGE_BYTES_MIN:
+        # SQLite would take it for an empty database, and write over it.
+        raise NotAStore(f"{place.path} is not a SQLite database; it was not touched.")
     return patiently(place, _open_file)
 
 
@@ -223,7 +229,7 @@ def told(error: apsw.Error, place: Place) -> PerdureError:
         case apsw.FullError():
             return StorageFull(f"No room left for {path}. Nothing was written.")
         case apsw.ReadOnlyError():
-            return ReadOnlyStore(f"{path} cannot be written to here ({said}).")
+            return ReadOnlyStore(f"{path} cannot be written to: {_why_not(place) or said}.")
         case apsw.NotADBError():
             return NotAStore(f"{path} is not a SQLite database; it was not touched.")
         case apsw.CorruptError():
@@ -239,8 +245,8 @@ def _why_not(place: Place) -> str | None:
     directory = os.path.dirname(place.path)
     if not os.path.exists(place.path):
         return "it is not there"
-    if not os.access(place.path, wanted):
+    if not sqlite_files.may(place.path, wanted):
         return "no permission to read it" if place.read_only else "no permission to read and write"
-    if not os.access(directory, os.W_OK):
+    if not sqlite_files.may(directory, os.W_OK):
         return f"SQLite has to make files beside it, and may not write to {directory}"
     return None

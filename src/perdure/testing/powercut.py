@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import apsw
@@ -105,7 +105,7 @@ class PowerCut(apsw.VFS):
         self.on_operation = on_operation
         super().__init__(self.name, "")
 
-    def __enter__(self) -> PowerCut:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

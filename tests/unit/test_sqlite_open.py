@@ -1,0 +1,310 @@
+"""Opening a SQLite store: where it may be, what it refuses, and that it touches nothing else."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import apsw
+import pytest
+
+from perdure.backends import sqlite_files
+from perdure.backends.sqlite import SqliteBackend
+from perdure.backends.sqlite_files import filesystem_type, is_safe_library
+from perdure.engine.requests import ReadHead, ReadState
+from perdure.errors import (
+    InvalidStoreURL,
+    NetworkFilesystem,
+    NewerFormat,
+    NotAStore,
+    PerdureError,
+    ReadOnlyStore,
+    StoreUnavailable,
+    UnsafeLibrary,
+)
+from perdure.testing.contract_kit import Writer, must_be, opened
+
+
+def filled(path: Path) -> Writer:
+    writer = Writer("agent")
+    with opened(lambda: SqliteBackend(path)) as backend:
+        writer.save(backend, b"one", head=b"head")
+    return writer
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without root's right to ignore permissions."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A directory that is reached, and owned, without root's rights."""
+    with TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        if os.geteuid() == 0:
+            os.chown(name, 65534, -1)
+        yield Path(name)
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        ("3.6.23", False),
+        ("3.44.5", False),
+        ("3.44.6", True),
+        ("3.44.9", True),
+        ("3.45.0", False),
+        ("3.49.2", False),
+        ("3.50.6", False),
+        ("3.50.7", True),
+        ("3.51.0", False),
+        ("3.51.2", False),
+        ("3.51.3", True),
+        ("3.52", True),
+        ("3.54.1", True),
+        ("4.0.0", True),
+    ],
+)
+def test_libraries_with_the_wal_reset_bug_are_known(version: str, safe: bool) -> None:
+    assert is_safe_library(version) is safe
+
+
+def test_an_unsafe_library_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
+    with pytest.raises(UnsafeLibrary, match=r"3\.51\.2 .* 3\.51\.3 or newer"):
+        SqliteBackend(tmp_path / "a.db").connect()
+    assert contents(tmp_path) == {}
+
+
+MOUNTS = r"""21 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+22 21 0:20 / /proc rw,nosuid shared:2 - proc proc rw
+30 21 0:44 / /home rw,relatime - nfs4 server:/home rw,vers=4.2
+31 30 0:45 / /home/ann/local rw master:3 propagate_from:2 - btrfs /dev/vdb rw
+32 21 0:46 / /mnt/my\040disk rw - cifs //server/share rw
+33 21 0:47 / /mnt/twice rw - xfs /dev/vdc rw
+34 21 0:48 / /mnt/twice rw - fuse.sshfs host: rw
+a line of something else
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/a.db", "ext4"),
+        ("/home/ann/a.db", "nfs4"),
+        ("/homes/a.db", "ext4"),
+        ("/home/ann/local/a.db", "btrfs"),
+        ("/home/ann/localb/a.db", "nfs4"),
+        ("/mnt/my disk/x/a.db", "cifs"),
+        ("/mnt/twice/a.db", "fuse.sshfs"),
+    ],
+)
+def test_the_file_system_of_a_path(path: str, kind: str) -> None:
+    assert filesystem_type(MOUNTS, path) == kind
+
+
+def test_no_mounts_no_answer() -> None:
+    assert filesystem_type("", "/a.db") is None
+
+
+def test_network_file_systems_are_refused_unless_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_files, "network_type", lambda path: "nfs4")
+    with pytest.raises(NetworkFilesystem, match=r"nfs4.*local disk"):
+        SqliteBackend(tmp_path / "a.db").connect()
+    assert contents(tmp_path) == {}
+    SqliteBackend(tmp_path / "a.db", allow_network_filesystem=True).connect()
+
+
+@pytest.mark.parametrize("name", [":memory:", "", "a\0b"])
+def test_names_that_are_no_files(name: str) -> None:
+    with pytest.raises(InvalidStoreURL):
+        SqliteBackend(name)
+
+
+@pytest.mark.parametrize("name", ["a b.db", "a?mode=memory", "100%25#1.db", "é😀.db", "file:x.db"])
+def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    writer = filled(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+    with opened(lambda: SqliteBackend(tmp_path / name, read_only=True)) as backend:
+        must_be(len(writer.read(backend)), 1, "records")
+
+
+def test_a_relative_path_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    backend = SqliteBackend("a.db")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    backend.connect()
+    backend.close()
+    assert (tmp_path / "a.db").is_file()
+
+
+def test_the_constructor_touches_nothing(tmp_path: Path) -> None:
+    SqliteBackend(tmp_path / "no" / "such" / "a.db")
+    SqliteBackend(tmp_path / "a.db").close()
+    assert contents(tmp_path) == {}
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"make the directory .*/no/such"):
+        SqliteBackend(tmp_path / "no" / "such" / "a.db").connect()
+
+
+def test_a_file_for_a_directory_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreUnavailable, match=r"file is no directory"):
+        SqliteBackend(tmp_path / "file" / "a.db").connect()
+
+
+def test_a_directory_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="is a directory; name a file in it"):
+        SqliteBackend(tmp_path).connect()
+
+
+@pytest.mark.parametrize("options", [{"create": False}, {"read_only": True}])
+def test_a_store_is_made_only_where_it_may(tmp_path: Path, options: dict[str, bool]) -> None:
+    with pytest.raises(StoreUnavailable, match="There is no store"):
+        SqliteBackend(tmp_path / "a.db", **options).connect()  # type: ignore[arg-type]
+    (tmp_path / "empty.db").write_bytes(b"")
+    with pytest.raises(NotAStore, match="is empty"):
+        SqliteBackend(tmp_path / "empty.db", **options).connect()  # type: ignore[arg-type]
+    assert contents(tmp_path) == {"empty.db": b""}
+
+
+def test_an_empty_file_may_become_a_store(tmp_path: Path) -> None:
+    (tmp_path / "a.db").write_bytes(b"")
+    filled(tmp_path / "a.db")
+
+
+@pytest.mark.parametrize(
+    "data", [b"x", b"hello, world\n" * 5000, b"SQLite format 3\0" + b"\1" * 90]
+)
+def test_another_file_is_refused_untouched(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.db").write_bytes(data)
+    with pytest.raises(NotAStore):
+        SqliteBackend(tmp_path / "a.db").connect()
+    assert contents(tmp_path) == {"a.db": data}
+
+
+@pytest.mark.parametrize("pragma", ["", "PRAGMA application_id = 7", "PRAGMA user_version = 1"])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_another_database_is_refused_untouched(tmp_path: Path, mode: str, pragma: str) -> None:
+    other = apsw.Connection(str(tmp_path / "a.db"))
+    other.pragma("journal_mode", mode)
+    other.execute(pragma or "CREATE TABLE theirs (a)")
+    other.close()
+    before = contents(tmp_path)
+    with pytest.raises(NotAStore, match="of another program"):
+        SqliteBackend(tmp_path / "a.db").connect()
+    assert contents(tmp_path) == before
+
+
+def test_another_database_keeps_its_log(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    other = apsw.Connection(str(theirs / "a.db"))
+    other.pragma("journal_mode", "wal")
+    other.execute("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)")
+    for name in ("a.db", "a.db-wal"):
+        (tmp_path / name).write_bytes((theirs / name).read_bytes())
+    other.close()
+    before = {name: (tmp_path / name).read_bytes() for name in ("a.db", "a.db-wal")}
+    with pytest.raises(NotAStore):
+        SqliteBackend(tmp_path / "a.db").connect()
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_newer_format_is_refused_untouched(tmp_path: Path) -> None:
+    """P10."""
+    filled(tmp_path / "a.db")
+    newer = apsw.Connection(str(tmp_path / "a.db"))
+    newer.pragma("user_version", 7)
+    newer.close()
+    before = contents(tmp_path)
+    with pytest.raises(NewerFormat, match=r"format 7.*pip install --upgrade perdure"):
+        SqliteBackend(tmp_path / "a.db").connect()
+    assert contents(tmp_path) == before
+
+
+def test_a_damaged_database_is_named(tmp_path: Path) -> None:
+    filled(tmp_path / "a.db")
+    data = bytearray((tmp_path / "a.db").read_bytes())
+    data[4096:] = b"\xa5" * len(data[4096:])
+    (tmp_path / "a.db").write_bytes(data)
+    with pytest.raises(PerdureError, match=r"a\.db") as caught:
+        SqliteBackend(tmp_path / "a.db").connect()
+    assert caught.value.kind == "damaged"
+
+
+def test_files_are_their_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with opened(lambda: SqliteBackend(tmp_path / "a.db")) as backend:
+            Writer("agent").save(backend, b"one")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+            backend.backup(tmp_path / "copy.db")
+            copy = stat.S_IMODE((tmp_path / "copy.db").stat().st_mode)
+    finally:
+        os.umask(before)
+    assert modes == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
+    assert copy == 0o600
+
+
+def test_nothing_is_left_beside_a_closed_store(tmp_path: Path) -> None:
+    filled(tmp_path / "a.db")
+    assert os.listdir(tmp_path) == ["a.db"]
+
+
+def test_read_only_reads_and_does_not_write(tmp_path: Path) -> None:
+    writer = filled(tmp_path / "a.db")
+    with opened(lambda: SqliteBackend(tmp_path / "a.db", read_only=True)) as backend:
+        state = backend.perform(ReadState("agent"))
+        assert (state.head.blob, state.records) == (b"head", tuple(writer.rows))
+        with pytest.raises(ReadOnlyStore, match="read_only=True"):
+            backend.perform(writer.commit(b"two"))
+
+
+def test_read_only_in_a_read_only_directory(open_to_all: Path) -> None:
+    with unprivileged():
+        writer = filled(open_to_all / "a.db")
+        open_to_all.chmod(0o555)
+        try:
+            with opened(lambda: SqliteBackend(open_to_all / "a.db", read_only=True)) as backend:
+                must_be(writer.read(backend), tuple(writer.rows), "records")
+            with pytest.raises(PerdureError, match=f"may not write to {open_to_all}"):
+                SqliteBackend(open_to_all / "a.db").connect()
+            with pytest.raises(ReadOnlyStore, match="No permission to make"):
+                SqliteBackend(open_to_all / "new.db").connect()
+        finally:
+            open_to_all.chmod(0o755)
+
+
+def test_a_file_that_may_not_be_written(open_to_all: Path) -> None:
+    with unprivileged():
+        writer = filled(open_to_all / "a.db")
+        (open_to_all / "a.db").chmod(0o400)
+        with pytest.raises(ReadOnlyStore, match="read_only=True"):
+            SqliteBackend(open_to_all / "a.db").connect()
+        with opened(lambda: SqliteBackend(open_to_all / "a.db", read_only=True)) as backend:
+            must_be(writer.read(backend), tuple(writer.rows), "records")
+        (open_to_all / "a.db").chmod(0)
+        with pytest.raises(StoreUnavailable, match="no permission to read"):
+            SqliteBackend(open_to_all / "a.db", read_only=True).perform(ReadHead("agent"))
