@@ -25,7 +25,7 @@ from perdure.engine.requests import (
     Request,
     Steps,
 )
-from perdure.errors import StoreClosed
+from perdure.errors import CommitUnknown, StoreClosed
 
 if TYPE_CHECKING:
     import asyncio
@@ -87,8 +87,13 @@ class GroupCommit:
         outcomes: Sequence[Answer | BaseException]
         try:
             outcomes = self._backend.commit([member.request for member in batch])
-        except BaseException as error:
+        except Exception as error:
             outcomes = [error] * len(batch)
+        except BaseException:
+            # Ctrl-C belongs to the thread it reached; the others learn that they must ask again.
+            for member in batch:
+                member.outcome = CommitUnknown("the commit was interrupted; save again")
+            raise
         for member, outcome in zip(batch, outcomes, strict=True):
             member.outcome = outcome
         self._backend.after_commit()

@@ -83,7 +83,7 @@ TAMPERINGS = {
 def test_tampering_is_reported_and_touches_no_other_state_P5(path: Path, name: str) -> None:
     tamper(path, *TAMPERINGS[name])
     with perdure.Store(path) as store:
-        with pytest.raises(errors.Damaged, match="'a'|of [0-9a-f]{12}"):
+        with pytest.raises(errors.Damaged, match=r"'a'|of [0-9a-f]{12}"):
             store.open("a")
         assert store.open("b").state["n"] == 4
         assert [found.ok for found in store.verify("b")] == [True]

@@ -413,3 +413,81 @@ def test_an_observer_that_fails_does_not_fail_the_save(tmp_path: Path) -> None:
 
     with perdure.Store(tmp_path / "a.db", on_event=broken) as store:
         assert save(store, "a", n=1).number == 1
+
+
+def test_a_failed_save_at_the_end_carries_the_session_still_usable(store: perdure.Store) -> None:
+    save(store, "a", x=1)
+    with pytest.raises(errors.Conflict) as caught, store.open("a") as session:
+        session.state["y"] = 2
+        save(store, "a", x=3)
+    again = caught.value.session
+    assert again is session
+    assert not again.closed
+    again.refresh(keep_changes=True)
+    again.close()
+    assert store.at("a", 3).plain() == {"x": 3, "y": 2}
+
+
+def test_the_users_own_error_is_not_masked_by_a_failing_end(store: perdure.Store) -> None:
+    save(store, "a", x=1)
+    with pytest.raises(ValueError, match="mine"), store.open("a", on_error="save") as session:
+        session.state["y"] = 2
+        save(store, "a", x=3)
+        raise ValueError("mine")
+    assert session.closed
+    assert store.at("a", 2).plain() == {"x": 3}
+
+
+def test_a_copy_of_a_state_at_work_resumes_as_interrupted(store: perdure.Store) -> None:
+    running = store.open("a")
+    running.state["n"] = 1
+    running.save()
+    store.copy("a", "b")
+    with store.open("b") as session:
+        assert session.resumed is not None
+        assert session.resumed.ended == "interrupted"
+    running.close()
+
+
+def test_what_cannot_be_stored_is_refused_where_it_is_put_with_its_path(
+    store: perdure.Store,
+) -> None:
+    with store.open("a") as session:
+        session.state["plan"] = [{"steps": []}]
+        with pytest.raises(errors.NotStorable, match="plan/0/steps") as caught:
+            session.state["plan"][0]["steps"].append({"do": print})
+        assert caught.value.path == ("plan", 0, "steps", 0, "do")
+        assert session.state.plain() == {"plan": [{"steps": []}]}
+        with pytest.raises(errors.NotStorable, match="metadata"):
+            session.save(metadata={"x": object()})
+        with pytest.raises(errors.UsageError, match="durability"):
+            session.save(durability="forever")  # type: ignore[arg-type]
+        with pytest.raises(errors.UsageError, match="label"):
+            session.save(label="x" * 501)
+        assert session.save().number == 1
+
+
+def test_edits_behind_perdures_back_are_found_at_save(store: perdure.Store) -> None:
+    import heapq
+
+    with store.open("a") as session:
+        session.state["queue"] = [2, 3]
+        session.save()
+        heapq.heappush(session.state["queue"], 1)
+        with pytest.raises(errors.UntrackedEdit, match="queue"):
+            session.save()
+        session.state["queue"] = list(session.state["queue"])
+        session.save()
+    assert store.at("a", 2)["queue"] == [1, 3, 2]
+
+
+def test_check_edits_finds_edits_that_leave_the_length_alone(tmp_path: Path) -> None:
+    import heapq
+
+    with perdure.Store(tmp_path / "a.db", check_edits=True) as store:
+        session = store.open("a")
+        session.state["queue"] = [1, 2, 3]
+        session.save()
+        heapq.heapreplace(session.state["queue"], 9)
+        with pytest.raises(errors.UntrackedEdit, match="queue"):
+            session.save()

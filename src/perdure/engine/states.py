@@ -196,7 +196,11 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
         branches={MAIN: tip},
         deleted_us=None,
         former=former,
-        marks=tuple(mark for mark in source.marks if mark.end is not None),
+        # Nobody is at work on the new state, whoever may still be on the old one.
+        marks=tuple(
+            mark if mark.end is not None else replace(mark, end="interrupted")
+            for mark in source.marks
+        ),
     )
     base = Position(
         deleted if deleted is not None else replace(head, branches={}),
