@@ -26,8 +26,17 @@ def code(tmp_path: Path) -> Path:
     root = tmp_path / "code"
     root.mkdir()
     for number in range(MODULES):
-        (root / f"m{number:02}.py").write_text("def f(x=[]): ...\n" * number)
+        (root / f"m{number:02}.py").write_text('"""Doc."""\n' + "def f(x=[]): ...\n" * number)
     return root
+
+
+@pytest.fixture
+def long_code(code: Path) -> Path:
+    """Steps that take a while, so that kills meet the agent at work."""
+    for module in code.iterdir():
+        with module.open("a") as file:
+            file.write("_ = [1, 2, 3]\n" * 500)
+    return code
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +51,10 @@ def outcome(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_a_killed_agent_does_the_work_of_an_undisturbed_one(
-    code: Path, capsys: pytest.CaptureFixture[str]
+    long_code: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """P1: nothing acknowledged is lost, whenever the process dies."""
-    assert perdure.demo.main(code, kills=3, seed=7, json=True) == 0
+    assert perdure.demo.main(long_code, kills=3, seed=7, json=True) == 0
     found = outcome(capsys)
     assert found["ok"]
     assert [proof["ok"] for proof in found["proofs"]] == [True] * 4
@@ -53,10 +62,12 @@ def test_a_killed_agent_does_the_work_of_an_undisturbed_one(
     assert found["kills"] == found["sessions"] - 1
     assert found["kills"] >= 1
     assert found["saves"] == 2 + 3 * MODULES
-    assert found["report"]["findings"] == {"mutable default": 66, "no docstring": 77}
+    assert found["report"]["findings"] == {"mutable default": 66, "no docstring": 66}
     with Store(found["store"]) as store:
         sessions = store.sessions(found["key"])
-        assert [each.ended for each in sessions] == ["closed"] + ["interrupted"] * found["kills"]
+        # One that was killed before its first save left no trace.
+        assert 1 < len(sessions) <= found["sessions"]
+        assert {each.ended for each in sessions[1:]} == {"interrupted"}
 
 
 def test_a_second_demo_leaves_the_first_alone(
@@ -71,9 +82,9 @@ def test_a_second_demo_leaves_the_first_alone(
 
 
 def test_it_prints_lines_where_there_is_no_terminal(
-    code: Path, capsys: pytest.CaptureFixture[str]
+    long_code: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert perdure.demo.main(code, kills=1, seed=1, json=False) == 0
+    assert perdure.demo.main(long_code, kills=1, seed=1, json=False) == 0
     out = capsys.readouterr().out
     assert "KILLED at " in out
     assert "interrupted" in out

@@ -95,19 +95,21 @@ class Supervisor:
         finally:
             process.stdout.close()
             process.wait()
-        if process.returncode and process.pid != self.killed_pid:
+        if process.pid != self.killed_pid and (process.returncode or not self.witness.work_is_over):
             errors.seek(0)
             raise AgentFailed(errors.read().decode(errors="replace").strip())
-        return process.returncode == 0
+        return self.witness.work_is_over
 
     def _watch(
         self, process: subprocess.Popen[bytes], stdout: IO[bytes], moment: KillMoment | None
     ) -> None:
         """Listen until the agent ends, or kill it when its moment has come."""
-        born = time.monotonic()
-        for count, event in enumerate(self._listen(stdout), start=1):
+        first = 0.0
+        for count, event in enumerate(self._listen(stdout)):
+            first = first or time.monotonic()
             if moment and event["event"] == "saved" and len(self.witness.saved) >= moment.saves:
-                time.sleep(moment.delay * (time.monotonic() - born) / count * 2)
+                # Two events a step.
+                time.sleep(moment.delay * (time.monotonic() - first) / count * 2)
                 process.kill()
                 self.killed_pid = process.pid
                 moment = None  # what it had said before it died still counts: listen on

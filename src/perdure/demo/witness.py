@@ -38,6 +38,8 @@ class Witness:
     unanswered: int = 0
     """Saves that took effect although the process died before it could say so."""
     current: Step = ("", "")
+    work_is_over: bool = False
+    """Whether the agent said that nothing is left to do: a kill after that interrupts no work."""
 
     def hear(self, event: dict[str, Any]) -> None:
         """Take in one line of the agent's."""
@@ -50,6 +52,8 @@ class Witness:
             case {"event": "saved", "task": task, "step": step, "number": number, "id": id_}:
                 self.saved[number] = id_
                 self.finished.add((task, step))
+            case {"event": "finished"}:
+                self.work_is_over = True
 
     def tasks_done(self) -> int:
         """How many modules are wholly audited."""
