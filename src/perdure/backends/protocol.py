@@ -63,7 +63,7 @@ class Backend(Protocol):
         """
 
     def after_commit(self) -> None:
-        """Called by the driver after a batch's answers were handed out: upkeep off the save path."""
+        """Upkeep off the save path: called by the driver when a batch has its answers."""
 
     def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Write a consistent copy of the whole store to `target` while it is being written to.
@@ -75,4 +75,4 @@ class Backend(Protocol):
         """Bytes the store occupies now (all its files)."""
 
     def close(self) -> None:
-        """Release everything. Safe to call twice; a later call to another method raises `StoreClosed`."""
+        """Release everything. Safe to call twice; after it, other methods raise `StoreClosed`."""
