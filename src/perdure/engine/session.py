@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import Change, pack_changes, sections_of, unpack_changes
 from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire
@@ -196,16 +197,18 @@ class SessionCore:
             return
         now = yield Now()
         ended = replace(mark, end=how, error=error, ended_us=now)
-        try:
-            self.position = yield from commit(
-                self.site, position, _marking(ended), self.branch, "process"
-            )
-        except HeadMoved as moved:
-            # Someone saved meanwhile; that this session ended is still worth telling.
-            head = moved.head
-            if head is not None and head.incarnation == position.head.incarnation:
-                there = Position(head, head.token)
-                yield from commit(self.site, there, _marking(ended), self.branch, "process")
+        for _ in range(limits.commit_tries_max):
+            try:
+                self.position = yield from commit(
+                    self.site, position, _marking(ended), self.branch, "process"
+                )
+                break
+            except HeadMoved as moved:
+                # Someone saved meanwhile; that this session ended is still worth telling.
+                head = moved.head
+                if head is None or head.incarnation != position.head.incarnation:
+                    break
+                position = Position(head, head.token)
         self._mark = ended
 
     def _place(self, end: tuple[str, str | None] | None) -> Steps[_Sent]:
