@@ -1,9 +1,11 @@
 """A SQLite store at work: waiting, failing, the log's size, forks, backups."""
 
+import gc
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -279,6 +281,26 @@ def test_after_a_fork_both_go_on(store: SqliteBackend) -> None:
     assert [key for key, _ in store.perform(ListHeads("", None, 9))] == ["child", "parent"]
     assert len(ours.read(store)) == 21
     assert len(store.perform(ReadState("child")).records) == 20
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_never_closes_the_parents_connections(store: SqliteBackend) -> None:
+    Writer("agent").save(store, b"one")
+    store.perform(ReadHead("agent"))
+    inherited = [weakref.ref(connection) for connection in store._open]
+    assert len(inherited) == 2
+    child = os.fork()
+    if not child:
+        try:
+            store.perform(ReadHead("agent"))
+            store.close()
+            gc.collect()
+            connections = [each() for each in inherited]
+            is_untouched = all(each and not each.in_transaction for each in connections)
+        except BaseException:
+            os._exit(2)
+        os._exit(0 if is_untouched else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_child_that_ends_leaves_the_parents_transaction(store: SqliteBackend) -> None:

@@ -157,9 +157,10 @@ def check_batch_is_independent(make: Make) -> None:
         good, moved, taken, last = Writer(), Writer(), Writer(), Writer()
         late = moved.commit(b"late")
         there = moved.save(backend, b"first").head
-        taken.save(backend, b"first")
+        taken.number = 1
+        taken.save(backend, b"second")
         taken.number = 0
-        batch = (good.commit(b"a"), late, taken.commit(b"a"), last.commit(b"b"))
+        batch = (good.commit(b"a"), late, taken.commit(b"a", b"taken"), last.commit(b"b"))
         outcomes = backend.commit(batch)
         must_be(outcomes[:2], [Committed(), Moved(there)], "the first two outcomes")
         must_be(type(outcomes[2]), StateExists, "the outcome of the one whose place was taken")
