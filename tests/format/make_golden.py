@@ -1,0 +1,411 @@
+"""Make what later versions have to read: `python tests/format/make_golden.py`.
+
+Run once for each format, and never again for one that is frozen. Clock, randomness and the name of
+the machine are fixed, so nothing of where it ran is in the files.
+"""
+
+import json
+import os
+import random
+import shutil
+import struct
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import perdure
+from perdure import host
+from perdure.core import chain, changes
+from perdure.core.head import Branch, Head, Mark, seal_head
+from perdure.core.record import Draft, Sealed, seal_draft
+from perdure.core.seal import Kind, Place, seal
+from perdure.testing.clock import Clock
+from perdure.types import Holder
+
+HERE = Path(__file__).parent
+GOLDEN = HERE / "golden" / "format-0"
+VECTORS = HERE / "vectors" / "records.json"
+HOLDER = Holder("golden", 4242, "5f0c", "1000")
+
+
+def tagged(value: Any) -> Any:
+    """A plain value as JSON that loses nothing: what a reader in any language can compare."""
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return value
+    if isinstance(value, dict):
+        return {"map": [[tagged(key), tagged(item)] for key, item in value.items()]}
+    if isinstance(value, list):
+        return [tagged(item) for item in value]
+    if kind is tuple:
+        return {"tuple": [tagged(item) for item in value]}
+    if isinstance(value, set | frozenset):
+        name = "set" if isinstance(value, set) else "frozenset"
+        return {name: sorted((tagged(item) for item in value), key=json.dumps)}
+    return {kind.__name__: _scalar(value)}
+
+
+def _scalar(value: Any) -> Any:
+    match value:
+        case float():
+            return struct.pack(">d", value).hex()
+        case bytes():
+            return value.hex()
+        case datetime():
+            return [*value.timetuple()[:6], value.microsecond, value.fold, *_zone(value)]
+        case time():
+            clock = [value.hour, value.minute, value.second, value.microsecond]
+            return [*clock, value.fold, *_zone(value)]
+        case date():
+            return [value.year, value.month, value.day]
+        case timedelta():
+            return [value.days, value.seconds, value.microseconds]
+        case UUID():
+            return value.hex
+        case Decimal():
+            return str(value)
+    raise TypeError(type(value).__name__)
+
+
+def _zone(value: datetime | time) -> list[Any]:
+    """Offset in microseconds, the offset's own name, the zone's name; None where there is none."""
+    zone, offset = value.tzinfo, value.utcoffset()
+    micros = None if offset is None else offset // timedelta(microseconds=1)
+    if isinstance(zone, timezone):
+        own_name = zone.tzname(None)
+        return [micros, None if own_name.startswith("UTC") else own_name, None]
+    return [micros, None, getattr(zone, "key", None)]
+
+
+# ---- golden stores --------------------------------------------------------------------------
+
+VALUES: dict[str, Any] = {
+    "none": None,
+    "flags": [True, False],
+    "ints": [0, -1, 2**31, 2**63, 2**64 - 1, 2**64, -(2**63) - 1, 10**40],
+    "floats": [0.0, -0.0, 1.0, 0.1, float("inf"), float("-inf"), float("nan")],
+    "text": ["", "grüße", "日本語", "🙂", "cut \ud83d"],
+    "bytes": b"\x00\xff",
+    "moments": [
+        datetime(2026, 1, 2, 3, 4, 5, 6),  # noqa: DTZ001 - without a zone, on purpose
+        datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
+        datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1),
+        datetime(1999, 12, 31, tzinfo=timezone(timedelta(hours=-3, minutes=-30), "NST")),
+    ],
+    "dates": [date(1, 1, 1), time(23, 59, 59, 999_999), timedelta(days=-1, microseconds=1)],
+    "id": UUID("00112233-4455-6677-8899-aabbccddeeff"),
+    "decimals": [Decimal("0.10"), Decimal("1E+3"), Decimal("-Infinity")],
+    "tuple": (1, ("nested", [])),
+    "sets": [{1, 2, 300}, frozenset({"a", b"b"}), set()],
+    "map": {"z": 1, "a": {"\ud83d": 2}, "": []},
+}
+LONG = "All work and no play makes a dull log. " * 60
+
+
+def write_store(directory: Path) -> dict[str, Any]:
+    """A store and an exported state; what they have to be read as."""
+    clock = Clock("2026-01-01T00:00:00Z")
+    checkpoints = []
+    with perdure.Store(str(directory / "store.db"), clock=clock) as store:
+        with store.open("golden/all") as session:
+            session.state["values"] = VALUES
+            session.state["messages"] = [{"role": "user", "content": LONG}]
+            session.summary = "began"
+            session.save()
+            for edit in EDITS:
+                clock.advance(1.5)
+                edit(session.state)
+                session.save()
+            clock.advance(1)
+            session.save(label="before refund", metadata={"order": 17, "by": ("ann", 1.5)})
+        clock.advance(3600)
+        with store.open("golden/all") as session:
+            session.state["second"] = {"resumed": True}
+            session.summary = "went on"
+        _write_others(store)
+        store.export("golden/all", directory / "state.perdure")
+        for checkpoint in reversed(store.history("golden/all")):
+            view = store.at("golden/all", checkpoint.number)
+            checkpoints.append(
+                {
+                    "number": checkpoint.number,
+                    "id": checkpoint.id,
+                    "hash": checkpoint.hash,
+                    "time": checkpoint.time.isoformat(),
+                    "session": checkpoint.session,
+                    "label": checkpoint.label,
+                    "metadata": tagged(checkpoint.metadata),
+                    "sections": list(checkpoint.sections),
+                    "state": tagged(view.plain()),
+                }
+            )
+        sessions = [
+            [each.id, each.ended, each.first, each.last] for each in store.sessions("golden/all")
+        ]
+        keys = [[each.key, each.number, each.summary] for each in store.states()]
+    return {
+        "key": "golden/all",
+        "checkpoints": checkpoints,
+        "sessions": sessions,
+        "states": keys,
+        "deleted": ["golden/deleted"],
+    }
+
+
+def _edit_scalar(state: Any) -> None:
+    state["messages"][0]["role"] = "system"
+
+
+def _append(state: Any) -> None:
+    state["messages"].append({"role": "user", "content": "Where is my order?"})
+    state["messages"].append({"role": "assistant", "content": "Let me "})
+
+
+def _append_text(state: Any) -> None:
+    state["messages"][-1]["content"] += "look: grüße 🙂"
+
+
+def _replace_text(state: Any) -> None:
+    state["messages"][0]["content"] = LONG[:700] + "and much play" + LONG[800:]
+
+
+def _splice(state: Any) -> None:
+    state["messages"][1:2] = []
+    state["values"]["ints"][2:4] = [7, 8, 9]
+
+
+def _set_members(state: Any) -> None:
+    state["values"]["sets"][0].add(5)
+    state["values"]["sets"][0].discard(300)
+
+
+def _delete(state: Any) -> None:
+    del state["values"]["none"]
+    state["values"]["map"]["new"] = None
+
+
+def _replace_item(state: Any) -> None:
+    state["values"]["flags"][1] = None
+
+
+def _drop_section(state: Any) -> None:
+    state["scratch"] = b"x" * 40
+    state["values"]["bytes"] += b"more"
+
+
+def _no_scratch(state: Any) -> None:
+    del state["scratch"]
+
+
+EDITS = (
+    _edit_scalar,
+    _append,
+    _append_text,
+    _replace_text,
+    _splice,
+    _set_members,
+    _delete,
+    _replace_item,
+    _drop_section,
+    _no_scratch,
+)
+
+
+def _write_others(store: perdure.Store) -> None:
+    """A key that lives its second life, and one that was deleted."""
+    for key in ("golden/again", "golden/deleted"):
+        with store.open(key) as session:
+            session.state["life"] = 1
+        store.delete(key)
+    with store.open("golden/again") as session:
+        session.state["life"] = 2
+
+
+# ---- vectors --------------------------------------------------------------------------------
+
+STORE, INCARNATION, SESSION = bytes(range(16)), bytes(range(16, 32)), bytes(range(32, 48))
+RECORD_ID, SALT, PARENT = bytes(range(48, 64)), bytes(range(64, 80)), bytes(range(80, 112))
+CHANGES: tuple[changes.Change, ...] = (
+    changes.Set(("plan", "step"), 2),
+    changes.Set(("messages", 0), {"role": "user", "n": None}),
+    changes.Delete(("plan", "old/key")),
+    changes.Splice(("messages",), 1, 2, ["a", 1.5, b"\x00"]),
+    changes.Splice(("draft",), 5, 0, "Ann 🙂"),
+    changes.Splice(("raw",), 0, 1, b"\xff"),
+    changes.Members(("seen",), ["z", 300], [(1, 2), "b", "a"]),
+)
+
+
+def make_vectors() -> dict[str, Any]:
+    """Inputs, and the bytes that come of them."""
+    packed = changes.pack_changes(CHANGES)
+    draft = Draft(RECORD_ID, 1_767_225_600_000_001, SESSION, packed, SALT, {"label": "before"})
+    where = {"store": STORE, "incarnation": INCARNATION, "line": 3, "number": 7}
+    record = seal_draft(draft, **where, parent=PARENT)  # type: ignore[arg-type]
+    short = Draft(RECORD_ID, 5, SESSION, changes.pack_changes([]), SALT)
+    first = seal_draft(
+        short, store=STORE, incarnation=INCARNATION, line=0, number=1, parent=chain.ORIGIN
+    )
+    large = Draft(RECORD_ID, 5, SESSION, changes.pack_changes([changes.Set(("text",), LONG)]), SALT)
+    compressed = seal_draft(
+        large, store=STORE, incarnation=INCARNATION, line=0, number=2, parent=first.hash
+    )
+    return {
+        "seal": [
+            _seal_vector(Kind.HEAD, Place(STORE, b"support/alice"), b"hello"),
+            _seal_vector(Kind.RECORD, Place(STORE, INCARNATION, 3, 7), b""),
+            _seal_vector(Kind.EXPORT, Place(STORE, b"export", 0, 2), b"\x00" * 12),
+        ],
+        "chain": [
+            {
+                "parent": parent.hex(),
+                "salt": SALT.hex(),
+                "incarnation": INCARNATION.hex(),
+                "line": line,
+                "number": number,
+                "canonical": canonical.hex(),
+                "leaf": (leaf := chain.leaf(SALT, INCARNATION, line, number, canonical)).hex(),
+                "hash": chain.link(parent, leaf).hex(),
+            }
+            for parent, line, number, canonical in (
+                (chain.ORIGIN, 0, 1, b"\x95"),
+                (PARENT, 2**32, 2**40, b"canonical"),
+            )
+        ],
+        "changes": [
+            {"change": tagged(changes.to_wire(change)), "hex": changes.pack_changes([change]).hex()}
+            for change in CHANGES
+        ],
+        "record": [
+            _record_vector(draft, CHANGES, record, 3),
+            _record_vector(short, [], first, 0),
+            _record_vector(large, [changes.Set(("text",), LONG)], compressed, 0),
+        ],
+        "head": [_head_vector("support/alice", HEAD), _head_vector("größe", HEAD_REBORN)],
+    }
+
+
+def _seal_vector(kind: Kind, place: Place, payload: bytes) -> dict[str, Any]:
+    return {
+        "kind": int(kind),
+        "store": place.store.hex(),
+        "owner": place.owner.hex(),
+        "line": place.line,
+        "number": place.number,
+        "payload": payload.hex(),
+        "blob": seal(kind, place, payload).hex(),
+    }
+
+
+def _record_vector(
+    draft: Draft, said: Sequence[changes.Change], sealed: Sealed, line: int
+) -> dict[str, Any]:
+    return {
+        "store": STORE.hex(),
+        "incarnation": INCARNATION.hex(),
+        "line": line,
+        "number": sealed.number,
+        "parent": sealed.parent.hex(),
+        "id": draft.id.hex(),
+        "time_us": draft.time_us,
+        "session": draft.session.hex(),
+        "salt": draft.salt.hex(),
+        "changes": tagged([changes.to_wire(change) for change in said]),
+        "extra": tagged(draft.extra),
+        "canonical": draft.canonical().hex(),
+        "hash": sealed.hash.hex(),
+        "blob": sealed.blob.hex(),
+    }
+
+
+HELD = (HOLDER.host, HOLDER.pid, HOLDER.boot, HOLDER.started)
+MARK = Mark(SESSION, 1, 2, 1, 7, HELD)
+ENDED = Mark(RECORD_ID, 1, 2, 3, 4, HELD, "failed", 9, "ValueError", True)
+HEAD = Head(
+    INCARNATION,
+    1_767_225_600_000_000,
+    1_767_225_600_000_001,
+    SALT,
+    branches={"main": Branch(3, 7, RECORD_ID, PARENT, 1_767_225_600_000_001)},
+    lines=4,
+    fence=2,
+    summary="refunding order 17",
+    marks=(MARK, ENDED),
+    sessions=2,
+)
+HEAD_REBORN = Head(
+    RECORD_ID, 10, 11, PARENT[:16], former=(Head(INCARNATION, 1, 2, SALT, deleted_us=9),)
+)
+
+
+def _head_vector(key: str, head: Head) -> dict[str, Any]:
+    return {
+        "store": STORE.hex(),
+        "key": key,
+        "blob": seal_head(head, store=STORE, key=key).hex(),
+        "fields": _head_fields(head),
+    }
+
+
+def _head_fields(head: Head) -> dict[str, Any]:
+    return {
+        "inc": head.incarnation.hex(),
+        "made": head.created_us,
+        "at": head.updated_us,
+        "token": head.token.hex(),
+        "branches": {
+            name: [b.line, b.number, b.record.hex(), b.hash.hex(), b.time_us, b.snapshot]
+            for name, b in head.branches.items()
+        },
+        "lines": head.lines,
+        "fence": head.fence,
+        "gone": head.deleted_us,
+        "about": head.summary,
+        "marks": [
+            [
+                m.id.hex(),
+                m.started_us,
+                m.saved_us,
+                m.first,
+                m.last,
+                list(m.holder),
+                m.end,
+                m.ended_us,
+                m.error,
+                m.recorded,
+            ]
+            for m in head.marks
+        ],
+        "sessions": head.sessions,
+        "former": [_head_fields(former) for former in head.former],
+    }
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable, and safe for lone surrogates, which JSON can only escape."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=True) + "\n", encoding="ascii")
+
+
+def main() -> None:
+    """Write the golden stores and the vectors anew."""
+    os.urandom = random.Random(0).randbytes
+    host.holder = lambda: HOLDER
+    shutil.rmtree(GOLDEN, ignore_errors=True)
+    GOLDEN.mkdir(parents=True)
+    write_json(GOLDEN / "expected.json", write_store(GOLDEN))
+    # A clean close leaves no log beside the file.
+    assert {path.name for path in GOLDEN.iterdir()} == {
+        "store.db",
+        "state.perdure",
+        "expected.json",
+    }
+    write_json(VECTORS, make_vectors())
+
+
+if __name__ == "__main__":
+    main()
