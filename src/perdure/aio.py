@@ -7,9 +7,10 @@ import os
 from collections.abc import AsyncIterator, Coroutine, Generator
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from perdure.engine import marks, states
+from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
@@ -18,6 +19,8 @@ from perdure.types import Checkpoint, Durability, Exported, SessionInfo, StateIn
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
+
+T = TypeVar("T")
 
 
 class AsyncSession(SessionBase):
@@ -210,11 +213,15 @@ class AsyncStore(StoreBase):
     ) -> AsyncSession:
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = await self._driver.arun(self._opening(key))
+                opened = await self._ask(self._opening(key))
             args, options = self._session_parts(opened, must_exist, on_error, on_cancel)
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
+
+    async def _ask(self, steps: Steps[T]) -> T:
+        # In a thread as a whole: decoding and replaying a long history would hold the loop up.
+        return await asyncio.to_thread(self._driver.run, steps)
 
     async def history(
         self,
@@ -236,7 +243,7 @@ class AsyncStore(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: `before` names none.
         """
-        return await self._driver.arun(self._history(key, limit, before, changes))
+        return await self._ask(self._history(key, limit, before, changes))
 
     async def at(self, key: str, ref: Ref) -> View:
         """The state as it was at a checkpoint, read-only.
@@ -245,7 +252,7 @@ class AsyncStore(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
         """
-        return await self._driver.arun(self._viewing(key, ref))
+        return await self._ask(self._viewing(key, ref))
 
     async def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
         """What changed in a state between two checkpoints.
@@ -254,7 +261,7 @@ class AsyncStore(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
         """
-        return await self._driver.arun(self._diffing(key, before, after))
+        return await self._ask(self._diffing(key, before, after))
 
     async def states(
         self,
@@ -272,7 +279,7 @@ class AsyncStore(StoreBase):
             after: only keys after this one.
             deleted: the deleted ones instead.
         """
-        return await self._driver.arun(self._listing(prefix, limit, after, deleted))
+        return await self._ask(self._listing(prefix, limit, after, deleted))
 
     async def info(self, key: str) -> StateInfo:
         """What `states` says of one state.
@@ -280,7 +287,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return await self._driver.arun(self._asking(states.info, key))
+        return await self._ask(self._asking(states.info, key))
 
     async def sessions(self, key: str) -> list[SessionInfo]:
         """Sessions that saved something to a state, newest first.
@@ -288,7 +295,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return await self._driver.arun(self._asking(marks.sessions_of, key))
+        return await self._ask(self._asking(marks.sessions_of, key))
 
     async def stats(self, key: str) -> Stats:
         """What a state costs to keep.
@@ -296,7 +303,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return await self._driver.arun(self._asking(states.stats, key))
+        return await self._ask(self._asking(states.stats, key))
 
     async def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
@@ -305,7 +312,7 @@ class AsyncStore(StoreBase):
             StateNotFound: there is no state `key`.
             StateExists: there is a state `new`.
         """
-        return await self._driver.arun(self._copying(key, new))
+        return await self._ask(self._copying(key, new))
 
     async def delete(self, key: str) -> StateInfo:
         """Hide a state. Nothing is removed: `undelete` brings it back.
@@ -315,7 +322,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return await self._driver.arun(self._asking(states.delete, key))
+        return await self._ask(self._asking(states.delete, key))
 
     async def undelete(self, key: str) -> StateInfo:
         """Bring back the state that was deleted last under this key.
@@ -324,7 +331,7 @@ class AsyncStore(StoreBase):
             StateNotFound: none was.
             StateExists: the key is in use.
         """
-        return await self._driver.arun(self._asking(states.undelete, key))
+        return await self._ask(self._asking(states.undelete, key))
 
     async def export(
         self,
