@@ -16,8 +16,8 @@ NUMBER = ">"
 """Put before a column's title: the column is of numbers, and they stand at its right."""
 
 
-WORD_WIDTH_MAX = 20
-"""Room that a column keeps for its longest word: a time's."""
+WORD_WIDTH_MAX = 12
+"""Room that a column which may break keeps for its longest word."""
 
 
 def say(text: str = "") -> None:
@@ -62,12 +62,12 @@ def _draw(titles: Sequence[str], cells: list[list[str]]) -> None:
 
     drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, title in enumerate(titles):
-        # Where room is short, what has spaces breaks there; keys, ids and times stay whole.
+        # Where room is short, what has spaces breaks there; keys and ids stay whole.
         words = [word for row in cells for word in row[index].split(" ")]
         drawn.add_column(
             title.removeprefix(NUMBER),
             justify="right" if title.startswith(NUMBER) else "left",
-            no_wrap=not any(" " in row[index] for row in cells),
+            no_wrap=index < len(titles) - 1 and not any(" " in row[index] for row in cells),
             overflow="fold",
             min_width=min(max(map(len, words), default=0), WORD_WIDTH_MAX),
         )

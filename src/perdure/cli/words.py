@@ -33,8 +33,8 @@ def safe(text: str, *, keep: str = "") -> str:
 
 
 def iso(time: datetime) -> str:
-    """A UTC time to the second: `2026-01-31T12:00:00Z`."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A UTC time to the second: `2026-01-31 12:00:00Z`."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def ago(time: datetime, now: datetime | None = None) -> str:
@@ -50,7 +50,7 @@ def ago(time: datetime, now: datetime | None = None) -> str:
 
 
 def moment(time: datetime) -> str:
-    """A time both ways: `2026-01-31T12:00:00Z (3 minutes ago)`."""
+    """A time both ways: `2026-01-31 12:00:00Z (3 minutes ago)`."""
     return f"{iso(time)} ({ago(time)})"
 
 

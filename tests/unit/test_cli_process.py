@@ -1,0 +1,126 @@
+"""The command as users meet it: a process, a pipe, a terminal, an interrupted session."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perdure import Store
+
+PERDURE = [sys.executable, "-m", "perdure.cli"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    name = str(tmp_path / "agents.db")
+    with Store(name) as store, store.open("support/alice") as session:
+        session.state["messages"] = [f"message {number}\x1b[2J" for number in range(20_000)]
+        session.state["odd"] = "\ud800 漢"
+    return name
+
+
+def on_terminal(*args: str, **env: str) -> str:
+    """What a command writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    clean = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    whole = {**clean, "TERM": "xterm", "COLUMNS": "80", **env}
+    with subprocess.Popen(
+        [*PERDURE, *args], stdin=theirs, stdout=theirs, stderr=theirs, env=whole
+    ) as process:
+        os.close(theirs)
+        written = b""
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # Linux says so when the other side has closed
+                break
+            if not piece:
+                break
+            written += piece
+    os.close(ours)
+    assert process.returncode == 0, written
+    return written.decode().replace("\r\n", "\n")
+
+
+def test_a_reader_that_stops_is_no_error(path: str) -> None:
+    with subprocess.Popen(
+        [*PERDURE, "--store", path, "show", "support/alice", "messages", "--full"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"messages: list, 20,000 items\n"
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_any_encoding_can_show_any_state(path: str) -> None:
+    env = {**os.environ, "PERDURE_STORE": path, "PYTHONIOENCODING": "latin-1"}
+    run = subprocess.run(
+        [*PERDURE, "show", "support/alice", "odd"], capture_output=True, env=env, check=True
+    )
+    assert run.stdout == b"odd: str, 3 characters\n\\ud800 \\u6f22\n"
+
+
+def test_a_terminal_gets_a_table_and_no_control_characters_of_a_state(path: str) -> None:
+    shown = on_terminal("--store", path, "show", "support/alice")
+    assert "\x1b[1m" in shown
+    assert "\x1b[2J" not in shown
+    assert "\\x1b[2J" in shown
+    raw = on_terminal("--store", path, "show", "support/alice", "messages/0", "--raw")
+    assert raw == "message 0\\x1b[2J\n"
+    listed = on_terminal("--store", path, "log", "support/alice")
+    assert re.search(r"\b[0-9a-f]{12}\b", listed)
+    assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", listed).splitlines())) <= 80
+
+
+def test_colour_is_for_terminals_that_want_it(path: str) -> None:
+    colour = re.compile(r"\x1b\[3\d")
+    assert colour.search(on_terminal("--store", path, "doctor"))
+    assert not colour.search(on_terminal("--store", path, "doctor", NO_COLOR="1"))
+    assert not colour.search(on_terminal("--store", path, "ls", NO_COLOR="1"))
+
+
+def test_an_interrupted_session_is_told(path: str) -> None:
+    agent = (
+        "import os, sys, perdure\n"
+        "session = perdure.Store(sys.argv[1]).open('cut')\n"
+        "session.state['n'] = 1\n"
+        "session.save()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", agent, path], check=False)
+    assert killed.returncode == -9
+    run = subprocess.run(
+        [*PERDURE, "doctor", "--store", path, "--json"], capture_output=True, check=True
+    )
+    (told,) = [
+        each
+        for each in json.loads(run.stdout)["findings"]
+        if each["check"] == "interrupted sessions"
+    ]
+    assert (told["status"], told["found"]) == ("warn", "1 state: cut")
+    assert "resumes" in told["way_out"]
+
+
+def test_help_loads_nothing_slow() -> None:
+    probe = (
+        "import sys\n"
+        "sys.argv = ['perdure', '--help']\n"
+        "from perdure.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    slow = {'rich', 'apsw', 'msgspec', 'asyncio', 'perdure.store', 'perdure.demo'}\n"
+        "    print(sorted(slow & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("Usage: perdure ")
+    assert run.stdout.endswith("[]\n")

@@ -1,0 +1,98 @@
+"""`docs/cli.md` is what the commands say and do."""
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from perdure import Store
+from perdure.cli.app import EXIT_CODES, app
+from perdure.cli.reference import DOCUMENTS, RESULTS, document
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+COMMANDS = (
+    *("demo", "ls", "show", "log", "diff", "sessions", "export", "import", "backup", "copy"),
+    *("rm", "undelete", "verify", "stats", "doctor"),
+)
+CALLS = {
+    "ls": ["ls"],
+    "show": ["show", "a"],
+    "log": ["log", "a"],
+    "diff": ["diff", "a", "1"],
+    "sessions": ["sessions", "a"],
+    "export": ["export", "a", "a.perdure"],
+    "import": ["import", "a.perdure", "again"],
+    "backup": ["backup", "backup.db"],
+    "copy": ["copy", "a", "b"],
+    "rm": ["rm", "b", "--yes"],
+    "undelete": ["undelete", "b"],
+    "verify": ["verify"],
+    "stats": ["stats"],
+    "doctor": ["doctor"],
+}
+
+
+def test_the_page_is_the_generated_text() -> None:
+    # To renew it: python -m perdure.cli.reference > docs/cli.md
+    assert PAGE.read_text(encoding="utf-8") == document()
+
+
+def test_every_command_is_there() -> None:
+    assert tuple(app.commands) == COMMANDS
+    page = PAGE.read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^## `perdure ([a-z]+)`$", page, re.MULTILINE)) == COMMANDS
+    assert tuple(sorted(DOCUMENTS)) == tuple(sorted(COMMANDS))
+    for code in EXIT_CODES:
+        assert f"\n| {code} | " in page
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    command = app.commands[name]
+    text = CliRunner().invoke(app, [name, "--help"]).stdout
+    assert re.search(rf"Example:\n.*  perdure [^\n]*\b{name}\b", text, re.DOTALL)
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    assert all(option.help for option in options)
+    assert any("--json" in option.opts for option in options)
+
+
+def documented(name: str) -> dict[str, set[str] | None]:
+    """The keys that the page promises, and of each the fields of what it holds."""
+    results = {result.__name__: {field.name for field in fields(result)} for result in RESULTS}
+    shape = DOCUMENTS[name]
+    if "fields of Exported" in shape:
+        return {"file": None, **dict.fromkeys(results["Exported"])}
+    if name == "diff":
+        (inner,) = re.findall(r"\[\{(.*)\}\]", shape)
+        return {"differences": set(re.findall(r'"(\w+)"', inner))}
+    return {key: results.get(kind) for key, kind in re.findall(r'"(\w+)": \[?(\w+)', shape)}
+
+
+def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Store("agents.db") as store, store.open("a") as session:
+        session.state["n"] = 1
+        session.save()
+        session.state["n"] = 2
+    assert CALLS.keys() | {"demo"} == DOCUMENTS.keys()
+    for name, call in CALLS.items():
+        result = CliRunner().invoke(app, ["--store", "agents.db", *call, "--json"])
+        assert result.exit_code == 0, (name, result.stderr)
+        found: dict[str, Any] = json.loads(result.stdout)
+        promised = documented(name)
+        assert promised.keys() == found.keys(), name
+        for key, names in promised.items():
+            value = found[key][0] if isinstance(found[key], list) else found[key]
+            if names is not None:
+                assert value.keys() == names - {"changes"}, (name, key)
+
+
+def test_a_demo_with_nothing_to_audit_is_a_wrong_call(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["demo", "--path", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr

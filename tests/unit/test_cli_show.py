@@ -1,0 +1,136 @@
+"""`perdure show`: never a wall of text, and everything when it is asked for."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from perdure import Store
+from perdure.cli.app import app
+from perdure.cli.showing import SCREEN_LINES
+
+MESSAGES = 100_000
+LONG = "one line\n" * 1000
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    name = str(tmp_path_factory.mktemp("show") / "agents.db")
+    with Store(name) as store, store.open("support/alice") as session:
+        session.state["messages"] = [
+            {"role": "user", "content": f"\x1b[31mmessage {number}"} for number in range(MESSAGES)
+        ]
+        session.save(label="many\x1b[2J")
+        session.state["plan"] = {"a/b": 1, "cost": Decimal("1.50"), "raw": b"\x00\xff"}
+        session.state["notes"] = LONG
+        session.state["tags"] = {"x", "y"}
+    return name
+
+
+def show(path: str, *args: str) -> Result:
+    return CliRunner().invoke(app, ["--store", path, "show", "support/alice", *args])
+
+
+def output(path: str, *args: str) -> list[str]:
+    result = show(path, *args)
+    assert result.exit_code == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    return result.stdout.splitlines()
+
+
+def test_a_large_state_is_a_line_a_section(path: str) -> None:
+    title, empty, head, *rows = output(path)
+    assert title.startswith("support/alice at checkpoint 2 (")
+    assert empty == ""
+    assert head.split() == ["section", "type", "size", "value"]
+    assert [row.split()[:2] for row in rows] == [
+        ["messages", "list"], ["plan", "dict"], ["notes", "str"], ["tags", "set"],
+    ]  # fmt: skip
+    assert "100,000 items" in rows[0]
+    assert max(map(len, rows)) < 120
+
+
+def test_a_long_list_is_its_first_and_last_items(path: str) -> None:
+    head, *rows = output(path, "messages")
+    assert head == "messages: list, 100,000 items"
+    assert [row.split(":")[0].strip() for row in rows] == [
+        "0", "1", "2", "3", "4", "… 99,990 more", "99995", "99996", "99997", "99998", "99999",
+    ]  # fmt: skip
+    assert "--last N" in show(path, "messages").stderr
+
+
+def test_last_keeps_true_positions(path: str) -> None:
+    rows = output(path, "messages", "--last", "3")[1:]
+    assert [row.split(":")[0].strip() for row in rows] == ["99997", "99998", "99999"]
+    found = json.loads(show(path, "messages", "--last", "2", "--json").stdout)
+    assert [item["content"] for item in found["value"]] == [
+        "\x1b[31mmessage 99998",
+        "\x1b[31mmessage 99999",
+    ]
+
+
+def test_last_of_a_mapping_is_its_newest_keys(path: str) -> None:
+    found = json.loads(show(path, "plan", "--last", "2", "--json").stdout)
+    assert list(found["value"]) == ["cost", "raw"]
+    assert show(path, "notes", "--last", "2").exit_code == 2
+
+
+def test_a_path_leads_to_a_value(path: str) -> None:
+    assert output(path, "plan/a~1b") == ["plan/a~1b: int", "1"]
+    assert output(path, "messages/-1") == [
+        "messages/99999: dict, 2 keys",
+        "  'role': 'user'",
+        "  'content': '\\x1b[31mmessage 99999'",
+    ]
+    missing = show(path, "plan/none")
+    assert missing.exit_code == 3
+    assert "'cost'" in missing.stderr
+
+
+def test_a_text_is_shown_to_the_end_of_the_screen(path: str) -> None:
+    rows = output(path, "notes")
+    assert rows == ["notes: str, 9,000 characters", *["one line"] * SCREEN_LINES]
+    assert "more characters; --full" in show(path, "notes").stderr
+    assert output(path, "notes", "--full")[1:1001] == ["one line"] * 1000
+
+
+def test_full_leaves_nothing_out(path: str) -> None:
+    rows = output(path, "messages", "--full")
+    assert len(rows) == MESSAGES + 1
+    assert rows[-1] == "  99999: {'role': 'user', 'content': '\\x1b[31mmessage 99999'}"
+
+
+def test_raw_is_the_value_as_it_is(path: str) -> None:
+    assert show(path, "notes", "--raw").stdout == LONG
+    assert show(path, "plan/raw", "--raw").stdout_bytes == b"\x00\xff"
+    assert show(path, "messages/0/content", "--raw").stdout == "\x1b[31mmessage 0"
+    assert show(path, "plan", "--raw").exit_code == 2
+    assert show(path, "notes", "--raw", "--full").exit_code == 2
+
+
+def test_an_earlier_checkpoint_by_number_and_by_id(path: str) -> None:
+    assert [row.split()[0] for row in output(path, "--at", "1")[3:]] == ["messages"]
+    assert "'many\\x1b[2J'" in output(path, "--at", "1")[0]
+    newest = json.loads(show(path, "plan/a~1b", "--json").stdout)["checkpoint"]
+    by_id = json.loads(show(path, "plan/a~1b", "--json", "--at", newest["id"][:12]).stdout)
+    assert by_id["checkpoint"] == newest
+    assert by_id["value"] == 1
+
+
+def test_json_gives_all_of_the_value(path: str) -> None:
+    found = json.loads(show(path, "plan", "--json").stdout)
+    assert found["path"] == "plan"
+    assert found["value"] == {
+        "a/b": 1,
+        "cost": {"$decimal": "1.50"},
+        "raw": {"$bytes": "AP8="},
+    }
+
+
+def test_a_state_without_sections(tmp_path: Path) -> None:
+    name = str(tmp_path / "agents.db")
+    with Store(name) as store, store.open("support/alice") as session:
+        session.save()
+    assert output(name)[1:] == ["no sections"]
