@@ -1,0 +1,168 @@
+"""Bugs to plant: each breaks the engine or the backend in one small place, while it is planted.
+
+A simulator that has never caught a bug proves nothing. Every plant names the rule that it breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+from unittest.mock import patch
+
+from perdure.backends.memory import InProcess, MemoryBackend
+from perdure.core.head import MAIN, Head
+from perdure.core.record import Sealed
+from perdure.engine import read, save
+from perdure.engine.read import Loaded, Site
+from perdure.engine.requests import Answer, Commit, Moved, ReadHead, ReadRecords, Steps
+from perdure.engine.session import SessionCore
+from perdure.errors import CommitUnknown
+from perdure.testing.sim_world import Face, World
+
+Plant: TypeAlias = Callable[[], AbstractContextManager[None]]
+
+
+@contextmanager
+def _head_ignored() -> Iterator[None]:
+    perform = InProcess.perform
+
+    def planted(self: InProcess, request: Any) -> Any:
+        if isinstance(request, Commit):
+            present = self._read_head(ReadHead(request.key))
+            request = replace(request, expect=present.token if present else None)
+        return perform(self, request)
+
+    with patch.object(InProcess, "perform", planted):
+        yield
+
+
+@contextmanager
+def _place_ignored() -> Iterator[None]:
+    with patch.object(save, "same_place", lambda current, expected, branch: True):
+        yield
+
+
+@contextmanager
+def _line_compared() -> Iterator[None]:
+    def planted(current: Head, expected: Head, branch: str) -> bool:
+        now, then = current.branches.get(branch), expected.branches.get(branch)
+        return now is not None and then is not None and now.line == then.line
+
+    with patch.object(save, "same_place", planted):
+        yield
+
+
+@contextmanager
+def _dedupe_dropped() -> Iterator[None]:
+    def planted(current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
+        return False
+        yield
+
+    with patch.object(save, "has_landed", planted):
+        yield
+
+
+@contextmanager
+def _new_id() -> Iterator[None]:
+    send = SessionCore._send
+
+    def planted(self: SessionCore, sent: Any, durability: Any) -> Steps[None]:
+        try:
+            yield from send(self, sent, durability)
+        except CommitUnknown:
+            self._bodies.extendleft(reversed(sent.bodies))
+            self._sent = None
+            raise
+
+    with patch.object(SessionCore, "_send", planted):
+        yield
+
+
+@contextmanager
+def _newer_tail() -> Iterator[None]:
+    def planted(site: Site, branch: str = MAIN) -> Steps[Loaded | None]:
+        row = yield ReadHead(site.key)
+        if row is None:
+            return None
+        head = site.head(row)
+        if head.deleted_us is not None:
+            return Loaded(head, {}, None)
+        tip = head.branches[branch]
+        rows = yield ReadRecords(head.incarnation, tip.line, 1, 2**62, 2**62)
+        records = [site.record(head.incarnation, each) for each in rows]
+        return Loaded(head, read.replay(records), records[-1])
+
+    with (
+        patch.object(read, "load", planted),
+        patch("perdure.engine.session.load", planted),
+        patch("perdure.engine.states.load", planted),
+    ):
+        yield
+
+
+@contextmanager
+def _losers_rows() -> Iterator[None]:
+    settle = MemoryBackend._settle
+
+    def planted(self: MemoryBackend, request: Commit) -> Answer:
+        answer = settle(self, request)
+        if isinstance(answer, Moved):
+            rows = self._tables.records.setdefault(request.tail.incarnation, {})
+            for row in request.records:
+                rows[row.line, row.number] = row.blob
+        return answer
+
+    with patch.object(MemoryBackend, "_settle", planted):
+        yield
+
+
+@contextmanager
+def _torn_commit() -> Iterator[None]:
+    begin = World.__post_init__
+
+    def planted(self: World) -> None:
+        begin(self)
+        self.is_tearing = True
+
+    with patch.object(World, "__post_init__", planted):
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A bug to plant, and on which faces there is a place for it."""
+
+    about: str
+    plant: Plant
+    faces: tuple[Face, ...] = ("transactional", "objects")
+
+
+BUGS: dict[str, Bug] = {
+    "head-ignored": Bug(
+        "The backend does not compare the token that a commit expects (P3).", _head_ignored
+    ),
+    "place-ignored": Bug(
+        "The engine takes every moved head for one where its branch is unmoved (P3).",
+        _place_ignored,
+    ),
+    "line-compared": Bug(
+        "The engine compares the line of the branch, not its newest record (P3).", _line_compared
+    ),
+    "dedupe-dropped": Bug(
+        "The engine does not look for its record after an answer was lost (P4).", _dedupe_dropped
+    ),
+    "new-id": Bug("A save whose answer was lost is sent again under a new id (P4).", _new_id),
+    "newer-tail": Bug(
+        "A load reads the records after the head, and keeps those that are newer (P2).",
+        _newer_tail,
+    ),
+    "losers-rows": Bug(
+        "The records of a commit that lost are stored (P2).", _losers_rows, ("transactional",)
+    ),
+    "torn-commit": Bug(
+        "A crash in a commit leaves its head without its records (P2).", _torn_commit
+    ),
+}
+"""Every bug that can be planted, by name."""

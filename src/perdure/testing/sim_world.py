@@ -1,0 +1,400 @@
+"""The simulated world: one store, actors at work on it, and a scheduler that answers everything.
+
+An actor is a generator of engine requests. Whatever it asks of the machine (time, randomness,
+who lives) the world answers at once, from the actor's own stream. A storage request waits until
+the scheduler chooses the actor, and what becomes of it: see `ACTIONS`. So a run is a function
+of the choices alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from perdure.backends import objects
+from perdure.backends.memory import FORMAT, InProcess, MemoryBackend
+from perdure.backends.objects import Bucket, ObjectBackend
+from perdure.backends.protocol import StoreInfo
+from perdure.core.head import MAIN
+from perdure.engine import read, states
+from perdure.engine.read import Site
+from perdure.engine.requests import (
+    Commit,
+    Committed,
+    IsAlive,
+    ListHeads,
+    Moved,
+    Now,
+    Pause,
+    Random,
+    ReadState,
+    Request,
+    StateRows,
+    Steps,
+    StorageRequest,
+)
+from perdure.errors import CommitUnknown, PerdureError
+from perdure.testing.model import Broken, Model, require
+from perdure.types import Holder
+
+T = TypeVar("T")
+
+Face: TypeAlias = Literal["transactional", "objects"]
+Action: TypeAlias = Literal[
+    "proceed",
+    "crash before",
+    "crash after",
+    "crash inside",
+    "lose answer",
+    "lose request",
+    "outage after",
+    "outage before",
+    "delay answer",
+    "land late",
+]
+
+ACTIONS: dict[Action, str] = {
+    "proceed": "performed and answered",
+    "crash before": "not performed; the actor dies",
+    "crash after": "performed; the actor dies",
+    "crash inside": "the actor dies between two operations of an object store",
+    "lose answer": "performed; the actor is told CommitUnknown",
+    "lose request": "not performed; the actor is told CommitUnknown",
+    "outage after": "performed; CommitUnknown now and for every try until the engine gives up",
+    "outage before": "the same, not performed",
+    "delay answer": "performed; the actor sleeps while others go on",
+    "land late": "the actor is told CommitUnknown, and the write lands later (object stores)",
+}
+"""What may become of a storage request."""
+
+KEY = "sim/state"
+STORE = StoreInfo(b"simulated store!", FORMAT, 0)
+EPOCH_US = 1_700_000_000_000_000
+TICK_US = 1000
+DELAY_STEPS_MAX = 30
+
+
+class Died(BaseException):
+    """The process that performs a request dies in the middle of it."""
+
+
+@dataclass(eq=False, slots=True)
+class Actor:
+    """One process at work, through all its lives."""
+
+    name: str
+    script: Callable[[Actor], Steps[None]]
+    draws: random.Random
+    skew_us: int = 0
+    """How far its clock is off."""
+    steps: Steps[None] | None = None
+    """None once it has ended."""
+    pending: StorageRequest | None = None
+    life: int = 0
+    history: int = 0
+    """A hash of every answer it was ever given: with the script, all that it is."""
+    wakes: int = 0
+    """The step before which it sleeps."""
+    waiting: tuple[Any, ...] = ()
+    """The answer it will be given when it wakes."""
+
+    @property
+    def holder(self) -> Holder:
+        """The process of its present life."""
+        return Holder("sim", self.life, "", self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing that may happen next."""
+
+    actor: Actor
+    action: Action
+
+
+@dataclass(slots=True)
+class World:
+    """A store, its actors, and what happened so far."""
+
+    face: Face
+    seed: str
+    backend: InProcess = field(init=False)
+    model: Model = field(default_factory=Model)
+    site: Site = field(default_factory=lambda: Site(STORE.store_id, KEY))
+    actors: list[Actor] = field(default_factory=list)
+    step: int = 0
+    commits: int = 0
+    faults: dict[Action, int] = field(default_factory=dict)
+    trace: list[str] = field(default_factory=list)
+    late: list[tuple[int, Commit]] = field(default_factory=list)
+    is_tearing: bool = False
+    """Planted: a crash after a commit leaves its head without its records."""
+    inside: Callable[[], None] | None = None
+    """Called between the operations of an object store."""
+
+    def __post_init__(self) -> None:
+        """Make the store, with an identity that is the same in every run."""
+        self.backend = MemoryBackend() if self.face == "transactional" else _Objects(self)
+        self.backend._info = STORE
+
+    # ---- actors ---------------------------------------------------------------------------
+
+    def add(self, name: str, script: Callable[[Actor], Steps[None]], skew_us: int = 0) -> Actor:
+        """A new actor, begun."""
+        actor = Actor(name, script, random.Random(f"{self.seed}/{name}"), skew_us)
+        self.actors.append(actor)
+        self.begin(actor)
+        return actor
+
+    def begin(self, actor: Actor) -> None:
+        """A new life of an actor."""
+        actor.life += 1
+        actor.steps = actor.script(actor)
+        self.resume(actor, None)
+
+    def die(self, actor: Actor) -> None:
+        """End an actor's life where it is, and begin the next."""
+        if actor.steps is not None:
+            actor.steps.close()
+        actor.pending = None
+        actor.history = hash((actor.history, "died"))
+        self.begin(actor)
+
+    def resume(self, actor: Actor, answer: Any) -> None:
+        """Let an actor work until it needs the store, or ends."""
+        actor.pending = None
+        assert actor.steps is not None
+        while True:
+            mark = repr(answer) if isinstance(answer, Exception) else answer
+            actor.history = hash((actor.history, mark))
+            try:
+                if isinstance(answer, Exception):
+                    request = actor.steps.throw(answer)
+                else:
+                    request = actor.steps.send(answer)
+            except StopIteration:
+                actor.steps = None
+                return
+            except AssertionError:
+                raise
+            except Exception as error:
+                raise Broken(f"{actor.name} got {type(error).__name__}: {error}") from error
+            if not isinstance(request, Now | Random | Pause | IsAlive):
+                actor.pending = request
+                return
+            answer = self._answer(actor, request)
+
+    def _answer(self, actor: Actor, request: Request) -> Any:
+        match request:
+            case Now():
+                return EPOCH_US + self.commits * TICK_US + actor.skew_us
+            case Random():
+                return actor.draws.randbytes(request.size)
+            case IsAlive():
+                return any(each.holder == request.holder and each.steps for each in self.actors)
+            case _:
+                return None
+
+    # ---- storage --------------------------------------------------------------------------
+
+    def perform(self, request: StorageRequest) -> Any:
+        """Have the backend answer; an error is an answer."""
+        try:
+            answer = self.backend.perform(request)
+        except PerdureError as error:
+            return error
+        if isinstance(answer, Committed):
+            self.commits += 1
+        return answer
+
+    def ask(self, steps: Steps[T], name: str = "the checker") -> T:
+        """Run an engine function without interruption, as a checker does."""
+        asker = Actor(name, lambda _: steps, random.Random(name))  # type: ignore[arg-type, return-value]
+        answer: Any = None
+        while True:
+            try:
+                if isinstance(answer, Exception):
+                    request = steps.throw(answer)
+                else:
+                    request = steps.send(answer)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            except PerdureError as error:
+                raise Broken(f"{name} got {type(error).__name__}: {error}") from error
+            is_local = isinstance(request, Now | Random | Pause | IsAlive)
+            answer = self._answer(asker, request) if is_local else self.perform(request)  # type: ignore[arg-type]
+
+    def observe(self) -> None:
+        """Load the state as a reader would at this very moment, and check what it shows."""
+        loaded = self.ask(read.load(self.site))
+        if loaded is not None:
+            number = loaded.head.branches[MAIN].number
+            self.model.seen(f"a load at step {self.step}", number, loaded.sections)
+
+    # ---- one step -------------------------------------------------------------------------
+
+    def ready(self) -> list[Actor]:
+        """Actors that may go on: those awake, else the first to wake."""
+        self._land_late(self.step)
+        working = [actor for actor in self.actors if actor.steps is not None]
+        awake = [actor for actor in working if actor.wakes <= self.step]
+        return awake or sorted(working, key=lambda actor: actor.wakes)[:1]
+
+    def take(self, actor: Actor, action: Action, delay: int = 1) -> None:
+        """Let this happen to the actor's pending request."""
+        self.step += 1
+        if actor.waiting:
+            (answer,), actor.waiting = actor.waiting, ()
+            self._note(actor, "wakes", answer)
+            self.resume(actor, answer)
+            return
+        request = actor.pending
+        assert request is not None
+        if action != "proceed":
+            self.faults[action] = self.faults.get(action, 0) + 1
+        self._act(actor, request, action, delay)
+        if isinstance(request, Commit):
+            self.observe()
+
+    def _act(self, actor: Actor, request: StorageRequest, action: Action, delay: int) -> None:
+        answer: Any = None
+        if action in ("proceed", "crash after", "lose answer", "outage after", "delay answer"):
+            answer = self._perform(actor, request, action)
+        elif action == "crash inside":
+            answer = self._perform_partly(request, delay)
+        elif action == "land late":
+            assert isinstance(request, Commit)
+            self.late.append((self.step + delay, request))
+        self._note(actor, action, answer)
+        if action.startswith("crash"):
+            self.die(actor)
+        elif action == "delay answer":
+            actor.wakes, actor.waiting = self.step + delay, (answer,)
+        elif action == "proceed":
+            self.resume(actor, answer)
+        else:
+            self.resume(actor, CommitUnknown("the answer was lost"))
+            while action.startswith("outage") and actor.pending is request:
+                self.resume(actor, CommitUnknown("the answer was lost again"))
+
+    def _perform(self, actor: Actor, request: StorageRequest, action: Action) -> Any:
+        if self.is_tearing and action == "crash after" and isinstance(request, Commit):
+            request = Commit(request.key, request.expect, request.head, request.tail)
+        return self.perform(request)
+
+    def _perform_partly(self, request: StorageRequest, operations: int) -> Any:
+        left = operations
+
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Died
+
+        self.inside = count
+        try:
+            return self.perform(request)
+        except Died:
+            return None
+        finally:
+            self.inside = None
+
+    def _land_late(self, step: int) -> None:
+        due = [commit for at, commit in self.late if at <= step]
+        self.late = [(at, commit) for at, commit in self.late if at > step]
+        for commit in due:
+            answer = self.perform(commit)
+            self.trace.append(f"{self.step:4} a late write arrives: {_short(answer)}")
+            self.observe()
+
+    def _note(self, actor: Actor, what: str, answer: Any) -> None:
+        request = type(actor.pending).__name__
+        if isinstance(actor.pending, Commit) and actor.pending.records:
+            request += f" of record {actor.pending.records[0].number}"
+        name = f"{actor.name}#{actor.life}"
+        self.trace.append(f"{self.step:4} {name:14} {request:22} {what:14} {_short(answer)}")
+
+    def settle(self) -> None:
+        """Compare the store as it is now with all that was tried, told and shown until now."""
+        self._land_late(max((at for at, _ in self.late), default=0))
+        names = [key for key, _ in self.backend.perform(ListHeads("", None, 1000))]
+        for key in names:
+            found = self.ask(states.verify(Site(STORE.store_id, key)))
+            require(found.ok, f"P5: {key} does not verify: {found.problem}")
+            if key.startswith(f"{KEY}/copy/"):
+                copied = self.ask(read.load(Site(STORE.store_id, key)))
+                assert copied is not None
+                self.model.seen(key, copied.head.branches[MAIN].number, copied.sections)
+        loaded = self.ask(read.load(self.site))
+        if loaded is not None:
+            history = self.ask(states.history(self.site, None, None, True))
+            self.model.settle(history[::-1], loaded.sections)
+        else:
+            self.model.settle([], {})
+
+    def digest(self) -> tuple[Any, ...]:
+        """All that the future depends on: the store, and what every actor was told."""
+        heads = self.backend.perform(ListHeads("", None, 1000))
+        store = tuple(self.backend.perform(ReadState(key)) for key, _ in heads)
+        actors = tuple((a.history, a.life, a.steps is None) for a in self.actors)
+        return hash(store), self.commits, sum(self.faults.values()), actors
+
+
+class _Bucket(Bucket):
+    """A bucket between whose operations the world may step in."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def get(self, name: str) -> tuple[int, bytes] | None:
+        """As of a bucket."""
+        self._step_in()
+        return super().get(name)
+
+    def put(self, name: str, data: bytes, *, version: int | None = None) -> bool:
+        """As of a bucket."""
+        self._step_in()
+        return super().put(name, data, version=version)
+
+    def _step_in(self) -> None:
+        if self._world.inside is not None:
+            self._world.inside()
+
+
+class _Objects(ObjectBackend):
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._bucket = _Bucket(world)
+
+
+@contextmanager
+def inline_bytes(size: int) -> Iterator[None]:
+    """Let head objects carry this many bytes of records, so that segments are put early."""
+    before = objects.inline_bytes_max
+    objects.inline_bytes_max = size
+    try:
+        yield
+    finally:
+        objects.inline_bytes_max = before
+
+
+def _short(answer: Any) -> str:
+    match answer:
+        case None:
+            return ""
+        case StateRows():
+            return f"{len(answer.records)} record(s)"
+        case Moved():
+            return "Moved"
+        case Committed():
+            return "Committed"
+        case tuple():
+            return f"{len(answer)} row(s)"
+        case Exception():
+            return f"{type(answer).__name__}: {answer}"
+    return type(answer).__name__

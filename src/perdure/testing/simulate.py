@@ -1,0 +1,291 @@
+"""The deterministic simulator: engine and store under every schedule, crash and lost answer.
+
+    python -m perdure.testing simulate --seed 1 --steps 100000
+    python -m perdure.testing simulate --exhaustive
+
+A run is a function of its choices. `explore` draws them from a seed; `exhaust` takes all of them,
+for a small world, with at most one fault. Both raise `Found` at the first promise that breaks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from perdure.engine.requests import Commit, StorageRequest
+from perdure.testing.sim_actors import Upkeep, reader, writer
+from perdure.testing.sim_plants import BUGS
+from perdure.testing.sim_world import DELAY_STEPS_MAX, Action, Face, Option, World, inline_bytes
+
+FACES: tuple[Face, ...] = get_args(Face)
+SKEW_US = 3_500
+INLINE_BYTES = 700
+STEPS_MAX = 5_000
+"""Steps of one schedule: far more than any that ends."""
+
+ON_READS: tuple[Action, ...] = ("crash before",)
+ON_COMMITS: tuple[Action, ...] = (
+    "crash before",
+    "crash after",
+    "lose answer",
+    "lose request",
+    "outage after",
+    "outage before",
+)
+
+
+class Found(AssertionError):
+    """A schedule that breaks a promise: which, how to run it again, and what happened."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What an exploration went through."""
+
+    schedules: int = 0
+    steps: int = 0
+    pruned: int = 0
+    """Schedules cut short, because they had come to where an earlier one was."""
+    faults: Counter[str] = field(default_factory=Counter)
+
+    def add(self, world: World) -> None:
+        """Count a schedule."""
+        self.schedules += 1
+        self.steps += world.step
+        self.faults.update(world.faults)
+
+    def __str__(self) -> str:
+        """As printed."""
+        faults = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        cut = f" ({self.pruned} of them up to a known point)" if self.pruned else ""
+        return f"{self.schedules} schedules{cut}, {self.steps} steps; faults: {faults or 'none'}"
+
+
+# ---- by chance ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a random schedule is drawn from."""
+
+    faces: tuple[Face, ...] = FACES
+    writers: int = 3
+    saves: int = 3
+    readers: int = 2
+    maintenance: int = 3
+    """Rounds of the maintenance actor, at most."""
+
+
+def explore(seed: int, steps: int, plan: Plan = Plan(), only: int | None = None) -> Report:
+    """Run random schedules until they have taken `steps` steps; or the one numbered `only`.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    report = Report()
+    number = only or 0
+    with inline_bytes(INLINE_BYTES):
+        while report.steps < steps:
+            world = run_one(seed, number, plan)
+            report.add(world)
+            number += 1
+            if only is not None:
+                break
+    return report
+
+
+def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
+    """Run one random schedule; it depends on its arguments alone."""
+    name = f"{seed}/{number}"
+    chance = random.Random(name)
+    world = World(chance.choice(plan.faces), name)
+    try:
+        _populate(world, chance, plan)
+        rate = chance.choice((0.0, 0.05, 0.15, 0.4))
+        while ready := world.ready():
+            if world.step > STEPS_MAX:
+                raise AssertionError(f"it does not end within {STEPS_MAX} steps")
+            actor = chance.choice(ready)
+            action: Action = "proceed"
+            likely = rate if isinstance(actor.pending, Commit) else rate / 8
+            if actor.pending is not None and not actor.waiting and chance.random() < likely:
+                action = chance.choice(_faults(world, actor.pending))
+            world.take(actor, action, chance.randint(1, DELAY_STEPS_MAX))
+        world.settle()
+    except AssertionError as error:
+        again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
+        raise Found(
+            _account(world, error, f"python -m perdure.testing simulate {again}")
+        ) from error
+    return world
+
+
+def _populate(world: World, chance: random.Random, plan: Plan) -> None:
+    shared = chance.choice((None, None, "all"))
+    for number in range(1, chance.randint(1, plan.writers) + 1):
+        saves = chance.randint(1, plan.saves)
+        script = writer(world, saves, shared, rides=chance.random() < 0.5)
+        world.add(f"w{number}", script, -SKEW_US * number)
+    for number in range(1, chance.randint(0, plan.readers) + 1):
+        world.add(f"r{number}", reader(world, chance.randint(1, 3)))
+    if plan.maintenance and chance.random() < 0.5:
+        world.add("upkeep", Upkeep(world, chance.randint(1, plan.maintenance)))
+
+
+def _faults(world: World, request: StorageRequest) -> tuple[Action, ...]:
+    objects = world.face == "objects"
+    if not isinstance(request, Commit):
+        return (*ON_READS, "delay answer", *(("crash inside",) if objects else ()))
+    if objects:
+        return (*ON_COMMITS, "delay answer", "crash inside", "land late")
+    return (*ON_COMMITS, "delay answer")
+
+
+# ---- all of them ----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Odometer:
+    """The choices of a depth-first search, replayed from the beginning for every schedule."""
+
+    taken: list[int] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
+    depth: int = 0
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether this point was not reached by replaying earlier choices."""
+        return self.depth >= len(self.taken)
+
+    def choose(self, width: int) -> int:
+        """The next choice among so many."""
+        if self.is_fresh:
+            self.taken.append(0)
+            self.widths.append(width)
+        self.depth += 1
+        return self.taken[self.depth - 1]
+
+    def advance(self) -> bool:
+        """Go on to the next schedule; False when there is none."""
+        self.depth = 0
+        while self.taken and self.taken[-1] + 1 == self.widths[-1]:
+            self.taken.pop()
+            self.widths.pop()
+        if self.taken:
+            self.taken[-1] += 1
+        return bool(self.taken)
+
+
+def exhaust(
+    face: Face, writers: int = 2, saves: int = 2, faults: int = 1, *, rides: bool = True
+) -> Report:
+    """Run every schedule of so many writers and saves with at most so many faults.
+
+    After every commit the state is loaded and checked, so a reader at every moment is included.
+    A schedule is cut short where store and actors are exactly as an earlier schedule left them.
+    The writers differ in nothing but their names, so the first of them takes the first step.
+
+    Args:
+        face: The kind of store.
+        writers: How many processes write to one state.
+        saves: How many saves each makes.
+        faults: Crashes and lost answers in one schedule, at most.
+        rides: Whether each session's end rides in its last save; else it is one commit more.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    report = Report()
+    known: set[Any] = set()
+    odometer = _Odometer()
+    while True:
+        world = World(face, "all")
+        try:
+            for number in range(1, writers + 1):
+                world.add(f"w{number}", writer(world, saves, rides=rides))
+            is_new = _follow(world, odometer, known, faults)
+            world.settle()
+        except AssertionError as error:
+            again = f"python -m perdure.testing simulate --exhaustive --face {face}"
+            raise Found(_account(world, error, again)) from error
+        report.add(world)
+        report.pruned += not is_new
+        if not odometer.advance():
+            return report
+
+
+def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
+    """Run to the end by the odometer's choices; False if cut short."""
+    while ready := world.ready():
+        if odometer.is_fresh:
+            digest = world.digest()
+            if digest in known:
+                return False
+            known.add(digest)
+        if world.step == 0:
+            ready = ready[:1]
+        options = [Option(actor, "proceed") for actor in ready]
+        if sum(world.faults.values()) < faults:
+            for actor in ready:
+                kinds = ON_COMMITS if isinstance(actor.pending, Commit) else ON_READS
+                options += (Option(actor, kind) for kind in kinds)
+        chosen = options[odometer.choose(len(options))]
+        world.take(chosen.actor, chosen.action)
+    return True
+
+
+# ---- telling --------------------------------------------------------------------------------
+
+
+def _account(world: World, error: BaseException, again: str) -> str:
+    lines = "\n".join(world.trace)
+    return f"{error}\n\non the {world.face} face; run it again: {again}\n\n{lines}"
+
+
+def write_line(line: str) -> None:
+    """Print to standard output."""
+    sys.stdout.write(f"{line}\n")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Explore as the command line says; 1 if a promise broke."""
+    options = _parser().parse_args(argv)
+    faces: tuple[Face, ...] = FACES if options.face == "both" else (options.face,)
+    with ExitStack() as planted:
+        for name in options.plant:
+            planted.enter_context(BUGS[name].plant())
+        try:
+            if options.exhaustive:
+                for face in faces:
+                    write_line(f"{face}: {exhaust(face, options.writers or 2, options.saves or 2)}")
+                return 0
+            plan = Plan(faces, writers=options.writers or 3, saves=options.saves or 3)
+            report = explore(options.seed, options.steps, plan, options.schedule)
+            write_line(f"seed {options.seed}: {report}")
+        except Found as found:
+            write_line(f"FAILED, seed {options.seed}: {found}")
+            return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m perdure.testing simulate",
+        description="Run the engine under simulated schedules, crashes and lost answers.",
+    )
+    add = parser.add_argument
+    add("--seed", type=int, default=1, help="what all choices are drawn from (default: 1)")
+    add("--steps", type=int, default=10_000, help="storage requests in all (default: 10000)")
+    add("--schedule", type=int, help="run this schedule of the seed alone")
+    add("--face", choices=(*FACES, "both"), default="both", help="which kind of store")
+    add("--writers", type=int, help="at most so many (default: 3; exhaustive: 2)")
+    add("--saves", type=int, help="at most so many each (default: 3; exhaustive: 2)")
+    add("--exhaustive", action="store_true", help="all schedules with at most one fault")
+    add("--plant", choices=BUGS, action="append", default=[], help="plant a bug, to see it caught")
+    return parser

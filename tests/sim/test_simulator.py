@@ -1,0 +1,79 @@
+"""The engine under simulated schedules: P1 to P4 whatever crashes and whatever answer is lost."""
+
+import pytest
+
+from perdure.testing import simulate
+from perdure.testing.sim_world import ACTIONS, Face
+from perdure.testing.simulate import FACES, Plan, exhaust, explore, run_one
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_schedule_of_two_writers_two_saves_and_one_fault_keeps_p1_to_p4(face: Face) -> None:
+    report = exhaust(face)
+    simulate.write_line(f"\n{face}: {report}")
+    assert report.schedules > 1_000
+    assert min(report.faults.values()) > 100
+    assert set(report.faults) == set(simulate.ON_COMMITS)
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_schedule_with_ends_of_their_own_keeps_p1_to_p4(face: Face) -> None:
+    report = exhaust(face, saves=1, rides=False)
+    simulate.write_line(f"\n{face}: {report}")
+    assert report.schedules > 200
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("seed", range(3))
+def test_random_schedules_keep_p1_to_p4(face: Face, seed: int) -> None:
+    report = explore(seed, 2_500, Plan((face,)))
+    assert report.steps >= 2_500
+    assert report.schedules > 10
+    possible = set(ACTIONS) - {"proceed"}
+    if face == "transactional":
+        possible -= {"crash inside", "land late"}
+    assert set(report.faults) == possible
+
+
+def test_a_schedule_is_a_function_of_its_seed() -> None:
+    traces = [run_one(7, number).trace for number in range(12)]
+    assert traces == [run_one(7, number).trace for number in range(12)]
+    assert traces != [run_one(8, number).trace for number in range(12)]
+    assert any("crash" in line for trace in traces for line in trace)
+
+
+def test_exhaustion_visits_what_it_says_and_is_the_same_again() -> None:
+    first, again = exhaust("transactional", saves=1), exhaust("transactional", saves=1)
+    assert (first.schedules, first.steps, first.faults) == (
+        again.schedules,
+        again.steps,
+        again.faults,
+    )
+    assert exhaust("transactional", saves=1, faults=0).faults == {}
+    assert exhaust("transactional", writers=1, saves=2, faults=0).schedules == 1
+    assert exhaust("transactional", writers=1, saves=1).schedules == 1 + 1 + 6
+
+
+def test_the_command_prints_seed_schedules_steps_and_faults(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert simulate.main(["--seed", "5", "--steps", "400"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("seed 5: ")
+    assert " schedules, 4" in printed
+    assert "crash after" in printed
+
+
+def test_the_command_prints_how_to_run_a_failure_again(capsys: pytest.CaptureFixture[str]) -> None:
+    plant = ["--plant", "torn-commit"]
+    assert simulate.main(["--seed", "5", "--steps", "20000", *plant]) == 1
+    printed = capsys.readouterr().out
+    (command,) = [line for line in printed.splitlines() if "run it again: " in line]
+    again = command.partition(" simulate ")[2].split()
+    assert simulate.main([*again, *plant]) == 1
+    assert capsys.readouterr().out == printed
+
+
+def test_the_command_runs_all_schedules(capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate.main(["--exhaustive", "--saves", "1", "--face", "objects"]) == 0
+    assert capsys.readouterr().out.startswith("objects: ")
