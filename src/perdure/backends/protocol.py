@@ -14,6 +14,8 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
   any other outcome but `CommitUnknown`, no read sees any part of it. No read, ever, sees part.
 - *Independent.* The members of one batch are settled one by one in order: one that does not fit
   answers `Moved` or its own error and touches no other. Two members may name the same key.
+- *Immutable.* A record whose place is taken answers `StateExists`. Records of an incarnation stay
+  readable after the key's head went on to another incarnation.
 - *Durable.* When `commit` returns, members with durability "power" survive a power cut, those
   with "process" survive the death of the process.
 - *Failure.* An error says what is true: `CommitUnknown` if the batch may have taken effect,
