@@ -8,8 +8,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+# Type checkers take the name for typing's own; importing typing would be most of our import time.
 
 __version__ = "0.1.0"
 
@@ -69,8 +69,10 @@ _HOMES = {
 __all__ = sorted(("__version__", *_HOMES))  # noqa: PLE0605 - computed, so it cannot differ
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Importing perdure stays cheap: what a name needs is imported when it is first used.
+    from importlib import import_module
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'perdure' has no attribute {name!r}")
