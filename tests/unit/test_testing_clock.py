@@ -7,8 +7,6 @@ import pytest
 from perdure import Store
 from perdure.testing.clock import Clock
 
-pytest_plugins = ["perdure.testing.fixtures"]
-
 
 def test_it_stands_still_until_moved() -> None:
     clock = Clock("2026-01-01T00:00:00Z")
