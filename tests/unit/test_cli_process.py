@@ -24,9 +24,10 @@ def path(tmp_path: Path) -> str:
     return name
 
 
-def on_terminal(*args: str, **env: str) -> str:
-    """What a command writes to a terminal of 80 columns."""
+def on_terminal(*args: str, typed: str = "", **env: str) -> str:
+    """What a command writes to a terminal of 80 columns, where `typed` waits to be read."""
     ours, theirs = pty.openpty()
+    os.write(ours, typed.encode())
     clean = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
     whole = {**clean, "TERM": "xterm", "COLUMNS": "80", **env}
     with subprocess.Popen(
@@ -79,6 +80,22 @@ def test_a_terminal_gets_a_table_and_no_control_characters_of_a_state(path: str)
     listed = on_terminal("--store", path, "log", "support/alice")
     assert re.search(r"\b[0-9a-f]{12}\b", listed)
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", listed).splitlines())) <= 80
+
+
+def test_a_person_is_asked_before_a_state_is_deleted(path: str) -> None:
+    asked = on_terminal("--store", path, "rm", "support/alice", typed="n\n")
+    assert "this brings it back: perdure undelete support/alice" in asked
+    assert asked.endswith("nothing was changed\n")
+    with Store(path) as store:
+        assert [info.key for info in store.states()] == ["support/alice"]
+        assert on_terminal("--store", path, "rm", "support/alice", typed="y\n")
+        assert store.states() == []
+
+
+def test_a_bar_is_drawn_on_a_terminal_only(path: str) -> None:
+    assert "verifying" in on_terminal("--store", path, "verify")
+    run = subprocess.run([*PERDURE, "--store", path, "verify"], capture_output=True, check=True)
+    assert run.stderr == b""
 
 
 def test_colour_is_for_terminals_that_want_it(path: str) -> None:
