@@ -5,13 +5,17 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.format.make_golden import tagged
 
 import perdure
+from perdure.core.head import Head, open_head, seal_head
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS = sorted(path.name for path in GOLDEN.iterdir())
@@ -94,6 +98,31 @@ def test_a_golden_store_keeps_what_it_had_when_it_is_saved_to(
         for each in expected["checkpoints"]:
             assert tagged(store.at(expected["key"], each["number"]).plain()) == each["state"]
         assert store.info(expected["key"]).number == count + 1
+
+
+def test_saving_keeps_what_a_newer_version_wrote_P10(
+    golden: Path, expected: dict[str, Any]
+) -> None:
+    key, later = expected["key"], {"later": [1, {"more": b"bytes"}]}
+
+    def head_in(file: Path) -> tuple[bytes, Head]:
+        with closing(sqlite3.connect(file)) as database:
+            [[store]] = database.execute("SELECT value FROM perdure WHERE name = 'store_id'")
+            [[blob]] = database.execute("SELECT head FROM heads WHERE key = ?", (key.encode(),))
+        return store, open_head(blob, store=store, key=key)
+
+    store_id, head = head_in(golden / "store.db")
+    blob = seal_head(replace(head, unknown=later), store=store_id, key=key)
+    with closing(sqlite3.connect(golden / "store.db")) as database, database:
+        database.execute("UPDATE heads SET head = ? WHERE key = ?", (blob, key.encode()))
+    with perdure.Store(golden / "store.db") as store:
+        with store.open(key) as session:
+            session.state["more"] = 1
+        store.delete(key)
+        store.undelete(key)
+    _, saved = head_in(golden / "store.db")
+    assert saved.branches["main"].number == head.branches["main"].number + 1
+    assert saved.unknown == later
 
 
 def test_a_golden_deleted_state_comes_back(golden: Path, expected: dict[str, Any]) -> None:

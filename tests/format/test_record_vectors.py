@@ -419,3 +419,40 @@ def test_the_library_reads_the_blobs_and_writes_them_the_same(vector: dict[str, 
     where = Place(store, owner, vector["line"], vector["number"])
     assert seal(Kind(vector["kind"]), where, payload) == blob
     assert unseal(Kind(vector["kind"]), where, blob, 1 << 20) == payload
+
+
+@pytest.mark.parametrize(
+    ("at", "byte"), [(4, 1), (6, 0x02), (6, 0x80)], ids=["format 1", "encrypted", "unknown flag"]
+)
+def test_a_newer_blob_is_refused_P10(at: int, byte: int) -> None:
+    from perdure.core.seal import Kind, Place, unseal
+    from perdure.errors import NewerFormat
+
+    where = Place(bytes(16), b"key")
+    header = bytearray(b"PERD\x00\x01\x00\x00")
+    header[at] = byte
+    signed = place(bytes(16), b"key") + bytes(header) + b"body"
+    tag = blake2b(signed, digest_size=16, person=b"perdure.seal").digest()
+    with pytest.raises(NewerFormat):
+        unseal(Kind.HEAD, where, bytes(header) + b"body" + tag, 100)
+
+
+def test_an_unknown_flag_that_is_not_required_is_ignored() -> None:
+    from perdure.core.seal import Kind, Place, unseal
+
+    header = b"PERD\x00\x01\x00\x80"
+    signed = place(bytes(16), b"key") + header + b"body"
+    tag = blake2b(signed, digest_size=16, person=b"perdure.seal").digest()
+    assert unseal(Kind.HEAD, Place(bytes(16), b"key"), header + b"body" + tag, 100) == b"body"
+
+
+def test_a_record_with_more_in_it_is_read_P10() -> None:
+    from perdure.core.changes import pack_changes
+    from perdure.core.record import Draft, open_record, seal_again, seal_draft
+
+    where = {"store": bytes(16), "incarnation": bytes(range(16))}
+    draft = Draft(bytes(16), 1, bytes(16), pack_changes([]), bytes(16), {"later": {"x": [1]}})
+    blob = seal_draft(draft, **where, line=0, number=1, parent=ZERO).blob
+    record = open_record(blob, **where, line=0, number=1)
+    assert record.extra == {"later": {"x": [1]}}
+    assert seal_again(record, **where, parent=ZERO).blob == blob
