@@ -34,7 +34,7 @@ from perdure.engine.requests import (
 )
 from perdure.engine.save import HeadMoved, Position, commit
 from perdure.engine.view import checkpoint_of, when
-from perdure.errors import Busy, PerdureError, StateExists, StateNotFound
+from perdure.errors import Busy, CommitUnknown, PerdureError, StateExists, StateNotFound
 from perdure.types import Checkpoint, StateInfo, Stats, Verified
 
 
@@ -134,6 +134,8 @@ def copy(site: Site, target: Site) -> Steps[StateInfo]:
             after, last = records[-1], sealed[-1]
         assert last is not None
         return (yield from adopt(target, head, incarnation, last))
+    except CommitUnknown:
+        raise  # the head that names these records may have been stored, or may be yet
     except PerdureError:
         yield Discard(incarnation)
         raise
