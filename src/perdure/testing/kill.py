@@ -200,7 +200,7 @@ def _write_rivalling(url: str, name: str, acks: Connection) -> None:
         checkpoint = None
         while checkpoint is None:
             try:
-                checkpoint = session.save(durability="process")
+                checkpoint = session.save()
             except Conflict:
                 session.refresh(keep_changes=True)
         acks.send_bytes(ACKNOWLEDGEMENT.pack(checkpoint.number, bytes.fromhex(checkpoint.id)))
