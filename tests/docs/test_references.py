@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from perdure import errors
+from perdure.cli.app import app
+from perdure.demo import commands
 
 ROOT = Path(__file__).parents[2]
 INVARIANTS = (ROOT / "docs" / "invariants.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *sorted(p.name for p in (ROOT / "docs").glob("*.md")))
 
@@ -102,3 +105,14 @@ def test_anchors_of_the_guide_lead_to_headings() -> None:
     wanted = re.findall(r"\]\(#([^)]+)\)", GUIDE)
     assert wanted
     assert set(wanted) <= anchors
+
+
+def test_the_commands_for_the_demos_store_are_those_that_it_prints() -> None:
+    shown = re.findall(r"^perdure --store .+$", README, re.MULTILINE)
+    assert shown == list(commands("perdure-demo/agents.db", "audit/1"))
+
+
+def test_the_guide_names_every_command() -> None:
+    section = GUIDE.partition("## Command line")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", section)) | set(re.findall(r"agents\.db (\w+)", section))
+    assert set(app.commands) <= named
