@@ -1,0 +1,35 @@
+"""The benchmarks by name, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from benchmarks.asyncio_saves import save_async
+from benchmarks.figure import Figure
+from benchmarks.flat import list_length, state_size
+from benchmarks.measure import Run
+from benchmarks.reading import load, open_small
+from benchmarks.saves import save_full, save_normal
+from benchmarks.startup import first_save, import_time
+from benchmarks.threads import threads, threads_slow_sync
+from benchmarks.trajectories import trajectories
+from benchmarks.wal import wal
+
+Benchmark: TypeAlias = Callable[[Run], list[Figure]]
+
+BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
+    "save-full": (save_full, "one 600-byte message saved, surviving a power cut"),
+    "save-normal": (save_normal, "the same, surviving the death of the process"),
+    "save-async": (save_async, "the same under asyncio, and how long the loop is held"),
+    "threads": (threads, "16 threads on 16 states of one store"),
+    "threads-slow": (threads_slow_sync, "the same on a disk whose sync takes 2 ms more"),
+    "state-size": (state_size, "a save on a state of 10 MB"),
+    "list-length": (list_length, "a save onto 100,000 messages"),
+    "wal": (wal, "how large the write-ahead log gets"),
+    "import": (import_time, "import perdure"),
+    "first-save": (first_save, "fresh process to first durable save"),
+    "open": (open_small, "open and read a small state"),
+    "load": (load, "load 10,000 messages"),
+    "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
+}
