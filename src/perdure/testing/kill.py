@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
@@ -166,8 +166,10 @@ def kill_rivals(url: str, *, kills: int, seed: int = 0) -> KillReport:
         rivals = [_Writer.start(_write_rivalling, url, name) for name in ("left", "right")]
         fresh = Acknowledged()
         try:
+            # One may keep the other from saving for long: the first save of either starts the time.
+            wait([rival.acks for rival in rivals])
             for rival in rivals:
-                theirs = rival.watch_and_kill(chance.random() * LIFETIME_SECONDS)
+                theirs = rival.watch_and_kill(chance.random() * LIFETIME_SECONDS, young=True)
                 assert not theirs.keys() & fresh.keys(), "one number was acknowledged to both"
                 fresh |= theirs
         finally:
