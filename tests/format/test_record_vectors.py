@@ -336,9 +336,10 @@ def test_a_head_is_read_from_the_specification(vector: dict[str, Any]) -> None:
     assert head_of(payload_of(blob, HEAD, place(store, vector["key"].encode()))) == vector["fields"]
 
 
-def assert_as_expected(head: dict[str, Any], records: list[Record]) -> None:
+def assert_as_expected(
+    head: dict[str, Any], records: list[Record], expected: list[dict[str, Any]]
+) -> None:
     check_chain(records, head)
-    expected = EXPECTED["checkpoints"]
     assert [record.hash.hex() for record in records] == [each["hash"] for each in expected]
     for state, each in zip(states_of(records), expected, strict=True):
         assert state == each["state"], each["number"]
@@ -349,13 +350,13 @@ def assert_as_expected(head: dict[str, Any], records: list[Record]) -> None:
 
 
 def test_a_golden_store_is_read_from_the_specification() -> None:
-    assert_as_expected(*read_store(GOLDEN / "store.db", EXPECTED["key"]))
+    assert_as_expected(*read_store(GOLDEN / "store.db", EXPECTED["key"]), EXPECTED["checkpoints"])
 
 
 def test_a_golden_export_is_read_from_the_specification() -> None:
     key, head, records = read_export(GOLDEN / "state.perdure")
     assert key == EXPECTED["key"]
-    assert_as_expected(head, records)
+    assert_as_expected(head, records, EXPECTED["checkpoints"])
 
 
 def test_a_deleted_and_a_second_life_are_read_from_the_specification() -> None:
@@ -367,6 +368,20 @@ def test_a_deleted_and_a_second_life_are_read_from_the_specification() -> None:
 
 
 # ---- the library ----------------------------------------------------------------------------
+
+
+def test_what_the_library_writes_today_is_read_from_the_specification(tmp_path: Path) -> None:
+    from tests.format.make_golden import write_store
+
+    expected = json.loads(json.dumps(write_store(tmp_path)))
+    key, checkpoints = expected["key"], expected["checkpoints"]
+    assert_as_expected(*read_store(tmp_path / "store.db", key), checkpoints)
+    found, head, records = read_export(tmp_path / "state.perdure")
+    assert found == key
+    assert_as_expected(head, records, checkpoints)
+    assert [each["state"] for each in checkpoints] == (
+        [each["state"] for each in EXPECTED["checkpoints"]]
+    )
 
 
 def test_the_library_writes_the_vectors() -> None:
