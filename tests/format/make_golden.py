@@ -103,7 +103,7 @@ VALUES: dict[str, Any] = {
     "sets": [{1, 2, 300}, frozenset({"a", b"b"}), set()],
     "map": {"z": 1, "a": {"\ud83d": 2}, "": []},
 }
-LONG = "All work and no play makes a dull log. " * 60
+LONG = "One line of a long text, much like the line before it. " * 50
 
 
 def write_store(directory: Path) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _append_text(state: Any) -> None:
 
 
 def _replace_text(state: Any) -> None:
-    state["messages"][0]["content"] = LONG[:700] + "and much play" + LONG[800:]
+    state["messages"][0]["content"] = LONG[:700] + "quite another line" + LONG[800:]
 
 
 def _splice(state: Any) -> None:

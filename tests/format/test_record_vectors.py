@@ -1,282 +1,37 @@
-"""The vectors and golden stores, read by a reader made from docs/format.md alone.
+"""The vectors and golden stores, read by `plain_reader`, which knows nothing but docs/format.md.
 
-Nothing above the line "the library" uses Perdure: what this reads, another language can. Values are
-given as the JSON of the vectors: `{"map": [[key, value], …]}`, `{"float": eight bytes}` and so on.
+Below the line "the library" Perdure itself reads and writes the same.
 """
 
-import io
 import json
-import sqlite3
-import struct
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from tests.format.plain_reader import (
+    HEAD,
+    RECORD,
+    ZERO,
+    Record,
+    check_chain,
+    h,
+    head_of,
+    leaf,
+    payload_of,
+    place,
+    read_export,
+    read_store,
+    record_of,
+    states_of,
+    value_of,
+)
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden" / "format-0"
 VECTORS = json.loads((HERE / "vectors" / "records.json").read_text(encoding="ascii"))
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="ascii"))
-
-HEAD, RECORD, EXPORT = 1, 2, 3
-ZERO = bytes(32)
-
-
-# ---- values ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Special:
-    """A value of an extension type, as JSON."""
-
-    json: Any
-
-    def __hash__(self) -> int:
-        return hash(str(self.json))
-
-
-def value_of(data: bytes) -> Any:
-    return as_json(msgspec.msgpack.Decoder(ext_hook=special).decode(data))
-
-
-def as_json(value: Any) -> Any:
-    match value:
-        case Special():
-            return value.json
-        case dict():
-            return {"map": [[as_json(key), as_json(item)] for key, item in value.items()]}
-        case list():
-            return [as_json(item) for item in value]
-        case bytes():
-            return {"bytes": value.hex()}
-        case float():
-            return {"float": struct.pack(">d", value).hex()}
-    return value
-
-
-def special(code: int, view: memoryview) -> Special:
-    return Special(_special(code, bytes(view)))
-
-
-def _special(code: int, data: bytes) -> Any:
-    match code:
-        case 1:
-            return int.from_bytes(data, "big", signed=True)
-        case 2:
-            *fields, flags = struct.unpack(">HBBBBBIB", data[:12])
-            return {"datetime": [*fields, flags & 1, *zone(flags, data[12:])]}
-        case 3:
-            return {"date": list(struct.unpack(">HBB", data))}
-        case 4:
-            *fields, flags = struct.unpack(">BBBIB", data[:8])
-            return {"time": [*fields, flags & 1, *zone(flags, data[8:])]}
-        case 5:
-            return {"timedelta": list(struct.unpack(">iII", data))}
-        case 6:
-            return {"UUID": data.hex()}
-        case 7:
-            return {"Decimal": data.decode("ascii")}
-        case 8:
-            return {"tuple": value_of(data)}
-        case 9 | 10:
-            members = value_of(data)
-            return {"set" if code == 9 else "frozenset": sorted(members, key=json.dumps)}
-        case 11:
-            return data.decode("utf-8", "surrogatepass")
-        case 12:
-            flat = value_of(data)
-            return {"map": [list(pair) for pair in zip(flat[::2], flat[1::2], strict=True)]}
-    raise ValueError(f"extension type {code}")
-
-
-def zone(flags: int, data: bytes) -> list[Any]:
-    """Offset in microseconds, the offset's own name, the zone's name."""
-    kind = flags & ~1
-    assert kind in (0, 2, 6, 8, 10)
-    offset = None
-    if kind & 2:
-        [offset], data = struct.unpack(">q", data[:8]), data[8:]
-    assert kind & 12 or not data
-    return [offset, data.decode() if kind & 4 else None, data.decode() if kind & 8 else None]
-
-
-# ---- blobs, records, heads ------------------------------------------------------------------
-
-
-def place(store: bytes, owner: bytes, line: int = 0, number: int = 0) -> bytes:
-    return store + struct.pack(">Q", len(owner)) + owner + struct.pack(">QQ", line, number)
-
-
-def payload_of(blob: bytes, kind: int, where: bytes) -> bytes:
-    header, body, tag = blob[:8], blob[8:-16], blob[-16:]
-    magic, version, found, flags = struct.unpack(">4sBBH", header)
-    assert (magic, version, found) == (b"PERD", 0, kind)
-    person = b"perdure.seal"
-    assert tag == blake2b(where + header + body, digest_size=16, person=person).digest()
-    assert flags & 0xFF00 in (0, 0x0100)
-    return zstd.decompress(body) if flags & 0x0100 else body
-
-
-def h(data: bytes) -> bytes:
-    return blake2b(data, digest_size=32).digest()
-
-
-def leaf(salt: bytes, incarnation: bytes, line: int, number: int, canonical: bytes) -> bytes:
-    return h(salt + incarnation + struct.pack(">QQ", line, number) + canonical)
-
-
-@dataclass
-class Record:
-    id: bytes
-    time_us: int
-    session: bytes
-    changes: list[Any]
-    extra: Any
-    parent: bytes
-    hash: bytes
-
-
-def record_of(payload: bytes, incarnation: bytes, line: int, number: int) -> Record:
-    parent, salt, canonical = payload[:32], payload[32:48], payload[48:]
-    id_, time_us, session, changes, extra = value_of(canonical)
-    hash_ = h(parent + leaf(salt, incarnation, line, number, canonical))
-    ids = bytes.fromhex(id_["bytes"]), bytes.fromhex(session["bytes"])
-    return Record(ids[0], time_us, ids[1], changes, extra, parent, hash_)
-
-
-def head_of(payload: bytes) -> dict[str, Any]:
-    """A head's map; ids as hex digits, without the words for bytes and maps."""
-    return simple(value_of(payload))  # type: ignore[no-any-return]
-
-
-def simple(value: Any) -> Any:
-    match value:
-        case {"map": pairs}:
-            return {key: simple(item) for key, item in pairs}
-        case {"bytes": digits}:
-            return digits
-        case list():
-            return [simple(item) for item in value]
-    return value
-
-
-# ---- changes --------------------------------------------------------------------------------
-
-
-def apply(sections: Any, change: list[Any]) -> None:
-    code, path, *rest = change
-    holder = sections
-    for part in path[:-1]:
-        holder = holder[part] if isinstance(holder, list) else dict(holder["map"])[part]
-    pairs = holder if isinstance(holder, list) else holder["map"]
-    last = path[-1]
-    at = (
-        last if isinstance(holder, list) else [key for key, _ in [*pairs, [last, None]]].index(last)
-    )
-    if code == 2:
-        del pairs[at]
-        return
-    old = None if at == len(pairs) else pairs[at] if isinstance(holder, list) else pairs[at][1]
-    new = rest[0] if code == 1 else spliced(old, *rest) if code == 3 else members(old, *rest)
-    pairs[at : at + 1] = [new if isinstance(holder, list) else [last, new]]
-
-
-def spliced(old: Any, start: int, removed: int, items: Any) -> Any:
-    if isinstance(old, dict):
-        raw = bytes.fromhex(old["bytes"])
-        raw = raw[:start] + bytes.fromhex(items["bytes"]) + raw[start + removed :]
-        return {"bytes": raw.hex()}
-    assert type(old) is type(items)
-    assert start + removed <= len(old)
-    return old[:start] + items + old[start + removed :]
-
-
-def members(old: Any, removed: list[Any], added: list[Any]) -> dict[str, Any]:
-    kept = [member for member in old["set"] if member not in removed]
-    assert len(kept) == len(old["set"]) - len(removed)
-    return {"set": sorted([*kept, *added], key=json.dumps)}
-
-
-# ---- whole states ---------------------------------------------------------------------------
-
-
-def states_of(records: list[Record]) -> Iterator[Any]:
-    """The state at each checkpoint."""
-    sections: Any = {"map": []}
-    for record in records:
-        for change in record.changes:
-            apply(sections, change)
-        yield json.loads(json.dumps(sections))
-
-
-def check_chain(records: list[Record], head: dict[str, Any]) -> None:
-    parents = [ZERO, *(record.hash for record in records)]
-    assert [record.parent for record in records] == parents[:-1]
-    _, number, last, tip, *_ = head["branches"]["main"]
-    assert (number, last, tip) == (len(records), records[-1].id.hex(), records[-1].hash.hex())
-
-
-def read_store(path: Path, key: str) -> tuple[dict[str, Any], list[Record]]:
-    """A state in a SQLite file: its head and all its records, checked."""
-    database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
-    try:
-        assert database.execute("PRAGMA application_id").fetchone() == (0x50455244,)
-        assert database.execute("PRAGMA user_version").fetchone() == (0,)
-        [store] = database.execute("SELECT value FROM perdure WHERE name = 'store_id'").fetchone()
-        found = database.execute("SELECT token, head FROM heads WHERE key = ?", (key.encode(),))
-        token, blob = found.fetchone()
-        head = head_of(payload_of(blob, HEAD, place(store, key.encode())))
-        assert head["token"] == token.hex()
-        incarnation = bytes.fromhex(head["inc"])
-        line, number, *_ = head["branches"]["main"]
-        rows = database.execute(
-            "SELECT number, blob FROM records WHERE incarnation = ? AND line = ? AND number <= ?"
-            " ORDER BY number",
-            (incarnation, line, number),
-        )
-        records = []
-        for at, blob in rows:
-            payload = payload_of(blob, RECORD, place(store, incarnation, line, at))
-            records.append(record_of(payload, incarnation, line, at))
-        return head, records
-    finally:
-        database.close()
-
-
-def read_export(path: Path) -> tuple[str, dict[str, Any], list[Record]]:
-    """An exported state: its key, head and records, checked."""
-    file = io.BytesIO(path.read_bytes())
-    assert file.read(8) == b"PERDSTAT"
-    id_ = file.read(16)
-    frames: list[Any] = []
-    while size := file.read(4):
-        where = place(id_, b"export", 0, len(frames) + 1)
-        blob = file.read(int.from_bytes(size, "big"))
-        frames.append(value_of(payload_of(blob, EXPORT, where)))
-    manifest, *batches, end = frames
-    fields = dict(manifest["map"])
-    sealed = bytes.fromhex(fields["head"]["bytes"])
-    head = head_of(payload_of(sealed, HEAD, place(id_, fields["key"].encode())))
-    incarnation, line = bytes.fromhex(head["inc"]), head["branches"]["main"][0]
-    records: list[Record] = []
-    parent = ZERO
-    for number, salt, canonical in (item for batch in batches for item in batch):
-        assert number == len(records) + 1
-        payload = parent + bytes.fromhex(salt["bytes"]) + bytes.fromhex(canonical["bytes"])
-        records.append(record_of(payload, incarnation, line, number))
-        parent = records[-1].hash
-    assert end == {"map": [["end", len(records)]]}
-    return fields["key"], head, records
 
 
 # ---- read from the specification alone ------------------------------------------------------
@@ -471,3 +226,10 @@ def test_a_record_with_more_in_it_is_read_P10() -> None:
     record = open_record(blob, **where, line=0, number=1)
     assert record.extra == {"later": {"x": [1]}}
     assert seal_again(record, **where, parent=ZERO).blob == blob
+
+
+def test_the_reader_uses_nothing_of_the_library() -> None:
+    source = (HERE / "plain_reader.py").read_text(encoding="utf-8")
+    imported = re.findall(r"^ *(?:import|from) (\w+)", source, re.MULTILINE)
+    assert "msgspec" in imported
+    assert "perdure" not in imported
