@@ -17,6 +17,7 @@ SAYS = {
     "newer-tail": "P2: .* was shown",
     "losers-rows": "Damaged|StateExists",
     "torn-commit": "Damaged: .* is missing",
+    "clock-trusted": "times go back",
 }
 
 
@@ -28,7 +29,9 @@ def test_chance_finds_a_planted_bug(name: str, face: Face) -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize(("name", "face"), PLACES)
+@pytest.mark.parametrize(
+    ("name", "face"), [each for each in PLACES if not BUGS[each[0]].needs_skew]
+)
 def test_exhaustion_finds_a_planted_bug(name: str, face: Face) -> None:
     with BUGS[name].plant(), pytest.raises(Found, match=SAYS[name]):
         exhaust(face)

@@ -16,10 +16,9 @@ def test_every_schedule_of_two_writers_two_saves_and_one_fault_keeps_p1_to_p4(fa
     assert set(report.faults) == set(simulate.ON_COMMITS)
 
 
-@pytest.mark.parametrize("face", FACES)
-def test_every_schedule_with_ends_of_their_own_keeps_p1_to_p4(face: Face) -> None:
-    report = exhaust(face, saves=1, rides=False)
-    simulate.write_line(f"\n{face}: {report}")
+def test_every_schedule_with_ends_of_their_own_keeps_p1_to_p4() -> None:
+    report = exhaust("objects", saves=1, rides=False)
+    simulate.write_line(f"\nends of their own: {report}")
     assert report.schedules > 200
 
 
@@ -31,7 +30,7 @@ def test_random_schedules_keep_p1_to_p4(face: Face, seed: int) -> None:
     assert report.schedules > 10
     possible = set(ACTIONS) - {"proceed"}
     if face == "transactional":
-        possible -= {"crash inside", "land late"}
+        possible -= {"crash inside", "land late", "outage late"}
     assert set(report.faults) == possible
 
 

@@ -6,6 +6,7 @@ import sys
 
 COMMANDS = {
     "contract": "put a backend through the backend contract",
+    "simulate": "run the engine under simulated schedules, crashes and lost answers",
 }
 """Each names a module of this package whose `main` takes the rest of the command line."""
 

@@ -194,15 +194,12 @@ class Upkeep:
 
     world: World
     rounds: int
-
-    def kinds(self) -> tuple[Script, ...]:
-        """The kinds of work."""
-        return (self.verify, self.copy, self.hide, self.list)
+    kinds: tuple[str, ...] = ("verify", "copy", "hide", "list")
 
     def __call__(self, actor: Actor) -> Steps[None]:
         """The actor's script."""
         for _ in range(self.rounds):
-            work = actor.draws.choice(self.kinds())
+            work: Script = getattr(self, actor.draws.choice(self.kinds))
             try:
                 yield from work(actor)
             except (CommitUnknown, Busy, Conflict, StateDeleted, StateNotFound):

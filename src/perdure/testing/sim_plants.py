@@ -130,6 +130,12 @@ def _torn_commit() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _clock_trusted() -> Iterator[None]:
+    with patch("perdure.engine.session.max", lambda now, newest: now, create=True):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Bug:
     """A bug to plant, and on which faces there is a place for it."""
@@ -137,6 +143,8 @@ class Bug:
     about: str
     plant: Plant
     faces: tuple[Face, ...] = ("transactional", "objects")
+    needs_skew: bool = False
+    """Whether it shows only where clocks differ, which they do not in the exhaustive world."""
 
 
 BUGS: dict[str, Bug] = {
@@ -163,6 +171,11 @@ BUGS: dict[str, Bug] = {
     ),
     "torn-commit": Bug(
         "A crash in a commit leaves its head without its records (P2).", _torn_commit
+    ),
+    "clock-trusted": Bug(
+        "A record takes the time of a clock that is behind its parent's.",
+        _clock_trusted,
+        needs_skew=True,
     ),
 }
 """Every bug that can be planted, by name."""

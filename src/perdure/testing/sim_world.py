@@ -54,6 +54,7 @@ Action: TypeAlias = Literal[
     "outage before",
     "delay answer",
     "land late",
+    "outage late",
 ]
 
 ACTIONS: dict[Action, str] = {
@@ -67,6 +68,7 @@ ACTIONS: dict[Action, str] = {
     "outage before": "the same, not performed",
     "delay answer": "performed; the actor sleeps while others go on",
     "land late": "the actor is told CommitUnknown, and the write lands later (object stores)",
+    "outage late": "both: no try is answered, and the first of them lands later",
 }
 """What may become of a storage request."""
 
@@ -134,6 +136,8 @@ class World:
     """Planted: a crash after a commit leaves its head without its records."""
     inside: Callable[[], None] | None = None
     """Called between the operations of an object store."""
+    is_known: bool = False
+    """These steps were checked already, in an earlier schedule that began the same."""
 
     def __post_init__(self) -> None:
         """Make the store, with an identity that is the same in every run."""
@@ -257,16 +261,16 @@ class World:
         if action != "proceed":
             self.faults[action] = self.faults.get(action, 0) + 1
         self._act(actor, request, action, delay)
-        if isinstance(request, Commit):
+        if isinstance(request, Commit) and not self.is_known:
             self.observe()
 
     def _act(self, actor: Actor, request: StorageRequest, action: Action, delay: int) -> None:
         answer: Any = None
         if action in ("proceed", "crash after", "lose answer", "outage after", "delay answer"):
-            answer = self._perform(actor, request, action)
+            answer = self._perform(request, action)
         elif action == "crash inside":
             answer = self._perform_partly(request, delay)
-        elif action == "land late":
+        elif action.endswith("late"):
             assert isinstance(request, Commit)
             self.late.append((self.step + delay, request))
         self._note(actor, action, answer)
@@ -281,7 +285,7 @@ class World:
             while action.startswith("outage") and actor.pending is request:
                 self.resume(actor, CommitUnknown("the answer was lost again"))
 
-    def _perform(self, actor: Actor, request: StorageRequest, action: Action) -> Any:
+    def _perform(self, request: StorageRequest, action: Action) -> Any:
         if self.is_tearing and action == "crash after" and isinstance(request, Commit):
             request = Commit(request.key, request.expect, request.head, request.tail)
         return self.perform(request)
@@ -321,14 +325,13 @@ class World:
     def settle(self) -> None:
         """Compare the store as it is now with all that was tried, told and shown until now."""
         self._land_late(max((at for at, _ in self.late), default=0))
-        names = [key for key, _ in self.backend.perform(ListHeads("", None, 1000))]
-        for key in names:
+        for key in self.keys():
             found = self.ask(states.verify(Site(STORE.store_id, key)))
             require(found.ok, f"P5: {key} does not verify: {found.problem}")
-            if key.startswith(f"{KEY}/copy/"):
-                copied = self.ask(read.load(Site(STORE.store_id, key)))
-                assert copied is not None
-                self.model.seen(key, copied.head.branches[MAIN].number, copied.sections)
+        for key in self.copies():
+            copied = self.ask(read.load(Site(STORE.store_id, key)))
+            assert copied is not None
+            self.model.seen(key, copied.head.branches[MAIN].number, copied.sections)
         loaded = self.ask(read.load(self.site))
         if loaded is not None:
             history = self.ask(states.history(self.site, None, None, True))
@@ -336,10 +339,17 @@ class World:
         else:
             self.model.settle([], {})
 
+    def keys(self, prefix: str = "") -> list[str]:
+        """Keys of the states in the store."""
+        return [key for key, _ in self.backend.perform(ListHeads(prefix, None, 1000))]
+
+    def copies(self) -> list[str]:
+        """Keys of the copies that maintenance made."""
+        return self.keys(f"{KEY}/copy/")
+
     def digest(self) -> tuple[Any, ...]:
         """All that the future depends on: the store, and what every actor was told."""
-        heads = self.backend.perform(ListHeads("", None, 1000))
-        store = tuple(self.backend.perform(ReadState(key)) for key, _ in heads)
+        store = tuple(self.backend.perform(ReadState(key)) for key in self.keys())
         actors = tuple((a.history, a.life, a.steps is None) for a in self.actors)
         return hash(store), self.commits, sum(self.faults.values()), actors
 

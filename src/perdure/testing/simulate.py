@@ -143,7 +143,7 @@ def _faults(world: World, request: StorageRequest) -> tuple[Action, ...]:
     if not isinstance(request, Commit):
         return (*ON_READS, "delay answer", *(("crash inside",) if objects else ()))
     if objects:
-        return (*ON_COMMITS, "delay answer", "crash inside", "land late")
+        return (*ON_COMMITS, "delay answer", "crash inside", "land late", "outage late")
     return (*ON_COMMITS, "delay answer")
 
 
@@ -162,6 +162,11 @@ class _Odometer:
     def is_fresh(self) -> bool:
         """Whether this point was not reached by replaying earlier choices."""
         return self.depth >= len(self.taken)
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether the choice made here is that of the schedule before."""
+        return self.depth < len(self.taken) - 1
 
     def choose(self, width: int) -> int:
         """The next choice among so many."""
@@ -235,6 +240,7 @@ def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> 
             for actor in ready:
                 kinds = ON_COMMITS if isinstance(actor.pending, Commit) else ON_READS
                 options += (Option(actor, kind) for kind in kinds)
+        world.is_known = odometer.is_replayed
         chosen = options[odometer.choose(len(options))]
         world.take(chosen.actor, chosen.action)
     return True
