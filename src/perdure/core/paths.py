@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -11,12 +13,16 @@ Path: TypeAlias = tuple[str | int, ...]
 """The section first, then mapping keys (str) and list positions (int, from 0)."""
 
 WHOLE_STATE = "(state)"
+_ESCAPED = re.compile("~(?:0|1|u(?P<number>[0-9a-f]{1,6});)")
 KEYS_SHOWN_MAX = 8
 DIGITS_MAX = 19
 
 
 def format_path(path: Path) -> str:
-    """The path as one line: parts joined by "/", with `~` and `/` in them as `~0` and `~1`.
+    """The path as one printable line: its parts joined by "/".
+
+    In them `~` is written `~0`, `/` is `~1`, and a character that does not print is `~u…;` with its
+    number in hexadecimal.
 
     Example:
         >>> format_path(("messages", 3, "a/b"))
@@ -26,10 +32,9 @@ def format_path(path: Path) -> str:
     """
     if not path:
         return WHOLE_STATE
-    return "/".join(
-        part.replace("~", "~0").replace("/", "~1") if isinstance(part, str) else str(part)
-        for part in path
-    )
+    if path == (WHOLE_STATE,):
+        return WHOLE_STATE.replace("(", "~u28;")
+    return "/".join(_written(part) if isinstance(part, str) else str(part) for part in path)
 
 
 def parse_path(text: str) -> tuple[str, ...]:
@@ -43,7 +48,21 @@ def parse_path(text: str) -> tuple[str, ...]:
     """
     if text == WHOLE_STATE:
         return ()
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/"))
+    return tuple(_ESCAPED.sub(_unescaped, part) for part in text.split("/"))
+
+
+def _written(part: str) -> str:
+    text = part.replace("~", "~0").replace("/", "~1")
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else f"~u{ord(each):x};" for each in text)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    if escape["number"] is None:
+        return {"~0": "~", "~1": "/"}[escape[0]]
+    number = int(escape["number"], 16)
+    return chr(number) if number <= sys.maxunicode else escape[0]
 
 
 def resolve(value: Any, parts: Iterable[str | int], origin: Path = ()) -> tuple[Path, Any]:
@@ -65,8 +84,7 @@ def resolve(value: Any, parts: Iterable[str | int], origin: Path = ()) -> tuple[
     for part in parts:
         step = _step(value, part)
         if step is None:
-            shown = str(part).replace("~", "~0").replace("/", "~1")
-            raise PathNotFound(f"no {shown!r} in {format_path(path)}, which {_holdings(value)}")
+            raise PathNotFound(f"no {part!r} in {format_path(path)}, which {_holdings(value)}")
         value = value[step]
         path = (*path, step)
     return path, value

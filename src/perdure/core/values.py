@@ -80,27 +80,35 @@ def same(a: Any, b: Any) -> bool:
     """
     if a is b:
         return True
-    kind = _base(type(a))
-    if kind is not _base(type(b)):
-        return False
-    if kind is float:
-        return _float_bits(a) == _float_bits(b)
+    kind, other = type(a), type(b)
     if kind in ATOMS:
-        return bool(a == b)
-    if kind is dict:
-        return dict.__len__(a) == dict.__len__(b) and all(
-            key == other and same(item, match)
-            for (key, item), (other, match) in zip(dict.items(a), dict.items(b))
+        # Only floats have distinct equals: zeros; and equals that are not: nans.
+        return kind is other and (
+            bool(a == b) if kind is not float else _float_bits(a) == _float_bits(b)
         )
-    if kind is list or kind is tuple:
-        return kind.__len__(a) == kind.__len__(b) and all(
-            map(same, kind.__iter__(a), kind.__iter__(b))
+    base = _base(kind)
+    if base is not _base(other):
+        return False
+    if base is dict:
+        return _same_items(a, b)
+    if base is list or base is tuple:
+        return base.__len__(a) == base.__len__(b) and all(
+            map(same, base.__iter__(a), base.__iter__(b))
         )
     return pack(a) == pack(b)
 
 
+def _same_items(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    if dict.__len__(a) != dict.__len__(b):
+        return False
+    for (key, item), (match_key, match) in zip(dict.items(a), dict.items(b)):
+        if key != match_key or not (item is match or same(item, match)):
+            return False
+    return True
+
+
 def _base(kind: type) -> type:
-    if kind in ATOMS or kind in CONTAINERS:
+    if kind in CONTAINERS:
         return kind
     return next((base for base in CONTAINERS if issubclass(kind, base)), kind)
 

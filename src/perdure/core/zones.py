@@ -11,10 +11,7 @@ import re
 import struct
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
-from typing import TypeVar
 from zoneinfo import ZoneInfo
-
-Clock = TypeVar("Clock", datetime, time)
 
 DAY = timedelta(days=1)
 DAY_SECONDS, SECOND_MICROS = 86_400, 1_000_000
@@ -80,7 +77,7 @@ def find_zone(key: str) -> ZoneInfo | None:
         return None
 
 
-def plain_clock(value: Clock) -> Clock:
+def plain_clock(value: datetime | time) -> datetime | time:
     """The same moment in the standard class, in a zone that can be stored.
 
     A zone of another library that tells its name (`key`, or `zone` as pytz has it) becomes the
@@ -100,16 +97,16 @@ def plain_clock(value: Clock) -> Clock:
     offset = value.utcoffset()
     if known is not None:
         same_wall = plain.replace(tzinfo=known)
-        if isinstance(same_wall, datetime) and same_wall.utcoffset() != offset:
+        if isinstance(plain, datetime) and same_wall.utcoffset() != offset:
             # Ambiguous or skipped wall times, or other rules under the same name.
-            return value.astimezone(known)
+            return plain.astimezone(known)
         return same_wall
     if offset is None:
         raise ValueError(f"its zone {zone!r} tells no offset")
     return plain.replace(tzinfo=_fixed(offset, value.tzname()))
 
 
-def _exact(value: Clock) -> Clock:
+def _exact(value: datetime | time) -> datetime | time:
     if getattr(value, "nanosecond", 0):
         raise ValueError("it is finer than a microsecond")
     clock = (value.hour, value.minute, value.second, value.microsecond)

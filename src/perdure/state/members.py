@@ -60,6 +60,9 @@ class TrackedSet(Node, set[Any]):
     def copy(self) -> set[Any]:
         return set(self)
 
+    def __repr__(self) -> str:
+        return repr(set(self))
+
     # ---- editing ----------------------------------------------------------------------------
 
     def add(self, element: Any, /) -> None:
@@ -69,11 +72,15 @@ class TrackedSet(Node, set[Any]):
         self._replace(_only(element) if element in self else (), ())
 
     def remove(self, element: Any, /) -> None:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
         if element not in self:
             raise KeyError(element)
         self.discard(element)
 
     def pop(self) -> Any:
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
         element = next(iter(self), ABSENT)
         if element is ABSENT:
             raise KeyError("pop from an empty set")

@@ -1,0 +1,270 @@
+"""What differs between two states, to be shown, and to be made again.
+
+Lists are aligned by what both sides have in common: equal heads and tails first, then items that
+occur once on each side ("patience"), in ever smaller runs. That takes n log n steps for n items,
+however they differ.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal, TypeAlias
+
+from perdure.core.abbreviate import abbreviate
+from perdure.core.changes import Change, Delete, Members, Set, Splice, text_splice
+from perdure.core.codec import pack
+from perdure.core.paths import Path, format_path
+from perdure.core.values import same, take
+
+Kind: TypeAlias = Literal["added", "removed", "changed", "moved"]
+
+Gap: TypeAlias = tuple[int, int, int, int]
+"""Where two lists differ: `a[start:end]` against `b[start:end]`, as (start, end, start, end)."""
+
+ROUNDS_MAX = 8
+"""How many times a run of a list is looked at again for items that have become unique in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place where two states differ.
+
+    Example:
+        >>> [each.summary() for each in diff({"step": 1}, {"step": 2, "done": [3]})]
+        ['changed step: 1 → 2', 'added done: [3]']
+    """
+
+    path: Path
+    """Positions in lists are those in `after`, except of what was removed."""
+    kind: Kind
+    """`"moved"`: the mapping at `path` has its keys in another order."""
+    before: Any
+    """The value that was there, not a copy; None if there was none. Of "moved": the list of keys
+    that both have, in their order then."""
+    after: Any
+    """The same for what is there now."""
+
+    def summary(self) -> str:
+        """One line: the path, and what was and is there, cut short; of long texts, the part."""
+        where, before, after = format_path(self.path), self.before, self.after
+        if self.kind == "added":
+            return f"added {where}: {abbreviate(after)}"
+        if self.kind == "removed":
+            return f"removed {where}: {abbreviate(before)}"
+        if type(before) is type(after) and isinstance(before, str | bytes):
+            splice = text_splice(self.path, before, after)
+            if splice:
+                start, end = splice.start, splice.start + splice.removed
+                where, before, after = f"{where} at {start}", before[start:end], splice.items
+        return f"{self.kind} {where}: {abbreviate(before)} → {abbreviate(after)}"
+
+
+def diff(before: dict[str, Any], after: dict[str, Any]) -> list[Difference]:
+    """Every difference between two states; empty exactly if they are `values.same`.
+
+    Example:
+        >>> diff({"tags": ["a", "b"]}, {"tags": ["b"]})
+        [Difference(path=('tags', 0), kind='removed', before='a', after=None)]
+    """
+    return list(_differences((), before, after))
+
+
+def to_changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
+    """Changes that make `after` of `before`, order of keys included; their values are copies.
+
+    Example:
+        >>> to_changes({"tags": ["a", "b"]}, {"tags": ["b"]})
+        [Splice(path=('tags',), start=0, removed=1, items=[])]
+    """
+    return list(_changes((), before, after))
+
+
+# ---- to be shown ----------------------------------------------------------------------------
+
+
+def _differences(path: Path, a: Any, b: Any) -> Iterator[Difference]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        yield from _dict_differences(path, a, b)
+    elif isinstance(a, list) and isinstance(b, list):
+        yield from _list_differences(path, a, b)
+    elif not same(a, b):
+        yield Difference(path, "changed", a, b)
+
+
+def _dict_differences(path: Path, a: dict[str, Any], b: dict[str, Any]) -> Iterator[Difference]:
+    for key, value in a.items():
+        if key in b:
+            yield from _differences((*path, key), value, b[key])
+        else:
+            yield Difference((*path, key), "removed", value, None)
+    for key, value in b.items():
+        if key not in a:
+            yield Difference((*path, key), "added", None, value)
+    were, are = [key for key in a if key in b], [key for key in b if key in a]
+    if were != are:
+        yield Difference(path, "moved", were, are)
+
+
+def _list_differences(path: Path, a: list[Any], b: list[Any]) -> Iterator[Difference]:
+    for a_start, a_end, b_start, b_end in _gaps(a, b):
+        pairs = min(a_end - a_start, b_end - b_start)
+        for at in range(pairs):
+            was, now, here = a[a_start + at], b[b_start + at], (*path, b_start + at)
+            if _akin(was, now):
+                yield from _differences(here, was, now)
+            else:
+                yield Difference(here, "changed", was, now)
+        for at in range(a_start + pairs, a_end):
+            yield Difference((*path, at), "removed", a[at], None)
+        for at in range(b_start + pairs, b_end):
+            yield Difference((*path, at), "added", None, b[at])
+
+
+# ---- to be made again -----------------------------------------------------------------------
+
+
+def _changes(path: Path, a: Any, b: Any) -> Iterator[Change]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        yield from _dict_changes(path, a, b)
+    elif isinstance(a, list) and isinstance(b, list):
+        yield from _list_changes(path, a, b)
+    elif same(a, b):
+        return
+    elif isinstance(a, set) and isinstance(b, set):
+        were, are = {pack(each): each for each in a}, {pack(each): each for each in b}
+        removed = [each for packed, each in were.items() if packed not in are]
+        yield Members(path, removed, [are[packed] for packed in are if packed not in were])
+    elif type(a) is type(b) and isinstance(a, str | bytes):
+        yield text_splice(path, a, b) or Set(path, b)
+    else:
+        yield Set(path, take(b))
+
+
+def _dict_changes(path: Path, a: dict[str, Any], b: dict[str, Any]) -> Iterator[Change]:
+    stay = _keys_that_stay(a, b)
+    for key in a:
+        if key not in stay:
+            yield Delete((*path, key))
+    for key, value in b.items():
+        if key in stay:
+            yield from _changes((*path, key), a[key], value)
+        else:
+            yield Set((*path, key), take(value))
+
+
+def _keys_that_stay(a: dict[str, Any], b: dict[str, Any]) -> set[str]:
+    """The first keys of `b` that `a` has in the same order: new keys can only go last."""
+    places = {key: place for place, key in enumerate(a)}
+    stay: set[str] = set()
+    last = -1
+    for key in b:
+        place = places.get(key, -1)
+        if place <= last:
+            break
+        last = place
+        stay.add(key)
+    return stay
+
+
+def _list_changes(path: Path, a: list[Any], b: list[Any]) -> Iterator[Change]:
+    # From the end on, so that positions before a change stay as they are in `a`.
+    for a_start, a_end, b_start, b_end in reversed(_gaps(a, b)):
+        pairs = list(zip(range(a_start, a_end), range(b_start, b_end)))
+        if not any(_akin(a[at], b[to]) for at, to in pairs):
+            pairs = []
+        rest, items = a_start + len(pairs), take(b[b_start + len(pairs) : b_end])
+        if rest < a_end or items:
+            yield Splice(path, rest, a_end - rest, items)
+        for at, to in pairs:
+            if _akin(a[at], b[to]):
+                yield from _changes((*path, at), a[at], b[to])
+            else:
+                yield Set((*path, at), take(b[to]))
+
+
+# ---- aligning lists -------------------------------------------------------------------------
+
+
+def _akin(a: Any, b: Any) -> bool:
+    """Whether one item of a list is better told as the other edited than as another one."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return any(key in b and same(value, b[key]) for key, value in a.items())
+    return isinstance(a, list) and isinstance(b, list)
+
+
+def _gaps(a: list[Any], b: list[Any]) -> list[Gap]:
+    """The runs in which two lists differ, in order."""
+    head, shorter = 0, min(len(a), len(b))
+    while head < shorter and same(a[head], b[head]):
+        head += 1
+    tail = 0
+    while tail < shorter - head and same(a[-1 - tail], b[-1 - tail]):
+        tail += 1
+    middle = (head, len(a) - tail, head, len(b) - tail)
+    if middle[0] == middle[1] or middle[2] == middle[3]:
+        return [middle] if len(a) != len(b) else []
+    a_names = {at: _name(a[at]) for at in range(middle[0], middle[1])}
+    b_names = {at: _name(b[at]) for at in range(middle[2], middle[3])}
+    return list(_split(a_names, b_names, middle, ROUNDS_MAX))
+
+
+def _name(value: Any) -> bytes:
+    """Equal for values that are the same."""
+    return blake2b(pack(value), digest_size=16).digest()
+
+
+def _split(a: dict[int, bytes], b: dict[int, bytes], gap: Gap, rounds: int) -> Iterator[Gap]:
+    """The gaps within a gap, between the items that both sides of it have once."""
+    a_start, a_end, b_start, b_end = gap
+    while a_start < a_end and b_start < b_end and a[a_start] == b[b_start]:
+        a_start, b_start = a_start + 1, b_start + 1
+    while a_start < a_end and b_start < b_end and a[a_end - 1] == b[b_end - 1]:
+        a_end, b_end = a_end - 1, b_end - 1
+    anchors: list[tuple[int, int]] = []
+    if rounds and a_start < a_end and b_start < b_end:
+        anchors = _anchors(a, range(a_start, a_end), b, range(b_start, b_end))
+    if not anchors:
+        if a_start < a_end or b_start < b_end:
+            yield a_start, a_end, b_start, b_end
+        return
+    for at, to in [*anchors, (a_end, b_end)]:
+        yield from _split(a, b, (a_start, at, b_start, to), rounds - 1)
+        a_start, b_start = at + 1, to + 1
+
+
+def _anchors(
+    a: dict[int, bytes], a_range: range, b: dict[int, bytes], b_range: range
+) -> list[tuple[int, int]]:
+    """Pairs of equal items that are the only such on either side, in rising order on both."""
+    counts = Counter(a[at] for at in a_range), Counter(b[to] for to in b_range)
+    places = {b[to]: to for to in b_range if counts[1][b[to]] == 1}
+    pairs = [(at, places[a[at]]) for at in a_range if counts[0][a[at]] == 1 and a[at] in places]
+    return [pairs[each] for each in _longest_rise([to for _, to in pairs])]
+
+
+def _longest_rise(numbers: list[int]) -> list[int]:
+    """Indexes of a longest rising subsequence of distinct numbers, by patience sorting.
+
+    Source: Schensted, "Longest increasing and decreasing subsequences", 1961.
+    """
+    tops: list[int] = []
+    """The smallest number at which a rise of each length ends."""
+    ends: list[int] = []
+    """The index of that number."""
+    before: list[int] = []
+    """For each index, the one before it in its rise; -1 for none."""
+    for index, number in enumerate(numbers):
+        length = bisect_left(tops, number)
+        before.append(ends[length - 1] if length else -1)
+        tops[length : length + 1] = [number]
+        ends[length : length + 1] = [index]
+    rise = []
+    index = ends[-1] if ends else -1
+    while index >= 0:
+        rise.append(index)
+        index = before[index]
+    return rise[::-1]
