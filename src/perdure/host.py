@@ -19,7 +19,8 @@ def holder() -> Holder:
 def _holder(pid: int) -> Holder:
     import socket
 
-    return Holder(socket.gethostname(), pid, _boot_id(), _started(pid))
+    name = socket.gethostname().encode("utf-8", "replace").decode()
+    return Holder(name, pid, _boot_id(), _started(pid))
 
 
 def is_alive(other: Holder) -> bool | None:

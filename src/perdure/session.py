@@ -309,4 +309,8 @@ def _short(text: str | None, what: str, chars_max: int) -> str | None:
         raise UsageError(f"a {what} is a string, not {type(text).__name__}")
     if len(text) > chars_max:
         raise UsageError(f"a {what} has at most {chars_max} characters; this one has {len(text)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the {what} {text!r} holds a lone surrogate, which is no text") from None
     return str(text)

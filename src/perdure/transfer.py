@@ -25,7 +25,7 @@ from perdure.drive import Driver
 from perdure.engine import states
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import Discard, ReadRecords, Stage
-from perdure.errors import Damaged, Malformed, PerdureError, UsageError
+from perdure.errors import CommitUnknown, Damaged, Malformed, PerdureError, UsageError
 from perdure.types import Exported, StateInfo
 
 MAGIC = b"PERDSTAT"
@@ -95,8 +95,14 @@ def _import_records(
                 progress(last.number, tip.number)
         if theirs != tip.hash or reader.next() != {"end": tip.number}:
             raise Damaged(f"{reader.name}: its records do not end as its manifest says")
-        return driver.run(states.adopt(site, head, incarnation, last))
     except BaseException:
+        driver.backend.perform(Discard(incarnation))
+        raise
+    try:
+        return driver.run(states.adopt(site, head, incarnation, last))
+    except CommitUnknown:
+        raise  # it may still land, and then names these records
+    except PerdureError:
         driver.backend.perform(Discard(incarnation))
         raise
 
@@ -147,8 +153,14 @@ class _Reader:
         if not HEADER_BYTES + TAG_BYTES <= length <= limits.record_bytes_max * 2:
             raise Damaged(f"{self.name}: frame {self._number} claims {length} bytes")
         place = Place(self.id, _OWNER, 0, self._number)
-        payload = unseal(Kind.EXPORT, place, self._exactly(length), limits.export_bytes_max)
-        return unpack(payload)
+        blob = self._exactly(length)
+        try:
+            return unpack(unseal(Kind.EXPORT, place, blob, limits.export_bytes_max))
+        except (Damaged, Malformed) as error:
+            raise Damaged(
+                f"{self.name}: frame {self._number} is not what was exported; it was changed, "
+                "moved or cut"
+            ) from error
 
     def _exactly(self, size: int) -> bytes:
         data = self._file.read(size)

@@ -491,3 +491,29 @@ def test_check_edits_finds_edits_that_leave_the_length_alone(tmp_path: Path) -> 
         heapq.heapreplace(session.state["queue"], 9)
         with pytest.raises(errors.UntrackedEdit, match="queue"):
             session.save()
+
+
+def test_bad_arguments_are_refused_before_anything_is_done(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["n"] = 1
+        with pytest.raises(errors.UsageError, match="surrogate"):
+            session.summary = "\ud83d"
+        with pytest.raises(errors.UsageError, match="surrogate"):
+            session.save(label="\ud83d")
+        assert session.save().number == 1
+    with pytest.raises(errors.UsageError, match="True"):
+        store.at("a", True)
+    with pytest.raises(errors.UsageError, match="limit"):
+        store.history("a", limit=-1)
+
+
+def test_a_damaged_export_names_the_file_and_the_frame(
+    store: perdure.Store, tmp_path: Path
+) -> None:
+    save(store, "a", n=1)
+    store.export("a", tmp_path / "a.perdure")
+    data = bytearray((tmp_path / "a.perdure").read_bytes())
+    data[-20] ^= 1
+    (tmp_path / "a.perdure").write_bytes(data)
+    with pytest.raises(errors.Damaged, match=r"a\.perdure: frame 3"):
+        store.import_(tmp_path / "a.perdure", key="b")

@@ -92,8 +92,8 @@ def test_an_unsafe_library_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 MOUNTS = r"""21 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
 22 21 0:20 / /proc rw,nosuid shared:2 - proc proc rw
-30 21 0:44 / /home rw,relatime - nfs4 server:/home rw,vers=4.2
-31 30 0:45 / /home/ann/local rw master:3 propagate_from:2 - btrfs /dev/vdb rw
+30 21 0:44 / /mnt rw,relatime - nfs4 server:/mnt rw,vers=4.2
+31 30 0:45 / /mnt/ann/local rw master:3 propagate_from:2 - btrfs /dev/vdb rw
 32 21 0:46 / /mnt/my\040disk rw - cifs //server/share rw
 33 21 0:47 / /mnt/twice rw - xfs /dev/vdc rw
 34 21 0:48 / /mnt/twice rw - fuse.sshfs host: rw
@@ -105,10 +105,10 @@ a line of something else
     ("path", "kind"),
     [
         ("/a.db", "ext4"),
-        ("/home/ann/a.db", "nfs4"),
-        ("/homes/a.db", "ext4"),
-        ("/home/ann/local/a.db", "btrfs"),
-        ("/home/ann/localb/a.db", "nfs4"),
+        ("/mnt/ann/a.db", "nfs4"),
+        ("/mnts/a.db", "ext4"),
+        ("/mnt/ann/local/a.db", "btrfs"),
+        ("/mnt/ann/localb/a.db", "nfs4"),
         ("/mnt/my disk/x/a.db", "cifs"),
         ("/mnt/twice/a.db", "fuse.sshfs"),
     ],

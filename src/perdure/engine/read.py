@@ -13,7 +13,7 @@ from perdure.core.changes import apply
 from perdure.core.head import MAIN, Branch, Head, open_head
 from perdure.core.record import Record, open_record
 from perdure.engine.requests import HeadRow, ReadHead, ReadRecords, ReadState, RecordRow, Steps
-from perdure.errors import CheckpointNotFound, Damaged, StateNotFound
+from perdure.errors import CheckpointNotFound, Damaged, StateNotFound, UsageError
 
 PREFIX_DIGITS_MIN = 4
 
@@ -133,6 +133,8 @@ def find(site: Site, head: Head, branch: str, ref: int | str) -> Steps[int]:
     Raises:
         CheckpointNotFound: none, or more than one, is named so.
     """
+    if isinstance(ref, bool) or not isinstance(ref, int | str):
+        raise UsageError(f"a checkpoint is named by a number or an id, not by {ref!r}")
     tip = head.branches[branch]
     text = str(ref)
     if isinstance(ref, int) or (text.isdecimal() and int(text) <= tip.number):

@@ -34,7 +34,7 @@ from perdure.engine.requests import (
 )
 from perdure.engine.save import HeadMoved, Position, commit
 from perdure.engine.view import checkpoint_of, when
-from perdure.errors import Busy, CommitUnknown, PerdureError, StateExists, StateNotFound
+from perdure.errors import Busy, CommitUnknown, PerdureError, StateExists, StateNotFound, UsageError
 from perdure.types import Checkpoint, StateInfo, Stats, Verified
 
 
@@ -221,6 +221,8 @@ def history(
     site: Site, limit: int | None, before: int | str | None, changes: bool
 ) -> Steps[list[Checkpoint]]:
     """Checkpoints of a state, newest first."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit must be at least 1, not {limit}")
     head = yield from read_head(site)
     below = None if before is None else (yield from find(site, head, MAIN, before))
     records = yield from take_back(site, head, MAIN, before=below, count=limit)
