@@ -9,6 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from perdure.core.changes import (
+    Change,
     Set,
     Splice,
     apply,
@@ -123,9 +124,12 @@ def test_a_change_that_does_not_fit_is_refused(
 ) -> None:
     """Whatever it meets, applying a change raises `ReplayMismatch` or works."""
     path = tuple(data.draw(st.lists(st.one_of(texts(), st.integers(0, 3)), max_size=3)))
-    change = data.draw(
-        st.sampled_from([Set(path, value), Splice(path, 1, 1, ["x"]), Splice(path, 0, 3, "xyz")])
-    )
+    candidates: list[Change] = [
+        Set(path, value),
+        Splice(path, 1, 1, ["x"]),
+        Splice(path, 0, 3, "xyz"),
+    ]
+    change = data.draw(st.sampled_from(candidates))
     before = pack(state)
     try:
         apply(state, [change])
@@ -161,6 +165,7 @@ def test_damaged_changes_are_changes_or_malformed(
 
 
 def test_what_is_not_a_list_of_changes_is_malformed() -> None:
-    for value in ({}, None, [1], [[]], [[1]], [[1, []]], [[True, ["a"], 1]], [[9, ["a"], 1]]):
+    bad: list[Any] = [{}, None, [1], [[]], [[1]], [[1, []]], [[True, ["a"], 1]], [[9, ["a"], 1]]]
+    for value in bad:
         with pytest.raises(Malformed):
             unpack_changes(pack(value))

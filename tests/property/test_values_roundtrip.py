@@ -46,7 +46,7 @@ def spelled(value: Any) -> Any:
 def spelled_zone(zone: Any) -> Any:
     if isinstance(zone, ZoneInfo):
         return "key", zone.key
-    return "offset", zone.__getinitargs__() if isinstance(zone, timezone) else zone
+    return "offset", repr(zone) if isinstance(zone, timezone) else zone
 
 
 def containers_in(value: Any) -> list[Any]:
