@@ -26,6 +26,7 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.errors import CommitUnknown, StoreClosed
+from perdure.events import log
 
 if TYPE_CHECKING:
     import asyncio
@@ -96,7 +97,11 @@ class GroupCommit:
             raise
         for member, outcome in zip(batch, outcomes, strict=True):
             member.outcome = outcome
-        self._backend.after_commit()
+        try:
+            self._backend.after_commit()
+        except Exception:
+            # Upkeep that failed must not make durable commits seem to have failed.
+            log.exception("upkeep after a commit failed; it is tried again after a later one")
 
 
 class Driver:
@@ -219,6 +224,8 @@ class _WriterThread:
         import queue
 
         self._group = group
+        self._open = threading.Lock()
+        self._closed = False
         self._queue: queue.SimpleQueue[
             tuple[Commit, asyncio.AbstractEventLoop, asyncio.Future[Answer]] | None
         ] = queue.SimpleQueue()
@@ -228,7 +235,10 @@ class _WriterThread:
     async def commit(self, request: Commit, loop: asyncio.AbstractEventLoop) -> Answer:
         """Settle one commit; other tasks run meanwhile."""
         future: asyncio.Future[Answer] = loop.create_future()
-        self._queue.put((request, loop, future))
+        with self._open:
+            if self._closed:
+                raise StoreClosed("this store was closed; open a new one")
+            self._queue.put((request, loop, future))
         return await future
 
     def _work(self) -> None:
@@ -241,11 +251,15 @@ class _WriterThread:
                     more = self._queue.get_nowait()
                 except queue.Empty:
                     break
-                if more is None:
+                if more is None:  # the last there is
                     self._queue.put(None)
                     break
                 batch.append(more)
-            outcomes = self._group.commit_all([request for request, _, _ in batch])
+            outcomes: Sequence[Answer | BaseException]
+            try:
+                outcomes = self._group.commit_all([request for request, _, _ in batch])
+            except BaseException as error:
+                outcomes = [error] * len(batch)
             for (_, loop, future), outcome in zip(batch, outcomes, strict=True):
                 try:
                     loop.call_soon_threadsafe(_hand_over, future, outcome)
@@ -253,7 +267,9 @@ class _WriterThread:
                     continue  # that loop is closed: nobody waits any more
 
     def close(self) -> None:
-        self._queue.put(None)
+        with self._open:  # whatever was queued before is settled; nothing is queued after
+            self._closed = True
+            self._queue.put(None)
         self._thread.join()
 
 

@@ -129,7 +129,7 @@ class SessionBase:
             metadata = take(metadata, ("metadata",))
             if not isinstance(metadata, dict):
                 raise UsageError("metadata is a dict")
-        return self._core.stage(label, metadata)
+        return self._core.stage(label, metadata, durability=durability or self._durability)
 
     def _saved(self, body: Body | None, detail: dict[str, Any]) -> Checkpoint:
         checkpoint = body.saved if body is not None else self._core.checkpoint
@@ -146,7 +146,7 @@ class SessionBase:
         else:
             keep, how, named = self._on_cancel == "keep", "cancelled", type(error).__qualname__
         if keep:
-            self._core.stage(ending=True)
+            self._core.stage(ending=True, durability=self._durability)
         else:
             self._core.drop_waiting()
         return how, named

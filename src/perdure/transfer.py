@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -25,7 +25,14 @@ from perdure.drive import Driver
 from perdure.engine import states
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import Discard, ReadRecords, Stage
-from perdure.errors import CommitUnknown, Damaged, Malformed, PerdureError, UsageError
+from perdure.errors import (
+    CommitUnknown,
+    Damaged,
+    Malformed,
+    PerdureError,
+    StateExists,
+    UsageError,
+)
 from perdure.types import Exported, StateInfo
 
 MAGIC = b"PERDSTAT"
@@ -85,18 +92,29 @@ def _import_records(
     incarnation = os.urandom(16) if held else head.incarnation
     theirs = ours = chain.ORIGIN
     last: Sealed | None = None
+    staged = False
     try:
         while last is None or last.number < tip.number:
             records = _records(reader, head, theirs, last.number + 1 if last else 1)
-            sealed, ours = states.chain_again(records, site, incarnation, ours)
-            driver.backend.perform(Stage(incarnation, states.rows_of(sealed)))
+            sealed, after = states.chain_again(records, site, incarnation, ours)
+            try:
+                driver.backend.perform(Stage(incarnation, states.rows_of(sealed)))
+            except StateExists:
+                if staged:
+                    raise
+                # Another import of the same file is, or was, under way: this one is a copy.
+                incarnation = os.urandom(16)
+                sealed, after = states.chain_again(records, site, incarnation, ours)
+                driver.backend.perform(Stage(incarnation, states.rows_of(sealed)))
+            staged, ours = True, after
             theirs, last = records[-1].hash, sealed[-1]
             if progress is not None:
                 progress(last.number, tip.number)
         if theirs != tip.hash or reader.next() != {"end": tip.number}:
             raise Damaged(f"{reader.name}: its records do not end as its manifest says")
     except BaseException:
-        driver.backend.perform(Discard(incarnation))
+        if staged:
+            driver.backend.perform(Discard(incarnation))
         raise
     try:
         return driver.run(states.adopt(site, head, incarnation, last))
@@ -178,9 +196,9 @@ def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]
     path = Path(target)
     if path.exists():
         raise UsageError(f"{path} exists already; choose another name or remove it")
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.partial")
     try:
-        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(opened, "wb") as file:
             yield file
             file.flush()
@@ -188,9 +206,9 @@ def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]
         partial.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    except PerdureError:
-        partial.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 @contextmanager

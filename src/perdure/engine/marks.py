@@ -30,7 +30,9 @@ def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
         running.append(mark)
     else:
         ended.append(mark)
-    last = sorted(ended, key=lambda old: old.saved_us)[-1:]
+    # An end that no record holds is kept until a later session's first record tells of it.
+    ended.sort(key=lambda old: old.saved_us)
+    last = [old for old in ended[:-1] if not old.recorded][-limits.sessions_open_max :] + ended[-1:]
     first_save = mark.id not in known and mark.first == mark.last
     return replace(
         head,

@@ -36,15 +36,15 @@ from perdure.engine.read import Loaded, Site, load, read_run
 from perdure.engine.requests import Durability, Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append, commit
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
-from perdure.errors import Conflict, StateDeleted
+from perdure.errors import Conflict, NotStorable, StateDeleted, UsageError
 from perdure.types import Checkpoint, Holder
 
 
 class Edited(Protocol):
     """What a session needs of its live tree (`perdure.state.document.Document`)."""
 
-    def capture(self) -> list[Change]:
-        """Changes since the last capture."""
+    def capture(self, keep: Callable[[list[Change]], None]) -> list[Change]:
+        """Changes since the last capture; forgotten only when `keep` has taken them."""
 
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
@@ -64,8 +64,14 @@ class Body:
     """Packed arrays of wire changes, to be written one after the other."""
     sections: frozenset[str]
     extra: dict[str, Any]
+    durability: Durability = "power"
     saved: Checkpoint | None = None
     """The checkpoint it became part of, once it is durable."""
+
+    @property
+    def size(self) -> int:
+        """Length of its packed changes (bytes)."""
+        return sum(map(len, self.changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ class SessionCore:
         metadata: dict[str, Any] | None = None,
         *,
         ending: bool = False,
+        durability: Durability = "power",
     ) -> Body | None:
         """Capture what changed into a body, if there is anything to save.
 
@@ -140,14 +147,25 @@ class SessionCore:
             extra[METADATA] = metadata
         if self.summary != self._saved_summary:
             extra[SUMMARY] = self.summary
-        changes = self.document.capture()
+        bodies: list[Body] = []
+
+        def keep(changes: list[Change]) -> None:
+            packed = pack_changes(changes)
+            if len(packed) > limits.record_bytes_max // 2:
+                raise NotStorable(
+                    f"one save would write {len(packed)} bytes; at most "
+                    f"{limits.record_bytes_max // 2} fit in one: save more often"
+                )
+            bodies.append(Body([packed], frozenset(sections_of(changes)), extra, durability))
+            self._bodies.append(bodies[0])
+
+        self.document.capture(keep)
         makes = self.is_new and not self.unsaved and not ending
-        if not (changes or extra or makes):
-            return None
-        body = Body([pack_changes(changes)], frozenset(sections_of(changes)), extra)
+        if not bodies and (extra or makes):
+            bodies.append(Body([pack_changes([])], frozenset(), extra, durability))
+            self._bodies.append(bodies[0])
         self._saved_summary = self.summary
-        self._bodies.append(body)
-        return body
+        return bodies[0] if bodies else None
 
     @property
     def is_new(self) -> bool:
@@ -161,17 +179,17 @@ class SessionCore:
 
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""
-        bodies = [*(self._sent.bodies if self._sent else ()), *self._bodies]
         return [
             change
-            for body in bodies
+            for body in self._bodies
             for packed in body.changes
             for change in unpack_changes(packed)
         ]
 
     def drop_waiting(self) -> None:
         """Give up captured bodies that were never sent."""
-        self._bodies.clear()
+        sent = self._sent.bodies if self._sent is not None else ()
+        self._bodies = deque(body for body in self._bodies if body in sent)
 
     # ---- saving ---------------------------------------------------------------------------
 
@@ -221,14 +239,14 @@ class SessionCore:
         tip = base.head.branches.get(self.branch, Branch(0, 0, b"", chain.ORIGIN, 0))
         number, time_us = tip.number + 1, max(now, tip.time_us)
         mark = self._mark or Mark(self.id, self.started_us, time_us, number, number, self.holder)
-        mark = replace(mark, saved_us=time_us, last=number)
-        bodies = self._take_bodies()
+        mark = replace(mark, saved_us=time_us, last=number, end=None, error=None, ended_us=None)
+        bodies = self._next_bodies()
         extra = dict(bodies[0].extra)
         if self._mark is None:
             extra[START] = mark_to_wire(mark)
             if self.told:
                 extra[ENDED_BEFORE] = [mark_to_wire(told) for told in self.told]
-        if end is not None and not self._bodies:
+        if end is not None and len(bodies) == len(self._bodies):
             mark = replace(mark, end=end[0], error=end[1], ended_us=time_us, recorded=True)
             extra[END] = [*end, time_us]
         draft = Draft(drawn[:16], time_us, self.id, joined(bodies), drawn[16:], extra)
@@ -243,12 +261,19 @@ class SessionCore:
         self._sent = _Sent(bodies, sealed, base, mark)
         return self._sent
 
-    def _take_bodies(self) -> tuple[Body, ...]:
-        """The oldest body, with those after it that may share its record."""
-        bodies = [self._bodies.popleft()]
-        while self._bodies and not (bodies[0].extra or self._bodies[0].extra):
-            bodies.append(self._bodies.popleft())
-        return tuple(bodies)
+    def _next_bodies(self) -> tuple[Body, ...]:
+        """The oldest body, with those after it that may share its record.
+
+        They stay queued until they are saved, so that no interruption can lose them.
+        """
+        waiting = tuple(self._bodies)
+        count, size = 1, waiting[0].size
+        while count < len(waiting) and not (waiting[0].extra or waiting[count].extra):
+            size += waiting[count].size
+            if size > limits.record_bytes_max // 2:
+                break
+            count += 1
+        return waiting[:count]
 
     def _new_life(self, now: int, deleted: Position | None) -> Steps[Position]:
         incarnation = yield Random(16)
@@ -256,6 +281,11 @@ class SessionCore:
         if deleted is None:
             return Position(head, None)
         old = deleted.head
+        if len(old.former) >= limits.former_max:
+            raise UsageError(
+                f"{self.site.key!r} was deleted {limits.former_max} times, and every life of it is "
+                "kept; use another key"
+            )
         former = (replace(old, former=()), *old.former)
         return Position(replace(head, former=former), deleted.token)
 
@@ -263,19 +293,23 @@ class SessionCore:
         summary = sent.extra.get(SUMMARY, _UNSET)
         change = _marking(sent.mark, told=self.told, summary=summary)
         try:
+            if any(body.durability == "power" for body in sent.bodies):
+                durability = "power"  # one of those who share the record was promised it
             self.position = yield from append(
                 self.site, sent.base, self.branch, sent.sealed, change, durability
             )
         except HeadMoved as moved:
-            self._bodies.extendleft(reversed(sent.bodies))
             self._sent = None
             raise (yield from self._conflict(moved.head)) from None
-        self._sent, self._mark, self.told = None, sent.mark, ()
+        self._mark, self.told = sent.mark, ()
         self.checkpoint = checkpoint_of_save(
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, sent.extra
         )
         for body in sent.bodies:
             body.saved = self.checkpoint
+            if self._bodies and self._bodies[0] is body:
+                self._bodies.popleft()
+        self._sent = None
 
     # ---- others' work ---------------------------------------------------------------------
 

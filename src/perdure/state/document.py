@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from perdure.core.changes import Change, Delete
@@ -54,10 +54,11 @@ class Document:
 
     # ---- what changed here ------------------------------------------------------------------
 
-    def capture(self) -> list[Change]:
+    def capture(self, keep: Callable[[list[Change]], None] | None = None) -> list[Change]:
         """The changes since the last capture, in the order in which they apply; clears the marks.
 
         Values may be live nodes: encode them before any other edit. Empty if nothing changed.
+        `keep` is given them while they are still marked: if it fails, nothing is forgotten.
 
         Raises:
             UntrackedEdit: something was changed without calling a container's methods. Nothing is
@@ -79,13 +80,23 @@ class Document:
                 root._emit((), changes)
             if self._shadow is not None:
                 self._shadow.check(root, changes)
-            if root._marks:
-                self._names = list(root)
-            root._clean()
+            if keep is not None and changes:
+                keep(changes)
+            self._clear_marks()
         finally:
             tracker.capturing = False
             tracker.guard()
         return changes
+
+    def _clear_marks(self) -> None:
+        """Clear the marks: what they said is kept elsewhere now."""
+        try:
+            if self._root._marks:
+                self._names = list(self._root)
+            self._root._clean()
+        except BaseException:
+            self._root._clean()  # interrupted half way: a mark left behind would be saved twice
+            raise
 
     def pending(self) -> list[Change]:
         """What `capture` would return, as plain values of their own; clears nothing."""
