@@ -12,7 +12,8 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta, timezone, tzinfo
+from datetime import datetime, time, timedelta, timezone, tzinfo
+from functools import cache
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from perdure.core.changes import (
     pack_changes,
     unpack_changes,
 )
+from perdure.core.codec import pack
 from perdure.core.paths import Path
 from perdure.core.values import take
 
@@ -36,12 +38,23 @@ Place: TypeAlias = tuple[Path, Any]
 DAY_SECONDS = 86_400
 
 
-def texts() -> SearchStrategy[str]:
+# What strategies are made of is cached: making them takes longer than drawing from them. Those that
+# others are made of are composites, whose names stand for them where Hypothesis shows a strategy.
+
+
+@st.composite
+def texts(draw: DrawFn) -> str:
     """Any str, lone surrogates included."""
-    cut = st.text(st.characters(categories=["Cs", "Lu"]), max_size=4)
-    return st.one_of(st.text(max_size=20), st.text(max_size=20), cut)
+    return draw(_texts())
 
 
+@cache
+def _texts() -> SearchStrategy[str]:
+    usual = st.text(max_size=20)
+    return st.one_of(usual, usual, st.text(st.characters(categories=["Cs", "Lu"]), max_size=4))
+
+
+@cache
 def ints() -> SearchStrategy[int]:
     """Ints of any size, those at the edges of machine words more often."""
     edges = st.builds(
@@ -53,6 +66,7 @@ def ints() -> SearchStrategy[int]:
     return st.one_of(st.integers(), edges)
 
 
+@cache
 def zones() -> SearchStrategy[tzinfo | None]:
     """No zone, one of the zone database, or a fixed offset, named or not."""
     offsets = st.one_of(
@@ -63,23 +77,30 @@ def zones() -> SearchStrategy[tzinfo | None]:
     return st.one_of(st.none(), st.timezones(), fixed)
 
 
-def moments() -> SearchStrategy[Any]:
+@st.composite
+def moments(draw: DrawFn) -> Any:
     """datetimes, dates, times and timedeltas, with zones and either fold."""
-    folds = st.sampled_from([0, 1])
+    value = draw(_moments())
+    if isinstance(value, datetime | time):
+        return value.replace(fold=draw(st.integers(0, 1)))
+    return value
+
+
+@cache
+def _moments() -> SearchStrategy[Any]:
     return st.one_of(
-        st.builds(lambda each, fold: each.replace(fold=fold), _datetimes(), folds),
-        st.builds(lambda each, fold: each.replace(fold=fold), st.times(timezones=zones()), folds),
-        st.dates(),
-        st.timedeltas(),
+        st.datetimes(timezones=zones()), st.times(timezones=zones()), st.dates(), st.timedeltas()
     )
 
 
-def _datetimes() -> SearchStrategy[Any]:
-    return st.datetimes(timezones=zones())
-
-
-def scalars() -> SearchStrategy[Any]:
+@st.composite
+def scalars(draw: DrawFn) -> Any:
     """Every kind of value that is no container."""
+    return draw(_scalars())
+
+
+@cache
+def _scalars() -> SearchStrategy[Any]:
     return st.one_of(
         st.none(),
         st.booleans(),
@@ -94,8 +115,14 @@ def scalars() -> SearchStrategy[Any]:
     )
 
 
-def hashables() -> SearchStrategy[Any]:
+@st.composite
+def hashables(draw: DrawFn) -> Any:
     """What can be a member of a set: scalars, and tuples and frozensets of them."""
+    return draw(_hashables())
+
+
+@cache
+def _hashables() -> SearchStrategy[Any]:
     return st.recursive(
         scalars().filter(_is_hashable),
         lambda inner: st.one_of(
@@ -113,6 +140,7 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
+@cache
 def values(max_leaves: int = 12) -> SearchStrategy[Any]:
     """Any value that a state can hold, already plain.
 
@@ -132,10 +160,11 @@ def values(max_leaves: int = 12) -> SearchStrategy[Any]:
     )
 
 
+@cache
 def sections(max_leaves: int = 12) -> SearchStrategy[dict[str, Any]]:
     """The sections of a state: names, none of them Perdure's own, and values."""
-    names = texts().filter(lambda name: not name.startswith("perdure."))
     usual = st.sampled_from(["messages", "plan", "goals", "facts"])
+    names = texts().filter(lambda name: not name.startswith("perdure."))
     return st.dictionaries(st.one_of(usual, names), values(max_leaves), max_size=5)
 
 
@@ -200,12 +229,12 @@ def _edit_run(draw: DrawFn, path: Path, target: Any, items: SearchStrategy[Any])
 
 @st.composite
 def _edit_set(draw: DrawFn, path: Path, target: set[Any]) -> Change:
-    # By their places, not by themselves: a nan is in no list but by identity.
-    members = list(target)
+    # In an order of their own, so that one draw repeats; and by place, as a nan equals nothing.
+    members = sorted(target, key=pack)
     gone = draw(st.sets(st.integers(0, len(members) - 1))) if members else set()
     left = {member for at, member in enumerate(members) if at not in gone}
     added = draw(st.sets(hashables(), max_size=3)) - left
-    return Members(path, [members[at] for at in gone], list(added))
+    return Members(path, [members[at] for at in sorted(gone)], sorted(added, key=pack))
 
 
 _EDITS: dict[type[Any], Callable[[Path, Any], SearchStrategy[Change]]] = {
