@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 import perdure
 from perdure import errors
+from perdure.backends.memory import MemoryBackend
 from perdure.core.changes import Set, Splice
+from perdure.engine.requests import Answer, Commit
 from perdure.testing.clock import Clock
 
 
@@ -517,3 +520,73 @@ def test_a_damaged_export_names_the_file_and_the_frame(
     (tmp_path / "a.perdure").write_bytes(data)
     with pytest.raises(errors.Damaged, match=r"a\.perdure: frame 3"):
         store.import_(tmp_path / "a.perdure", key="b")
+
+
+def at_depth(calls: int, do: Callable[[], Any]) -> Any:
+    return do() if calls == 0 else at_depth(calls - 1, do)
+
+
+def test_a_save_that_fails_before_it_is_sent_forgets_no_edit_P1(store: perdure.Store) -> None:
+    """Out of stack, at every depth at which a save can run out of it, then saved for good."""
+    refused = 0
+    for calls in range(700, 1000, 3):
+        with store.open(f"a/{calls}") as session:
+            session.state["m"] = [{"role": "user", "content": "hi"}]
+            try:
+                at_depth(calls, session.save)
+            except RecursionError:
+                refused += 1
+        assert store.at(f"a/{calls}", 1).plain() == {"m": [{"role": "user", "content": "hi"}]}
+        assert len(store.history(f"a/{calls}")) == 1
+    assert refused > 3
+
+
+def test_a_shared_record_is_as_durable_as_the_strongest_that_asked() -> None:
+    asked: list[str] = []
+
+    class Noting(MemoryBackend):
+        def commit(self, batch: Sequence[Commit]) -> list[Answer | errors.PerdureError]:
+            asked.extend(commit.durability for commit in batch)
+            return super().commit(batch)
+
+    with perdure.Store(Noting()) as store:
+        session = store.open("a")
+        session.state["n"] = 1
+        session._stage(None, None, "power")
+        session.state["n"] = 2
+        session.save(durability="process")
+        assert asked == ["power"]
+        session.state["n"] = 3
+        session.save(durability="process")
+        assert asked == ["power", "process"]
+
+
+def test_upkeep_that_fails_fails_no_save() -> None:
+    class Failing(MemoryBackend):
+        def after_commit(self) -> None:
+            raise OSError("no room for the checkpoint")
+
+    async def main() -> None:
+        async with perdure.AsyncStore(Failing()) as store, store.open("a") as session:
+            for n in range(3):
+                session.state["n"] = n
+                assert (await session.save()).number == n + 1
+
+    with perdure.Store(Failing()) as store:
+        assert save(store, "a", n=1).number == 1
+    asyncio.run(main())
+
+
+def test_two_imports_of_one_file_at_once_both_arrive_whole(
+    store: perdure.Store, tmp_path: Path
+) -> None:
+    save(store, "a", n=1)
+    store.export("a", tmp_path / "a.perdure")
+    with perdure.Store("memory:") as other:
+
+        def again(done: int, total: int) -> None:
+            other.import_(tmp_path / "a.perdure", key="two")
+
+        other.import_(tmp_path / "a.perdure", key="one", progress=again)
+        assert other.at("one", 1).plain() == other.at("two", 1).plain() == {"n": 1}
+        assert all(found.ok for found in other.verify())

@@ -230,8 +230,8 @@ def _has_str_keys(value: Any) -> bool:
     """
     try:
         _encode_ordered(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        return False
+    except (TypeError, ValueError, ArithmeticError, RecursionError):
+        return False  # ArithmeticError: it orders sets, and a Decimal NaN has no order
     return True
 
 
