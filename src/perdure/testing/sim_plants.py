@@ -72,7 +72,6 @@ def _new_id() -> Iterator[None]:
         try:
             yield from send(self, sent, durability)
         except CommitUnknown:
-            self._bodies.extendleft(reversed(sent.bodies))
             self._sent = None
             raise
 
