@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from perdure.core.changes import Change, Delete, Set, apply, pack_changes, unpack_changes
+from perdure.core.codec import pack
 from perdure.core.values import same
 from perdure.errors import Detached, NotStorable
 from perdure.state import MISSING, Document, TrackedDict, TrackedList, TrackedSet
@@ -385,7 +386,7 @@ class Tracked(RuleBasedStateMachine):
     @rule(data=st.data(), backwards=st.booleans())
     def sort(self, data: st.DataObject, backwards: bool) -> None:
         def sort(container: Any) -> None:
-            container.sort(key=repr, reverse=backwards)
+            container.sort(key=pack, reverse=backwards)
 
         self.edit(self.choose(data, list), sort, sort)
 
