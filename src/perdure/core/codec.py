@@ -137,7 +137,7 @@ def _ready_dict(value: dict[str, Any], plain: frozenset[type], level: int) -> An
             changed = _ready(item, plain, level)
             if changed is not item:
                 if ready is value:
-                    ready = dict.copy(value)
+                    ready = dict(dict.items(value))
                 ready[key] = changed
     if plain is CERTAIN and any(_ready_str(key) is not key for key in dict.keys(value)):
         flat = [part for pair in dict.items(value) for part in pair]

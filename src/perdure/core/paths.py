@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from perdure.core.abbreviate import abbreviate
 from perdure.errors import PathNotFound
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -84,7 +85,9 @@ def resolve(value: Any, parts: Iterable[str | int], origin: Path = ()) -> tuple[
     for part in parts:
         step = _step(value, part)
         if step is None:
-            raise PathNotFound(f"no {part!r} in {format_path(path)}, which {_holdings(value)}")
+            raise PathNotFound(
+                f"no {abbreviate(part)} in {format_path(path)}, which {_holdings(value)}"
+            )
         value = value[step]
         path = (*path, step)
     return path, value

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, ItemsView
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -129,29 +129,28 @@ def _take_ordered(value: OrderedDict[Any, Any], path: Path, depth: int) -> dict[
     return _take_pairs(OrderedDict.items(value), path, depth)
 
 
-def _take_pairs(pairs: Iterable[tuple[Any, Any]], path: Path, depth: int) -> dict[str, Any]:
+def _take_pairs(pairs: ItemsView[Any, Any], path: Path, depth: int) -> dict[str, Any]:
     if depth >= limits.depth_max:
         raise _TooDeep("", path=path)
     taken: dict[str, Any] = {}
     for key, item in pairs:
         if type(key) is not str:
-            key = _take_key(key, taken, path)
+            key = _take_key(key, path)
         if type(item) in ATOMS:
             taken[key] = item
         else:
             taken[key] = _take(item, (*path, key), depth + 1)
+    if len(taken) != len(pairs):
+        message = f"{format_path(path)}: two of its keys would become one: all of them are str"
+        raise NotStorable(message, path=path)
     return taken
 
 
-def _take_key(key: Any, taken: dict[str, Any], path: Path) -> str:
+def _take_key(key: Any, path: Path) -> str:
     plain = key.value if isinstance(key, Enum) else key
-    if not isinstance(plain, str):
-        raise NotStorable(f"{format_path(path)}: {foreign.key_refusal(key)}", path=path)
-    plain = str.__str__(plain)
-    if plain in taken:
-        message = f"{format_path(path)}: two of its keys both become {plain!r}"
-        raise NotStorable(message, path=path)
-    return plain
+    if isinstance(plain, str):
+        return str.__str__(plain)
+    raise NotStorable(f"{format_path(path)}: {foreign.key_refusal(key)}", path=path)
 
 
 def _take_list(value: list[Any], path: Path, depth: int) -> list[Any]:
