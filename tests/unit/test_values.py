@@ -257,7 +257,7 @@ def named(module: str, name: str, **fields: Any) -> Any:
         ({Mood.GOOD, "good"}, "two members of a set would become one"),
         ({Slotted(datetime(2026, 1, 1, tzinfo=UTC))}, "would become mutable"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_it_is_refused_with_a_way_out(value: Any, told: str) -> None:
     with pytest.raises(NotStorable) as refused:
