@@ -13,7 +13,7 @@ from perdure.core.values import same
 from perdure.errors import ReplayMismatch
 from perdure.state.mapping import TrackedDict
 from perdure.state.members import TrackedSet
-from perdure.state.node import plain
+from perdure.state.node import Node, plain
 from perdure.state.sequence import TrackedList
 
 
@@ -51,6 +51,8 @@ def _set(root: TrackedDict, path: Path, value: Any) -> None:
     if len(path) == 1 and _refill(dict.get(root, str(part)), value):
         return
     owner = _reach(root, path, path[:-1])
+    if isinstance(owner, Node):
+        root._tracker.before_edit(owner)
     if isinstance(owner, TrackedDict) and isinstance(part, str):  # noqa: SIM114 - two classes
         owner._put(part, owner._enter(value, part))
     elif isinstance(owner, TrackedList) and isinstance(part, int) and _has(owner, part):
@@ -82,6 +84,7 @@ def _splice(root: TrackedDict, change: Splice) -> None:
     if not 0 <= start <= end <= len(target):
         raise _mismatch(path)
     if isinstance(target, TrackedList):
+        root._tracker.before_edit(target)
         target._splice(start, end - start, target._enter_all(enumerate(items, start)))
     else:
         _set(root, path, target[:start] + items + target[end:])
