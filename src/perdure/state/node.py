@@ -41,7 +41,8 @@ class Node(Place):
         return plain(self)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _same, (plain(self),)
+        content = plain(self)
+        return type(content), (content,)
 
     def copy(self) -> Any:
         """A plain container of the same items: tracked children stay tracked."""
@@ -197,7 +198,3 @@ def _height(value: Any) -> int:
     else:
         return 0
     return 1 + max(map(_height, items), default=0)
-
-
-def _same(value: Any) -> Any:
-    return value
