@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -102,6 +103,23 @@ def test_text_that_arrives_in_pieces_leaves_earlier_copies_alone() -> None:
     assert kept == "ab"
 
 
+def test_text_that_arrives_in_pieces_is_not_copied_for_each() -> None:
+    """Replaying n pieces would take n² time."""
+    size = 10_000_000
+    made = {"t": "x" * size}
+    tracemalloc.start()
+    try:
+        apply(made, [Splice(("t",), size, 0, "y")])
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        apply(made, [Splice(("t",), size + 1, 0, "y")])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert made["t"] == "x" * size + "yy"
+    assert peak - before < size / 2
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -159,6 +177,15 @@ def test_a_change_is_told_in_a_short_line(change: Change, line: str) -> None:
     told = describe(change)
     assert told.startswith(line)
     assert len(told) < 100
+
+
+def test_telling_of_a_long_value_looks_only_at_its_start() -> None:
+    class Unseen:
+        def __repr__(self) -> str:
+            raise AssertionError
+
+    for value in ([0] * 99 + [Unseen()], {"a": [1] * 99, "b": Unseen()}):
+        assert len(describe(Set(("a",), value))) < 100
 
 
 @pytest.mark.parametrize(
