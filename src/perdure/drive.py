@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+AT_ONCE = frozenset({Now, Random})
+"""Requests that an event loop answers itself: they wait for nothing."""
+
 Clock = Callable[[], int]
 """Microseconds since 1970 UTC."""
 
@@ -43,65 +46,118 @@ def system_clock() -> int:
     return time.time_ns() // 1000
 
 
-class _Member:
-    """One commit waiting for its outcome."""
+class _Call:
+    """The commits of one waiting thread, their outcomes, and what it waits on."""
 
-    __slots__ = ("outcome", "request")
+    __slots__ = ("outcomes", "requests", "turn")
 
-    def __init__(self, request: Commit) -> None:
-        self.request = request
-        self.outcome: Answer | BaseException | None = None
+    def __init__(self, requests: Sequence[Commit]) -> None:
+        self.requests = requests
+        self.outcomes: Sequence[Answer | BaseException] = ()
+        self.turn: threading.Lock | None = None
+        """Held until this call is settled or leads; None for one that never waits."""
 
 
 class GroupCommit:
     """Commits that wait at the same moment share one transaction, and so one sync.
 
-    Whoever gets the lock settles everyone waiting; the others find their outcome when they get
-    it. With one writer the lock is free and there is no hand-off to another thread.
+    The first to come leads: it settles everyone waiting, wakes each, and hands the lead to whoever
+    came first meanwhile, who is in the next batch. Each waits on a lock of its own, so that nobody
+    whose commit is settled waits for the batch after it. With one writer there is no hand-off.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._lock = threading.Lock()
-        self._waiting: deque[_Member] = deque()
+        self._door = threading.Lock()
+        """Held while the queue or the lead changes, never during a commit."""
+        self._waiting: deque[_Call] = deque()
+        self._leader: _Call | None = None
 
     def commit(self, request: Commit) -> Answer:
         """Settle one commit, in company of whoever waits with it."""
-        (outcome,) = self.commit_all([request])
+        (outcome,) = self.commit_all((request,))
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def commit_all(self, requests: Sequence[Commit]) -> list[Answer | BaseException]:
-        """Settle several commits; one outcome each, in order."""
-        members = [_Member(request) for request in requests]
-        self._waiting.extend(members)
-        with self._lock:
-            while members[-1].outcome is None:
-                self._settle()
-        return [member.outcome for member in members if member.outcome is not None]
-
-    def _settle(self) -> None:
-        """Settle the commits at the front of the queue. The lock is held."""
-        waiting = self._waiting
-        batch = [waiting.popleft() for _ in range(min(len(waiting), limits.batch_commits_max))]
-        outcomes: Sequence[Answer | BaseException]
+    def commit_all(self, requests: Sequence[Commit]) -> Sequence[Answer | BaseException]:
+        """Settle at most `limits.batch_commits_max` commits; one outcome each, in order."""
+        call = _Call(requests)
         try:
-            outcomes = self._backend.commit([member.request for member in batch])
-        except Exception as error:
-            outcomes = [error] * len(batch)
+            with self._door:
+                self._waiting.append(call)
+                if self._leader is None:
+                    self._leader = call
+                else:
+                    call.turn = threading.Lock()
+                    call.turn.acquire()
+            if call.turn is not None:
+                call.turn.acquire()
+            if self._leader is call:
+                self._lead(call)
+        except BaseException:
+            self._leave(call)
+            raise
+        return call.outcomes
+
+    def _lead(self, leader: _Call) -> None:
+        """Settle the front of the queue, where the leader stands, and hand the lead on."""
+        with self._door:
+            batch = self._next_batch()
+        try:
+            outcomes = self._settle([request for call in batch for request in call.requests])
         except BaseException:
             # Ctrl-C belongs to the thread it reached; the others learn that they must ask again.
-            for member in batch:
-                member.outcome = CommitUnknown("the commit was interrupted; save again")
+            unknown = CommitUnknown("the commit was interrupted; save again")
+            self._wake(batch, [unknown] * limits.batch_commits_max, leader)
             raise
-        for member, outcome in zip(batch, outcomes, strict=True):
-            member.outcome = outcome
+        self._wake(batch, outcomes, leader)
         try:
             self._backend.after_commit()
         except Exception:
             # Upkeep that failed must not make durable commits seem to have failed.
             log.exception("upkeep after a commit failed; it is tried again after a later one")
+        self._leave(leader)
+
+    def _next_batch(self) -> list[_Call]:
+        """Whole calls from the front of the queue: one, and as many more as fit. Door held."""
+        batch = [self._waiting.popleft()]
+        size = len(batch[0].requests)
+        while self._waiting:
+            size += len(self._waiting[0].requests)
+            if size > limits.batch_commits_max:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _settle(self, requests: Sequence[Commit]) -> Sequence[Answer | BaseException]:
+        try:
+            return self._backend.commit(requests)
+        except Exception as error:
+            return [error] * len(requests)
+
+    def _wake(
+        self,
+        batch: Sequence[_Call],
+        outcomes: Sequence[Answer | BaseException],
+        leader: _Call,
+    ) -> None:
+        start = 0
+        for call in batch:
+            end = start + len(call.requests)
+            call.outcomes, start = outcomes[start:end], end
+            if call is not leader and call.turn is not None:
+                call.turn.release()
+
+    def _leave(self, call: _Call) -> None:
+        """Hand on the lead, if `call` has it; if it gave up waiting, it is not sent any more."""
+        with self._door:
+            if call in self._waiting:
+                self._waiting.remove(call)
+            if self._leader is call:
+                self._leader = heir = self._waiting[0] if self._waiting else None
+                if heir is not None and heir.turn is not None:
+                    heir.turn.release()
 
 
 class Driver:
@@ -116,6 +172,14 @@ class Driver:
         self._group = GroupCommit(backend)
         self._writer: _WriterThread | None = None
         self._opening = threading.Lock()
+        self._answers: dict[type[Request], Callable[[Any], Any]] = {
+            Commit: self._group.commit,
+            Random: lambda request: os.urandom(request.size),
+            Now: lambda _: self.clock(),
+            IsAlive: lambda request: host.is_alive(request.holder),
+            Pause: lambda request: time.sleep(request.seconds),
+        }
+        """How each request is answered; the backend answers all others."""
 
     def connect(self) -> StoreInfo:
         """The store's identity; opens it on first use, and again in a forked child."""
@@ -132,6 +196,7 @@ class Driver:
         # Locks and threads of the parent mean nothing here; the backend reopens by itself.
         self._pid = os.getpid()
         self._group, self._writer = GroupCommit(self.backend), None
+        self._answers[Commit] = self._group.commit
         self._opening, self._connected = threading.Lock(), None
 
     def run(self, steps: Steps[T]) -> T:
@@ -152,20 +217,8 @@ class Driver:
                 error = raised
 
     def _answer(self, request: Request) -> Any:
-        if type(request) is Commit:
-            return self._group.commit(request)
-        return self._answer_at_once(request)
-
-    def _answer_at_once(self, request: Request) -> Any:
-        if isinstance(request, Random):
-            return os.urandom(request.size)
-        if isinstance(request, Now):
-            return self.clock()
-        if isinstance(request, IsAlive):
-            return host.is_alive(request.holder)
-        if isinstance(request, Pause):
-            return time.sleep(request.seconds)
-        return self.backend.perform(request)
+        answer = self._answers.get(type(request))
+        return self.backend.perform(request) if answer is None else answer(request)  # type: ignore[arg-type]  # the others are storage requests
 
     async def arun(self, steps: Steps[T]) -> T:
         """Run an engine generator to its end on the running event loop, never blocking it."""
@@ -188,10 +241,10 @@ class Driver:
                     answer = await self._writer_thread().commit(request, loop)
                 elif type(request) is Pause:
                     await asyncio.sleep(request.seconds)
-                elif isinstance(request, Now | Random):
-                    answer = self._answer_at_once(request)
+                elif type(request) in AT_ONCE:
+                    answer = self._answer(request)
                 else:
-                    answer = await loop.run_in_executor(None, self._answer_at_once, request)
+                    answer = await loop.run_in_executor(None, self._answer, request)
             except Exception as raised:
                 error = raised
             except BaseException:  # cancelled: nothing the engine could do about it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -33,15 +33,19 @@ class Event:
 
 
 OnEvent: TypeAlias = Callable[[Event], None]
+_Detail: TypeAlias = dict[str, Any]
+
+
+def reported(on_event: OnEvent | None, name: str, key: str) -> AbstractContextManager[_Detail]:
+    """Report the block as one event; what is put into the dict given becomes its detail."""
+    if on_event is None and not log.isEnabledFor(logging.DEBUG):
+        return nullcontext({})  # a save must not pay for what nobody hears
+    return _reported(on_event, name, key)
 
 
 @contextmanager
-def reported(on_event: OnEvent | None, name: str, key: str) -> Iterator[dict[str, Any]]:
-    """Report the block as one event; what is put into the dict given becomes its detail."""
-    detail: dict[str, Any] = {}
-    if on_event is None and not log.isEnabledFor(logging.DEBUG):
-        yield detail
-        return
+def _reported(on_event: OnEvent | None, name: str, key: str) -> Iterator[_Detail]:
+    detail: _Detail = {}
     started_ns, began = time.time_ns(), time.perf_counter()
     error: str | None = None
     try:

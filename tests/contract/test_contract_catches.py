@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from threading import Barrier, BrokenBarrierError, Event
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from perdure.backends.memory import MemoryBackend
 from perdure.engine.requests import (

@@ -8,8 +8,9 @@ Readers keep keys of `extra` that they do not know (P10).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from perdure import limits
 from perdure.core import chain
@@ -31,8 +32,7 @@ LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE = (
 it, and how earlier sessions ended whose end no record holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """What one save says, before it has a place."""
 
     id: bytes
@@ -41,7 +41,7 @@ class Draft:
     changes: bytes
     """Packed array of wire changes, as `perdure.core.changes.pack_changes` makes it."""
     salt: bytes
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def canonical(self) -> bytes:
         """The bytes the chain commits to."""
@@ -50,8 +50,7 @@ class Draft:
         return b"\x95" + head[1:] + self.changes + pack(self.extra)
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(msgspec.Struct, frozen=True):
     """A record in its place: what a commit stores, and what the head will say of it."""
 
     line: int
@@ -63,8 +62,7 @@ class Sealed:
     blob: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A record read back and verified against its place."""
 
     line: int

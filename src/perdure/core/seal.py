@@ -9,9 +9,10 @@ required: a reader that does not know one refuses the blob.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
+
+import msgspec
 
 from perdure import limits
 from perdure.core import compress
@@ -38,8 +39,7 @@ class Kind(IntEnum):
     EXPORT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a blob belongs. Not stored in it: known to whoever reads it."""
 
     store: bytes

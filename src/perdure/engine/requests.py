@@ -8,8 +8,9 @@ answers them; a storage request goes to the backend, which documents its side of
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 
@@ -17,16 +18,14 @@ Durability: TypeAlias = Literal["power", "process"]
 """What an acknowledged commit survives: a power cut, or only the death of the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeadRow:
+class HeadRow(msgspec.Struct, frozen=True):
     """A state head as stored: opaque bytes, and the token that names this very version."""
 
     token: bytes
     blob: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRow:
+class RecordRow(msgspec.Struct, frozen=True):
     """A record as stored: its place on a line of an incarnation, and its sealed bytes."""
 
     line: int
@@ -34,8 +33,7 @@ class RecordRow:
     blob: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(msgspec.Struct, frozen=True):
     """The records that belong in one round trip with the head: those of `line` after `after`."""
 
     incarnation: bytes
@@ -43,8 +41,7 @@ class Tail:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class StateRows:
+class StateRows(msgspec.Struct, frozen=True):
     """Answer to `ReadState`: the head and the records of its tail, as of one moment."""
 
     head: HeadRow
@@ -54,27 +51,23 @@ class StateRows:
 # ---- answered by the driver -----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(msgspec.Struct, frozen=True):
     """The time, in microseconds since 1970 UTC (`int`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Random:
+class Random(msgspec.Struct, frozen=True):
     """`size` unpredictable bytes."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """Wait this long before the next try. Answer: None."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class IsAlive:
+class IsAlive(msgspec.Struct, frozen=True):
     """Whether the process holding a session lives: True, False, or None if that can't be told."""
 
     holder: Any  # perdure.types.Holder
@@ -83,22 +76,19 @@ class IsAlive:
 # ---- answered by the backend ----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReadHead:
+class ReadHead(msgspec.Struct, frozen=True):
     """The head stored under `key`, as a `HeadRow`, or None."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadState:
+class ReadState(msgspec.Struct, frozen=True):
     """The head under `key` with its tail's records, as `StateRows`, or None. One round trip."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadRecords:
+class ReadRecords(msgspec.Struct, frozen=True):
     """Records `first` … `last` (inclusive) of a line, as a tuple of `RecordRow` in order.
 
     Absent numbers are left out. At least one row, then no more than about `bytes_max` bytes: the
@@ -113,8 +103,7 @@ class ReadRecords:
     newest_first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ListHeads:
+class ListHeads(msgspec.Struct, frozen=True):
     """Heads with `prefix` whose key sorts after `after` (by UTF-8 bytes), at most `count`.
 
     Answer: a tuple of `(key, HeadRow)` in key order.
@@ -125,8 +114,7 @@ class ListHeads:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """Make `head` the head of `key`, and `records` part of the state: all of it, or nothing.
 
     Takes effect if and only if the head now stored has the token `expect` (None: there is no
@@ -143,8 +131,7 @@ class Commit:
     durability: Durability = "power"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """Store records of an incarnation that no head names yet. They are invisible until one does.
 
     Answer: None. Raises `StateExists` if a record of that place is already stored.
@@ -154,20 +141,17 @@ class Stage:
     records: tuple[RecordRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Discard:
+class Discard(msgspec.Struct, frozen=True):
     """Remove the records of an incarnation that no head names: a staging given up. Answer: None."""
 
     incarnation: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """The commit took effect."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(msgspec.Struct, frozen=True):
     """The commit did not take effect: this head is stored instead of the one it expected."""
 
     head: HeadRow | None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
@@ -31,8 +31,7 @@ PAUSE_FIRST_S = 0.002
 PAUSE_MAX_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """The head a session builds on, and the token it is stored under (None: not stored yet)."""
 
     head: Head

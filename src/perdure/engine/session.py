@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
@@ -74,8 +75,7 @@ class Body:
         return sum(map(len, self.changes))
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
+class _Sent(msgspec.Struct, frozen=True):
     """Bodies in their place: what is sent again, as it is, until its fate is known."""
 
     bodies: tuple[Body, ...]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from unittest.mock import patch
+
+from msgspec.structs import replace
 
 from perdure.backends.memory import InProcess, MemoryBackend
 from perdure.core.head import MAIN, Head

@@ -1,0 +1,209 @@
+"""Commits that wait together: one transaction, each woken when it is settled, nobody forgotten."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from perdure import limits
+from perdure.backends.memory import MemoryBackend
+from perdure.drive import GroupCommit
+from perdure.engine.requests import Answer, Commit, Committed, HeadRow, Tail
+from perdure.errors import Busy, CommitUnknown, PerdureError
+
+WAIT_S = 30
+
+
+class Gated(MemoryBackend):
+    """A backend whose batches wait until they are let through, one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connect()
+        self.batches: list[list[str]] = []
+        self.arrived = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.failing: BaseException | None = None
+
+    def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+        self.batches.append([each.key for each in batch])
+        self.arrived.release()
+        assert self.gate.acquire(timeout=WAIT_S)
+        if self.failing is not None:
+            error, self.failing = self.failing, None
+            raise error
+        return super().commit(batch)
+
+
+class Waiter(threading.Thread):
+    """A thread that commits, and keeps what came of it."""
+
+    def __init__(self, commit: Callable[[], object]) -> None:
+        super().__init__()
+        self._commit = commit
+        self.outcome: object = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.outcome = self._commit()
+        except BaseException as error:
+            self.outcome = error
+
+    def result(self) -> object:
+        self.join(WAIT_S)
+        assert not self.is_alive()
+        return self.outcome
+
+
+def _new(key: str) -> Commit:
+    token = key.encode().ljust(16, b".")
+    return Commit(key, None, HeadRow(token, b"head of " + token), Tail(token, 0, 0))
+
+
+@pytest.fixture
+def backend() -> Gated:
+    return Gated()
+
+
+@pytest.fixture
+def group(backend: Gated) -> GroupCommit:
+    return GroupCommit(backend)
+
+
+def _queued(group: GroupCommit, backend: Gated, keys: Sequence[str]) -> list[Waiter]:
+    """One thread a key: the first is in the backend, the others wait in the order given."""
+    waiters: list[Waiter] = []
+    for key in keys:
+        waiters.append(Waiter(lambda key=key: group.commit(_new(key))))  # type: ignore[misc]
+        if len(waiters) == 1:
+            assert backend.arrived.acquire(timeout=WAIT_S)
+        else:
+            _until(lambda: len(group._waiting) == len(waiters) - 1)
+    return waiters
+
+
+def _until(true: Callable[[], bool]) -> None:
+    waiting = threading.Event()
+    for _ in range(WAIT_S * 1000):
+        if true():
+            return
+        waiting.wait(0.001)
+    raise AssertionError("it never came to be")
+
+
+def test_those_who_wait_share_the_next_transaction(group: GroupCommit, backend: Gated) -> None:
+    waiters = _queued(group, backend, ["a", "b", "c", "d"])
+    backend.gate.release(2)
+    assert [waiter.result() for waiter in waiters] == [Committed()] * 4
+    assert backend.batches == [["a"], ["b", "c", "d"]]
+    assert group._leader is None
+    assert not group._waiting
+
+
+def test_nobody_settled_waits_for_the_next_batch(group: GroupCommit, backend: Gated) -> None:
+    first, second = _queued(group, backend, ["a", "b"])
+    backend.gate.release()
+    assert first.result() == Committed()  # while the second is still held at the gate
+    assert backend.arrived.acquire(timeout=WAIT_S)
+    third = Waiter(lambda: group.commit(_new("c")))
+    _until(lambda: len(group._waiting) == 1)
+    backend.gate.release()
+    assert second.result() == Committed()
+    backend.gate.release()
+    assert third.result() == Committed()
+    assert backend.batches == [["a"], ["b"], ["c"]]
+
+
+def test_a_batch_has_a_bound_and_calls_stay_whole(group: GroupCommit, backend: Gated) -> None:
+    (first,) = _queued(group, backend, ["a"])
+    size = limits.batch_commits_max // 2 + 1
+    calls = [[_new(f"{name}{number}") for number in range(size)] for name in "bc"]
+    waiters = []
+    for call in calls:
+        waiters.append(Waiter(lambda call=call: group.commit_all(call)))  # type: ignore[misc]
+        _until(lambda: len(group._waiting) == len(waiters))
+    backend.gate.release(3)
+    assert first.result() == Committed()
+    assert [waiter.result() for waiter in waiters] == [[Committed()] * size] * 2
+    assert [len(batch) for batch in backend.batches] == [1, size, size]
+
+
+def test_an_error_of_the_batch_reaches_all_of_it(group: GroupCommit, backend: Gated) -> None:
+    waiters = _queued(group, backend, ["a", "b", "c"])
+    backend.gate.release()
+    assert waiters[0].result() == Committed()
+    backend.failing = Busy("full of others")
+    backend.gate.release()
+    assert [type(waiter.result()) for waiter in waiters[1:]] == [Busy, Busy]
+    fourth = Waiter(lambda: group.commit(_new("d")))
+    backend.gate.release()
+    assert fourth.result() == Committed()
+
+
+def test_a_leader_interrupted_leaves_the_others_an_answer_and_the_lead(
+    group: GroupCommit, backend: Gated
+) -> None:
+    waiters = _queued(group, backend, ["a", "b", "c"])
+    backend.gate.release()
+    assert waiters[0].result() == Committed()
+    assert backend.arrived.acquire(timeout=WAIT_S)
+    later = Waiter(lambda: group.commit(_new("d")))
+    _until(lambda: len(group._waiting) == 1)
+    backend.failing = KeyboardInterrupt()
+    backend.gate.release()
+    assert {type(waiter.result()) for waiter in waiters[1:]} == {KeyboardInterrupt, CommitUnknown}
+    backend.gate.release()
+    assert later.result() == Committed()
+
+
+class Interrupted(BaseException):
+    """What the signal's handler raises, as Ctrl-C's does `KeyboardInterrupt`."""
+
+
+@pytest.mark.parametrize("when", ["queued", "chosen to lead", "in flight"])
+def test_a_waiter_interrupted_holds_nobody_up(
+    group: GroupCommit, backend: Gated, when: str
+) -> None:
+    waiters = _queued(group, backend, ["a"])
+    if when == "in flight":  # someone else leads the batch that it will be in
+        waiters += [Waiter(lambda: group.commit(_new("b")))]
+        _until(lambda: len(group._waiting) == 1)
+
+    def interrupt(*_: object) -> None:
+        # In the main thread, in the middle of its wait.
+        waiters.append(Waiter(lambda: group.commit(_new("last"))))
+        _until(lambda: len(group._waiting) == len(waiters))
+        if when != "queued":
+            backend.gate.release()
+            assert waiters[0].result() == Committed()
+        if when == "in flight":
+            assert backend.arrived.acquire(timeout=WAIT_S)
+        elif when == "chosen to lead":
+            _until(lambda: group._leader is group._waiting[0])
+        raise Interrupted
+
+    def send() -> None:
+        _until(lambda: len(group._waiting) == len(waiters))
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    assert threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        sender = Waiter(send)
+        with pytest.raises(Interrupted):
+            group.commit(_new("interrupted"))
+        assert sender.result() is None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    backend.gate.release(3)
+    assert [waiter.result() for waiter in waiters] == [Committed()] * len(waiters)
+    assert group._leader is None
+    assert not group._waiting
+    sent = [key for batch in backend.batches for key in batch]
+    assert ("interrupted" in sent) == (when == "in flight")
