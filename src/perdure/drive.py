@@ -122,6 +122,8 @@ class GroupCommit:
     def _next_batch(self) -> list[_Call]:
         """Whole calls from the front of the queue: one, and as many more as fit. Door held."""
         batch = [self._waiting.popleft()]
+        if not self._waiting:
+            return batch
         size = len(batch[0].requests)
         while self._waiting:
             size += len(self._waiting[0].requests)

@@ -21,6 +21,8 @@ SET, DELETE, SPLICE, MEMBERS = 1, 2, 3, 4
 SPLICE_KEEPS_MIN = 16
 """Characters or bytes that a splice must find kept, unless it only appends."""
 
+_encode = msgspec.msgpack.Encoder().encode
+
 # Structs, because a save makes one for each edit, and they take a seventh of a frozen dataclass's
 # time to make.
 
@@ -222,7 +224,21 @@ def from_wire(wire: Any) -> Change:
 
 def pack_changes(changes: Iterable[Change]) -> bytes:
     """The changes as the bytes of one array."""
-    return pack([to_wire(change) for change in changes])
+    try:
+        # Only the values need a look; what is around them is plain unless a name in a path is odd.
+        return _encode([_around(change) for change in changes])
+    except UnicodeEncodeError:
+        return pack([to_wire(change) for change in changes])
+
+
+def _around(change: Change) -> list[Any]:
+    if isinstance(change, Splice):
+        items = msgspec.Raw(pack(change.items))
+        return [SPLICE, change.path, change.start, change.removed, items]
+    if isinstance(change, Set):
+        return [SET, change.path, msgspec.Raw(pack(change.value))]
+    code, path, *rest = to_wire(change)
+    return [code, path, *(msgspec.Raw(pack(part)) for part in rest)]
 
 
 def unpack_changes(data: bytes | memoryview) -> list[Change]:

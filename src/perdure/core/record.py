@@ -31,6 +31,9 @@ LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE = (
 """Keys of `extra`: the first three are the user's; `start` and `end` of the session that saved
 it, and how earlier sessions ended whose end no record holds."""
 
+_encode = msgspec.msgpack.Encoder().encode
+_NOTHING = pack({})
+
 
 class Draft(msgspec.Struct, frozen=True):
     """What one save says, before it has a place."""
@@ -46,8 +49,9 @@ class Draft(msgspec.Struct, frozen=True):
     def canonical(self) -> bytes:
         """The bytes the chain commits to."""
         # An array of five; the changes were packed at capture and are spliced in as they are.
-        head = pack([self.id, self.time_us, self.session])
-        return b"\x95" + head[1:] + self.changes + pack(self.extra)
+        head = _encode((self.id, self.time_us, self.session))
+        extra = pack(self.extra) if self.extra else _NOTHING
+        return b"\x95" + head[1:] + self.changes + extra
 
 
 class Sealed(msgspec.Struct, frozen=True):

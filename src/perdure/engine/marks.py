@@ -21,22 +21,25 @@ def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
 
     Kept: sessions without an end, and the one that ended last.
     """
-    known = {old.id for old in head.marks}
-    gone = {old.id for old in told} | {mark.id}
-    others = [old for old in head.marks if old.id not in gone]
-    running = [old for old in others if old.end is None]
-    ended = [old for old in others if old.end is not None]
-    if mark.end is None:
-        running.append(mark)
-    else:
-        ended.append(mark)
-    # An end that no record holds is kept until a later session's first record tells of it.
-    ended.sort(key=lambda old: old.saved_us)
-    last = [old for old in ended[:-1] if not old.recorded][-limits.sessions_open_max :] + ended[-1:]
-    first_save = mark.id not in known and mark.first == mark.last
+    gone = {old.id for old in told}
+    is_known = False
+    running: list[Mark] = []
+    ended: list[Mark] = []
+    for old in head.marks:
+        if old.id == mark.id:
+            is_known = True
+        elif old.id not in gone:
+            (running if old.end is None else ended).append(old)
+    (running if mark.end is None else ended).append(mark)
+    if len(ended) > 1:
+        ended.sort(key=lambda old: old.saved_us)
+        # An end that no record holds is kept until a later session's first record tells of it.
+        untold = [old for old in ended[:-1] if not old.recorded]
+        ended = untold[-limits.sessions_open_max :] + ended[-1:]
+    first_save = not is_known and mark.first == mark.last
     return replace(
         head,
-        marks=(*running[-limits.sessions_open_max :], *last),
+        marks=(*running[-limits.sessions_open_max :], *ended),
         sessions=head.sessions + first_save,
     )
 

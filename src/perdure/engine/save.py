@@ -27,6 +27,7 @@ from perdure.engine.requests import (
 )
 from perdure.errors import Busy, CommitUnknown
 
+TOKEN_BYTES = 16
 PAUSE_FIRST_S = 0.002
 PAUSE_MAX_S = 0.25
 
@@ -53,8 +54,11 @@ def append(
     sealed: Sealed,
     change: Callable[[Head], Head],
     durability: Durability,
+    token: bytes | None = None,
 ) -> Steps[Position]:
     """Commit one record to a branch and `change` the head with it, once.
+
+    `token` names the new head, if it was drawn already: the same for the same record.
 
     Raises:
         HeadMoved: the branch moved, or the state was deleted or fenced off, meanwhile (P3).
@@ -64,7 +68,7 @@ def append(
     def advance(head: Head) -> Head:
         return change(head.advanced(branch, sealed))
 
-    return (yield from commit(site, position, advance, branch, durability, sealed))
+    return (yield from commit(site, position, advance, branch, durability, sealed, token))
 
 
 def commit(
@@ -74,6 +78,7 @@ def commit(
     branch: str = MAIN,
     durability: Durability = "power",
     sealed: Sealed | None = None,
+    token: bytes | None = None,
 ) -> Steps[Position]:
     """Put `change(head)` in the place of the head, with a record if one is given.
 
@@ -82,7 +87,7 @@ def commit(
     """
     expected = position
     for _ in range(limits.commit_tries_max):
-        token = yield Random(16)
+        token = token or (yield Random(TOKEN_BYTES))
         head = replace(change(position.head), token=token)
         answer = yield from send(_request(site, position, head, branch, sealed, durability))
         if isinstance(answer, Committed):
@@ -99,7 +104,7 @@ def commit(
                 return Position(head, token)
         if current is None or not same_place(current, expected.head, branch):
             raise HeadMoved(current)
-        position = Position(current, current.token)
+        position, token = Position(current, current.token), None
     raise Busy(
         f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
         "nothing was written, try again"

@@ -23,6 +23,7 @@ from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire
 from perdure.core.record import (
     END,
     ENDED_BEFORE,
+    ID_BYTES,
     LABEL,
     METADATA,
     START,
@@ -35,7 +36,7 @@ from perdure.core.record import (
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Loaded, Site, load, read_run
 from perdure.engine.requests import Durability, Now, Random, Steps
-from perdure.engine.save import HeadMoved, Position, append, commit
+from perdure.engine.save import TOKEN_BYTES, HeadMoved, Position, append, commit
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.errors import Conflict, NotStorable, StateDeleted, UsageError
 from perdure.types import Checkpoint, Holder
@@ -82,6 +83,8 @@ class _Sent(msgspec.Struct, frozen=True):
     sealed: Sealed
     base: Position
     mark: Mark
+    token: bytes
+    """Of the head that the first try makes."""
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -89,7 +92,8 @@ class _Sent(msgspec.Struct, frozen=True):
 
     @property
     def sections(self) -> frozenset[str]:
-        return frozenset[str]().union(*(body.sections for body in self.bodies))
+        first, *others = self.bodies
+        return first.sections.union(*(body.sections for body in others))
 
 
 class SessionCore:
@@ -231,12 +235,14 @@ class SessionCore:
 
     def _place(self, end: tuple[str, str | None] | None) -> Steps[_Sent]:
         """Give the oldest bodies their id, time and place on the chain; `end` rides in the last."""
-        drawn = yield Random(16 + chain.SALT_BYTES)
+        # One request for the id, the salt and the head's token.
+        drawn = yield Random(ID_BYTES + chain.SALT_BYTES + TOKEN_BYTES)
+        id_, salt = drawn[:ID_BYTES], drawn[ID_BYTES:-TOKEN_BYTES]
         now = yield Now()
         base = self.position
         if base is None or base.head.deleted_us is not None:
             base = yield from self._new_life(now, base)
-        tip = base.head.branches.get(self.branch, Branch(0, 0, b"", chain.ORIGIN, 0))
+        tip = base.head.branches.get(self.branch, _UNBORN)
         number, time_us = tip.number + 1, max(now, tip.time_us)
         mark = self._mark or Mark(self.id, self.started_us, time_us, number, number, self.holder)
         mark = replace(mark, saved_us=time_us, last=number, end=None, error=None, ended_us=None)
@@ -249,7 +255,7 @@ class SessionCore:
         if end is not None and len(bodies) == len(self._bodies):
             mark = replace(mark, end=end[0], error=end[1], ended_us=time_us, recorded=True)
             extra[END] = [*end, time_us]
-        draft = Draft(drawn[:16], time_us, self.id, joined(bodies), drawn[16:], extra)
+        draft = Draft(id_, time_us, self.id, joined(bodies), salt, extra)
         sealed = seal_draft(
             draft,
             store=self.site.store,
@@ -258,7 +264,7 @@ class SessionCore:
             number=number,
             parent=tip.hash,
         )
-        self._sent = _Sent(bodies, sealed, base, mark)
+        self._sent = _Sent(bodies, sealed, base, mark, drawn[-TOKEN_BYTES:])
         return self._sent
 
     def _next_bodies(self) -> tuple[Body, ...]:
@@ -296,7 +302,7 @@ class SessionCore:
             if any(body.durability == "power" for body in sent.bodies):
                 durability = "power"  # one of those who share the record was promised it
             self.position = yield from append(
-                self.site, sent.base, self.branch, sent.sealed, change, durability
+                self.site, sent.base, self.branch, sent.sealed, change, durability, sent.token
             )
         except HeadMoved as moved:
             self._sent = None
@@ -401,6 +407,10 @@ def joined(bodies: Sequence[Body]) -> bytes:
     if len(packed) == 1:
         return packed[0]
     return pack_changes([change for part in packed for change in unpack_changes(part)])
+
+
+_UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)
+"""Where a branch stands before its first record."""
 
 
 class _Unset:

@@ -44,14 +44,14 @@ def checkpoint_of_save(
 ) -> Checkpoint:
     """A record just saved, as users see it."""
     return Checkpoint(
-        key=key,
-        branch=branch,
-        number=sealed.number,
-        id=sealed.id.hex(),
-        time=when(sealed.time_us),
-        session=session.hex(),
-        hash=sealed.hash.hex(),
-        label=extra.get(LABEL),
-        metadata=extra.get(METADATA),
-        sections=tuple(sorted(sections)),
+        key,
+        branch,
+        sealed.number,
+        sealed.id.hex(),
+        when(sealed.time_us),
+        session.hex(),
+        sealed.hash.hex(),
+        extra.get(LABEL),
+        extra.get(METADATA),
+        tuple(sorted(sections)),
     )
