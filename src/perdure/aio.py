@@ -45,7 +45,7 @@ class AsyncSession(SessionBase):
     ) -> Checkpoint:
         """Make every edit so far durable, as one checkpoint; writes only what changed.
 
-        With nothing to save it writes nothing and returns the newest checkpoint.
+        With nothing to save it adds nothing and returns the newest checkpoint.
 
         Args:
             label: a name to find the checkpoint by.

@@ -211,7 +211,7 @@ class Session(SessionBase):
     ) -> Checkpoint:
         """Make every edit so far durable, as one checkpoint; writes only what changed.
 
-        With nothing to save it writes nothing and returns the newest checkpoint.
+        With nothing to save it adds nothing and returns the newest checkpoint.
 
         Args:
             label: a name to find the checkpoint by.

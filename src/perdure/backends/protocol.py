@@ -16,8 +16,9 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
   answers `Moved` or its own error and touches no other. Two members may name the same key.
 - *Immutable.* A record whose place is taken answers `StateExists`. Records of an incarnation stay
   readable after the key's head went on to another incarnation.
-- *Durable.* When `commit` returns, members with durability "power" survive a power cut, those
-  with "process" survive the death of the process.
+- *Durable.* When `commit` returns, members with durability "power" survive a power cut, and with
+  them everything that was committed before; those with "process" survive the death of the process.
+  Only the answer `Committed` says so: a head that is merely found may be one that was not synced.
 - *Failure.* An error says what is true: `CommitUnknown` if the batch may have taken effect,
   `Busy` if it did not and trying again later may help, any other `PerdureError` if it did not.
 - *Consistent.* `ReadState` answers head and records as of one moment.

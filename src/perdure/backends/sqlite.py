@@ -116,11 +116,14 @@ class SqliteBackend:
 
     def _forget(self) -> None:
         """Begin as if never connected."""
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # of the connection that writes, for a whole commit
         self._info: StoreInfo | None = None
         self._writer: apsw.Connection | None = None
         self._synchronous = ""
+        self._is_doubtful = False
+        """Whether a sync failed: the system may have given up what later syncs then leave out."""
         self._wal = Wal()
+        self._pool = threading.Lock()  # of those that read, for a moment
         self._idle: list[apsw.Connection] = []
         self._open: set[apsw.Connection] = set()
 
@@ -198,8 +201,9 @@ class SqliteBackend:
     def close(self) -> None:
         """Close every connection; the last one to a store moves its log into its file."""
         with self._lock:
-            self._closed = True
-            closing, self._idle = self._idle, []
+            with self._pool:
+                self._closed = True
+                closing, self._idle = self._idle, []
             if self._writer:
                 closing.append(self._writer)
                 self._writer = None
@@ -242,6 +246,8 @@ class SqliteBackend:
         try:
             if writer.in_transaction:  # an interrupt came between two statements
                 writer.execute("ROLLBACK")
+            if self._is_doubtful:
+                self._renew_log(writer)
             if synchronous != self._synchronous:
                 writer.execute(f"PRAGMA synchronous = {synchronous}")
                 self._synchronous = synchronous
@@ -258,11 +264,31 @@ class SqliteBackend:
             raise told(error, self._place) from error
         except apsw.Error as error:
             # The log may hold the whole transaction, for a later recovery to find.
+            self._is_doubtful = True
             self._roll_back(writer)
-            raise CommitUnknown(
-                f"{self._place.path} failed while committing ({error}): the save may have taken "
-                "effect. Save again; it commits once (P4)."
-            ) from error
+            raise self._unknown(error) from error
+        if self._is_doubtful:  # a checkpoint's sync failed meanwhile, and took ours with it
+            raise self._unknown("a checkpoint could not be synced")
+
+    def _unknown(self, reason: object) -> CommitUnknown:
+        return CommitUnknown(
+            f"{self._place.path} failed while committing ({reason}): the save may have taken "
+            "effect. Save again; it commits once (P4)."
+        )
+
+    def _renew_log(self, writer: apsw.Connection) -> None:
+        """After a failed sync, move the log into the file, and begin it anew.
+
+        What is appended behind frames that never reached the disk does not survive a power cut,
+        whatever later syncs say; what is written anew does.
+        """
+        self._is_doubtful = False
+        try:
+            writer.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except BaseException:
+            self._is_doubtful = True
+            raise
+        self._wal.bytes = 0
 
     def _roll_back(self, writer: apsw.Connection) -> None:
         """Leave no transaction open; a connection that cannot even do that is given up."""
@@ -300,21 +326,21 @@ class SqliteBackend:
     def _take(self) -> apsw.Connection:
         if self._info is None or self._closed:
             self.connect()
-        try:
-            return self._idle.pop()
-        except IndexError:
-            connection = sqlite_open.patiently(self._place, sqlite_open.reader)
-            self._open.add(connection)
-            return connection
+        with self._pool:
+            if self._idle:
+                return self._idle.pop()
+        connection = sqlite_open.patiently(self._place, sqlite_open.reader)
+        self._open.add(connection)
+        return connection
 
     def _give_back(self, connection: apsw.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-        with self._lock:
-            if self._closed or len(self._idle) >= READERS_IDLE_MAX:
-                self._drop(connection)
-            else:
+        with self._pool:
+            if not self._closed and len(self._idle) < READERS_IDLE_MAX:
                 self._idle.append(connection)
+                return
+        self._drop(connection)
 
     def _drop(self, connection: apsw.Connection) -> None:
         self._open.discard(connection)
@@ -334,6 +360,9 @@ class SqliteBackend:
                     connection.set_busy_timeout(round(self._place.busy_timeout * 1000))
         except (apsw.BusyError, apsw.LockedError):
             pages, moved = 1, 0
+        except apsw.IOError:
+            self._is_doubtful = True
+            raise
         is_done = moved >= pages
         wal.due_bytes = limits.wal_checkpoint_bytes if is_done else wal.bytes + WAL_RETRY_BYTES
         wal.bytes = 0 if is_done else wal.bytes

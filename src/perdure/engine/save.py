@@ -83,7 +83,9 @@ def commit(
     """Put `change(head)` in the place of the head, with a record if one is given.
 
     When the head moved in something that was not named, the change is made to the new one and
-    sent again. Raises as `append` does, and `Busy` when that never ends.
+    sent again. Under "power" only the answer `Committed` proves that it was synced: what is found
+    to have landed without it is secured first. Raises as `append` does, and `Busy` when that never
+    ends.
     """
     expected = position
     for _ in range(limits.commit_tries_max):
@@ -94,20 +96,36 @@ def commit(
             return Position(head, token)
         assert isinstance(answer, Moved)
         current = site.head(answer.head) if answer.head is not None else None
-        if current is not None and current.token == token:
-            return Position(head, token)  # an earlier try of this very commit landed
-        if current is not None and sealed is not None:
-            landed = yield from has_landed(current, branch, sealed)
-            if landed and current.branches[branch].record == sealed.id:
-                return Position(current, current.token)
-            if landed:  # others have saved on top of it: the next save will find that out
-                return Position(head, token)
+        if current is not None and (yield from _is_in(current, token, branch, sealed)):
+            if durability == "power":
+                current = yield from secured(site, current)
+            # Where others have saved on top of it, the next save will find that out.
+            is_newest = same_place(current, head, branch)
+            return Position(current, current.token) if is_newest else Position(head, token)
         if current is None or not same_place(current, expected.head, branch):
             raise HeadMoved(current)
         position, token = Position(current, current.token), None
     raise Busy(
         f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
         "nothing was written, try again"
+    )
+
+
+def secured(site: Site, head: Head) -> Steps[Head]:
+    """Make all that led to `head` survive a power cut, by putting it again; the head then (P1)."""
+    for _ in range(limits.commit_tries_max):
+        position = Position(head, head.token)
+        again = replace(head, token=(yield Random(TOKEN_BYTES)))
+        answer = yield from send(_request(site, position, again, MAIN, None, "power"))
+        if isinstance(answer, Committed):
+            return again
+        assert isinstance(answer, Moved)
+        if answer.head is None:
+            raise HeadMoved(None)
+        head = site.head(answer.head)
+    raise CommitUnknown(
+        f"{site.key!r}: what was saved is there, but other writers moved its head "
+        f"{limits.commit_tries_max} times in a row before it was synced; save again"
     )
 
 
@@ -151,6 +169,13 @@ def same_place(current: Head, expected: Head, branch: str) -> bool:
     if now is None or then is None:
         return now is then
     return (now.line, now.number, now.record) == (then.line, then.number, then.record)
+
+
+def _is_in(current: Head, token: bytes, branch: str, sealed: Sealed | None) -> Steps[bool]:
+    """Whether a commit, or an earlier try of it, is part of what is there."""
+    if current.token == token:
+        return True
+    return sealed is not None and (yield from has_landed(current, branch, sealed))
 
 
 def has_landed(current: Head, branch: str, sealed: Sealed) -> Steps[bool]:

@@ -36,7 +36,15 @@ from perdure.core.record import (
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Loaded, Site, load, read_run
 from perdure.engine.requests import Durability, Now, Random, Steps
-from perdure.engine.save import TOKEN_BYTES, HeadMoved, Position, append, commit
+from perdure.engine.save import (
+    TOKEN_BYTES,
+    HeadMoved,
+    Position,
+    append,
+    commit,
+    same_place,
+    secured,
+)
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.errors import Conflict, NotStorable, StateDeleted, UsageError
 from perdure.types import Checkpoint, Holder
@@ -128,6 +136,8 @@ class SessionCore:
         self._bodies: deque[Body] = deque()
         self._sent: _Sent | None = None
         self._mark: Mark | None = None
+        self._at_risk = False
+        """Whether a power cut may take what this session saved last."""
         self._missing = missing
 
     # ---- capturing ------------------------------------------------------------------------
@@ -207,6 +217,11 @@ class SessionCore:
         while self.unsaved:
             sent = self._sent or (yield from self._place(None))
             yield from self._send(sent, durability)
+        if self._at_risk and durability == "power" and self.position is not None:
+            head = yield from secured(self.site, self.position.head)
+            self._at_risk = False
+            if same_place(head, self.position.head, self.branch):
+                self.position = Position(head, head.token)
         return self.checkpoint
 
     def end(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
@@ -217,12 +232,14 @@ class SessionCore:
         mark, position = self._mark, self.position
         if mark is None or mark.end is not None or position is None:
             return
+        # A power cut may take the end itself, but not the saves before it that are to outlast one.
+        weak: Durability = durability if self._at_risk else "process"
         now = yield Now()
         ended = replace(mark, end=how, error=error, ended_us=now)
         for _ in range(limits.commit_tries_max):
             try:
                 self.position = yield from commit(
-                    self.site, position, _marking(ended), self.branch, "process"
+                    self.site, position, _marking(ended), self.branch, weak
                 )
                 break
             except HeadMoved as moved:
@@ -308,6 +325,7 @@ class SessionCore:
             self._sent = None
             raise (yield from self._conflict(moved.head)) from None
         self._mark, self.told = sent.mark, ()
+        self._at_risk = durability != "power"
         self.checkpoint = checkpoint_of_save(
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, sent.extra
         )

@@ -76,6 +76,10 @@ class Image:
         self.writes.clear()
         self.is_named = True
 
+    def give_up(self) -> None:
+        """A sync failed: what was written since the last one is read as before, and never kept."""
+        self.writes.clear()
+
     def survivor(self, random: Random) -> bytes | None:
         """What is left of it after a power cut; None: not even the name."""
         if not self.is_named and random.random() < 0.5:
@@ -96,13 +100,15 @@ class PowerCut(apsw.VFS):
     """A VFS that knows what a power cut would leave; use it as a context manager.
 
     `on_operation` is called after each write, truncation and sync, with its name: the moments at
-    which a cut makes a difference.
+    which a cut makes a difference. `syncs_to_fail` makes that many of the next syncs fail as Linux
+    lets them: what could not be written is given up, and later syncs succeed without it.
     """
 
     def __init__(self, on_operation: Callable[[str], None] | None = None) -> None:
         self.name = f"powercut-{uuid4().hex}"
         self.images: dict[str, Image] = {}
         self.on_operation = on_operation
+        self.syncs_to_fail = 0
         super().__init__(self.name, "")
 
     def __enter__(self) -> Self:
@@ -174,6 +180,10 @@ class CutFile(apsw.VFSFile):
         """Sync: from now on what was written survives."""
         # A cut in the middle of a sync may leave anything: the observer sees the state before it.
         self._disk.did("syncing")
+        if self._disk.syncs_to_fail:
+            self._disk.syncs_to_fail -= 1
+            self._image.give_up()
+            raise apsw.IOError("the sync failed, as planted")
         super().xSync(flags)
         self._image.sync()
         self._disk.did("sync")
