@@ -114,6 +114,8 @@ class GroupCommit:
         self._wake(batch, outcomes, leader)
         try:
             self._backend.after_commit()
+        except StoreClosed:
+            pass  # closed as soon as the commit was done: nothing is left to look after
         except Exception:
             # Upkeep that failed must not make durable commits seem to have failed.
             log.exception("upkeep after a commit failed; it is tried again after a later one")

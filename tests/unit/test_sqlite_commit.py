@@ -6,16 +6,34 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
 import pytest
 
 from perdure import limits
+from perdure.backends.memory import MemoryBackend
 from perdure.backends.sqlite import SqliteBackend
-from perdure.engine.requests import Committed, ListHeads, Moved, ReadHead, ReadState
-from perdure.errors import Busy, CommitUnknown, StorageFull, StoreClosed, StoreUnavailable
+from perdure.drive import Driver, GroupCommit
+from perdure.engine.requests import (
+    Answer,
+    Commit,
+    Committed,
+    ListHeads,
+    Moved,
+    ReadHead,
+    ReadState,
+    Steps,
+)
+from perdure.errors import (
+    Busy,
+    CommitUnknown,
+    PerdureError,
+    StorageFull,
+    StoreClosed,
+    StoreUnavailable,
+)
 from perdure.testing.contract_kit import Writer
 from perdure.testing.powercut import PowerCut
 
@@ -259,6 +277,125 @@ def test_closing_while_threads_read(store: SqliteBackend) -> None:
         thread.join(30)
     assert len(ended) == 4
     assert not os.path.exists(f"{store.path}-wal")
+
+
+class WatchedDisk(PowerCut):
+    """A disk that does something the moment before the next sync."""
+
+    def __init__(self) -> None:
+        super().__init__(self.watch)
+        self.before_sync: Callable[[], None] | None = None
+
+    def watch(self, operation: str) -> None:
+        if operation == "syncing" and self.before_sync:
+            act, self.before_sync = self.before_sync, None
+            act()
+
+
+@pytest.fixture
+def disk() -> Iterator[WatchedDisk]:
+    with WatchedDisk() as disk:
+        yield disk
+
+
+def test_reading_does_not_wait_for_a_commit_of_another_thread(
+    tmp_path: Path, disk: WatchedDisk
+) -> None:
+    backend = SqliteBackend(tmp_path / "a.db", vfs=disk.name)
+    writer = Writer("agent")
+    before = writer.save(backend, b"one", durability="power")
+    found: list[object] = []
+
+    def read() -> None:
+        reader = threading.Thread(target=lambda: found.append(backend.perform(ReadHead("agent"))))
+        reader.start()
+        reader.join(20)
+
+    disk.before_sync = read
+    writer.save(backend, b"two", durability="power")
+    assert found == [before.head]
+    backend.close()
+
+
+@pytest.mark.parametrize("through", ["backend", "driver"])
+def test_closing_during_a_commit_waits_for_its_acknowledgement_P1(
+    tmp_path: Path, disk: WatchedDisk, through: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = SqliteBackend(tmp_path / "a.db", vfs=disk.name)
+    driver = Driver(backend)
+    writer = Writer("agent")
+    writer.save(backend, b"one", durability="power")
+    close = backend.close if through == "backend" else driver.close
+    closing = threading.Thread(target=close)
+    disk.before_sync = closing.start
+    commit = writer.commit(b"two", durability="power")
+    done = backend.perform(commit) if through == "backend" else driver.run(asking(commit))
+    closing.join(20)
+    assert not closing.is_alive()
+    assert done == Committed()
+    writer.took(commit)
+    for ask in (lambda: backend.perform(writer.commit(b"three")), lambda: writer.read(backend)):
+        with pytest.raises(StoreClosed):
+            ask()
+    assert caplog.records == []
+    left = SqliteBackend(tmp_path / "a.db", create=False)
+    assert writer.read(left) == tuple(writer.rows)
+    left.close()
+
+
+def asking(request: Commit) -> Steps[object]:
+    return (yield request)
+
+
+def test_a_store_closed_right_after_a_commit_makes_no_complaint(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Closing(MemoryBackend):
+        def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+            outcomes = super().commit(batch)
+            self.close()
+            return outcomes
+
+    group = GroupCommit(Closing())
+    assert group.commit(Writer("agent").commit(b"one")) == Committed()
+    with pytest.raises(StoreClosed):
+        group.commit(Writer("agent").commit(b"two"))
+    assert caplog.records == []
+
+
+def test_closing_while_threads_commit_leaves_what_was_acknowledged_and_no_more(
+    store: SqliteBackend,
+) -> None:
+    """Each thread commits until it is told that the store was closed, and by nothing else."""
+    group = GroupCommit(store)
+    writers = [Writer(f"agent{n}") for n in range(6)]
+    begun = threading.Barrier(len(writers) + 1)
+    ended: list[BaseException] = []
+
+    def commit(writer: Writer) -> None:
+        begun.wait()
+        try:
+            while True:
+                request = writer.commit(b"%d" % writer.number)
+                assert group.commit(request) == Committed()
+                writer.took(request)
+        except BaseException as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=commit, args=(writer,)) for writer in writers]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    while not all(writer.number for writer in writers):
+        assert not ended
+    store.close()
+    for thread in threads:
+        thread.join(30)
+    assert [type(error) for error in ended] == [StoreClosed] * len(writers)
+    left = SqliteBackend(store.path, create=False)
+    for writer in writers:
+        assert writer.read(left) == tuple(writer.rows)
+    left.close()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
