@@ -273,6 +273,8 @@ class AsyncStore(StoreBase):
     ) -> list[StateInfo]:
         """States whose key begins with `prefix`, in key order, none of them opened.
 
+        A state whose head is damaged is listed with the status `"damaged"`, deleted or not.
+
         Args:
             prefix: beginning of the keys.
             limit: at most so many; the next page is `after=page[-1].key`.

@@ -214,12 +214,13 @@ class StoreBase:
         self._driver.backend.backup(Path(path), progress)
 
     def _verify(self, key: str | None, progress: Progress | None) -> list[Verified]:
+        store = self._driver.connect().store_id
         if key is not None:
-            self._driver.run(self._asking(states.require_head, key))
+            check_key(key)
         keys = [key] if key is not None else self._driver.run(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            found.append(self._driver.run(self._asking(states.verify, each)))
+            found.append(self._driver.run(states.verify(Site(store, each))))
             if progress is not None:
                 progress(done, len(keys))
         return found
@@ -364,6 +365,8 @@ class Store(StoreBase):
         deleted: bool = False,
     ) -> list[StateInfo]:
         """States whose key begins with `prefix`, in key order, none of them opened.
+
+        A state whose head is damaged is listed with the status `"damaged"`, deleted or not.
 
         Args:
             prefix: beginning of the keys.

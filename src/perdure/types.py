@@ -83,21 +83,27 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class StateInfo:
-    """What `Store.states` tells of a state without opening it."""
+    """What `Store.states` tells of a state without opening it.
+
+    Of a state whose head cannot be read, only `key`, `status` and `problem` are known: its times
+    are 1970-01-01, and its numbers 0.
+    """
 
     key: str
     created: datetime
     updated: datetime
     number: int
     """Number of the newest checkpoint on `main`."""
-    status: Ended | Literal["deleted"]
-    """How the last session ended, or `"deleted"`."""
+    status: Ended | Literal["deleted", "damaged", "newer-format"]
+    """How the last session ended, or `"deleted"`, or why its head cannot be read."""
     last_end: datetime | None
     """When the last session ended by itself; None if none did or it was interrupted."""
     summary: str | None
     sessions: int
     """Sessions that have saved something."""
     deleted: datetime | None = None
+    problem: str | None = None
+    """What is wrong with it, after the error's kind: `"damaged: …"`; `Store.verify` tells more."""
 
 
 @dataclass(frozen=True, slots=True)

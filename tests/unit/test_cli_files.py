@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,60 @@ def test_verify_finds_what_is_not_as_saved(path: str) -> None:
     assert run(path, "verify", "nobody").exit_code == 3
 
 
+def damage_head(path: str) -> None:
+    with closing(sqlite3.connect(path)) as base:
+        done = base.execute("UPDATE heads SET head = x'00' WHERE CAST(key AS TEXT) = 'a'")
+        base.commit()
+        assert done.rowcount == 1
+
+
+def test_a_damaged_head_is_listed_and_named(path: str) -> None:
+    damage_head(path)
+    listed = run(path, "ls")
+    assert listed.exit_code == 0
+    assert [row.split()[:4] for row in listed.stdout.splitlines()[1:]] == [
+        ["a", "-", "-", "damaged"],
+        ["b", "2", "1", "closed"],
+    ]
+    assert "1970" not in listed.stdout
+    assert listed.stderr == "not readable: a (perdure verify a tells more)\n"
+    damaged, sound = json.loads(run(path, "ls", "--json").stdout)["states"]
+    assert damaged["problem"].startswith("damaged: head of 'a'")
+    assert sound["problem"] is None
+    told = run(path, "verify", "a")
+    assert told.exit_code == 1
+    assert "head of 'a'" in told.stdout
+    problems = [
+        each["problem"] for each in json.loads(run(path, "verify", "--json").stdout)["states"]
+    ]
+    assert problems == [damaged["problem"], None]
+
+
+def test_a_damaged_head_fails_the_examination(path: str) -> None:
+    damage_head(path)
+    result = run(path, "doctor", "--json")
+    assert result.exit_code == 1
+    found = findings(result)["damaged states"]
+    assert (found["status"], found["found"]) == ("fail", "1 state: a")
+    assert "perdure verify KEY" in found["way_out"]
+    assert findings(result)["states"]["found"] == "2"
+
+
+@pytest.mark.parametrize("worsen", [damage, damage_head], ids=["record", "head"])
+def test_a_damaged_state_hides_the_cost_of_no_other(
+    path: str, worsen: Callable[[str], None]
+) -> None:
+    worsen(path)
+    result = run(path, "stats", "--json")
+    assert result.exit_code == 1
+    (found,), (other,) = data(result)["states"], data(result)["unreadable"]
+    assert {found["key"], other} == {"a", "b"}
+    text = run(path, "stats")
+    assert [row.split()[0] for row in text.stdout.splitlines()[1:]] == [found["key"]]
+    assert text.stderr == f"not readable: {other} (perdure verify {other} tells more)\n"
+    assert run(path, "stats", other).exit_code == 6
+
+
 def test_what_states_cost(path: str) -> None:
     assert [row.split()[0] for row in run(path, "stats").stdout.splitlines()[1:]] == ["a", "b"]
     (found,) = data(run(path, "stats", "a", "--json"))["states"]
@@ -120,7 +175,7 @@ def test_a_store_in_good_order(path: str) -> None:
     assert found["states"]["found"] == "2"
     assert list(found) == [
         "python", "perdure", "sqlite", "store", "file system", "permissions", "format", "size",
-        "write-ahead log", "free space", "states", "interrupted sessions",
+        "write-ahead log", "free space", "states", "damaged states", "interrupted sessions",
     ]  # fmt: skip
     text = run(path, "doctor").stdout
     assert "ok    states: 2\n" in text

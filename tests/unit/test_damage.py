@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import perdure
 from perdure import errors
+from perdure.core.changes import pack_changes
 
 
 @pytest.fixture
@@ -130,3 +132,111 @@ def _reads_right_or_refuses(copy: Path, expected: dict[str, dict[str, Any]]) -> 
             except (errors.NeedsPerson, errors.StateNotFound):
                 refused = True
     return refused
+
+
+# ---- among other states ---------------------------------------------------------------------
+
+OF_A = "WHERE CAST(key AS TEXT) = 'a'"
+HEADS = {
+    "one byte changed": (
+        "UPDATE heads SET head = CAST(substr(head, 1, length(head) - 1) || x'00' AS BLOB) " + OF_A
+    ),
+    "emptied": "UPDATE heads SET head = x'' " + OF_A,
+    "turned into text": "UPDATE heads SET head = CAST('caf' || x'e9' AS TEXT) " + OF_A,
+    "turned into a number": "UPDATE heads SET head = 17 " + OF_A,
+    "token turned into a number": "UPDATE heads SET token = 17 " + OF_A,
+    "token turned into text": "UPDATE heads SET token = CAST(x'e9' AS TEXT) " + OF_A,
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_damaged_head_is_listed_among_the_others(path: Path, name: str) -> None:
+    tamper(path, HEADS[name])
+    with perdure.Store(path) as store:
+        damaged, sound = store.states()
+        assert (damaged.key, damaged.status, damaged.number) == ("a", "damaged", 0)
+        assert damaged.problem is not None
+        assert damaged.problem.startswith("damaged: head of 'a'")
+        assert sound == store.info("b")
+        assert (sound.status, sound.problem, sound.number) == ("closed", None, 5)
+        assert store.states(limit=1) == [damaged]
+        assert store.states(limit=1, after="a") == [sound]
+        assert store.states(deleted=True) == []
+        found = store.verify()
+        assert [(each.key, each.ok, each.problem) for each in found] == [
+            ("a", False, damaged.problem),
+            ("b", True, None),
+        ]
+        assert store.verify("a") == found[:1]
+        for ask in (store.info, store.open, store.history, store.delete):
+            with pytest.raises(errors.Damaged):
+                ask("a")
+
+
+def test_a_damaged_head_is_listed_by_an_async_store(path: Path) -> None:
+    tamper(path, HEADS["emptied"])
+
+    async def statuses() -> list[str]:
+        async with perdure.AsyncStore(path) as store:
+            return [info.status for info in await store.states()]
+
+    assert asyncio.run(statuses()) == ["damaged", "closed"]
+
+
+def test_a_damaged_key_is_a_damaged_state_of_another_name(path: Path) -> None:
+    tamper(path, "UPDATE heads SET key = x'61ff' " + OF_A)
+    with perdure.Store(path) as store:
+        assert [info.status for info in store.states()] == ["damaged", "closed"]
+        (odd,) = store.states(limit=1)
+        assert odd.key.encode(errors="surrogateescape") == b"a\xff"
+        assert [info.key for info in store.states(after=odd.key)] == ["b"]
+        assert [found.ok for found in store.verify()] == [False, True]
+
+
+def test_the_head_of_a_newer_version_hides_no_other_P10(path: Path) -> None:
+    """The fifth byte is the format."""
+    tamper(
+        path,
+        "UPDATE heads SET head = CAST(substr(head, 1, 4) || x'63' || substr(head, 6) AS BLOB) "
+        + OF_A,
+    )
+    with perdure.Store(path) as store:
+        newer, sound = store.states()
+        assert (newer.status, sound.status) == ("newer-format", "closed")
+        assert newer.problem is not None
+        assert newer.problem.startswith("newer-format: ")
+
+
+@pytest.mark.parametrize("value", ["17", "'text'", "CAST(x'e9' AS TEXT)"])
+def test_a_record_of_another_type_is_damage(path: Path, value: str) -> None:
+    tamper(path, f"UPDATE records SET blob = {value} WHERE incarnation = {A} AND number = 3")
+    with perdure.Store(path) as store:
+        with pytest.raises(errors.Damaged):
+            store.open("a")
+        assert [found.ok for found in store.verify()] == [False, True]
+
+
+def save_what_does_not_apply(store: perdure.Store, key: str) -> None:
+    """Two checkpoints; the second would splice a number."""
+    with store.open(key) as session:
+        session.state["n"] = 1
+        session.save()
+        session.state["n"] = 2
+        with pytest.MonkeyPatch.context() as patch:
+            wrong = pack_changes([perdure.Splice(("n",), 0, 0, ["x"])])
+            patch.setattr("perdure.engine.session.pack_changes", lambda _: wrong)
+            session.save()
+
+
+def test_a_checkpoint_that_does_not_apply_is_found_in_a_deleted_life_too_P5(path: Path) -> None:
+    """Its tag and its links are right: it was written so."""
+    with perdure.Store(path) as store:
+        save_what_does_not_apply(store, "c")
+        (found,) = store.verify("c")
+        assert found.problem is not None
+        assert found.problem.startswith("replay-mismatch: record 2 ")
+        store.delete("c")
+        assert [each.problem for each in store.verify("c")] == [found.problem]
+        with store.open("c") as session:
+            session.state["n"] = 1
+        assert [(each.ok, each.problem) for each in store.verify("c")] == [(False, found.problem)]

@@ -27,11 +27,16 @@ _COMMITTED = Committed()
 
 # ---- reading --------------------------------------------------------------------------------
 
+# A damaged row may hold values of any type. They are read as bytes and ints, so that whoever
+# verifies them finds the damage, and one row keeps nobody from reading the others.
+_HEAD = "IFNULL(CAST(token AS BLOB), x''), IFNULL(CAST(head AS BLOB), x'')"
+_RECORD = "line, CAST(number AS INTEGER), IFNULL(CAST(blob AS BLOB), x'')"
+
 
 def read_head(connection: apsw.Connection, request: ReadHead) -> HeadRow | None:
     """Answer a `ReadHead`."""
     found = connection.execute(
-        "SELECT token, head FROM heads WHERE key = ?", (request.key.encode(),)
+        f"SELECT {_HEAD} FROM heads WHERE key = ?", (_stored(request.key),)
     ).fetchone()
     return HeadRow(*found) if found else None
 
@@ -41,14 +46,14 @@ def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | N
     connection.execute("BEGIN")
     try:
         found = connection.execute(
-            "SELECT token, head, incarnation, line, after FROM heads WHERE key = ?",
-            (request.key.encode(),),
+            f"SELECT {_HEAD}, incarnation, line, after FROM heads WHERE key = ?",
+            (_stored(request.key),),
         ).fetchone()
         if found is None:
             return None
         token, head, *tail = found
         rows = connection.execute(
-            "SELECT line, number, blob FROM records"
+            f"SELECT {_RECORD} FROM records"
             " WHERE incarnation = ? AND line = ? AND number > ? ORDER BY number",
             tail,
         )
@@ -58,7 +63,7 @@ def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | N
 
 
 _RECORDS = (
-    "SELECT line, number, blob FROM records"
+    f"SELECT {_RECORD} FROM records"
     " WHERE incarnation = ?1 AND line = ?2 AND number BETWEEN ?3 AND ?4"
     " AND NOT EXISTS (SELECT 1 FROM staged WHERE incarnation = ?1)"
     " ORDER BY number"
@@ -86,14 +91,21 @@ def read_records(connection: apsw.Connection, request: ReadRecords) -> tuple[Rec
 
 def list_heads(connection: apsw.Connection, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:
     """Answer a `ListHeads`."""
-    prefix = request.prefix.encode()
+    prefix = _stored(request.prefix)
     # The bytes after a key are the key and a NUL; no UTF-8 holds 0xff, so it closes a prefix.
-    first = prefix if request.after is None else max(prefix, request.after.encode() + b"\0")
+    first = prefix if request.after is None else max(prefix, _stored(request.after) + b"\0")
     rows = connection.execute(
-        "SELECT key, token, head FROM heads WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
+        f"SELECT key, {_HEAD} FROM heads WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
         (first, prefix + b"\xff", request.count),
     )
-    return tuple((key.decode(), HeadRow(token, head)) for key, token, head in rows)
+    return tuple(
+        (key.decode(errors="surrogateescape"), HeadRow(token, head)) for key, token, head in rows
+    )
+
+
+def _stored(key: str) -> bytes:
+    """A key as it is stored, also one that `list_heads` found damaged."""
+    return key.encode(errors="surrogateescape")
 
 
 # ---- writing, inside a transaction ----------------------------------------------------------

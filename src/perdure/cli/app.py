@@ -21,7 +21,7 @@ FOUND, USAGE, NOT_FOUND, RETRY, RELOAD, PERSON, INTERRUPTED = 1, 2, 3, 4, 5, 6, 
 
 EXIT_CODES = {
     0: "done",
-    FOUND: "a problem was found (verify, doctor, demo)",
+    FOUND: "a problem was found (verify, stats, doctor, demo)",
     USAGE: "the call was wrong",
     NOT_FOUND: "no such state, checkpoint or path",
     RETRY: "nothing is wrong; try again later",

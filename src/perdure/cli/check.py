@@ -10,11 +10,13 @@ import click
 from perdure.cli.context import examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, progress, say, table
+from perdure.cli.states import name_unreadable
 from perdure.cli.words import bytes_of, safe
 from perdure.core.abbreviate import count
+from perdure.errors import NeedsPerson
 
 if TYPE_CHECKING:
-    from perdure.store import Store
+    from perdure.store import Progress, Store
     from perdure.types import Stats
 
 PAGE = 1000
@@ -50,26 +52,40 @@ def verify(ctx: click.Context, key: str | None) -> None:
 @click.argument("key", required=False)
 @on_store
 @gives_json
-def stats(key: str | None) -> None:
+@click.pass_context
+def stats(ctx: click.Context, key: str | None) -> None:
     """Show what the state KEY costs to keep, or what every state does.
 
     Saved is what the saves said, before compression; stored is the same as it is kept, with
-    checksums and places.
+    checksums and places. The exit code is 1 if any state could not be read.
     """
+    unreadable: list[str] = []
     with opened() as store, progress("counting", quiet=settings().json) as report:
-        keys = [key] if key is not None else list(_keys(store))
-        found = []
-        for done, each in enumerate(keys, 1):
-            found.append(store.stats(each))
-            if report is not None:
-                report(done, len(keys))
+        found = [store.stats(key)] if key is not None else _of_all(store, unreadable, report)
     if settings().json:
-        print_json({"states": [document(each) for each in found]})
-        return
-    rows = [_row(each.key, each) for each in found]
-    table(("key", ">checkpoints", ">saved", ">stored", ">stored/saved"), rows)
-    if key is not None:
-        _show_sections(found[0])
+        states = [document(each) for each in found]
+        print_json({"states": states, "unreadable": unreadable})
+    else:
+        rows = [_row(each.key, each) for each in found]
+        table(("key", ">checkpoints", ">saved", ">stored", ">stored/saved"), rows)
+        if key is not None:
+            _show_sections(found[0])
+        name_unreadable(unreadable)
+    ctx.exit(1 if unreadable else 0)
+
+
+def _of_all(store: Store, unreadable: list[str], report: Progress | None) -> list[Stats]:
+    """What every state costs; those that cannot be read are added to `unreadable`."""
+    found = []
+    keys = list(_keys(store))
+    for done, key in enumerate(keys, 1):
+        try:
+            found.append(store.stats(key))
+        except NeedsPerson:
+            unreadable.append(key)
+        if report is not None:
+            report(done, len(keys))
+    return found
 
 
 def _keys(store: Store) -> Iterator[str]:

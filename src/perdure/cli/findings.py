@@ -174,23 +174,36 @@ def wal_size(size_bytes: int) -> Finding:
 
 
 def _states(backend: Backend) -> Iterator[Finding]:
-    number, interrupted = 0, []
+    number, damaged, interrupted = 0, [], []
     store = perdure.Store(backend)  # not closed: the backend's owner does that
     after = None
     while page := store.states(limit=PAGE, after=after):
         number += len(page)
+        damaged += [info.key for info in page if info.problem]
         interrupted += [info.key for info in page if info.status == "interrupted"]
         after = page[-1].key
     yield Finding("states", "ok", f"{number:,}")
-    if not interrupted:
-        yield Finding("interrupted sessions", "ok", "none")
-        return
-    named = ", ".join(interrupted[:KEYS_SHOWN_MAX])
-    more = len(interrupted) - KEYS_SHOWN_MAX
-    yield Finding(
-        "interrupted sessions",
+    yield _named(
+        Finding("damaged states", "ok", "none"),
+        damaged,
+        "fail",
+        "perdure verify KEY tells more; restore the store from a backup",
+    )
+    yield _named(
+        Finding("interrupted sessions", "ok", "none"),
+        interrupted,
         "warn",
-        f"{count(len(interrupted), 'state')}: {named}"
-        + (f" and {more:,} more" if more > 0 else ""),
         "nothing saved was lost; the next session on each resumes where it stopped",
     )
+
+
+def _named(
+    none: Finding, keys: list[str], status: Literal["warn", "fail"], way_out: str
+) -> Finding:
+    """The finding that there are such states, if there are any."""
+    if not keys:
+        return none
+    named = ", ".join(keys[:KEYS_SHOWN_MAX])
+    more = len(keys) - KEYS_SHOWN_MAX
+    found = f"{count(len(keys), 'state')}: {named}" + (f" and {more:,} more" if more > 0 else "")
+    return Finding(none.check, status, found, way_out)

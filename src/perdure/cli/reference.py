@@ -28,7 +28,7 @@ DOCUMENTS = {
     "rm": '{"state": StateInfo}',
     "undelete": '{"state": StateInfo}',
     "verify": '{"ok": BOOL, "states": [Verified]}',
-    "stats": '{"states": [Stats]}',
+    "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
     "demo": "what the demo found out: `ok`, `store`, `key` and its numbers",
 }

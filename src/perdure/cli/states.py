@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -16,6 +17,8 @@ from perdure.types import StateInfo
 
 SUMMARY_WIDTH = 60
 """Characters shown of a state's summary."""
+
+KEYS_NAMED_MAX = 3
 
 
 @click.command(epilog=examples("--store agents.db ls", "ls support/ --limit 20"))
@@ -48,13 +51,24 @@ def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
             ("key", ">checkpoints", ">sessions", "status", "updated", "summary"),
             [_row(info) for info in page],
         )
+        name_unreadable([info.key for info in page if info.problem])
     else:
         hint("no deleted states" if deleted else "no states")
     if last is not None:
         hint(f"more: add --after {quoted(last)}")
 
 
+def name_unreadable(keys: Sequence[str]) -> None:
+    """Say of which states nothing could be read, and where to go on."""
+    if keys:
+        named = ", ".join(map(safe, keys[:KEYS_NAMED_MAX]))
+        more = f" and {len(keys) - KEYS_NAMED_MAX:,} more" if len(keys) > KEYS_NAMED_MAX else ""
+        hint(f"not readable: {named}{more} (perdure verify {quoted(keys[0])} tells more)")
+
+
 def _row(info: StateInfo) -> tuple[str, ...]:
+    if info.problem:
+        return (info.key, "-", "-", info.status, "-", _one_line(info.problem))
     return (
         info.key,
         f"{info.number:,}",

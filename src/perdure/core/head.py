@@ -118,7 +118,8 @@ def open_head(blob: bytes, *, store: bytes, key: str, token: bytes | None = None
         Damaged: it is not the head that was stored under this key.
         NewerFormat: it needs a newer Perdure.
     """
-    place = Place(store, key.encode())
+    # A key that is no UTF-8 any more belongs to no head: the checksum will tell.
+    place = Place(store, key.encode(errors="surrogateescape"))
     payload = unseal(Kind.HEAD, place, blob, limits.head_bytes_max)
     try:
         wire = unpack(payload)

@@ -13,7 +13,14 @@ from perdure.core.changes import apply
 from perdure.core.head import MAIN, Branch, Head, open_head
 from perdure.core.record import Record, open_record
 from perdure.engine.requests import HeadRow, ReadHead, ReadRecords, ReadState, RecordRow, Steps
-from perdure.errors import CheckpointNotFound, Damaged, StateNotFound, UsageError
+from perdure.errors import (
+    CheckpointNotFound,
+    Damaged,
+    Malformed,
+    ReplayMismatch,
+    StateNotFound,
+    UsageError,
+)
 
 PREFIX_DIGITS_MIN = 4
 
@@ -169,10 +176,19 @@ def load_at(site: Site, ref: int | str, branch: str = MAIN) -> Steps[Loaded]:
 
 
 def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Sections after applying `records` in order. Takes ownership of their values."""
+    """Sections after applying `records` in order. Takes ownership of their values.
+
+    Raises:
+        ReplayMismatch: a change does not fit; the message names its record.
+        Malformed: it holds a change that this version does not know.
+    """
     sections: dict[str, Any] = {} if onto is None else onto
     for record in records:
-        apply(sections, record.changes())
+        try:
+            apply(sections, record.changes())
+        except (ReplayMismatch, Malformed) as error:
+            place = f"record {record.number} on line {record.line}"
+            raise type(error)(f"{place} does not apply: {error}") from error
     return sections
 
 

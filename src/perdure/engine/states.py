@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from msgspec.structs import replace
 
 from perdure import limits
@@ -11,14 +13,13 @@ from perdure.core.head import MAIN, Branch, Head
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.engine.marks import judge
 from perdure.engine.read import (
-    Loaded,
     Site,
     check_next,
-    check_run,
     find,
     load,
     read_head,
     read_run,
+    replay,
     take_back,
 )
 from perdure.engine.requests import (
@@ -34,22 +35,41 @@ from perdure.engine.requests import (
 )
 from perdure.engine.save import HeadMoved, Position, commit
 from perdure.engine.view import checkpoint_of, when
-from perdure.errors import Busy, CommitUnknown, PerdureError, StateExists, StateNotFound, UsageError
+from perdure.errors import (
+    Busy,
+    CommitUnknown,
+    Damaged,
+    NewerFormat,
+    PerdureError,
+    StateExists,
+    StateNotFound,
+    UsageError,
+)
 from perdure.types import Checkpoint, StateInfo, Stats, Verified
 
 
 def listing(
     store: bytes, prefix: str, limit: int, after: str | None, deleted: bool
 ) -> Steps[list[StateInfo]]:
-    """States in key order, none of them opened; only deleted ones if `deleted`."""
+    """States in key order, none of them opened; only deleted ones if `deleted`.
+
+    One whose head cannot be read is listed so, and hides no other.
+    """
     now = yield Now()
     infos: list[StateInfo] = []
     while len(infos) < limit:
         rows = yield ListHeads(prefix, after, limit)
         for key, row in rows:
             after = key
-            head = Site(store, key).head(row)
-            if (head.deleted_us is not None) == deleted and len(infos) < limit:
+            if len(infos) == limit:
+                break
+            try:
+                head = Site(store, key).head(row)
+            except (Damaged, NewerFormat) as error:
+                if not deleted:
+                    infos.append(unreadable(key, error))
+                continue
+            if (head.deleted_us is not None) == deleted:
                 infos.append((yield from info_of(key, head, now)))
         if len(rows) < limit:
             break
@@ -80,6 +100,15 @@ def info_of(key: str, head: Head, now_us: int) -> Steps[StateInfo]:
         sessions=head.sessions,
         deleted=when(head.deleted_us) if head.deleted_us is not None else None,
     )
+
+
+def unreadable(key: str, error: Damaged | NewerFormat) -> StateInfo:
+    """A head that cannot be read as users see it."""
+    status: Literal["damaged", "newer-format"]
+    status = "damaged" if isinstance(error, Damaged) else "newer-format"
+    never = when(0)
+    problem = f"{error.kind}: {error}"
+    return StateInfo(key, never, never, 0, status, None, None, 0, problem=problem)
 
 
 def delete(site: Site) -> Steps[StateInfo]:
@@ -246,25 +275,7 @@ def stats(site: Site) -> Steps[Stats]:
 
 
 def verify(site: Site) -> Steps[Verified]:
-    """Read everything of a state, check every tag and link, and replay it."""
-    number = 0
-    try:
-        row = yield ReadHead(site.key)
-        head = site.head(row)
-        if head.deleted_us is None:
-            loaded: Loaded | None = yield from load(site)
-            number = loaded.head.branches[MAIN].number if loaded is not None else 0
-        for life in (head, *head.former) if head.deleted_us is not None else head.former:
-            tip = life.branches[MAIN]
-            records = yield from read_run(site, life, tip.line, 1, tip.number)
-            check_run(site, records, tip, chain.ORIGIN)
-    except PerdureError as error:
-        return Verified(site.key, number, False, f"{error.kind}: {error}")
-    return Verified(site.key, number, True, None)
-
-
-def require_head(site: Site) -> Steps[Head]:
-    """The head under a key, deleted or not.
+    """Read everything of a state, check every tag and link, and replay it.
 
     Raises:
         StateNotFound: there is none.
@@ -272,4 +283,26 @@ def require_head(site: Site) -> Steps[Head]:
     row = yield ReadHead(site.key)
     if row is None:
         raise StateNotFound(f"there is no state {site.key!r} in this store")
-    return site.head(row)
+    number = 0
+    try:
+        head = site.head(row)
+        number = head.branches[MAIN].number
+        if head.deleted_us is None:
+            yield from load(site)
+        else:
+            yield from _replay_life(site, head)
+        for life in head.former:
+            yield from _replay_life(site, life)
+    except PerdureError as error:
+        return Verified(site.key, number, False, f"{error.kind}: {error}")
+    return Verified(site.key, number, True, None)
+
+
+def _replay_life(site: Site, head: Head) -> Steps[None]:
+    """Check and replay all of one life of a key, some records at a time."""
+    sections: dict[str, Any] = {}
+    after: Record | None = None
+    while after is None or after.number < head.branches[MAIN].number:
+        records = yield from read_some(site, head, after)
+        replay(records, sections)
+        after = records[-1]
