@@ -372,7 +372,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateExists: the key is in use.
             Malformed: the file is not an exported state.
-            Damaged: it is not what was exported.
+            Damaged: it is not what was exported, or its changes do not apply.
         """
         return await asyncio.to_thread(self._import, source, key, progress)
 

@@ -465,7 +465,7 @@ class Store(StoreBase):
         Raises:
             StateExists: the key is in use.
             Malformed: the file is not an exported state.
-            Damaged: it is not what was exported.
+            Damaged: it is not what was exported, or its changes do not apply.
         """
         return self._import(source, key, progress)
 

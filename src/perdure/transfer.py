@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from perdure import limits
 from perdure.core import chain
@@ -23,16 +23,19 @@ from perdure.core.record import Record, Sealed, open_payload
 from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
 from perdure.drive import Driver
 from perdure.engine import states
-from perdure.engine.read import Site, read_head
+from perdure.engine.read import Site, read_head, replay
 from perdure.engine.requests import Discard, ReadRecords, Stage
 from perdure.errors import (
     CommitUnknown,
     Damaged,
     Malformed,
     PerdureError,
+    ReplayMismatch,
     StateExists,
     UsageError,
 )
+from perdure.newfile import give_name, partial_name
+from perdure.store import check_key
 from perdure.types import Exported, StateInfo
 
 MAGIC = b"PERDSTAT"
@@ -74,55 +77,91 @@ def import_state(
     """Read a state that `export_state` wrote; it is visible only when all of it was verified."""
     with _opened(source) as file:
         reader = _Reader(file)
-        manifest = reader.next()
-        if not isinstance(manifest, dict) or {"key", "head"} - manifest.keys():
-            raise Damaged(f"{reader.name}: does not begin with a manifest")
-        head = open_head(manifest["head"], store=reader.id, key=manifest["key"])
-        site = Site(store, key if key is not None else manifest["key"])
+        name, head = _manifest(reader)
+        site = Site(store, key if key is not None else name)
+        check_key(site.key)
         driver.run(states.require_free(site))
-        return _import_records(driver, site, reader, head, progress)
-
-
-def _import_records(
-    driver: Driver, site: Site, reader: _Reader, head: Head, progress: Progress | None
-) -> StateInfo:
-    tip = head.branches[MAIN]
-    # The same life if this store does not have it, so that every hash stays; else a copy.
-    held = driver.backend.perform(ReadRecords(head.incarnation, tip.line, 1, 1, 1))
-    incarnation = os.urandom(16) if held else head.incarnation
-    theirs = ours = chain.ORIGIN
-    last: Sealed | None = None
-    staged = False
+        staging = _Staging(driver, site, head)
+        try:
+            last = _stage_all(staging, reader, head, progress)
+        except BaseException:
+            staging.discard()
+            raise
     try:
-        while last is None or last.number < tip.number:
-            records = _records(reader, head, theirs, last.number + 1 if last else 1)
-            sealed, after = states.chain_again(records, site, incarnation, ours)
-            try:
-                driver.backend.perform(Stage(incarnation, states.rows_of(sealed)))
-            except StateExists:
-                if staged:
-                    raise
-                # Another import of the same file is, or was, under way: this one is a copy.
-                incarnation = os.urandom(16)
-                sealed, after = states.chain_again(records, site, incarnation, ours)
-                driver.backend.perform(Stage(incarnation, states.rows_of(sealed)))
-            staged, ours = True, after
-            theirs, last = records[-1].hash, sealed[-1]
-            if progress is not None:
-                progress(last.number, tip.number)
-        if theirs != tip.hash or reader.next() != {"end": tip.number}:
-            raise Damaged(f"{reader.name}: its records do not end as its manifest says")
-    except BaseException:
-        if staged:
-            driver.backend.perform(Discard(incarnation))
-        raise
-    try:
-        return driver.run(states.adopt(site, head, incarnation, last))
+        return driver.run(states.adopt(site, head, staging.incarnation, last))
     except CommitUnknown:
         raise  # it may still land, and then names these records
     except PerdureError:
-        driver.backend.perform(Discard(incarnation))
+        staging.discard()
         raise
+
+
+def _manifest(reader: _Reader) -> tuple[str, Head]:
+    """The key and the head that the file begins with."""
+    match reader.next():
+        case {"key": str(key), "head": bytes(blob)}:
+            head = open_head(blob, store=reader.id, key=key)
+            if MAIN in head.branches:
+                return key, head
+    raise Damaged(f"{reader.name}: does not begin with a manifest")
+
+
+def _stage_all(staging: _Staging, reader: _Reader, head: Head, progress: Progress | None) -> Sealed:
+    """Verify, replay and stage every record of the file, a batch at a time; the last one."""
+    tip = head.branches[MAIN]
+    sections: dict[str, Any] = {}
+    parent, number = chain.ORIGIN, 0
+    last: Sealed | None = None
+    while last is None or number < tip.number:
+        records = _records(reader, head, parent, number + 1)
+        try:
+            replay(records, sections)
+        except (ReplayMismatch, Malformed) as error:
+            raise Damaged(f"{reader.name}: {error}") from error
+        last = staging.put(records)
+        parent, number = records[-1].hash, last.number
+        if progress is not None:
+            progress(number, tip.number)
+    if parent != tip.hash or reader.next() != {"end": tip.number}:
+        raise Damaged(f"{reader.name}: its records do not end as its manifest says")
+    return last
+
+
+class _Staging:
+    """Records on their way in, which nobody sees until a head names them."""
+
+    def __init__(self, driver: Driver, site: Site, head: Head) -> None:
+        self._perform = driver.backend.perform
+        self._site = site
+        self._hash = chain.ORIGIN
+        self._is_begun = False
+        # The same life if this store does not have it, so that every hash stays; else a copy.
+        tip = head.branches[MAIN]
+        held = self._perform(ReadRecords(head.incarnation, tip.line, 1, 1, 1))
+        self.incarnation = os.urandom(16) if held else head.incarnation
+
+    def put(self, records: list[Record]) -> Sealed:
+        """Stage the records after those before; the last of them as it is here."""
+        try:
+            return self._put(records)
+        except StateExists:
+            if self._is_begun:
+                raise
+            # Another import of the same file is, or was, under way: this one is a copy.
+            self.incarnation = os.urandom(16)
+            return self._put(records)
+
+    def _put(self, records: list[Record]) -> Sealed:
+        sealed, end = states.chain_again(records, self._site, self.incarnation, self._hash)
+        self._perform(Stage(self.incarnation, states.rows_of(sealed)))
+        self._hash, self._is_begun = end, True
+        return sealed[-1]
+
+    def discard(self) -> None:
+        """Give it up, and let the error that is under way be the one that is told."""
+        if self._is_begun:
+            with suppress(PerdureError):
+                self._perform(Discard(self.incarnation))
 
 
 def _records(reader: _Reader, head: Head, parent: bytes, first: int) -> list[Record]:
@@ -195,20 +234,26 @@ def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]
         return
     path = Path(target)
     if path.exists():
-        raise UsageError(f"{path} exists already; choose another name or remove it")
-    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}.partial")
+        raise _taken(path)
+    partial = partial_name(path)
     try:
         opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(opened, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        give_name(partial, path)
+    except FileExistsError as error:
+        raise _taken(path) from error
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"{path} exists already; choose another name or remove it")
 
 
 @contextmanager

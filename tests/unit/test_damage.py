@@ -234,7 +234,7 @@ def test_a_checkpoint_that_does_not_apply_is_found_in_a_deleted_life_too_P5(path
         save_what_does_not_apply(store, "c")
         (found,) = store.verify("c")
         assert found.problem is not None
-        assert found.problem.startswith("replay-mismatch: record 2 ")
+        assert found.problem.startswith("replay-mismatch: checkpoint 2 ")
         store.delete("c")
         assert [each.problem for each in store.verify("c")] == [found.problem]
         with store.open("c") as session:

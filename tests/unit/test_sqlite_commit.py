@@ -33,6 +33,7 @@ from perdure.errors import (
     StorageFull,
     StoreClosed,
     StoreUnavailable,
+    UsageError,
 )
 from perdure.testing.contract_kit import Writer
 from perdure.testing.powercut import PowerCut
@@ -492,9 +493,21 @@ def test_a_backup_is_whole_while_others_write(store: SqliteBackend, tmp_path: Pa
 
 def test_a_backup_replaces_nothing(store: SqliteBackend, tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_bytes(b"mine")
-    with pytest.raises(StoreUnavailable, match="replaces nothing"):
+    with pytest.raises(UsageError, match="replaces nothing"):
         store.backup(tmp_path / "copy.db")
     assert (tmp_path / "copy.db").read_bytes() == b"mine"
+
+
+def test_a_backup_replaces_nothing_that_was_made_meanwhile(
+    store: SqliteBackend, tmp_path: Path
+) -> None:
+    def progress(done: int, total: int) -> None:
+        (tmp_path / "copy.db").write_bytes(b"theirs")
+
+    with pytest.raises(UsageError, match="replaces nothing"):
+        store.backup(tmp_path / "copy.db", progress)
+    assert (tmp_path / "copy.db").read_bytes() == b"theirs"
+    assert sorted(os.listdir(tmp_path)) == ["a.db", "a.db-shm", "a.db-wal", "copy.db"]
 
 
 def test_a_backup_that_fails_leaves_nothing(store: SqliteBackend, tmp_path: Path) -> None:

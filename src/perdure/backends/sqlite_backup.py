@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 import apsw
 
 from perdure.backends import sqlite_files
-from perdure.errors import Damaged, StorageFull, StoreUnavailable
+from perdure.errors import Damaged, StorageFull, StoreUnavailable, UsageError
+from perdure.newfile import give_name, partial_name
 
 PAGES_PER_STEP = 256
 
@@ -22,9 +22,9 @@ def back_up(
     """Copy `source` to `target` under a name of its own, and give it its name when it is whole."""
     target = target.absolute()
     if target.exists():
-        raise StoreUnavailable(f"{target} exists, and a backup replaces nothing; name another.")
+        raise _taken(target)
     sqlite_files.check_place(str(target), allow_network=True)
-    partial = target.with_name(f"{target.name}.{uuid4().hex[:8]}.partial")
+    partial = partial_name(target)
     try:
         sqlite_files.make_file(str(partial))
         try:
@@ -33,11 +33,17 @@ def back_up(
         except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
             kind = StorageFull if isinstance(error, apsw.FullError) else StoreUnavailable
             raise kind(f"Cannot write the backup {target} ({error}); nothing is left.") from error
-        _name(partial, target)
+        give_name(partial, target)
+    except FileExistsError as error:
+        raise _taken(target) from error
     finally:
         for suffix in (*sqlite_files.FILES, "-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{partial}{suffix}")
+
+
+def _taken(target: Path) -> UsageError:
+    return UsageError(f"{target} exists, and a backup replaces nothing; name another.")
 
 
 def _copy(
@@ -66,14 +72,3 @@ def _check(partial: Path, target: Path) -> None:
         copy.close()
     if found != "ok":
         raise Damaged(f"The backup for {target} is not sound ({found}); it was not kept.")
-
-
-def _name(partial: Path, target: Path) -> None:
-    """Rename without replacing what came there meanwhile."""
-    try:
-        os.link(partial, target)
-    except FileExistsError as error:
-        raise StoreUnavailable(f"{target} was made meanwhile; name another.") from error
-    except OSError:  # a file system without links
-        os.rename(partial, target)
-    sqlite_files.sync_directory(str(target.parent))

@@ -15,6 +15,7 @@ from perdure.errors import (
     StoreUnavailable,
     UnsafeLibrary,
 )
+from perdure.newfile import sync_directory
 
 NETWORK_TYPES = frozenset(
     {
@@ -133,16 +134,6 @@ def make_file(path: str) -> None:
     except OSError as error:
         raise StoreUnavailable(f"Cannot make {path}: {error.strerror}.") from error
     sync_directory(os.path.dirname(path))
-
-
-def sync_directory(directory: str) -> None:
-    """Make new names in a directory survive a power cut, where the system can."""
-    with suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def size_bytes(path: str) -> int:

@@ -179,7 +179,7 @@ def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dic
     """Sections after applying `records` in order. Takes ownership of their values.
 
     Raises:
-        ReplayMismatch: a change does not fit; the message names its record.
+        ReplayMismatch: a change does not fit; the message names its checkpoint.
         Malformed: it holds a change that this version does not know.
     """
     sections: dict[str, Any] = {} if onto is None else onto
@@ -187,8 +187,7 @@ def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dic
         try:
             apply(sections, record.changes())
         except (ReplayMismatch, Malformed) as error:
-            place = f"record {record.number} on line {record.line}"
-            raise type(error)(f"{place} does not apply: {error}") from error
+            raise type(error)(f"checkpoint {record.number} does not apply: {error}") from error
     return sections
 
 

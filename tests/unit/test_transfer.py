@@ -1,0 +1,226 @@
+"""States as files: what is refused on the way in, and what is left of a failure on the way out."""
+
+import os
+import sqlite3
+import stat
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+import perdure
+from perdure import errors, limits
+from perdure.core.changes import pack_changes
+from perdure.types import Exported
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[perdure.Store]:
+    (tmp_path / "stores").mkdir()
+    with perdure.Store(tmp_path / "stores" / "agents.db") as store:
+        yield store
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Where the files go; nothing else is there."""
+    directory = tmp_path / "files"
+    directory.mkdir()
+    return directory
+
+
+def save(store: perdure.Store, key: str, count: int = 3) -> None:
+    with store.open(key) as session:
+        for n in range(count):
+            session.state["n"] = n
+            session.save()
+
+
+# ---- on the way in --------------------------------------------------------------------------
+
+
+def save_what_does_not_apply(store: perdure.Store, key: str, at: int, count: int) -> None:
+    """So many checkpoints; one would splice a number. All checksums and links are right."""
+    wrong = pack_changes([perdure.Splice(("n",), 0, 0, ["x"])])
+    with store.open(key) as session:
+        for n in range(1, count + 1):
+            session.state["n"] = n
+            with pytest.MonkeyPatch.context() as patch:
+                if n == at:
+                    patch.setattr("perdure.engine.session.pack_changes", lambda _: wrong)
+                session.save()
+
+
+@pytest.mark.parametrize("at", [2, 5, 6])
+def test_a_state_whose_changes_do_not_apply_is_refused_P5(
+    store: perdure.Store, files: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a later batch of records than the first."""
+    save_what_does_not_apply(store, "a", at, count=6)
+    monkeypatch.setattr(limits, "read_bytes_max", 500)
+    store.export("a", files / "a.perdure")
+    seen: list[tuple[int, int]] = []
+    with perdure.Store(files / "there.db") as other:
+        with pytest.raises(errors.Damaged, match=rf"a\.perdure: checkpoint {at} does not apply"):
+            other.import_(files / "a.perdure", progress=lambda *done: seen.append(done))
+        assert other.states() == []
+        assert all(done < at for done, _ in seen)
+        assert rows_of(files / "there.db") == (0, 0)
+
+
+def rows_of(path: Path) -> tuple[int, int]:
+    """Records, and stagings that nobody gave up."""
+    with closing(sqlite3.connect(path)) as base:
+        (records,) = base.execute("SELECT count(*) FROM records").fetchone()
+        (staged,) = base.execute("SELECT count(*) FROM staged").fetchone()
+        return records, staged
+
+
+def test_importing_needs_memory_for_the_state_not_for_its_history(
+    store: perdure.Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "read_bytes_max", 100_000)
+    with store.open("a") as session:
+        for _ in range(100):
+            session.state["text"] = os.urandom(50_000)
+            session.save(durability="process")
+    store.export("a", files / "a.perdure")
+    tracemalloc.start()
+    try:
+        store.import_(files / "a.perdure", "b")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert os.path.getsize(files / "a.perdure") > 5_000_000
+    assert peak < 2_000_000
+    assert store.at("b", 100).plain() == store.at("a", 100).plain()
+
+
+def test_a_key_that_no_state_may_have_is_refused(store: perdure.Store, files: Path) -> None:
+    save(store, "a")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "key_bytes_max", 3)
+        save(store, "abc")
+        store.export("abc", files / "a.perdure")
+        patch.setattr(limits, "key_bytes_max", 2)
+        with pytest.raises(errors.InvalidKey):
+            store.import_(files / "a.perdure")
+        assert store.import_(files / "a.perdure", "ab").number == 3
+
+
+# ---- on the way out -------------------------------------------------------------------------
+
+
+def test_of_two_exports_to_one_file_one_is_kept_whole(store: perdure.Store, files: Path) -> None:
+    save(store, "a", 2)
+    save(store, "b", 3)
+
+    def other(done: int, total: int) -> None:
+        store.export("b", files / "file")
+
+    with pytest.raises(errors.UsageError, match="exists already"):
+        store.export("a", files / "file", progress=other)
+    assert os.listdir(files) == ["file"]
+    assert store.import_(files / "file", "c").number == 3
+
+
+def test_of_many_exports_to_one_file_at_once_one_succeeds(
+    store: perdure.Store, files: Path
+) -> None:
+    for key in "abcdef":
+        save(store, key)
+    begun = threading.Barrier(6)
+    done: dict[str, Exported] = {}
+
+    def export(key: str) -> None:
+        begun.wait()
+        with suppress(errors.UsageError):
+            done[key] = store.export(key, files / "file")
+
+    threads = [threading.Thread(target=export, args=(key,)) for key in "abcdef"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert os.listdir(files) == ["file"]
+    ((key, exported),) = done.items()
+    assert exported.bytes == os.path.getsize(files / "file")
+    assert store.import_(files / "file", "new").number == 3
+    assert store.history("new")[0].id == store.history(key)[0].id
+
+
+def no_links(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_where_there_are_no_links_nothing_is_replaced_either(
+    store: perdure.Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", no_links)
+    save(store, "a")
+    store.export("a", files / "one")
+    assert store.import_(files / "one", "b").number == 3
+
+    def meanwhile(done: int, total: int) -> None:
+        (files / "two").write_bytes(b"theirs")
+
+    with pytest.raises(errors.UsageError, match="exists already"):
+        store.export("a", files / "two", progress=meanwhile)
+    with pytest.raises(errors.UsageError, match="replaces nothing"):
+        store.backup(files / "two")
+    assert (files / "two").read_bytes() == b"theirs"
+    store.backup(files / "three")
+    assert sorted(os.listdir(files)) == ["one", "three", "two"]
+    monkeypatch.setattr(os, "replace", no_links)
+    with pytest.raises(errors.UsageError, match="cannot write"):
+        store.export("a", files / "four")
+    assert sorted(os.listdir(files)) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, errors.Damaged])
+def test_a_failed_export_leaves_nothing(
+    store: perdure.Store, files: Path, error: type[BaseException]
+) -> None:
+    save(store, "a")
+
+    def fail(done: int, total: int) -> None:
+        raise error("planted")
+
+    with pytest.raises((error, errors.UsageError)):
+        store.export("a", files / "file", progress=fail)
+    assert os.listdir(files) == []
+
+
+def test_an_exported_file_is_on_the_disk_before_it_has_its_name_and_its_name_after(
+    store: perdure.Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(store, "a")
+    synced: list[tuple[str, list[str]]] = []
+    fsync = os.fsync
+
+    def noting(handle: int) -> None:
+        kind = "directory" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+        synced.append((kind, [name.split(".")[-1] for name in os.listdir(files)]))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    store.export("a", files / "a.perdure")
+    assert synced == [("file", ["partial"]), ("directory", ["perdure"])]
+
+
+def test_progress_counts_every_checkpoint_once_and_ends_at_all_of_them(
+    store: perdure.Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "read_bytes_max", 500)
+    save(store, "a", 9)
+    out: list[tuple[int, int]] = []
+    back: list[tuple[int, int]] = []
+    store.export("a", files / "a.perdure", progress=lambda *done: out.append(done))
+    store.import_(files / "a.perdure", "b", progress=lambda *done: back.append(done))
+    assert out == back
+    assert len(out) > 2
+    assert out == sorted(set(out))
+    assert out[-1] == (9, 9)
