@@ -198,13 +198,15 @@ def test_every_complaint_names_a_way_out(path: str) -> None:
 def test_an_unusable_store_fails_and_is_left_alone(tmp_path: Path) -> None:
     missing = run(tmp_path / "missing.db", "doctor", "--json")
     assert missing.exit_code == 1
-    assert findings(missing)["store"]["found"].startswith("unavailable: ")
+    found = findings(missing)["store"]["found"]
+    assert found.startswith("unavailable: There is no store at ")
+    assert "--store or PERDURE_STORE" in found
     assert list(tmp_path.iterdir()) == []
     other = tmp_path / "other.txt"
     other.write_text("not a store " * 1000)
-    found = json.loads(run(other, "doctor", "--json").stdout)
-    assert found["ok"] is False
-    assert found["findings"][-1]["found"].startswith("not-a-store: ")
+    examined = json.loads(run(other, "doctor", "--json").stdout)
+    assert examined["ok"] is False
+    assert examined["findings"][-1]["found"].startswith("not-a-store: ")
     assert other.read_text() == "not a store " * 1000
 
 

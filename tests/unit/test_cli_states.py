@@ -95,7 +95,9 @@ def test_no_command_but_import_makes_a_store(tmp_path: Path, command: list[str])
     missing = tmp_path / "missing.db"
     result = CliRunner().invoke(app, [*command, "--store", str(missing)])
     assert result.exit_code == 6
-    assert "missing.db" in result.stderr
+    assert f"There is no store at {missing}. Name another with --store or PERDURE_STORE" in (
+        result.stderr
+    )
     assert list(tmp_path.iterdir()) == []
     assert not Path("out").exists()
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import apsw
 import pytest
 
-from perdure.backends import sqlite_files
+from perdure.backends import sqlite_files, sqlite_open
 from perdure.backends.sqlite import SqliteBackend
 from perdure.backends.sqlite_files import filesystem_type, is_safe_library
 from perdure.engine.requests import ReadHead, ReadState
@@ -181,10 +181,11 @@ def test_a_directory_is_no_store(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [{"create": False}, {"read_only": True}])
 def test_a_store_is_made_only_where_it_may(tmp_path: Path, options: dict[str, bool]) -> None:
-    with pytest.raises(StoreUnavailable, match="There is no store"):
+    wanted = "without read_only=True" if "read_only" in options else "with create=True"
+    with pytest.raises(StoreUnavailable, match=f"There is no store at .*a\\.db.* {wanted}"):
         SqliteBackend(tmp_path / "a.db", **options).connect()  # type: ignore[arg-type]
     (tmp_path / "empty.db").write_bytes(b"")
-    with pytest.raises(NotAStore, match="is empty"):
+    with pytest.raises(NotAStore, match=f"is empty.* {wanted}"):
         SqliteBackend(tmp_path / "empty.db", **options).connect()  # type: ignore[arg-type]
     assert contents(tmp_path) == {"empty.db": b""}
 
@@ -280,6 +281,57 @@ def test_read_only_reads_and_does_not_write(tmp_path: Path) -> None:
         assert (state.head.blob, state.records) == (b"head", tuple(writer.rows))
         with pytest.raises(ReadOnlyStore, match="read_only=True"):
             backend.perform(writer.commit(b"two"))
+
+
+def test_read_only_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    writer = filled(tmp_path / "a.db")
+    before, times = contents(tmp_path), (tmp_path / "a.db").stat()
+
+    def make() -> SqliteBackend:
+        return SqliteBackend(tmp_path / "a.db", read_only=True)
+
+    for _ in range(2):
+        with opened(make) as backend, opened(make) as another:
+            must_be(writer.read(backend), writer.read(another), "records")
+        assert contents(tmp_path) == before
+    assert (tmp_path / "a.db").stat().st_mtime_ns == times.st_mtime_ns
+
+
+def test_a_connection_to_read_with_refuses_to_write(tmp_path: Path) -> None:
+    filled(tmp_path / "a.db")
+    connection = sqlite_open.reader(sqlite_open.Place(str(tmp_path / "a.db"), read_only=True))
+    with pytest.raises(apsw.ReadOnlyError):
+        connection.execute("DELETE FROM heads")
+    connection.close()
+
+
+def test_read_only_leaves_the_log_of_a_writer_that_died(tmp_path: Path) -> None:
+    """Moving it into the store is the next writer's; a reader only reads it."""
+    there = tmp_path / "there"
+    there.mkdir()
+    writer = Writer("agent")
+    with opened(lambda: SqliteBackend(tmp_path / "a.db")) as backend:
+        writer.save(backend, b"one")
+        for name in ("a.db", "a.db-wal"):
+            (there / name).write_bytes((tmp_path / name).read_bytes())
+    before = contents(there)
+    with opened(lambda: SqliteBackend(there / "a.db", read_only=True)) as left:
+        must_be(writer.read(left), tuple(writer.rows), "records")
+    after = contents(there)
+    assert {name: after[name] for name in before} == before
+
+
+def test_read_only_beside_a_writer_takes_nothing_from_it(tmp_path: Path) -> None:
+    writer = Writer("agent")
+    with opened(lambda: SqliteBackend(tmp_path / "a.db")) as backend:
+        with opened(lambda: SqliteBackend(tmp_path / "a.db", read_only=True)) as reader:
+            writer.save(backend, b"one")
+            must_be(writer.read(reader), tuple(writer.rows), "records")
+        writer.save(backend, b"two")
+        assert (tmp_path / "a.db-wal").stat().st_size
+    with opened(lambda: SqliteBackend(tmp_path / "a.db", read_only=True)) as reader:
+        must_be(writer.read(reader), tuple(writer.rows), "records")
+    assert os.listdir(tmp_path) == ["a.db"]
 
 
 def test_read_only_in_a_read_only_directory(open_to_all: Path) -> None:

@@ -71,7 +71,8 @@ class Place:
 
 def connection(place: Place) -> apsw.Connection:
     """A connection with our settings, on a file that is a store or may become one."""
-    flags = apsw.SQLITE_OPEN_READONLY if place.read_only else apsw.SQLITE_OPEN_READWRITE
+    only_reads = place.read_only and not _can_tidy_up(place)
+    flags = apsw.SQLITE_OPEN_READONLY if only_reads else apsw.SQLITE_OPEN_READWRITE
     opened = apsw.Connection(place.path, flags=flags, vfs=place.vfs)
     opened.set_busy_timeout(round(place.busy_timeout * 1000))
     # Defensive: no SQL, ours included, can write to the schema's own pages.
@@ -80,6 +81,22 @@ def connection(place: Place) -> apsw.Connection:
         # There, fsync leaves the bytes in the drive's cache; this asks for them to leave it.
         opened.execute("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1")
     return opened
+
+
+def _can_tidy_up(place: Place) -> bool:
+    """Whether to read by a connection that could write, were it not for `query_only`.
+
+    SQLite lets no other remove the log and the index that it makes beside the store for reading.
+    Where a log or a journal holds something, that is its writer's to move.
+    """
+    path, both = place.path, os.R_OK | os.W_OK
+    try:
+        is_quiet = os.path.getsize(path + "-wal") == 0
+    except FileNotFoundError:
+        is_quiet = True
+    if not is_quiet or os.path.exists(path + "-journal"):
+        return False
+    return sqlite_files.may(path, both) and sqlite_files.may(os.path.dirname(path), os.W_OK)
 
 
 def reader(place: Place) -> apsw.Connection:
@@ -111,7 +128,11 @@ def open_store(place: Place) -> tuple[apsw.Connection, StoreInfo]:
     sqlite_files.check_place(place.path, allow_network=place.allow_network_filesystem)
     if not os.path.exists(place.path):
         if place.read_only or not place.create:
-            raise StoreUnavailable(f"There is no store at {place.path}.")
+            how = "without read_only=True" if place.read_only else "with create=True"
+            raise StoreUnavailable(
+                f"There is no store at {place.path}. Name another path, or open it {how} to make "
+                "one there."
+            )
         sqlite_files.make_file(place.path)
     elif 0 < os.stat(place.path).st_size < PAGE_BYTES_MIN:
         # SQLite would take it for an empty database, and write over it.
@@ -152,7 +173,10 @@ def _open_file(place: Place) -> tuple[apsw.Connection, StoreInfo]:
 def _identified(opened: apsw.Connection, place: Place) -> StoreInfo:
     if _is_unmarked(opened, place):
         if place.read_only or not place.create:
-            raise NotAStore(f"{place.path} is empty: nobody has made a store in it.")
+            how = "without read_only=True" if place.read_only else "with create=True"
+            raise NotAStore(
+                f"{place.path} is empty: nobody has made a store in it. Open it {how} to make one."
+            )
         _check_writable(opened, place)
         _make(opened, place)
     format_ = opened.pragma("user_version")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from perdure.errors import StoreUnavailable
+
 if TYPE_CHECKING:
+    from perdure.backends.protocol import Backend
     from perdure.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,11 +88,25 @@ def store_url() -> str:
     return url
 
 
+def require_store(backend: Backend) -> None:
+    """Raise the error for a store that is not there, with the way out that a command line has."""
+    path = getattr(backend, "path", None)
+    if path is not None and not os.path.exists(path):
+        raise StoreUnavailable(
+            f"There is no store at {path}. Name another with --store or {VARIABLE}; of all "
+            "commands only import makes one."
+        )
+
+
 @contextmanager
 def opened(*, write: bool = False, create: bool = False) -> Iterator[Store]:
     """The named store; it is made only where `create` says so."""
     from perdure.store import Store
 
+    if not create:
+        from perdure.backends.url import backend_for
+
+        require_store(backend_for(store_url()))
     with Store(store_url(), create=create, read_only=not write) as store:
         yield store
 

@@ -15,6 +15,7 @@ from typing import Literal
 import perdure
 from perdure.backends import sqlite_files
 from perdure.backends.protocol import Backend
+from perdure.cli.context import require_store
 from perdure.cli.words import bytes_of
 from perdure.core.abbreviate import count
 from perdure.errors import PerdureError
@@ -92,6 +93,7 @@ def of_store(url: str | None) -> Iterator[Finding]:
     if path is not None:
         yield from _file(path)
     try:
+        require_store(backend)
         info = backend.connect()
         yield Finding("format", "ok", str(info.format))
         if path is not None:
