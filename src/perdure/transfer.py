@@ -186,13 +186,22 @@ class _Writer:
         self._file = file
         self._number = 0
         self.id = os.urandom(16)
-        self.bytes = file.write(MAGIC) + file.write(self.id)
+        self.bytes = 0
+        self._put(MAGIC + self.id)
 
     def write(self, value: object) -> None:
         self._number += 1
         place = Place(self.id, _OWNER, 0, self._number)
         blob = seal(Kind.EXPORT, place, pack(value))
-        self.bytes += self._file.write(_length.pack(len(blob))) + self._file.write(blob)
+        self._put(_length.pack(len(blob)))
+        self._put(blob)
+
+    def _put(self, data: bytes) -> None:
+        """All of it, also into a stream that takes less at a time."""
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+        self.bytes += len(data)
 
 
 class _Reader:
@@ -200,7 +209,7 @@ class _Reader:
         self._file = file
         self._number = 0
         self.name = str(getattr(file, "name", "the file"))
-        if file.read(len(MAGIC)) != MAGIC:
+        if self._up_to(len(MAGIC)) != MAGIC:
             raise Malformed(f"{self.name}: is not a state exported by Perdure")
         self.id = self._exactly(16)
 
@@ -220,9 +229,16 @@ class _Reader:
             ) from error
 
     def _exactly(self, size: int) -> bytes:
-        data = self._file.read(size)
+        data = self._up_to(size)
         if len(data) != size:
             raise Damaged(f"{self.name}: is cut short in frame {self._number}")
+        return data
+
+    def _up_to(self, size: int) -> bytes:
+        """The next bytes, also of a stream that gives less at a time; fewer only at its end."""
+        data = self._file.read(size)
+        while len(data) < size and (more := self._file.read(size - len(data))):
+            data += more
         return data
 
 

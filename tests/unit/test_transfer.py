@@ -1,5 +1,6 @@
 """States as files: what is refused on the way in, and what is left of a failure on the way out."""
 
+import io
 import os
 import sqlite3
 import stat
@@ -8,6 +9,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +111,35 @@ def test_a_key_that_no_state_may_have_is_refused(store: perdure.Store, files: Pa
         with pytest.raises(errors.InvalidKey):
             store.import_(files / "a.perdure")
         assert store.import_(files / "a.perdure", "ab").number == 3
+
+
+class Dribbling(io.RawIOBase):
+    """An unbuffered stream, which takes and gives as little as it likes."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = bytearray(data)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.data += bytes(data[:7])
+        return min(len(data), 7)
+
+    def read(self, size: int = -1, /) -> bytes:
+        given = bytes(self.data[: min(size, 7)])
+        del self.data[: len(given)]
+        return given
+
+
+def test_a_state_goes_through_a_stream_that_takes_little_at_a_time(store: perdure.Store) -> None:
+    save(store, "a")
+    stream = Dribbling()
+    exported = store.export("a", stream)  # type: ignore[arg-type]
+    assert len(stream.data) == exported.bytes
+    assert store.import_(Dribbling(stream.data), "b").number == 3  # type: ignore[arg-type]
+    with pytest.raises(errors.Damaged, match="cut short in frame 3"):
+        store.import_(Dribbling(stream.data[:-1]), "c")  # type: ignore[arg-type]
 
 
 # ---- on the way out -------------------------------------------------------------------------
