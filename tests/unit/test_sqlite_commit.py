@@ -199,6 +199,50 @@ def test_a_full_disk_is_told_and_nothing_is_written(
     assert backend.perform(commit) == Committed()
 
 
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def moved_away(path: Path) -> None:
+    path.rename(path.with_name("elsewhere.db"))
+
+
+def replaced_by_a_copy(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    copy.write_bytes(path.read_bytes())
+    copy.replace(path)
+
+
+@pytest.mark.parametrize(
+    "lose", [removed, moved_away, replaced_by_a_copy], ids=lambda function: function.__name__
+)
+def test_nothing_is_acknowledged_that_goes_to_a_file_without_its_name_P1(
+    tmp_path: Path, store: SqliteBackend, lose: Callable[[Path], None]
+) -> None:
+    writer = Writer("agent")
+    writer.save(store, b"one", durability="power")
+    lose(tmp_path / "a.db")
+    with pytest.raises(StoreUnavailable, match=r"a\.db was removed, moved or replaced"):
+        store.perform(writer.commit(b"two", durability="power"))
+    if lose is moved_away:
+        (tmp_path / "elsewhere.db").rename(tmp_path / "a.db")
+        writer.save(store, b"two", durability="power")
+
+
+def test_a_link_to_a_store_may_be_led_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "real.db")
+    store, writer = SqliteBackend(tmp_path / "link.db"), Writer("agent")
+    (tmp_path / "real.db").touch()
+    writer.save(store, b"one", durability="power")
+    (tmp_path / "link.db").unlink()
+    (tmp_path / "link.db").symlink_to(tmp_path / "other.db")
+    writer.save(store, b"two", durability="power")
+    store.close()
+    real = SqliteBackend(tmp_path / "real.db", create=False)
+    assert writer.read(real) == tuple(writer.rows)
+    real.close()
+
+
 # ---- the log --------------------------------------------------------------------------------
 
 

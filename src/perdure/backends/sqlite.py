@@ -38,6 +38,7 @@ from perdure.errors import (
     PerdureError,
     ReadOnlyStore,
     StoreClosed,
+    StoreUnavailable,
 )
 
 READERS_IDLE_MAX = 8
@@ -119,6 +120,7 @@ class SqliteBackend:
         self._lock = threading.RLock()  # of the connection that writes, for a whole commit
         self._info: StoreInfo | None = None
         self._writer: apsw.Connection | None = None
+        self._file: tuple[str, tuple[int, int] | None] = "", None
         self._synchronous = ""
         self._is_doubtful = False
         """Whether a sync failed: the system may have given up what later syncs then leave out."""
@@ -233,6 +235,7 @@ class SqliteBackend:
                 # The hook also takes the place of SQLite's own checkpoints within a commit.
                 first.set_wal_hook(self._wal.committed)
                 self._synchronous = ""
+                self._file = first.filename, sqlite_files.identity(first.filename)
                 self._writer = first
         return self._info
 
@@ -243,6 +246,8 @@ class SqliteBackend:
             writer = self._writer
         if writer is None:
             raise ReadOnlyStore(f"{self._place.path} was opened with read_only=True.")
+        if synchronous == "FULL":
+            self._require_file()
         try:
             if writer.in_transaction:  # an interrupt came between two statements
                 writer.execute("ROLLBACK")
@@ -255,6 +260,15 @@ class SqliteBackend:
         except apsw.Error as error:
             raise told(error, self._place) from error
         return writer
+
+    def _require_file(self) -> None:
+        """Raise if the store's name leads elsewhere by now: what is written would be lost."""
+        name, opened = self._file
+        if sqlite_files.identity(name) != opened:
+            raise StoreUnavailable(
+                f"{name} was removed, moved or replaced while it was open. Nothing was written: "
+                "bring the file back, or make a new Store of what is there now."
+            )
 
     def _end(self, writer: apsw.Connection) -> None:
         try:

@@ -136,6 +136,15 @@ def make_file(path: str) -> None:
     sync_directory(os.path.dirname(path))
 
 
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells the file of this name from every other; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def size_bytes(path: str) -> int:
     """Bytes of the store's files."""
     total = 0
