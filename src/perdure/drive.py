@@ -55,7 +55,7 @@ class _Call:
         self.requests = requests
         self.outcomes: Sequence[Answer | BaseException] = ()
         self.turn: threading.Lock | None = None
-        """Held until this call is settled or leads; None for one that never waits."""
+        """Held until this call is settled or leads; None for one that found nobody to wait for."""
 
 
 class GroupCommit:
@@ -85,20 +85,28 @@ class GroupCommit:
         call = _Call(requests)
         try:
             with self._door:
-                self._waiting.append(call)
                 if self._leader is None:
                     self._leader = call
                 else:
                     call.turn = threading.Lock()
                     call.turn.acquire()
-            if call.turn is not None:
+                    self._waiting.append(call)
+            if call.turn is None:
+                self._settle_alone(call)
+            else:
                 call.turn.acquire()
-            if self._leader is call:
-                self._lead(call)
+                if self._leader is call:
+                    self._lead(call)
         except BaseException:
             self._leave(call)
             raise
         return call.outcomes
+
+    def _settle_alone(self, call: _Call) -> None:
+        """Settle the one call that found nobody waiting, and hand the lead on."""
+        call.outcomes = self._settle(call.requests)
+        self._look_after()
+        self._leave(call)
 
     def _lead(self, leader: _Call) -> None:
         """Settle the front of the queue, where the leader stands, and hand the lead on."""
@@ -112,6 +120,10 @@ class GroupCommit:
             self._wake(batch, [unknown] * limits.batch_commits_max, leader)
             raise
         self._wake(batch, outcomes, leader)
+        self._look_after()
+        self._leave(leader)
+
+    def _look_after(self) -> None:
         try:
             self._backend.after_commit()
         except StoreClosed:
@@ -119,13 +131,10 @@ class GroupCommit:
         except Exception:
             # Upkeep that failed must not make durable commits seem to have failed.
             log.exception("upkeep after a commit failed; it is tried again after a later one")
-        self._leave(leader)
 
     def _next_batch(self) -> list[_Call]:
         """Whole calls from the front of the queue: one, and as many more as fit. Door held."""
         batch = [self._waiting.popleft()]
-        if not self._waiting:
-            return batch
         size = len(batch[0].requests)
         while self._waiting:
             size += len(self._waiting[0].requests)
@@ -156,7 +165,7 @@ class GroupCommit:
     def _leave(self, call: _Call) -> None:
         """Hand on the lead, if `call` has it; if it gave up waiting, it is not sent any more."""
         with self._door:
-            if call in self._waiting:
+            if self._waiting and call in self._waiting:
                 self._waiting.remove(call)
             if self._leader is call:
                 self._leader = heir = self._waiting[0] if self._waiting else None

@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+import msgspec
 
 log = logging.getLogger("perdure")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that a store did.
 
     Example:
@@ -29,7 +29,7 @@ class Event:
     """How long it took."""
     error: str | None = None
     """The error's `kind`, if it failed."""
-    detail: dict[str, Any] = field(default_factory=dict)
+    detail: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 OnEvent: TypeAlias = Callable[[Event], None]

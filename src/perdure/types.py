@@ -1,10 +1,14 @@
-"""The plain data that the public API gives back. All frozen; all of it safe to keep."""
+"""The plain data that the public API gives back. All frozen; all of it safe to keep.
+
+Structs, because a save makes one, and they take a tenth of a frozen dataclass's time to make.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
@@ -21,8 +25,7 @@ Ended: TypeAlias = Literal[
 """How a session ended, as far as the next one can tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True):
     """The process that works on a state: enough to tell later whether it still lives."""
 
     host: str
@@ -33,8 +36,7 @@ class Holder:
     """When the process started, in the system's own words: tells a reused pid apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(msgspec.Struct, frozen=True):
     """One period of work on a state."""
 
     id: str
@@ -51,8 +53,7 @@ class SessionInfo:
     """Type of the exception that ended it, when `ended` is "failed"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One durable save.
 
     Example:
@@ -77,12 +78,11 @@ class Checkpoint:
     metadata: dict[str, Any] | None = None
     sections: tuple[str, ...] = ()
     """Sections it changed."""
-    changes: tuple[Change, ...] | None = field(default=None, repr=False)
+    changes: tuple[Change, ...] | None = None
     """What it changed; only where asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateInfo:
+class StateInfo(msgspec.Struct, frozen=True):
     """What `Store.states` tells of a state without opening it.
 
     Of a state whose head cannot be read, only `key`, `status` and `problem` are known: its times
@@ -106,8 +106,7 @@ class StateInfo:
     """What is wrong with it, after the error's kind: `"damaged: …"`; `Store.verify` tells more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
+class Resumed(msgspec.Struct, frozen=True):
     """What a session took up: `session.resumed`, None for a new state.
 
     Example:
@@ -126,8 +125,7 @@ class Resumed:
     """Further sessions that never ended: interrupted, or maybe running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(msgspec.Struct, frozen=True):
     """What a state costs."""
 
     key: str
@@ -140,8 +138,7 @@ class Stats:
     """Packed size of each section as it is now (bytes)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """What `Store.verify` found of one state."""
 
     key: str
@@ -150,8 +147,7 @@ class Verified:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
+class Exported(msgspec.Struct, frozen=True):
     """What `Store.export` wrote."""
 
     checkpoints: int

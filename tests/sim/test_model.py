@@ -1,10 +1,10 @@
 """The reference model tells every broken promise from a kept one."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from perdure.core.changes import Set, Splice
 from perdure.testing.model import Broken, Model

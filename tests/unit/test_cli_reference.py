@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
 
 def documented(name: str) -> dict[str, set[str] | None]:
     """The keys that the page promises, and of each the fields of what it holds."""
-    results = {result.__name__: {field.name for field in fields(result)} for result in RESULTS}
+    results = {result.__name__: set(result.__struct_fields__) for result in RESULTS}
     shape = DOCUMENTS[name]
     if "fields of Exported" in shape:
         return {"file": None, **dict.fromkeys(results["Exported"])}

@@ -375,12 +375,11 @@ def test_saves_from_many_threads_on_one_session_lose_nothing(store: perdure.Stor
 
     with store.open("a") as session:
         session.state["n"] = 0
-        lock = threading.Lock()
         seen: list[int] = []
 
         def work() -> None:
             for _ in range(25):
-                with lock:  # containers are for one thread at a time; saves are not
+                with session.atomic():  # containers are for one thread at a time; saves are not
                     session.state["n"] += 1
                 seen.append(session.save().number)
 

@@ -28,16 +28,16 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from perdure.engine.requests import Answer, Commit, StorageRequest
 from perdure.errors import PerdureError
 
 
-@dataclass(frozen=True, slots=True)
-class StoreInfo:
+class StoreInfo(msgspec.Struct, frozen=True):
     """What a backend tells of the store it opened."""
 
     store_id: bytes

@@ -24,7 +24,6 @@ from perdure.backends.sqlite_open import Place, told
 from perdure.engine.requests import (
     Answer,
     Commit,
-    Committed,
     Discard,
     ListHeads,
     ReadHead,
@@ -164,9 +163,8 @@ class SqliteBackend:
 
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Settle each commit of the batch in one transaction; one outcome per member."""
-        is_durable = any(commit.durability == "power" for commit in batch)
         with self._lock:
-            writer = self._begin("FULL" if is_durable else "NORMAL")
+            writer = self._begin(_synchronous(batch))
             try:
                 outcomes = [sqlite_rows.settle(writer, commit) for commit in batch]
             except BaseException as error:
@@ -174,7 +172,7 @@ class SqliteBackend:
                 if isinstance(error, apsw.Error):
                     raise told(error, self._place) from error
                 raise
-            if any(isinstance(outcome, Committed) for outcome in outcomes):
+            if sqlite_rows.COMMITTED in outcomes:
                 self._end(writer)
             else:
                 self._roll_back(writer)
@@ -380,6 +378,14 @@ class SqliteBackend:
         is_done = moved >= pages
         wal.due_bytes = limits.wal_checkpoint_bytes if is_done else wal.bytes + WAL_RETRY_BYTES
         wal.bytes = 0 if is_done else wal.bytes
+
+
+def _synchronous(batch: Sequence[Commit]) -> str:
+    """What the most careful member of a batch needs."""
+    for commit in batch:
+        if commit.durability == "power":
+            return "FULL"
+    return "NORMAL"
 
 
 _backends: weakref.WeakSet[SqliteBackend] = weakref.WeakSet()

@@ -23,7 +23,8 @@ from perdure.engine.requests import (
 )
 from perdure.errors import PerdureError, StateExists
 
-_COMMITTED = Committed()
+COMMITTED = Committed()
+"""The outcome of every member that takes effect."""
 
 # ---- reading --------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ def settle(connection: apsw.Connection, commit: Commit) -> Answer | PerdureError
         )
     if present is None or present[1] != tail.incarnation:
         execute("DELETE FROM staged WHERE incarnation = ?", (tail.incarnation,))
-    return _COMMITTED
+    return COMMITTED
 
 
 def _insert(

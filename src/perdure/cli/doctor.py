@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 
 import click
 
 from perdure.cli.context import examples, gives_json, on_store, settings
+from perdure.cli.documents import document
 from perdure.cli.output import print_json, say, to_terminal
 from perdure.cli.words import safe
 
@@ -29,7 +29,7 @@ def doctor(ctx: click.Context) -> None:
     findings = [*of_machine(), *of_store(settings().store)]
     failed = any(finding.status == "fail" for finding in findings)
     if settings().json:
-        print_json({"ok": not failed, "findings": [asdict(finding) for finding in findings]})
+        print_json({"ok": not failed, "findings": [document(finding) for finding in findings]})
         ctx.exit(1 if failed else 0)
     for finding in findings:
         say(f"{_styled(finding.status)}  {finding.check}: {safe(finding.found)}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import isfinite
@@ -112,9 +111,9 @@ _FORMS_OF: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
 def document(result: Any, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
     """One of the plain results of the public API: its fields by name, times in UTC."""
     return {
-        field.name: _field(field.name, getattr(result, field.name))
-        for field in fields(result)
-        if field.name not in without
+        name: _field(name, getattr(result, name))
+        for name in result.__struct_fields__
+        if name not in without
     }
 
 
@@ -123,7 +122,7 @@ def _field(name: str, value: Any) -> Any:
         return encode(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    if is_dataclass(value):
+    if hasattr(value, "__struct_fields__"):
         return document(value)
     return list(value) if isinstance(value, tuple) else value
 

@@ -8,9 +8,10 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 import perdure
 from perdure.backends import sqlite_files
@@ -34,8 +35,7 @@ KEYS_SHOWN_MAX = 3
 PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One thing examined."""
 
     check: str

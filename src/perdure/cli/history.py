@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from perdure.cli.context import examples, gives_json, on_store, opened, reference, settings
 from perdure.cli.documents import change_document, difference_document, document
 from perdure.cli.output import hint, print_json, say, table
 from perdure.cli.words import moment, safe
-from perdure.types import Checkpoint, SessionInfo
+
+if TYPE_CHECKING:
+    from perdure.types import Checkpoint, SessionInfo
 
 ID_DIGITS = 12
 """Digits of an id shown (hex): enough to name it again."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
 
 import click
 
@@ -94,7 +93,7 @@ def _json() -> Iterator[str]:
         yield f"| `{name}` | {shape if '`' in shape else f'`{shape}`'} |"
     yield "\nThe results in them have the fields of the Python results of the same name:\n"
     for result in RESULTS:
-        names = ", ".join(f"`{field.name}`" for field in fields(result))
+        names = ", ".join(f"`{name}`" for name in result.__struct_fields__)
         yield f"- `{result.__name__}`: {names}"
     yield _TIMES
     yield "Values of a state that JSON has no form for are objects with one key:\n"

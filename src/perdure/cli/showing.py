@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,9 @@ from perdure.cli.documents import document, encode
 from perdure.cli.output import hint, print_json, say, table, to_terminal
 from perdure.cli.words import kind_of, lines, moment, safe, size_of
 from perdure.core.abbreviate import abbreviate
-from perdure.types import Checkpoint
+
+if TYPE_CHECKING:
+    from perdure.types import Checkpoint
 
 HEAD_ITEMS, TAIL_ITEMS = 5, 5
 """How many of the first and last items of a long container are shown."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +14,9 @@ from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, say, table
 from perdure.cli.words import moment, safe
 from perdure.core.abbreviate import count
-from perdure.types import StateInfo
+
+if TYPE_CHECKING:
+    from perdure.types import StateInfo
 
 SUMMARY_WIDTH = 60
 """Characters shown of a state's summary."""

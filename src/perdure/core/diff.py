@@ -10,9 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from perdure.core.abbreviate import abbreviate
 from perdure.core.changes import Change, Delete, Members, Set, Splice, text_splice
@@ -29,8 +30,7 @@ ROUNDS_MAX = 8
 """How many times a run of a list is looked at again for items that have become unique in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One place where two states differ.
 
     Example:

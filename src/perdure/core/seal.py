@@ -28,7 +28,8 @@ ENCRYPTED = 0x0200
 """Set apart for stores with a key; this version has no key to open such a blob with."""
 
 _header = struct.Struct(">4sBBH")
-_number = struct.Struct(">Q").pack
+_length = struct.Struct(">Q").pack
+_numbers = struct.Struct(">QQ").pack
 
 
 class Kind(IntEnum):
@@ -50,13 +51,8 @@ class Place(msgspec.Struct, frozen=True):
 
     def bound(self) -> bytes:
         """The bytes the tag covers: lengths make every field's end unambiguous."""
-        return (
-            self.store
-            + _number(len(self.owner))
-            + self.owner
-            + _number(self.line)
-            + _number(self.number)
-        )
+        owner = self.owner
+        return self.store + _length(len(owner)) + owner + _numbers(self.line, self.number)
 
     def __str__(self) -> str:
         if self.number:

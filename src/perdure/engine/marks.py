@@ -21,6 +21,8 @@ def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
 
     Kept: sessions without an end, and the one that ended last.
     """
+    if len(head.marks) == 1 and head.marks[0].id == mark.id:  # as at most saves
+        return replace(head, marks=(mark,))
     gone = {old.id for old in told}
     is_known = False
     running: list[Mark] = []

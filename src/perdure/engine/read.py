@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+
+import msgspec
 
 from perdure import limits
 from perdure.core import chain
@@ -25,8 +26,7 @@ from perdure.errors import (
 PREFIX_DIGITS_MIN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(msgspec.Struct, frozen=True):
     """Which state of which store an engine function works on."""
 
     store: bytes
@@ -47,8 +47,7 @@ class Site:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """A state as of one moment."""
 
     head: Head

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -66,22 +65,16 @@ class Edited(Protocol):
         """Give up these sections' edits for other content."""
 
 
-@dataclass(slots=True, eq=False)
-class Body:
+class Body(msgspec.Struct, eq=False):
     """One save as asked for: captured, and on its way."""
 
-    changes: list[bytes]
-    """Packed arrays of wire changes, to be written one after the other."""
+    changes: bytes
+    """A packed array of wire changes."""
     sections: frozenset[str]
     extra: dict[str, Any]
     durability: Durability = "power"
     saved: Checkpoint | None = None
     """The checkpoint it became part of, once it is durable."""
-
-    @property
-    def size(self) -> int:
-        """Length of its packed changes (bytes)."""
-        return sum(map(len, self.changes))
 
 
 class _Sent(msgspec.Struct, frozen=True):
@@ -100,8 +93,9 @@ class _Sent(msgspec.Struct, frozen=True):
 
     @property
     def sections(self) -> frozenset[str]:
-        first, *others = self.bodies
-        return first.sections.union(*(body.sections for body in others))
+        if len(self.bodies) == 1:
+            return self.bodies[0].sections
+        return frozenset().union(*(body.sections for body in self.bodies))
 
 
 class SessionCore:
@@ -170,13 +164,13 @@ class SessionCore:
                     f"one save would write {len(packed)} bytes; at most "
                     f"{limits.record_bytes_max // 2} fit in one: save more often"
                 )
-            bodies.append(Body([packed], frozenset(sections_of(changes)), extra, durability))
+            bodies.append(Body(packed, frozenset(sections_of(changes)), extra, durability))
             self._bodies.append(bodies[0])
 
         self.document.capture(keep)
         makes = self.is_new and not self.unsaved and not ending
         if not bodies and (extra or makes):
-            bodies.append(Body([pack_changes([])], frozenset(), extra, durability))
+            bodies.append(Body(pack_changes([]), frozenset(), extra, durability))
             self._bodies.append(bodies[0])
         self._saved_summary = self.summary
         return bodies[0] if bodies else None
@@ -193,12 +187,7 @@ class SessionCore:
 
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""
-        return [
-            change
-            for body in self._bodies
-            for packed in body.changes
-            for change in unpack_changes(packed)
-        ]
+        return [change for body in self._bodies for change in unpack_changes(body.changes)]
 
     def drop_waiting(self) -> None:
         """Give up captured bodies that were never sent."""
@@ -290,9 +279,11 @@ class SessionCore:
         They stay queued until they are saved, so that no interruption can lose them.
         """
         waiting = tuple(self._bodies)
-        count, size = 1, waiting[0].size
+        if len(waiting) == 1:
+            return waiting
+        count, size = 1, len(waiting[0].changes)
         while count < len(waiting) and not (waiting[0].extra or waiting[count].extra):
-            size += waiting[count].size
+            size += len(waiting[count].changes)
             if size > limits.record_bytes_max // 2:
                 break
             count += 1
@@ -316,8 +307,9 @@ class SessionCore:
         summary = sent.extra.get(SUMMARY, _UNSET)
         change = _marking(sent.mark, told=self.told, summary=summary)
         try:
-            if any(body.durability == "power" for body in sent.bodies):
-                durability = "power"  # one of those who share the record was promised it
+            for body in sent.bodies:
+                if body.durability == "power":
+                    durability = "power"  # one of those who share the record was promised it
             self.position = yield from append(
                 self.site, sent.base, self.branch, sent.sealed, change, durability, sent.token
             )
@@ -421,10 +413,9 @@ class SessionCore:
 
 def joined(bodies: Sequence[Body]) -> bytes:
     """The changes of several bodies as one packed array."""
-    packed = [part for body in bodies for part in body.changes]
-    if len(packed) == 1:
-        return packed[0]
-    return pack_changes([change for part in packed for change in unpack_changes(part)])
+    if len(bodies) == 1:
+        return bodies[0].changes
+    return pack_changes([change for body in bodies for change in unpack_changes(body.changes)])
 
 
 _UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)

@@ -16,7 +16,7 @@ it is now last. New and moved keys stand in the marks in their present order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 from perdure.core.changes import Change, Delete, Set
@@ -270,7 +270,10 @@ class TrackedDict(Node, dict[str, Any]):
     # ---- capture ----------------------------------------------------------------------------
 
     def _emit(self, path: Path, out: list[Change]) -> None:
-        marks = self._marks or {}
+        marks = self._marks
+        if not marks:  # nothing but what is below: what a save of a message meets on its way
+            self._emit_kids(path, (), out)
+            return
         gone = [key for key, mark in marks.items() if mark is DELETED or mark is MOVED]
         if path and len(gone) > len(self):
             out.append(Set(path, self))
@@ -284,6 +287,9 @@ class TrackedDict(Node, dict[str, Any]):
         for key, mark in marks.items():
             if mark is ADDED or mark is MOVED:
                 out.append(Set((*path, key), _get(self, key)))
+        self._emit_kids(path, marks, out)
+
+    def _emit_kids(self, path: Path, marks: Container[str], out: list[Change]) -> None:
         for kid in (self._kids or {}).values():
             at = self._find(kid)
             if at is None:
