@@ -59,7 +59,7 @@ class AsyncSession(SessionBase):
             UntrackedEdit: a container was changed behind Perdure's back.
         """
         self._require_open()
-        self._refuse_inside_atomic(asyncio.current_task())
+        self._refuse_inside_atomic()
         with reported(self._on_event, "save", self.key) as detail:
             async with self._editing:  # no wait before the capture, unless a block is open
                 body = self._stage(label, metadata, durability)
@@ -71,29 +71,21 @@ class AsyncSession(SessionBase):
     async def atomic(self) -> AsyncIterator[None]:
         """Edits that belong together: no save takes effect inside, an exception undoes them.
 
-        A save from another task waits for the end of the block.
+        A save or a block in another thread or task waits for the end of the block; an edit there
+        is refused. Tasks started in the block belong to it.
 
         Raises:
             SaveInsideAtomic: on a save inside the block.
+            ConcurrentEdit: on an edit from elsewhere meanwhile.
         """
         self._require_open()
-        task = asyncio.current_task()
-        if self._atomic_depth and self._atomic_owner is task:
-            async with self._block(task):
+        if self._document.is_within_block():
+            with self._block():
                 yield
         else:
-            async with self._editing, self._block(task):
-                yield
-
-    @asynccontextmanager
-    async def _block(self, task: object) -> AsyncIterator[None]:
-        self._enter_atomic(task)
-        try:
-            yield
-        except BaseException:
-            self._leave_atomic(keep=False)
-            raise
-        self._leave_atomic(keep=True)
+            async with self._editing:
+                with self._block():
+                    yield
 
     async def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.
@@ -107,7 +99,7 @@ class AsyncSession(SessionBase):
             StateDeleted: the state is gone.
         """
         self._require_open()
-        self._refuse_inside_atomic(asyncio.current_task())
+        self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
                 return await self._driver.arun(self._core.refresh(keep_changes))
@@ -120,7 +112,7 @@ class AsyncSession(SessionBase):
         if self._closed:
             return
         self._require_open()
-        self._refuse_inside_atomic(asyncio.current_task())
+        self._refuse_inside_atomic()
         with reported(self._on_event, "close", self.key) as detail:
             try:
                 async with self._editing, self._saving:

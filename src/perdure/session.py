@@ -57,8 +57,6 @@ class SessionBase:
         self._on_event = on_event
         self._pid = os.getpid()
         self._closed = False
-        self._atomic_owner: object = None
-        self._atomic_depth = 0
 
     @property
     def key(self) -> str:
@@ -163,25 +161,22 @@ class SessionBase:
         log.warning("the end of a session on %r could not be recorded: %s", self.key, failure)
         self._end()
 
-    def _enter_atomic(self, owner: object) -> None:
-        if self._atomic_depth == 0:
-            self._atomic_owner = owner
-        self._atomic_depth += 1
+    @contextmanager
+    def _block(self) -> Iterator[None]:
+        """An atomic block, once the session may be edited."""
         self._document.begin()
-
-    def _leave_atomic(self, *, keep: bool) -> None:
-        if keep:
-            self._document.keep()
-        else:
+        try:
+            yield
+        except BaseException:
             self._document.undo()
-        self._atomic_depth -= 1
-        if self._atomic_depth == 0:
-            self._atomic_owner = None
+            raise
+        self._document.keep()
 
-    def _refuse_inside_atomic(self, owner: object) -> None:
-        if self._atomic_owner == owner:
+    def _refuse_inside_atomic(self) -> None:
+        if self._document.is_within_block():
             raise SaveInsideAtomic(
-                "no save takes effect inside an atomic block; save after it has ended"
+                "no save takes effect inside an atomic block, nor in a task started in one; save "
+                "after it has ended"
             )
 
 
@@ -225,7 +220,7 @@ class Session(SessionBase):
             UntrackedEdit: a container was changed behind Perdure's back.
         """
         self._require_open()
-        self._refuse_inside_atomic(threading.get_ident())
+        self._refuse_inside_atomic()
         with reported(self._on_event, "save", self.key) as detail:
             with self._editing:
                 body = self._stage(label, metadata, durability)
@@ -237,20 +232,16 @@ class Session(SessionBase):
     def atomic(self) -> Iterator[None]:
         """Edits that belong together: no save takes effect inside, an exception undoes them.
 
-        A save from another thread waits for the end of the block.
+        A save or a block in another thread or task waits for the end of the block; an edit there
+        is refused. Tasks started in the block belong to it.
 
         Raises:
             SaveInsideAtomic: on a save inside the block.
+            ConcurrentEdit: on an edit from elsewhere meanwhile.
         """
         self._require_open()
-        with self._editing:
-            self._enter_atomic(threading.get_ident())
-            try:
-                yield
-            except BaseException:
-                self._leave_atomic(keep=False)
-                raise
-            self._leave_atomic(keep=True)
+        with self._editing, self._block():
+            yield
 
     def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.
@@ -264,7 +255,7 @@ class Session(SessionBase):
             StateDeleted: the state is gone.
         """
         self._require_open()
-        self._refuse_inside_atomic(threading.get_ident())
+        self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key), self._editing, self._saving:
             return self._driver.run(self._core.refresh(keep_changes))
 
@@ -276,7 +267,7 @@ class Session(SessionBase):
         if self._closed:
             return
         self._require_open()
-        self._refuse_inside_atomic(threading.get_ident())
+        self._refuse_inside_atomic()
         with reported(self._on_event, "close", self.key) as detail:
             try:
                 with self._editing, self._saving:

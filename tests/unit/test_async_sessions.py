@@ -134,6 +134,57 @@ def test_a_save_by_another_task_waits_for_an_atomic_block(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
+def test_an_edit_by_another_task_is_no_part_of_an_atomic_block(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store, store.open("a") as session:
+            session.state["mine"] = []
+            inside, go_on = asyncio.Event(), asyncio.Event()
+
+            async def block() -> None:
+                async with session.atomic():
+                    session.state["mine"].append(1)
+                    inside.set()
+                    await go_on.wait()
+                    raise RuntimeError
+
+            task = asyncio.create_task(block())
+            await inside.wait()
+            with pytest.raises(errors.ConcurrentEdit, match="atomic block"):
+                session.state["other"] = 1
+            waiting = asyncio.create_task(_append_in_a_block(session, 2))
+            go_on.set()
+            with pytest.raises(RuntimeError):
+                await task
+            await waiting
+            session.state["other"] = 2
+            assert session.state.plain() == {"mine": [2], "other": 2}
+
+    asyncio.run(main())
+
+
+async def _append_in_a_block(session: perdure.AsyncSession, value: int) -> None:
+    async with session.atomic():
+        session.state["mine"].append(value)
+
+
+def test_a_task_started_in_an_atomic_block_belongs_to_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store, store.open("a") as session:
+            session.state["mine"] = []
+
+            async def save() -> None:
+                with pytest.raises(errors.SaveInsideAtomic):
+                    await session.save()
+
+            async with session.atomic():
+                await asyncio.create_task(save())
+                await asyncio.create_task(_append_in_a_block(session, 1))
+                await asyncio.to_thread(session.state["mine"].append, 2)
+            assert session.state.plain() == {"mine": [1, 2]}
+
+    asyncio.run(main())
+
+
 def test_one_store_serves_several_loops_one_after_the_other(tmp_path: Path) -> None:
     store = perdure.AsyncStore(tmp_path / "a.db")
 

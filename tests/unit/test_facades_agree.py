@@ -19,7 +19,6 @@ WORDS = {
         "Nothing is written until something is saved.",
         "Nothing is written until something is saved. Await it, or enter it with `async with`.",
     ),
-    perdure.Session.atomic: ("A save from another thread", "A save from another task"),
 }
 # The same operation where Python names it differently.
 TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__"}

@@ -370,6 +370,26 @@ def test_a_damaged_export_is_refused_and_leaves_nothing(
     assert store.import_(tmp_path / "a.perdure", key="b").number == 1
 
 
+def test_an_edit_by_another_thread_is_no_part_of_an_atomic_block(store: perdure.Store) -> None:
+    import threading
+
+    def edit() -> None:
+        with pytest.raises(errors.ConcurrentEdit, match="atomic block"):
+            session.state["other"] = 1
+
+    with store.open("a") as session:
+        with pytest.raises(RuntimeError), session.atomic():
+            session.state["mine"] = 1
+            with session.atomic():
+                session.state["inner"] = 1
+            thread = threading.Thread(target=edit)
+            thread.start()
+            thread.join()
+            raise RuntimeError
+        session.state["after"] = 1
+        assert session.state.plain() == {"after": 1}
+
+
 def test_saves_from_many_threads_on_one_session_lose_nothing(store: perdure.Store) -> None:
     import threading
 

@@ -238,6 +238,10 @@ class Document:
         """Close the innermost block and undo its edits; live nodes are what they were before."""
         self._tracker.undo()
 
+    def is_within_block(self) -> bool:
+        """Whether the running code is inside an open block, or was started there."""
+        return self._tracker.is_within()
+
     def _outside_blocks(self) -> None:
         if self._tracker.blocks:
             raise SaveInsideAtomic(

@@ -8,11 +8,16 @@ inside the block, so that undoing restores content and marks exactly, on the sam
     begin()                       blocks == [{}]
     messages.append(…)            blocks == [{id(messages): Saved(…)}]
     undo()                        blocks == [], and messages is as it was
+
+A block belongs to the code inside it, and to the tasks and threads that were started there with its
+context. An edit from anywhere else would be undone with the block though it is no part of it, so
+it is refused.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from perdure import limits
@@ -23,6 +28,10 @@ if TYPE_CHECKING:
     from perdure.state.mapping import TrackedDict
     from perdure.state.place import Place
     from perdure.state.sequence import TrackedList
+
+
+_within: ContextVar[frozenset[object]] = ContextVar("perdure.atomic", default=frozenset())
+"""The blocks, of all documents, that the running code is inside of."""
 
 
 class Saved:
@@ -43,7 +52,10 @@ class Saved:
 class Tracker:
     """The bookkeeping of one document."""
 
-    __slots__ = ("blocks", "capturing", "closed", "guarded", "lists", "released", "root", "wrapped")
+    __slots__ = (
+        *("blocks", "capturing", "closed", "guarded", "lists", "names", "released", "root"),
+        "wrapped",
+    )
 
     def __init__(self) -> None:
         self.root: TrackedDict | None = None
@@ -56,6 +68,8 @@ class Tracker:
         self.released: list[Place] | None = None
         """Places that lost their place, collected while somebody else's changes are applied."""
         self.blocks: list[dict[int, Saved]] = []
+        self.names: list[object] = []
+        """What `_within` knows each open block by."""
         self.wrapped: dict[int, tuple[Any, Any]] = {}
         """By a plain container's id: it, and what took its place while a block was open."""
 
@@ -68,6 +82,12 @@ class Tracker:
         if (self.closed or self.capturing) and place._top() is self.root:
             self._refuse(place)
         if self.blocks:
+            if self.names[-1] not in _within.get():
+                raise ConcurrentEdit(
+                    f"{format_path(place._path())} was edited from outside an atomic block that "
+                    "another task or thread has open: its undoing would take this edit back too. "
+                    "Edit inside a block of your own: it waits for the end of the other"
+                )
             self.save(place)
             saved = self.blocks[-1][id(place)]
             if saved.content is None:
@@ -98,9 +118,26 @@ class Tracker:
         )
 
     def begin(self) -> None:
-        """Open a block."""
+        """Open a block.
+
+        Raises:
+            ConcurrentEdit: another task or thread has one open that this code is not inside of.
+        """
+        within = _within.get()
+        if self.names and self.names[-1] not in within:
+            raise ConcurrentEdit(
+                "another task or thread has an atomic block of this session open; "
+                "end it before another begins"
+            )
+        name = object()
+        _within.set(within | {name})
+        self.names.append(name)
         self.blocks.append({})
         self.guard()
+
+    def is_within(self) -> bool:
+        """Whether the running code is inside an open block."""
+        return not _within.get().isdisjoint(self.names)
 
     def keep(self) -> None:
         """Close the innermost block; what it would undo, the block around it still can."""
@@ -127,6 +164,7 @@ class Tracker:
         self._closed_block()
 
     def _closed_block(self) -> None:
+        _within.set(_within.get() - {self.names.pop()})
         if not self.blocks:
             self.wrapped.clear()
         self.guard()
