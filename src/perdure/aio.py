@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from perdure.engine import marks, states
+from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
@@ -102,7 +103,14 @@ class AsyncSession(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
-                return await self._driver.arun(self._core.refresh(keep_changes))
+                await self._driver.arun(self._core.settle())
+                while True:
+                    # Read in a thread, where decoding what others saved does not hold the loop up;
+                    # one that is left behind by a cancellation has changed nothing.
+                    reading = read_news(self._core, keep_changes)
+                    news = await asyncio.to_thread(self._driver.run, reading)
+                    if take_in(self._core, news, keep_changes):
+                        return self.checkpoint
 
     async def close(self) -> None:
         """Save what is unsaved and end the session. Safe to call twice."""

@@ -18,6 +18,7 @@ from perdure.backends.protocol import Backend, StoreInfo
 from perdure.engine.requests import (
     Answer,
     Commit,
+    Compute,
     IsAlive,
     Now,
     Pause,
@@ -191,6 +192,7 @@ class Driver:
             Now: lambda _: self.clock(),
             IsAlive: lambda request: host.is_alive(request.holder),
             Pause: lambda request: time.sleep(request.seconds),
+            Compute: lambda request: request.work(),
         }
         """How each request is answered; the backend answers all others."""
 

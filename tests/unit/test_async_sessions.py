@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import perdure
 from perdure import errors
+from perdure.core import record
 
 
 def test_a_state_comes_back_whole(tmp_path: Path) -> None:
@@ -197,3 +200,60 @@ def test_one_store_serves_several_loops_one_after_the_other(tmp_path: Path) -> N
     asyncio.run(store.close())
     with perdure.Store(tmp_path / "a.db") as again:
         assert again.at("a", 3)["n"] == 2
+
+
+def test_a_refresh_takes_in_what_others_saved_and_keeps_the_loop_free(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            one, two = await store.open("a"), await store.open("a")
+            one.state["items"] = [{"n": n} for n in range(100)]
+            await one.save()
+            two.state["mine"] = 1
+            with pytest.raises(errors.Conflict) as conflict:
+                await two.save()
+            assert conflict.value.overlap == ()
+            refreshed = await two.refresh(keep_changes=True)
+            assert refreshed is not None and refreshed.number == 1
+            assert two.state.plain() == {"items": [{"n": n} for n in range(100)], "mine": 1}
+            assert (await two.save()).number == 2
+            one.state["items"].append("given up")
+            await one.refresh()
+            assert one.state.plain() == two.state.plain()
+
+    asyncio.run(main())
+
+
+def test_an_edit_made_while_a_refresh_reads_is_given_up_with_the_others(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            one, two = await store.open("a"), await store.open("a")
+            one.state["x"] = 1
+            await one.save()
+            refreshing = asyncio.create_task(two.refresh())
+            await asyncio.sleep(0)  # it asks now what is new, and only that
+            two.state["x"] = 2
+            await refreshing
+            assert two.state.plain() == {"x": 1}
+
+    asyncio.run(main())
+
+
+def test_a_large_save_is_sealed_off_the_loop(tmp_path: Path) -> None:
+    sealed_in: list[threading.Thread] = []
+    seal = record._seal
+
+    def noted(*args: Any) -> Any:
+        sealed_in.append(threading.current_thread())
+        return seal(*args)
+
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "a.db") as store, store.open("a") as session:
+            session.state["small"] = "x" * 1000
+            await session.save()
+            session.state["large"] = "x" * 1_000_000
+            await session.save()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record, "_seal", noted)
+        asyncio.run(main())
+    assert [thread is threading.main_thread() for thread in sealed_in] == [True, False]

@@ -7,7 +7,7 @@ answers them; a storage request goes to the backend, which documents its side of
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -71,6 +71,15 @@ class IsAlive(msgspec.Struct, frozen=True):
     """Whether the process holding a session lives: True, False, or None if that can't be told."""
 
     holder: Any  # perdure.types.Holder
+
+
+class Compute(msgspec.Struct, frozen=True):
+    """What `work()` returns, which takes long enough for an event loop to feel it.
+
+    It is a function of what it holds alone, so any thread may call it.
+    """
+
+    work: Callable[[], Any]
 
 
 # ---- answered by the backend ----------------------------------------------------------------
@@ -160,7 +169,7 @@ class Moved(msgspec.Struct, frozen=True):
 StorageRequest: TypeAlias = (
     ReadHead | ReadState | ReadRecords | ListHeads | Commit | Stage | Discard
 )
-Request: TypeAlias = Now | Random | Pause | IsAlive | StorageRequest
+Request: TypeAlias = Now | Random | Pause | IsAlive | Compute | StorageRequest
 Answer: TypeAlias = Committed | Moved
 
 Steps: TypeAlias = Generator[Request, Any, T]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -28,13 +29,13 @@ from perdure.core.record import (
     START,
     SUMMARY,
     Draft,
-    Record,
     Sealed,
     seal_draft,
 )
 from perdure.engine.marks import with_mark
-from perdure.engine.read import Loaded, Site, load, read_run
-from perdure.engine.requests import Durability, Now, Random, Steps
+from perdure.engine.read import Loaded, Site
+from perdure.engine.refresh import conflict_with, read_news, take_in
+from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
     HeadMoved,
@@ -45,7 +46,7 @@ from perdure.engine.save import (
     secured,
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
-from perdure.errors import Conflict, NotStorable, StateDeleted, UsageError
+from perdure.errors import Conflict, NotStorable, UsageError
 from perdure.types import Checkpoint, Holder
 
 
@@ -262,7 +263,8 @@ class SessionCore:
             mark = replace(mark, end=end[0], error=end[1], ended_us=time_us, recorded=True)
             extra[END] = [*end, time_us]
         draft = Draft(id_, time_us, self.id, joined(bodies), salt, extra)
-        sealed = seal_draft(
+        sealing = partial(
+            seal_draft,
             draft,
             store=self.site.store,
             incarnation=base.head.incarnation,
@@ -270,6 +272,8 @@ class SessionCore:
             number=number,
             parent=tip.hash,
         )
+        is_long = len(draft.changes) > limits.seal_at_once_bytes_max
+        sealed = (yield Compute(sealing)) if is_long else sealing()
         self._sent = _Sent(bodies, sealed, base, mark, drawn[-TOKEN_BYTES:])
         return self._sent
 
@@ -315,7 +319,7 @@ class SessionCore:
             )
         except HeadMoved as moved:
             self._sent = None
-            raise (yield from self._conflict(moved.head)) from None
+            raise (yield from conflict_with(self, moved.head)) from None
         self._mark, self.told = sent.mark, ()
         self._at_risk = durability != "power"
         self.checkpoint = checkpoint_of_save(
@@ -329,39 +333,6 @@ class SessionCore:
 
     # ---- others' work ---------------------------------------------------------------------
 
-    def _conflict(self, current: Head | None) -> Steps[Exception]:
-        """The error for a save that found its branch moved, carrying both sides (P3)."""
-        ours = self.position.head if self.position else None
-        if current is None or current.deleted_us is not None:
-            return StateDeleted(f"{self.site.key!r} was deleted since this session opened it")
-        if ours is not None and current.incarnation != ours.incarnation and not self.is_new:
-            return StateDeleted(
-                f"{self.site.key!r} was deleted and made anew since this session opened it"
-            )
-        theirs = yield from self._since(current)
-        their_changes = [change for record in theirs for change in record.changes()]
-        mine = self.waiting()
-        overlap = sorted(sections_of(mine) & sections_of(their_changes))
-        sections = ", ".join(map(repr, overlap)) or "none"
-        return Conflict(
-            f"{self.site.key!r} was saved to by someone else: {len(theirs)} checkpoint(s), up to "
-            f"{current.branches[self.branch].number}, since this session read it; nothing was "
-            f"overwritten. Sections changed on both sides: {sections}. Call "
-            "session.refresh(keep_changes=True) to take theirs in and keep yours, or "
-            "session.refresh() to give yours up, then save again",
-            mine=mine,
-            theirs=[checkpoint_of(self.site.key, self.branch, record) for record in theirs],
-            their_changes=their_changes,
-            overlap=overlap,
-        )
-
-    def _since(self, current: Head) -> Steps[list[Record]]:
-        """Records of the branch that this session has not read."""
-        tip = current.branches[self.branch]
-        ours = self.position.head.branches.get(self.branch) if self.position else None
-        first = ours.number + 1 if ours is not None and not self.is_new else 1
-        return (yield from read_run(self.site, current, tip.line, first, tip.number))
-
     def refresh(self, keep_changes: bool) -> Steps[Checkpoint | None]:
         """Take in what others saved, in place; keep or give up what this session has not saved.
 
@@ -369,34 +340,17 @@ class SessionCore:
             Conflict: both sides changed the same sections and `keep_changes` was asked for.
             StateDeleted: the state this session opened is gone.
         """
+        yield from self.settle()
+        while True:
+            news = yield from read_news(self, keep_changes)
+            if take_in(self, news, keep_changes):
+                return self.checkpoint
+
+    def settle(self) -> Steps[None]:
+        """Learn the fate of what was sent: it may have landed, and cannot be given up before."""
         if self._sent is not None:
-            # What was sent may have landed: its fate must be known before it can be given up.
             with suppress(Conflict):
                 yield from self._send(self._sent, "power")
-        loaded = yield from load(self.site, self.branch)
-        if loaded is None or loaded.last is None:
-            if not self.is_new:
-                raise StateDeleted(f"{self.site.key!r} was deleted since this session opened it")
-            if not keep_changes:
-                self._give_up({})
-            return self.checkpoint
-        ours = self.position.head if self.position is not None and not self.is_new else None
-        if ours is not None and loaded.head.incarnation != ours.incarnation:
-            raise StateDeleted(f"{self.site.key!r} was made anew since this session opened it")
-        theirs = yield from self._since(loaded.head)
-        changes = [change for record in theirs for change in record.changes()]
-        mine = self.touched()
-        if not keep_changes:
-            self._give_up(loaded.sections)
-            self.document.apply([change for change in changes if str(change.path[0]) not in mine])
-            self.summary = self._saved_summary = loaded.head.summary
-        elif mine & sections_of(changes):
-            raise (yield from self._conflict(loaded.head))
-        else:
-            self.document.apply(changes)
-        self.position = Position(loaded.head, loaded.head.token)
-        self.checkpoint = checkpoint_of(self.site.key, self.branch, loaded.last)
-        return self.checkpoint
 
     def touched(self) -> set[str]:
         """Sections with changes that are not saved yet, captured or not."""
@@ -405,10 +359,15 @@ class SessionCore:
             names |= body.sections
         return names
 
-    def _give_up(self, sections: dict[str, Any]) -> None:
+    def give_up(self, sections: dict[str, Any]) -> None:
+        """Put `sections`, the whole state, in the place of what was edited and is not saved."""
         mine = self.touched()
         self._bodies.clear()
         self.document.replace({name: sections.get(name, self._missing) for name in mine})
+
+    def adopt_summary(self, summary: str | None) -> None:
+        """Take the summary that is stored, in the place of one that is not saved."""
+        self.summary = self._saved_summary = summary
 
 
 def joined(bodies: Sequence[Body]) -> bytes:

@@ -97,7 +97,7 @@ def _newer_tail() -> Iterator[None]:
 
     with (
         patch.object(read, "load", planted),
-        patch("perdure.engine.session.load", planted),
+        patch("perdure.engine.refresh.load", planted),
         patch("perdure.engine.states.load", planted),
     ):
         yield

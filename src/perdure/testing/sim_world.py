@@ -24,6 +24,7 @@ from perdure.engine.read import Site
 from perdure.engine.requests import (
     Commit,
     Committed,
+    Compute,
     IsAlive,
     ListHeads,
     Moved,
@@ -186,7 +187,7 @@ class World:
                 raise
             except Exception as error:
                 raise Broken(f"{actor.name} got {type(error).__name__}: {error}") from error
-            if not isinstance(request, Now | Random | Pause | IsAlive):
+            if not isinstance(request, Now | Random | Pause | IsAlive | Compute):
                 actor.pending = request
                 return
             answer = self._answer(actor, request)
@@ -199,6 +200,8 @@ class World:
                 return actor.draws.randbytes(request.size)
             case IsAlive():
                 return any(each.holder == request.holder and each.steps for each in self.actors)
+            case Compute():
+                return request.work()
             case _:
                 return None
 

@@ -1,0 +1,143 @@
+"""Others' work: reading what they saved, taking it in, and the conflict where it cannot be.
+
+Reading asks the store and decodes; taking in edits the live tree. They are apart, so that an event
+loop can read in a thread and edit at home.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from perdure.core.changes import Change, sections_of
+from perdure.core.head import Head
+from perdure.core.record import Record
+from perdure.engine.read import load, read_run
+from perdure.engine.requests import ReadHead, Steps
+from perdure.engine.save import Position
+from perdure.engine.view import checkpoint_of
+from perdure.errors import Conflict, Reload, StateDeleted
+
+if TYPE_CHECKING:
+    from perdure.engine.session import SessionCore
+
+
+class News(msgspec.Struct, frozen=True):
+    """What was saved since a session read last."""
+
+    head: Head | None
+    """The head that is there now; None if there is none, or the state was deleted."""
+    records: list[Record] = []
+    changes: list[Change] = []
+    sections: dict[str, Any] | None = None
+    """The whole state as it is now; read only where edits are to be given up for it."""
+
+
+def read_news(core: SessionCore, keep_changes: bool) -> Steps[News]:
+    """Read what `take_in` needs: what is new, and the whole state if edits are given up.
+
+    Changes nothing in `core`, whose fate of what was sent has to be settled.
+    """
+    sections: dict[str, Any] | None = None
+    if keep_changes or not core.touched():
+        row = yield ReadHead(core.site.key)
+        head = core.site.head(row) if row is not None else None
+    else:
+        loaded = yield from load(core.site, core.branch)
+        head = loaded.head if loaded is not None else None
+        sections = loaded.sections if loaded is not None else {}
+    if head is None or head.deleted_us is not None:
+        return News(None, sections={})
+    records: list[Record] = []
+    if _is_same_life(core, head):
+        records = yield from read_since(core, head)
+    return News(head, records, changes_of(records), sections)
+
+
+def read_since(core: SessionCore, current: Head) -> Steps[list[Record]]:
+    """Records of the branch that the session has not read."""
+    tip = current.branches[core.branch]
+    ours = core.position.head.branches.get(core.branch) if core.position else None
+    first = ours.number + 1 if ours is not None and not core.is_new else 1
+    return (yield from read_run(core.site, current, tip.line, first, tip.number))
+
+
+def changes_of(records: list[Record]) -> list[Change]:
+    """All that these records changed, in order."""
+    return [change for record in records for change in record.changes()]
+
+
+def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
+    """Make the news part of the live tree, in place; keep or give up what is not saved.
+
+    False if edits came up meanwhile that could only be given up for what was not read: read again.
+
+    Raises:
+        Conflict: both sides changed the same sections and `keep_changes` was asked for.
+        StateDeleted: the state this session opened is gone.
+    """
+    head, mine = news.head, core.touched()
+    if head is None:
+        if not core.is_new:
+            raise gone(core, "deleted")
+        if not keep_changes:
+            core.give_up({})
+        return True
+    if not _is_same_life(core, head):
+        raise gone(core, "deleted and made anew")
+    if not keep_changes:
+        if mine and news.sections is None:
+            return False
+        core.give_up(news.sections or {})
+        core.document.apply([each for each in news.changes if str(each.path[0]) not in mine])
+        core.adopt_summary(head.summary)
+    elif mine & sections_of(news.changes):
+        raise conflict(core, head, news.records)
+    else:
+        core.document.apply(news.changes)
+    core.position = Position(head, head.token)
+    if news.records:
+        core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])
+    return True
+
+
+def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
+    """The error for a save that found its branch moved (P3)."""
+    if current is None or current.deleted_us is not None:
+        return gone(core, "deleted")
+    if not _is_same_life(core, current):
+        return gone(core, "deleted and made anew")
+    return conflict(core, current, (yield from read_since(core, current)))
+
+
+def conflict(core: SessionCore, current: Head, theirs: list[Record]) -> Conflict:
+    """The error that carries both sides."""
+    key, mine, their_changes = core.site.key, core.waiting(), changes_of(theirs)
+    overlap = sorted((sections_of(mine) | core.touched()) & sections_of(their_changes))
+    sections = ", ".join(map(repr, overlap)) or "none"
+    return Conflict(
+        f"{key!r} was saved to by someone else: {len(theirs)} checkpoint(s), up to "
+        f"{current.branches[core.branch].number}, since this session read it; nothing was "
+        f"overwritten. Sections changed on both sides: {sections}. Call "
+        "session.refresh(keep_changes=True) to take theirs in and keep yours, or "
+        "session.refresh() to give yours up, then save again",
+        mine=mine,
+        theirs=[checkpoint_of(key, core.branch, record) for record in theirs],
+        their_changes=their_changes,
+        overlap=overlap,
+    )
+
+
+def gone(core: SessionCore, how: str) -> StateDeleted:
+    """The error for a session whose state is not there any more."""
+    return StateDeleted(f"{core.site.key!r} was {how} since this session opened it")
+
+
+def _is_same_life(core: SessionCore, current: Head) -> bool:
+    """Whether a head is of the life of the key that the session reads, or of its first."""
+    return (
+        core.position is None
+        or core.is_new
+        or current.incarnation == core.position.head.incarnation
+    )
