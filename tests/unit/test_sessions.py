@@ -390,6 +390,33 @@ def test_an_edit_by_another_thread_is_no_part_of_an_atomic_block(store: perdure.
         assert session.state.plain() == {"after": 1}
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_sections_stand_as_the_next_session_finds_them_after_a_refresh_P13(
+    store: perdure.Store, keep: bool
+) -> None:
+    with store.open("a") as first:
+        first.state.update({"a": 1, "b": 2, "c": 3})
+    ours, theirs = store.open("a"), store.open("a")
+    theirs.state["theirs"] = 1
+    theirs.save()
+    ours.state["new"] = 1
+    ours.state["b"] = [ours.state.pop("b")]  # it is last now
+    with pytest.raises(errors.Conflict):
+        ours.save()
+    ours.state["newest"] = 1
+    ours.refresh(keep_changes=keep)
+    live = list(ours.state)
+    assert live == (
+        ["a", "c", "theirs", "new", "b", "newest"] if keep else ["a", "b", "c", "theirs"]
+    )
+    ours.save()
+    assert list(store.at("a", ours.checkpoint.number if ours.checkpoint else 0)) == live
+    ours.state["later"] = 1
+    ours.close()
+    with store.open("a") as last:
+        assert list(last.state) == [*live, "later"]
+
+
 def test_saves_from_many_threads_on_one_session_lose_nothing(store: perdure.Store) -> None:
     import threading
 

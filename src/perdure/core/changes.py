@@ -275,6 +275,33 @@ def sections_of(changes: Iterable[Change]) -> set[str]:
     return {str(change.path[0]) for change in changes}
 
 
+Move: TypeAlias = tuple[str, bool]
+"""What a change does to the order of sections: the name, and whether it goes (or is put last)."""
+
+
+def moves_of(changes: Iterable[Change]) -> tuple[Move, ...]:
+    """What the changes do to the order of sections; mostly nothing."""
+    return tuple(
+        [(str(each.path[0]), type(each) is Delete) for each in changes if len(each.path) == 1]
+    )
+
+
+def reordered(names: Iterable[str], moves: Iterable[Move]) -> list[str]:
+    """The sections, in order, once these changes were made: what replaying them gives (P13).
+
+    Example:
+        >>> reordered(["a", "b"], [("a", True), ("c", False), ("a", False)])
+        ['b', 'c', 'a']
+    """
+    order = dict.fromkeys(names)
+    for name, goes in moves:
+        if goes:
+            order.pop(name, None)
+        else:
+            order.setdefault(name)
+    return list(order)
+
+
 # ---- finding and showing --------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -18,7 +18,15 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, pack_changes, sections_of, unpack_changes
+from perdure.core.changes import (
+    Change,
+    Move,
+    moves_of,
+    pack_changes,
+    reordered,
+    sections_of,
+    unpack_changes,
+)
 from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire
 from perdure.core.record import (
     END,
@@ -65,6 +73,9 @@ class Edited(Protocol):
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
 
+    def arrange(self, names: Iterable[str]) -> None:
+        """Put the sections in this order, but for new ones with edits not yet captured."""
+
 
 class Body(msgspec.Struct, eq=False):
     """One save as asked for: captured, and on its way."""
@@ -72,6 +83,7 @@ class Body(msgspec.Struct, eq=False):
     changes: bytes
     """A packed array of wire changes."""
     sections: frozenset[str]
+    moves: tuple[Move, ...]
     extra: dict[str, Any]
     durability: Durability = "power"
     saved: Checkpoint | None = None
@@ -134,6 +146,8 @@ class SessionCore:
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
+        self.names = list(loaded.sections) if loaded else []
+        """The sections as of what this session has read and saved, in order."""
 
     # ---- capturing ------------------------------------------------------------------------
 
@@ -165,13 +179,15 @@ class SessionCore:
                     f"one save would write {len(packed)} bytes; at most "
                     f"{limits.record_bytes_max // 2} fit in one: save more often"
                 )
-            bodies.append(Body(packed, frozenset(sections_of(changes)), extra, durability))
+            bodies.append(
+                Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra, durability)
+            )
             self._bodies.append(bodies[0])
 
         self.document.capture(keep)
         makes = self.is_new and not self.unsaved and not ending
         if not bodies and (extra or makes):
-            bodies.append(Body(pack_changes([]), frozenset(), extra, durability))
+            bodies.append(Body(pack_changes([]), frozenset(), (), extra, durability))
             self._bodies.append(bodies[0])
         self._saved_summary = self.summary
         return bodies[0] if bodies else None
@@ -189,6 +205,11 @@ class SessionCore:
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""
         return [change for body in self._bodies for change in unpack_changes(body.changes)]
+
+    @property
+    def moves_waiting(self) -> list[Move]:
+        """What captured bodies that are not saved yet do to the order of sections."""
+        return [move for body in self._bodies for move in body.moves]
 
     def drop_waiting(self) -> None:
         """Give up captured bodies that were never sent."""
@@ -327,6 +348,8 @@ class SessionCore:
         )
         for body in sent.bodies:
             body.saved = self.checkpoint
+            if body.moves:
+                self.names = reordered(self.names, body.moves)
             if self._bodies and self._bodies[0] is body:
                 self._bodies.popleft()
         self._sent = None

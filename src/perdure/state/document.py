@@ -198,6 +198,19 @@ class Document:
         root._wrap_again()
         self._settle_order()
 
+    def arrange(self, names: Iterable[str]) -> None:
+        """Put the sections in this order; those edited since the last capture that are new, last.
+
+        Args:
+            names: of all sections but the new ones.
+
+        Raises:
+            SaveInsideAtomic: a block is open.
+        """
+        self._outside_blocks()
+        self._names = list(names)
+        self._settle_order()
+
     def _forget(self, name: str) -> None:
         """Clear the marks inside a section."""
         place = place_of(dict.get(self._root, name))
