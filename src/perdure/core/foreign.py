@@ -23,7 +23,8 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("pydantic.types.SecretStr", "pydantic.types.SecretBytes"), "keep secrets out of the state"),
     (("pydantic.main.BaseModel", "pydantic.v1.main.BaseModel"), "use value.dict()"),
     (("google.protobuf.message.Message",), "use MessageToDict(value)"),
-    (("pathlib.PurePath", "ipaddress._IPAddressBase", "fractions.Fraction"), "use str(value)"),
+    (("pathlib.PurePath", "pathlib._local.PurePath"), "use str(value)"),  # the latter in 3.13
+    (("ipaddress._IPAddressBase", "fractions.Fraction"), "use str(value)"),
     (("re.Pattern",), "use value.pattern"),
     (("builtins.complex",), "use [value.real, value.imag]"),
     (("builtins.range", "collections.deque", "array.array"), "use list(value)"),
