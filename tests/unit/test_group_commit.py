@@ -207,3 +207,23 @@ def test_a_waiter_interrupted_holds_nobody_up(
     assert not group._waiting
     sent = [key for batch in backend.batches for key in batch]
     assert ("interrupted" in sent) == (when == "in flight")
+
+
+def test_a_leader_waits_for_those_who_are_usually_there(group: GroupCommit, backend: Gated) -> None:
+    group._usual, group._pace_s = 2, 2.0  # it looks every tenth of a second
+    first = Waiter(lambda: group.commit(_new("a")))
+    second = Waiter(lambda: group.commit(_new("b")))
+    backend.gate.release()
+    assert first.result() == second.result() == Committed()
+    assert [sorted(batch) for batch in backend.batches] == [["a", "b"]]
+
+
+def test_a_leader_waits_but_once_for_those_who_do_not_come(
+    group: GroupCommit, backend: Gated
+) -> None:
+    group._usual = 3
+    backend.gate.release(2)
+    assert group.commit(_new("a")) == Committed()
+    group._pace_s = 1e6  # waiting again would take for ever
+    assert group.commit(_new("b")) == Committed()
+    assert backend.batches == [["a"], ["b"]]
