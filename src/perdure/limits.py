@@ -24,6 +24,27 @@ seal_at_once_bytes_max = 64 * 1024
 record_bytes_max = 512 * 1024 * 1024
 """One record's payload, decompressed (bytes); SQLite holds no value over 1 GB."""
 
+inline_bytes_max = 16 * 1024
+"""A value whose packed bytes are more is kept as a tree of its own (bytes)."""
+
+section_inline_bytes_max = 1024
+"""The same for a section, so that the first page of a state stays small (bytes)."""
+
+page_bytes_min = 16 * 1024
+"""A page of content that is not the last of its tree holds at least so much, packed (bytes)."""
+
+page_bytes_aim = 48 * 1024
+"""How much comes on average until a page ends, once it holds the least (bytes)."""
+
+page_bytes_full = 112 * 1024
+"""A page that holds so much ends; with its last entry it holds 128 KiB at most (bytes)."""
+
+block_max = 64 * 1024
+"""A page of a long text or bytes (characters or bytes)."""
+
+page_payload_bytes_max = 512 * 1024 * 1024
+"""One page, decompressed (bytes): only a value that is never cut is larger than some 130 KiB."""
+
 head_bytes_max = 4 * 1024 * 1024
 """A state head's payload (bytes)."""
 

@@ -1,0 +1,211 @@
+"""Pages: what a snapshot is made of, and how they refer to each other.
+
+A page is a run of list items, of map entries or of a long text, or a run of references to such
+pages. Its payload is a msgpack array, see `docs/format.md`; its id is a keyed hash of the payload,
+so equal content has one id, and nobody without the state's secret can tell what a page holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from hashlib import blake2b
+from typing import Annotated, Any
+
+import msgspec
+
+from perdure.core.codec import unpack
+from perdure.errors import Damaged, Malformed
+
+ID_BYTES = 32
+
+Id = Annotated[bytes, msgspec.Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Shape(IntEnum):
+    """What a tree keeps."""
+
+    LIST = 1
+    """Items; counted in items."""
+    MAP = 2
+    """Pairs, in the order in which they were inserted; counted in pairs."""
+    TEXT = 3
+    """A str; counted in characters."""
+    BYTES = 4
+    """A bytes."""
+    WHOLE = 5
+    """Any other value, in one page whatever its size: it only ever changes as a whole."""
+
+
+_SHAPES: dict[type, Shape] = {
+    list: Shape.LIST,
+    dict: Shape.MAP,
+    str: Shape.TEXT,
+    bytes: Shape.BYTES,
+}
+_BASES = tuple(_SHAPES)
+
+
+def shape_of(value: Any) -> Shape:
+    """The shape of the tree that keeps `value`, plain or tracked."""
+    found = _SHAPES.get(type(value))
+    if found is None:
+        base = next((base for base in _BASES if isinstance(value, base)), None)
+        found = Shape.WHOLE if base is None else _SHAPES[base]
+    return found
+
+
+class Ref(msgspec.Struct, frozen=True, array_like=True):
+    """A tree, by its topmost page."""
+
+    shape: Shape
+    id: Id
+    level: Annotated[int, msgspec.Meta(ge=0, le=16)]
+    """0: the page holds content itself; above, references to pages of one level below."""
+    count: Count
+    """How much it holds, in its shape's unit."""
+    bytes: Count
+    """Length of its entries, packed; those that are trees of their own count with theirs."""
+    trees: Count = 0
+    """Entries that are trees of their own, directly: where there are none, nothing refers further
+    from its pages of content."""
+
+    def below(self, child: Child) -> Ref:
+        """The tree under one of its references."""
+        return Ref(self.shape, child.id, self.level - 1, child.count, child.bytes, child.trees)
+
+
+class Child(msgspec.Struct, frozen=True, array_like=True):
+    """A page as the page above refers to it; shape and level follow from that one."""
+
+    id: Id
+    count: Count
+    bytes: Count
+    trees: Count = 0
+
+
+class Placed(msgspec.Struct, frozen=True, array_like=True):
+    """A tree in the place of an item or of a pair's value, which is nil there."""
+
+    at: Count
+    """Position among the items or pairs of the page."""
+    ref: Ref
+
+
+class _Page(msgspec.Struct, frozen=True, array_like=True):
+    shape: int
+    level: int
+    body: msgspec.Raw
+    refs: msgspec.Raw
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_page = msgspec.msgpack.Decoder(_Page).decode
+_read_children = msgspec.msgpack.Decoder(list[Child]).decode
+_read_placed = msgspec.msgpack.Decoder(list[Placed]).decode
+_EMPTY = msgspec.Raw(b"\x90")
+
+
+def page_id(payload: bytes, secret: bytes) -> bytes:
+    """The id of a page: a hash of its payload keyed with the state's secret."""
+    return blake2b(payload, digest_size=ID_BYTES, key=secret, person=b"perdure.page").digest()
+
+
+def leaf_payload(shape: Shape, body: bytes, placed: Sequence[Placed] = ()) -> bytes:
+    """The payload of a page of content; `body` is packed."""
+    return _encode((shape, 0, msgspec.Raw(body), placed))
+
+
+def inner_payload(shape: Shape, level: int, children: Sequence[Child]) -> bytes:
+    """The payload of a page of references."""
+    return _encode((shape, level, _EMPTY, children))
+
+
+# ---- reading --------------------------------------------------------------------------------
+
+
+def read_children(payload: bytes, ref: Ref) -> list[Child]:
+    """The references in the page that `ref` names.
+
+    Raises:
+        Damaged: it is not such a page.
+    """
+    page = _opened(payload, ref)
+    try:
+        children = _read_children(page.refs)
+    except msgspec.MsgspecError as error:
+        raise _damaged(ref, str(error)) from error
+    if sum(child.count for child in children) != ref.count:
+        raise _damaged(ref, "its references do not add up")
+    return children
+
+
+def read_list(payload: bytes, ref: Ref) -> list[Any]:
+    """The items of a page of a list; a tree of its own is its `Ref`."""
+    items: list[Any] = _content(payload, ref, list)
+    if len(items) != ref.count:
+        raise _damaged(ref, f"it holds {len(items)} items, not {ref.count}")
+    for placed in _placed(payload, ref):
+        items[placed.at] = placed.ref
+    return items
+
+
+def read_map(payload: bytes, ref: Ref) -> dict[str, Any]:
+    """The pairs of a page of a map; a value that is a tree of its own is its `Ref`."""
+    flat = _content(payload, ref, list)
+    keys, values = flat[::2], flat[1::2]
+    if len(keys) != ref.count or len(values) != ref.count or set(map(type, keys)) - {str}:
+        raise _damaged(ref, "it does not hold the pairs of a map")
+    for placed in _placed(payload, ref):
+        values[placed.at] = placed.ref
+    found = dict(zip(keys, values))
+    if len(found) != ref.count:
+        raise _damaged(ref, "it holds a key twice")
+    return found
+
+
+def read_block(payload: bytes, ref: Ref) -> Any:
+    """The piece of a str or bytes in a page, or the one value of a whole."""
+    if ref.shape is Shape.WHOLE:
+        return _content(payload, ref, object)
+    block = _content(payload, ref, str if ref.shape is Shape.TEXT else bytes)
+    if len(block) != ref.count:
+        raise _damaged(ref, f"it holds {len(block)}, not {ref.count}")
+    return block
+
+
+def _opened(payload: bytes, ref: Ref) -> _Page:
+    try:
+        page = _read_page(payload)
+    except msgspec.MsgspecError as error:
+        raise _damaged(ref, str(error)) from error
+    if (page.shape, page.level) != (ref.shape, ref.level):
+        raise _damaged(ref, f"it is of shape {page.shape}, level {page.level}")
+    return page
+
+
+def _content(payload: bytes, ref: Ref, kind: type) -> Any:
+    try:
+        content = unpack(_opened(payload, ref).body)
+    except Malformed as error:
+        raise _damaged(ref, str(error)) from error
+    if not isinstance(content, kind):
+        raise _damaged(ref, f"it holds a {type(content).__name__}")
+    return content
+
+
+def _placed(payload: bytes, ref: Ref) -> list[Placed]:
+    try:
+        placed = _read_placed(_opened(payload, ref).refs)
+    except msgspec.MsgspecError as error:
+        raise _damaged(ref, str(error)) from error
+    if any(each.at >= ref.count for each in placed):
+        raise _damaged(ref, "a reference is outside of it")
+    return placed
+
+
+def _damaged(ref: Ref, why: str) -> Damaged:
+    return Damaged(
+        f"page {ref.id.hex()[:12]} (a {Shape(ref.shape).name.lower()} of {ref.count}): {why}"
+    )

@@ -1,0 +1,411 @@
+"""Editing trees of pages: making a state's changes on its tree, page by page.
+
+Only pages that a change touches are read, and cut anew from there until a cut falls where one fell
+before. The result is the tree that `build` makes of the changed state (P6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from msgspec.structs import replace
+
+from perdure import limits
+from perdure.core.changes import Change, Delete, Set, Splice, apply, describe
+from perdure.core.page import Child, Ref, Shape, read_block, read_children, read_list, read_map
+from perdure.core.tree import Builder, Built, Entries
+from perdure.core.tree_read import PAGES_AT_ONCE, Reading, T, all_leaves, read_value
+from perdure.errors import ReplayMismatch
+
+
+def edit(root: Ref, changes: Iterable[Change], secret: bytes) -> Reading[Built]:
+    """The tree of a state after these changes; of its pages, those that are new.
+
+    Takes ownership of the changes' values.
+
+    Raises:
+        ReplayMismatch: a change does not fit.
+        Damaged: a page is not what the page above says.
+    """
+    builder, read = Builder(secret), set[bytes]()
+    top = yield from _noting(_edited(root, changes, builder), read)
+    return Built(top, _new_pages(top, builder.pages, read))
+
+
+def _edited(root: Ref, changes: Iterable[Change], builder: Builder) -> Reading[Ref]:
+    state = _Map(root, builder, limits.section_inline_bytes_max)
+    yield from state.open()
+    for change in changes:
+        yield from _make(state, change)
+    children = yield from state.children()
+    return builder.top(Shape.MAP, children or [builder.leaf(Entries(), Shape.MAP)])
+
+
+def _new_pages(root: Ref, made: dict[bytes, bytes], read: set[bytes]) -> dict[bytes, bytes]:
+    """Those of the pages made that belong to the tree, and did not come out as they were read."""
+    found: dict[bytes, bytes] = {}
+    todo = [root]
+    while todo:
+        ref = todo.pop()
+        payload = made.get(ref.id)
+        if payload is None or ref.id in found:
+            continue
+        found[ref.id] = payload
+        if ref.level:
+            todo += (ref.below(child) for child in read_children(payload, ref))
+        elif ref.trees:
+            values: Iterable[Any] = (
+                read_list(payload, ref)
+                if ref.shape is Shape.LIST
+                else read_map(payload, ref).values()
+            )
+            todo += (value for value in values if type(value) is Ref)
+    return {id_: payload for id_, payload in found.items() if id_ not in read}
+
+
+def _make(root: _Map, change: Change) -> Reading[None]:
+    """Make one change below `root`."""
+    node: _Node = root
+    try:
+        for depth, part in enumerate(change.path):
+            is_last = depth == len(change.path) - 1
+            if is_last and isinstance(change, Set):
+                return (yield from node.put(part, change.value))
+            if is_last and isinstance(change, Delete):
+                return (yield from node.remove(part))
+            value = yield from node.get(part)
+            if not isinstance(value, _Node):
+                # Inline from here on: changed as a value, and put back.
+                holder = {"": value}
+                apply(holder, [replace(change, path=("", *change.path[depth + 1 :]))])
+                return (yield from node.put(part, holder[""]))
+            node = value
+        if not isinstance(change, Splice):
+            raise LookupError("it is not a set")
+        yield from node.splice(change.start, change.removed, change.items)
+    except (LookupError, TypeError) as error:
+        raise ReplayMismatch(f"cannot {describe(change)}: {error}") from error
+    return None
+
+
+class _Run:
+    """A page of content as it is edited: not read yet, or read, or changed."""
+
+    __slots__ = ("content", "is_changed", "ref", "size")
+
+    def __init__(self, ref: Ref | None, content: Any = None) -> None:
+        self.ref = ref
+        self.content = content
+        self.is_changed = ref is None
+        self.size = ref.count if ref is not None else len(content)
+
+    def set(self, content: Any) -> None:
+        """Hold other content."""
+        self.content, self.size, self.is_changed = content, len(content), True
+
+
+class _Node:
+    """A tree that is being edited: its pages of content in order."""
+
+    def __init__(self, ref: Ref, builder: Builder, inline_bytes_max: int) -> None:
+        self.ref = ref
+        self.builder = builder
+        self.inline_bytes_max = inline_bytes_max
+        """Of the values in it: the longest that is not a tree of its own."""
+        self.runs: list[_Run] = []
+
+    def open(self) -> Reading[None]:
+        """Read which pages of content there are."""
+        self.runs = [_Run(leaf) for leaf in (yield from all_leaves(self.ref))]
+
+    def load(self, *runs: _Run) -> Reading[None]:
+        """Read the content of pages that were not read yet."""
+        missing = [run for run in runs if run.content is None]
+        for start in range(0, len(missing), PAGES_AT_ONCE):
+            some = missing[start : start + PAGES_AT_ONCE]
+            payloads = yield tuple(run.ref.id for run in some if run.ref is not None)
+            for run in some:
+                if run.ref is not None:
+                    run.content = self.read(payloads[run.ref.id], run.ref)
+
+    def children(self) -> Reading[list[Child]]:
+        """The pages of content, cut anew where something changed."""
+        children: list[Child] = []
+        pending: Any = None
+        for run in self.runs:
+            if pending is None and not run.is_changed and run.ref is not None:
+                ref = run.ref
+                children.append(Child(ref.id, ref.count, ref.bytes, ref.trees))
+                continue
+            yield from self.load(run)
+            pending = yield from self.joined(pending, run.content)
+            pending = self.cut(pending, children)
+        if pending is not None:
+            children.append(self.last(pending))
+        return children
+
+    def close(self, inline_bytes_max: int) -> Reading[bytes | Ref]:
+        """The tree as it stands in the page of what holds it."""
+        children = yield from self.children()
+        if sum(child.bytes for child in children) > inline_bytes_max:
+            return self.builder.top(self.ref.shape, children)
+        # It may fit inline now: decided by its packed length, as when it is built.
+        return self.builder.entry((yield from self.plain()), inline_bytes_max)
+
+    def plain(self) -> Reading[Any]:
+        """The whole value."""
+        raise NotImplementedError
+
+    def child(self, value: Any) -> Reading[Any]:
+        """A value in it, to be edited: a node if it is a tree of its own that changes in parts."""
+        if type(value) is not Ref:
+            return value
+        if value.shape is Shape.WHOLE:
+            return (yield from read_value(value))
+        node = _NODES[value.shape](value, self.builder, limits.inline_bytes_max)
+        yield from node.open()
+        return node
+
+    def entry(self, value: Any) -> Reading[bytes | Ref]:
+        """A value in it as it stands in a page."""
+        if isinstance(value, _Node):
+            return (yield from value.close(self.inline_bytes_max))
+        return value if type(value) is Ref else self.builder.entry(value, self.inline_bytes_max)
+
+    def whole(self, value: Any) -> Reading[Any]:
+        """A value in it, plain."""
+        if isinstance(value, _Node):
+            return (yield from value.plain())
+        return (yield from read_value(value)) if type(value) is Ref else value
+
+    # ---- what the shapes differ in ----------------------------------------------------------
+
+    def read(self, payload: bytes, ref: Ref) -> Any:
+        """The content of a page."""
+        raise NotImplementedError
+
+    def joined(self, pending: Any, content: Any) -> Reading[Any]:
+        """What is still to be cut, with the content of one more page."""
+        raise NotImplementedError
+
+    def cut(self, pending: Any, children: list[Child]) -> Any:
+        """Cut whole pages from the front; what is left, or None."""
+        raise NotImplementedError
+
+    def last(self, pending: Any) -> Child:
+        """What is left after the last cut, as a page."""
+        raise NotImplementedError
+
+    def get(self, part: str | int) -> Reading[Any]:
+        """The value at `part`: a node, or a plain value that has to be `put` when it was edited."""
+        raise LookupError(f"there is no {part!r} in it")
+        yield
+
+    def put(self, part: str | int, value: Any) -> Reading[None]:
+        """Set the value at `part`."""
+        raise LookupError(f"there is no {part!r} in it")
+        yield
+
+    def remove(self, part: str | int) -> Reading[None]:
+        """Delete the key `part`."""
+        raise LookupError("it is not a mapping")
+        yield
+
+    def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
+        """Replace a run of it."""
+        raise LookupError("it is neither a list nor a text")
+        yield
+
+
+class _Entried(_Node):
+    """A tree of items or pairs."""
+
+    def joined(self, pending: Entries | None, content: Any) -> Reading[Entries]:
+        entries = pending or Entries()
+        pairs = content.items() if isinstance(content, Mapping) else ((None, v) for v in content)
+        for key, value in pairs:
+            entries.add(key, (yield from self.entry(value)))
+        return entries
+
+    def cut(self, pending: Entries, children: list[Child]) -> Entries | None:
+        start, end = 0, len(pending.packed)
+        while count := self.builder.cut(pending, start):
+            part = pending.part(start, start + count)
+            children.append(self.builder.leaf(part, self.ref.shape))
+            start += count
+        return pending.part(start, end) if start < end else None
+
+    def last(self, pending: Entries) -> Child:
+        return self.builder.leaf(pending, self.ref.shape)
+
+
+class _Map(_Entried):
+    def read(self, payload: bytes, ref: Ref) -> dict[str, Any]:
+        return read_map(payload, ref)
+
+    def get(self, part: str | int) -> Reading[Any]:
+        run = yield from self._holder(part)
+        if run is None:
+            raise LookupError(f"there is no {part!r} in it")
+        value = run.content[part] = yield from self.child(run.content[part])
+        run.is_changed = True
+        return value
+
+    def put(self, part: str | int, value: Any) -> Reading[None]:
+        if not isinstance(part, str):
+            raise LookupError("it is not a list")
+        run = yield from self._holder(part)
+        if run is None:
+            if not self.runs:
+                self.runs.append(_Run(None, {}))
+            run = self.runs[-1]
+            yield from self.load(run)
+        run.content[part] = value
+        run.set(run.content)
+
+    def remove(self, part: str | int) -> Reading[None]:
+        run = yield from self._holder(part)
+        if run is None:
+            raise LookupError(f"there is no {part!r} in it")
+        del run.content[part]
+        run.set(run.content)
+
+    def _holder(self, key: Any) -> Reading[_Run | None]:
+        """The page that holds a key; a key has no position, so all may have to be looked at."""
+        for start in range(0, len(self.runs), PAGES_AT_ONCE):
+            some = self.runs[start : start + PAGES_AT_ONCE]
+            yield from self.load(*some)
+            for run in some:
+                if key in run.content:
+                    return run
+        return None
+
+    def plain(self) -> Reading[dict[str, Any]]:
+        yield from self.load(*self.runs)
+        pairs: dict[str, Any] = {}
+        for run in self.runs:
+            for key, value in run.content.items():
+                pairs[key] = yield from self.whole(value)
+        return pairs
+
+
+class _Sequence(_Node):
+    """What has positions: a list, text or bytes."""
+
+    kind: ClassVar[type]
+
+    def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
+        end = start + removed
+        if type(items) is not self.kind:
+            raise LookupError(f"it is a {self.kind.__name__}")
+        if not 0 <= start <= end <= sum(run.size for run in self.runs):
+            raise LookupError("it ends before that")
+        first, before = self._run_at(start)
+        last, at = first, before
+        while last < len(self.runs) and at + self.runs[last].size < end:
+            at += self.runs[last].size
+            last += 1
+        touched = self.runs[first : last + 1]
+        ends = [touched[0], touched[-1]] if touched else []
+        yield from self.load(*dict.fromkeys(ends))
+        head = touched[0].content[: start - before] if touched else self.kind()
+        tail = touched[-1].content[end - at :] if touched else self.kind()
+        # The pages between are not even read.
+        self.runs[first : last + 1] = [_Run(None, head + items + tail)]
+
+    def _run_at(self, position: int) -> tuple[int, int]:
+        """Which page a position is in, and where that begins; the last one for the end of all."""
+        begins = 0
+        for index, run in enumerate(self.runs):
+            if position < begins + run.size or index == len(self.runs) - 1:
+                return index, begins
+            begins += run.size
+        return 0, 0
+
+
+class _List(_Sequence, _Entried):
+    kind = list
+
+    def read(self, payload: bytes, ref: Ref) -> list[Any]:
+        return read_list(payload, ref)
+
+    def get(self, part: str | int) -> Reading[Any]:
+        run, at = yield from self._item(part)
+        value = run.content[at] = yield from self.child(run.content[at])
+        run.is_changed = True
+        return value
+
+    def put(self, part: str | int, value: Any) -> Reading[None]:
+        run, at = yield from self._item(part)
+        run.content[at] = value
+        run.is_changed = True
+
+    def _item(self, part: str | int) -> Reading[tuple[_Run, int]]:
+        if not isinstance(part, int) or not 0 <= part < sum(run.size for run in self.runs):
+            raise LookupError(f"there is no {part!r} in it")
+        index, begins = self._run_at(part)
+        yield from self.load(self.runs[index])
+        return self.runs[index], part - begins
+
+    def plain(self) -> Reading[list[Any]]:
+        yield from self.load(*self.runs)
+        items: list[Any] = []
+        for run in self.runs:
+            for value in run.content:
+                items.append((yield from self.whole(value)))  # noqa: PERF401 - none yields in one
+        return items
+
+
+class _Blocks(_Sequence):
+    """A long text or bytes, in blocks of one length."""
+
+    def read(self, payload: bytes, ref: Ref) -> Any:
+        return read_block(payload, ref)
+
+    def joined(self, pending: Any, content: Any) -> Reading[Any]:
+        return content if pending is None else pending + content
+        yield
+
+    def cut(self, pending: Any, children: list[Child]) -> Any:
+        start = 0
+        while len(pending) - start >= limits.block_max:
+            children.append(self.last(pending[start : start + limits.block_max]))
+            start += limits.block_max
+        return pending[start:] if start < len(pending) else None
+
+    def last(self, pending: Any) -> Child:
+        return self.builder.block(self.ref.shape, pending, len(pending))
+
+    def plain(self) -> Reading[Any]:
+        yield from self.load(*self.runs)
+        return self.kind().join(run.content for run in self.runs)
+
+
+class _Text(_Blocks):
+    kind = str
+
+
+class _Bytes(_Blocks):
+    kind = bytes
+
+
+_NODES: dict[Shape, type[_Node]] = {
+    Shape.LIST: _List,
+    Shape.MAP: _Map,
+    Shape.TEXT: _Text,
+    Shape.BYTES: _Bytes,
+}
+
+
+def _noting(reading: Reading[T], asked: set[bytes]) -> Reading[T]:
+    """The same reading, noting the pages it asks for."""
+    payloads: Mapping[bytes, bytes] | None = None
+    while True:
+        try:
+            ids = reading.send(payloads)  # type: ignore[arg-type]  # None begins a generator
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        asked.update(ids)
+        payloads = yield ids

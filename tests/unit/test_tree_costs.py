@@ -1,0 +1,123 @@
+"""What an edit of a large tree costs: a few pages, wherever it falls (P11)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+
+from perdure import limits
+from perdure.core.changes import Change, Delete, Set, Splice
+from perdure.core.page import Ref, Shape
+from perdure.core.tree import Built, build
+from perdure.core.tree_edit import edit
+from perdure.core.tree_read import Reading, read_items, read_root, read_value
+from perdure.errors import Damaged, ReplayMismatch
+
+SECRET = bytes(range(32))
+ITEMS = 100_000
+
+
+@cache
+def large() -> Built:
+    return build(
+        {
+            "messages": [
+                {"role": "user", "n": n, "content": f"message {n} " * 8} for n in range(ITEMS)
+            ],
+            "files": {f"file {n}": {"n": n, "hash": f"{n:064x}"} for n in range(ITEMS)},
+            "draft": "word " * 200_000,
+        },
+        SECRET,
+    )
+
+
+def run(reading: Reading[Any], pages: Mapping[bytes, bytes]) -> tuple[Any, int]:
+    """The result, and how many pages were read."""
+    payloads, read = None, 0
+    while True:
+        try:
+            ids = reading.send(payloads)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value, read
+        read += len(ids)
+        payloads = {id_: pages[id_] for id_ in ids}
+
+
+EDITS: dict[str, list[Change]] = {
+    "an append": [Splice(("messages",), ITEMS, 0, [{"role": "user", "content": "new"}])],
+    "an item in the middle": [Set(("messages", ITEMS // 2, "content"), "changed")],
+    "an insertion in the middle": [Splice(("messages",), ITEMS // 2, 0, [{"new": 1}])],
+    "a cut at the front": [Splice(("messages",), 0, ITEMS // 3, [])],
+    "a cut at the end": [Splice(("messages",), ITEMS // 3, ITEMS - ITEMS // 3, [])],
+    "an entry of a map": [Set(("files", "file 50000", "hash"), "changed")],
+    "a new entry of a map": [Set(("files", "new"), 1)],
+    "an entry less": [Delete(("files", "file 50000"))],
+    "more text": [Splice(("draft",), 1_000_000, 0, "the end")],
+    "many appends": [Splice(("messages",), ITEMS + n, 0, [{"n": n}]) for n in range(64)],
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_of_a_large_tree_makes_a_few_pages(name: str) -> None:
+    built, _ = run(edit(large().root, EDITS[name], SECRET), large().pages)
+    assert 0 < len(built.pages) <= 8
+    assert sum(map(len, built.pages.values())) < 512 * 1024
+    assert built.root != large().root
+
+
+def test_a_window_of_a_long_list_reads_its_pages_and_those_above() -> None:
+    sections, _ = run(read_root(large().root), large().pages)
+    ref = sections["messages"]
+    items, read = run(read_items(ref, ITEMS - 20, ITEMS), large().pages)
+    assert [item["n"] for item in items] == list(range(ITEMS - 20, ITEMS))
+    assert read <= ref.level + 2
+    assert ref.count == ITEMS
+
+
+def test_no_page_of_entries_is_longer_than_its_bound() -> None:
+    assert (
+        max(map(len, large().pages.values()))
+        <= limits.page_bytes_full + limits.inline_bytes_max + 64
+    )
+
+
+def test_equal_values_are_kept_once() -> None:
+    text = "a long text " * 10_000
+    once = build({"a": text}, SECRET)
+    thrice = build({"a": text, "b": [text, {"again": text}]}, SECRET)
+    assert sum(map(len, thrice.pages.values())) < sum(map(len, once.pages.values())) + 1000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Set(("messages", "x"), 1),
+        Set(("messages", ITEMS), 1),
+        Delete(("messages", 1)),
+        Delete(("files", "none")),
+        Set(("none", "x"), 1),
+        Splice(("messages",), ITEMS, 1, []),
+        Splice(("messages",), 0, 0, "text"),
+        Splice(("files",), 0, 0, []),
+        Splice(("draft", 1), 0, 0, "x"),
+        Set(("messages", 1, "none", "x"), 1),
+    ],
+)
+def test_a_change_that_does_not_fit_is_refused(change: Change) -> None:
+    with pytest.raises(ReplayMismatch):
+        run(edit(large().root, [change], SECRET), large().pages)
+
+
+def test_a_page_that_is_not_what_the_page_above_says_is_damage() -> None:
+    sections, _ = run(read_root(large().root), large().pages)
+    messages, draft = sections["messages"], sections["draft"]
+    other = large().pages[draft.id]
+    for payload in (other, b"", b"\x93\x01\x00\x90", large().pages[messages.id][:-1]):
+        with pytest.raises(Damaged, match="page"):
+            run(read_value(messages), {**large().pages, messages.id: payload})
+    wrong = Ref(Shape.LIST, messages.id, messages.level, messages.count + 1, messages.bytes)
+    with pytest.raises(Damaged, match="add up"):
+        run(read_value(wrong), large().pages)
