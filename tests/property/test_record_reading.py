@@ -65,7 +65,7 @@ def test_values_of_other_sections_are_not_decoded() -> None:
     assert record.sections() == ("odd", "plan")
     assert wires(record.changes_of({"plan"})) == [raw([1, ["plan"], 2])]
     for read in (record.changes, lambda: record.changes_of({"odd"})):
-        with pytest.raises(Damaged, match="record 3 on line 0: .*extension type 99"):
+        with pytest.raises(Damaged, match=r"record 3 on line 0: .*extension type 99"):
             read()
 
 
