@@ -350,6 +350,8 @@ def test_damaged_packs_are_reported_and_touch_no_other_state_P5(name: str) -> No
     for read in (store.open, store.sessions, store.history, store.stats):
         with pytest.raises(errors.Damaged):
             read("a")
+    with pytest.raises(errors.Damaged):
+        store.at("a", 15)
     assert [(each.key, each.ok) for each in store.verify()] == [("a", False), ("b", True)]
 
 
