@@ -45,6 +45,19 @@ block_max = 64 * 1024
 page_payload_bytes_max = 512 * 1024 * 1024
 """One page, decompressed (bytes): only a value that is never cut is larger than some 130 KiB."""
 
+pack_bytes_max = 1024 * 1024
+"""Payloads of the rows that become one pack, together (bytes)."""
+
+pack_payload_bytes_max = 2 * pack_bytes_max
+"""A pack's payload, decompressed (bytes). It is shorter than those it is made of, unless records
+have to be kept whole in it."""
+
+pack_records_max = 16_384
+"""Records in one pack (records)."""
+
+upkeep_bytes_max = 256 * 1024
+"""Rows that one step of maintenance replaces, as stored (bytes): no step keeps a save waiting."""
+
 head_bytes_max = 4 * 1024 * 1024
 """A state head's payload (bytes)."""
 

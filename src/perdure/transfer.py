@@ -152,10 +152,11 @@ class _Staging:
             return self._put(records)
 
     def _put(self, records: list[Record]) -> Sealed:
-        sealed, end = states.chain_again(records, self._site, self.incarnation, self._hash)
-        self._perform(Stage(self.incarnation, states.rows_of(sealed)))
-        self._hash, self._is_begun = end, True
-        return sealed[-1]
+        alone = [[record] for record in records]
+        rows, last = states.rows_again(alone, self._site, self.incarnation, self._hash)
+        self._perform(Stage(self.incarnation, rows))
+        self._hash, self._is_begun = last.hash, True
+        return last
 
     def discard(self) -> None:
         """Give it up, and let the error that is under way be the one that is told."""

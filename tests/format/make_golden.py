@@ -21,7 +21,8 @@ import perdure
 from perdure import host
 from perdure.core import chain, changes
 from perdure.core.head import Branch, Head, Mark, seal_head
-from perdure.core.record import Draft, Sealed, seal_draft
+from perdure.core.pack import pack_records, seal_pack
+from perdure.core.record import Draft, Record, Sealed, read_canonical, seal_draft
 from perdure.core.seal import Kind, Place, seal
 from perdure.testing.clock import Clock
 from perdure.types import Holder
@@ -285,6 +286,7 @@ def make_vectors() -> dict[str, Any]:
             _record_vector(short, [], first, 0),
             _record_vector(large, [changes.Set(("text",), LONG)], compressed, 0),
         ],
+        "pack": [_pack_vector(_packed_few()), _pack_vector(_packed_many())],
         "head": [_head_vector("support/alice", HEAD), _head_vector("größe", HEAD_REBORN)],
     }
 
@@ -318,6 +320,65 @@ def _record_vector(
         "extra": tagged(draft.extra),
         "canonical": draft.canonical().hex(),
         "hash": sealed.hash.hex(),
+        "blob": sealed.blob.hex(),
+    }
+
+
+def _packed_few() -> list[bytes]:
+    """Two sessions, an extra, and a record of another writer: an array of five in three bytes."""
+    said = [changes.pack_changes(CHANGES[:1]), changes.pack_changes([]), b"\x90", b"\x90"]
+    extras: list[dict[str, Any]] = [{"label": "before"}, {}, {}, {}]
+    sessions = [SESSION, RECORD_ID, RECORD_ID, SESSION]
+    drafts = [
+        Draft(bytes([at] * 16), 10**15 + at * at, session, each, SALT, extra)
+        for at, (session, each, extra) in enumerate(zip(sessions, said, extras, strict=True))
+    ]
+    first, second, third, fourth = (draft.canonical() for draft in drafts)
+    return [first, second, b"\xdc\x00\x05" + third[1:], fourth]
+
+
+def _packed_many() -> list[bytes]:
+    """So many that their pack is compressed."""
+    said = [
+        changes.pack_changes([changes.Splice(("messages",), at, 0, [f"message {at}"])])
+        for at in range(30)
+    ]
+    return [
+        Draft(bytes([at] * 16), 10**15 + at, SESSION, each, SALT).canonical()
+        for at, each in enumerate(said)
+    ]
+
+
+def _pack_vector(canonicals: list[bytes]) -> dict[str, Any]:
+    records: list[Record] = []
+    parent = PARENT
+    for number, canonical in enumerate(canonicals, 5):
+        salt = bytes([number] * 16)
+        place = Place(STORE, INCARNATION, 3, number)
+        records.append(read_canonical(canonical, place, parent, salt, 0))
+        parent = records[-1].hash
+    sealed = seal_pack(records, store=STORE, incarnation=INCARNATION, parent=PARENT)
+    return {
+        "store": STORE.hex(),
+        "incarnation": INCARNATION.hex(),
+        "line": 3,
+        "number": sealed.number,
+        "records": [
+            {
+                "number": record.number,
+                "id": record.id.hex(),
+                "time_us": record.time_us,
+                "session": record.session.hex(),
+                "salt": record.salt.hex(),
+                "changes": tagged([changes.to_wire(each) for each in record.changes()]),
+                "extra": tagged(record.extra),
+                "canonical": record.canonical.hex(),
+                "hash": record.hash.hex(),
+            }
+            for record in records
+        ],
+        "parent": PARENT.hex(),
+        "payload": pack_records(records).hex(),
         "blob": sealed.blob.hex(),
     }
 

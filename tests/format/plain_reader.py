@@ -22,7 +22,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-HEAD, RECORD, EXPORT = 1, 2, 3
+HEAD, RECORD, EXPORT, PACK = 1, 2, 3, 4
 ZERO = bytes(32)
 
 
@@ -146,6 +146,32 @@ def record_of(payload: bytes, incarnation: bytes, line: int, number: int) -> Rec
     hash_ = h(parent + leaf(salt, incarnation, line, number, canonical))
     ids = bytes.fromhex(id_["bytes"]), bytes.fromhex(session["bytes"])
     return Record(ids[0], time_us, ids[1], changes, extra, parent, hash_)
+
+
+def records_of(payload: bytes, incarnation: bytes, line: int, newest: int) -> list[Record]:
+    """The records of a pack, oldest first."""
+    columns = msgspec.msgpack.decode(payload, type=list[msgspec.Raw])
+    parent, ids, salts, sessions = map(msgspec.msgpack.decode, columns[:4])
+    turns, times = map(msgspec.msgpack.decode, columns[4:6])
+    changes, extras = (msgspec.msgpack.decode(c, type=list[msgspec.Raw]) for c in columns[6:])
+    count, time_us = len(turns), 0
+    assert count == len(times) == len(changes) == len(extras) >= 2
+    assert (len(parent), len(ids), len(salts)) == (32, 16 * count, 16 * count)
+    records = []
+    for at in range(count):
+        here = slice(16 * at, 16 * at + 16)
+        session = sessions[16 * turns[at] : 16 * turns[at] + 16]
+        time_us += times[at]
+        said = bytes(changes[at])
+        if said[0] in (0xC4, 0xC5, 0xC6):
+            canonical = msgspec.msgpack.decode(said)
+        else:
+            fields = b"".join(map(msgspec.msgpack.encode, (ids[here], time_us, session)))
+            canonical = b"\x95" + fields + said + bytes(extras[at])
+        body = parent + salts[here] + canonical
+        records.append(record_of(body, incarnation, line, newest - count + 1 + at))
+        parent = records[-1].hash
+    return records
 
 
 def head_of(payload: bytes) -> dict[str, Any]:

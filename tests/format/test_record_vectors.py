@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.format.plain_reader import (
     HEAD,
+    PACK,
     RECORD,
     ZERO,
     Record,
@@ -24,6 +25,7 @@ from tests.format.plain_reader import (
     read_export,
     read_store,
     record_of,
+    records_of,
     states_of,
     value_of,
 )
@@ -85,6 +87,27 @@ def test_a_vector_is_compressed() -> None:
     assert {0, 0x0100} <= set(flags)
 
 
+@pytest.mark.parametrize("vector", VECTORS["pack"])
+def test_a_pack_is_read_from_the_specification(vector: dict[str, Any]) -> None:
+    store, incarnation, blob, parent = raw(vector, "store", "incarnation", "blob", "parent")
+    where = place(store, incarnation, vector["line"], vector["number"])
+    payload = payload_of(blob, PACK, where)
+    assert payload.hex() == vector["payload"]
+    records = records_of(payload, incarnation, vector["line"], vector["number"])
+    for record, expected in zip(records, vector["records"], strict=True):
+        id_, session, hash_ = raw(expected, "id", "session", "hash")
+        said, extra = expected["changes"], expected["extra"]
+        assert record == Record(id_, expected["time_us"], session, said, extra, parent, hash_)
+        parent = hash_
+
+
+def test_the_vectors_hold_packs_of_every_kind() -> None:
+    flags = [int(vector["blob"][12:16], 16) for vector in VECTORS["pack"]]
+    assert flags == [0, 0x0100]
+    usual = [record["canonical"][:2] == "95" for record in VECTORS["pack"][0]["records"]]
+    assert usual == [True, True, False, True]
+
+
 @pytest.mark.parametrize("vector", VECTORS["head"])
 def test_a_head_is_read_from_the_specification(vector: dict[str, Any]) -> None:
     store, blob = raw(vector, "store", "blob")
@@ -144,8 +167,11 @@ def test_the_library_writes_the_vectors() -> None:
 
     # The bytes of a compressed body are the compressor's; that they are read is proved above.
     def without_compressed(vectors: dict[str, Any]) -> dict[str, Any]:
-        kept = [vector for vector in vectors["record"] if vector["blob"][12:16] == "0000"]
-        return {**vectors, "record": kept}
+        kept = {
+            name: [vector for vector in vectors[name] if vector["blob"][12:16] == "0000"]
+            for name in ("record", "pack")
+        }
+        return {**vectors, **kept}
 
     written = json.loads(json.dumps(make_vectors()))
     assert without_compressed(written) == without_compressed(VECTORS)
@@ -161,6 +187,22 @@ def test_the_library_reads_the_records(vector: dict[str, Any]) -> None:
     assert record.canonical.hex() == vector["canonical"]
     assert (record.hash.hex(), record.parent.hex()) == (vector["hash"], vector["parent"])
     assert (record.id.hex(), record.salt.hex()) == (vector["id"], vector["salt"])
+
+
+@pytest.mark.parametrize("vector", VECTORS["pack"])
+def test_the_library_reads_the_packs(vector: dict[str, Any]) -> None:
+    from perdure.core.pack import open_pack, pack_records
+
+    store, incarnation, blob = raw(vector, "store", "incarnation", "blob")
+    where = {"line": vector["line"], "number": vector["number"], "count": len(vector["records"])}
+    records = open_pack(blob, store=store, incarnation=incarnation, **where)
+    for record, expected in zip(records, vector["records"], strict=True):
+        assert (record.number, record.canonical.hex()) == (
+            expected["number"],
+            expected["canonical"],
+        )
+        assert (record.hash.hex(), record.salt.hex()) == (expected["hash"], expected["salt"])
+    assert pack_records(records).hex() == vector["payload"]
 
 
 @pytest.mark.parametrize("vector", VECTORS["head"])

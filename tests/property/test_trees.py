@@ -130,7 +130,7 @@ def one_change(draw: st.DrawFn, model: dict[str, Any], items: st.SearchStrategy[
     if name == "plan":
         keys: list[str] = list(value)
         goes: bool = draw(st.booleans())
-        if keys and draw(st.booleans()):
+        if draw(st.booleans()) and keys:
             key = draw(st.sampled_from(keys))
             return Delete((name, key)) if goes else Set((name, key), draw(items))
         return Set((name, draw(st.text(max_size=20))), draw(items))

@@ -11,7 +11,7 @@ from typing import Any, AnyStr, TypeAlias, cast
 import msgspec
 
 from perdure.core.abbreviate import abbreviate, count
-from perdure.core.codec import pack, unpack
+from perdure.core.codec import pack, reader, unpack
 from perdure.core.paths import Path, format_path
 from perdure.errors import Malformed, ReplayMismatch
 
@@ -251,6 +251,35 @@ def unpack_changes(data: bytes | memoryview) -> list[Change]:
     if not isinstance(wires, list):
         raise Malformed(f"not an array of changes: {abbreviate(wires)}")
     return [from_wire(wire) for wire in wires]
+
+
+class _Outline(msgspec.Struct, frozen=True, array_like=True):
+    """What a wire change begins with; the rest is passed over."""
+
+    code: msgspec.Raw
+    path: list[Any]
+
+
+_read_outlines = reader(list[_Outline])
+_read_pieces = reader(list[msgspec.Raw])
+
+
+def sections_in(packed: bytes | msgspec.Raw) -> list[str] | None:
+    """The section of each packed change, in order; no value is decoded.
+
+    None if that cannot be told: what is wrong with them is for `unpack_changes` to say.
+    """
+    try:
+        paths = [outline.path for outline in _read_outlines(packed)]
+    except Malformed:
+        return None
+    names = [path[0] for path in paths if path and type(path[0]) is str]
+    return names if len(names) == len(paths) else None
+
+
+def pieces_of(packed: bytes | msgspec.Raw) -> list[msgspec.Raw]:
+    """The bytes of each packed change, in order."""
+    return _read_pieces(packed)
 
 
 def _is_path(parts: Any) -> bool:

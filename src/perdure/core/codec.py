@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Context, Decimal, InvalidOperation
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -21,6 +21,8 @@ from msgspec.msgpack import Ext
 from perdure import limits
 from perdure.core import zones
 from perdure.errors import Malformed, NotStorable
+
+T = TypeVar("T")
 
 
 class Code(IntEnum):
@@ -53,6 +55,7 @@ ENVELOPE_LEVELS = 8
 LEVELS_MAX = limits.depth_max + ENVELOPE_LEVELS
 TOO_DEEP = f"nested over {LEVELS_MAX} deep"
 
+_UNREADABLE = (ValueError, TypeError, ArithmeticError, RecursionError, struct.error)
 INT_MIN, INT_MAX = -(2**63), 2**64 - 1
 FAMILIAR: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes})
 """Classes whose instances msgpack holds as they are; of str and int, nearly all."""
@@ -82,7 +85,7 @@ def pack(value: Any) -> bytes:
     return _packed(value, 0)
 
 
-def unpack(data: bytes | memoryview) -> Any:
+def unpack(data: bytes | memoryview | msgspec.Raw) -> Any:
     """The plain value of these bytes.
 
     Raises:
@@ -92,9 +95,29 @@ def unpack(data: bytes | memoryview) -> Any:
         value = _decode(data)
         if type(value) in CONTAINERS and not _has_str_keys(value):
             _check_keys(value)
-    except (ValueError, TypeError, ArithmeticError, RecursionError, struct.error) as error:
+    except _UNREADABLE as error:
         raise Malformed(f"not a packed value: {error}") from error
     return value
+
+
+def reader(layout: type[T]) -> Callable[[bytes | memoryview | msgspec.Raw], T]:
+    """What reads packed values of one layout; it raises `Malformed` for all others.
+
+    What the layout leaves open (`msgspec.Raw`) is not decoded, only passed over.
+
+    Example:
+        >>> reader(tuple[str, msgspec.Raw])(pack(["plan", {"step": 1}]))[0]
+        'plan'
+    """
+    decode = msgspec.msgpack.Decoder(layout, ext_hook=_extension).decode
+
+    def read(data: bytes | memoryview | msgspec.Raw) -> T:
+        try:
+            return decode(data)
+        except _UNREADABLE as error:
+            raise Malformed(f"not laid out as it should be: {error}") from error
+
+    return read
 
 
 # ---- packing --------------------------------------------------------------------------------

@@ -3,19 +3,21 @@
 Payload of the blob: `parent hash(32) ‖ salt(16) ‖ canonical`. Canonical is the msgpack array
 `[id, time, session, changes, extra]`: what was saved, and all the chain commits to besides place
 and salt. `changes` is an array of wire changes; `extra` is a map for what most records lack.
-Readers keep keys of `extra` that they do not know (P10).
+Readers keep keys of `extra` that they do not know (P10). Many records are kept as one row by
+`perdure.core.pack`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, from_wire, sections_of
-from perdure.core.codec import pack, unpack
+from perdure.core.changes import Change, from_wire, pieces_of, sections_in, sections_of
+from perdure.core.codec import pack, reader, unpack
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed
 
@@ -33,6 +35,10 @@ it, and how earlier sessions ended whose end no record holds."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING = pack({})
+_ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+"""What the bytes of an array begin with."""
+_LENGTHS = (ID_BYTES, ID_BYTES, chain.HASH_BYTES, chain.SALT_BYTES)
+_read_fields = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw])
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -48,10 +54,15 @@ class Draft(msgspec.Struct, frozen=True):
 
     def canonical(self) -> bytes:
         """The bytes the chain commits to."""
-        # An array of five; the changes were packed at capture and are spliced in as they are.
-        head = _encode((self.id, self.time_us, self.session))
+        # The changes were packed at capture and are spliced in as they are.
         extra = pack(self.extra) if self.extra else _NOTHING
-        return b"\x95" + head[1:] + self.changes + extra
+        return opening(self.id, self.time_us, self.session) + self.changes + extra
+
+
+def opening(id_: bytes, time_us: int, session: bytes) -> bytes:
+    """What the canonical bytes of a record begin with; its changes and its extra follow."""
+    # An array of five, of which these are three.
+    return b"\x95" + _encode((id_, time_us, session))[1:]
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -67,29 +78,63 @@ class Sealed(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A record read back and verified against its place."""
+    """A record read back and verified against its place.
+
+    Its changes stay packed until they are asked for: most readers want no more than its header, or
+    the changes of a section or two.
+    """
 
     line: int
     number: int
     id: bytes
     time_us: int
     session: bytes
-    wire: list[Any]
-    """Its changes, as `perdure.core.changes.from_wire` takes them."""
     extra: dict[str, Any]
     parent: bytes
     hash: bytes
     salt: bytes
     canonical: bytes
     stored_bytes: int
+    """Its share of the row that holds it."""
+
+    @property
+    def packed(self) -> msgspec.Raw:
+        """Its changes as the bytes of one array."""
+        return _read_fields(self.canonical)[3]
 
     def changes(self) -> list[Change]:
-        """Its changes, in order; their values are shared with `wire`."""
-        return [from_wire(wire) for wire in self.wire]
+        """Its changes, in order; decoded anew each time.
+
+        Raises:
+            Damaged: they are no packed values.
+            Malformed: one is not a change that this version knows.
+        """
+        return [from_wire(wire) for wire in self._unpack(self.packed)]
+
+    def changes_of(self, sections: Container[str]) -> list[Change]:
+        """Those of its changes that are in `sections`, in order; values of others stay packed.
+
+        Raises as `changes` does.
+        """
+        packed = self.packed
+        names = sections_in(packed)
+        if names is None:
+            return [change for change in self.changes() if change.path[0] in sections]
+        if all(name in sections for name in names):
+            return self.changes()
+        chosen = zip(names, pieces_of(packed), strict=True)
+        return [from_wire(self._unpack(piece)) for name, piece in chosen if name in sections]
 
     def sections(self) -> tuple[str, ...]:
-        """Names of the sections it changes, sorted."""
-        return tuple(sorted(sections_of(self.changes())))
+        """Names of the sections it changes, sorted; values stay packed. Raises as `changes`."""
+        names = sections_in(self.packed)
+        return tuple(sorted(sections_of(self.changes()) if names is None else set(names)))
+
+    def _unpack(self, data: msgspec.Raw) -> Any:
+        try:
+            return unpack(data)
+        except Malformed as error:
+            raise Damaged(f"record {self.number} on line {self.line}: {error}") from error
 
 
 def seal_draft(
@@ -109,9 +154,9 @@ def seal_again(record: Record, *, store: bytes, incarnation: bytes, parent: byte
 def _seal(
     place: Place, id_: bytes, time_us: int, parent: bytes, salt: bytes, canonical: bytes
 ) -> Sealed:
-    leaf = chain.leaf(salt, place.owner, place.line, place.number, canonical)
+    hash_ = hash_of(place, parent, salt, canonical)
     blob = seal(Kind.RECORD, place, parent + salt + canonical)
-    return Sealed(place.line, place.number, id_, time_us, parent, chain.link(parent, leaf), blob)
+    return Sealed(place.line, place.number, id_, time_us, parent, hash_, blob)
 
 
 def open_record(blob: bytes, *, store: bytes, incarnation: bytes, line: int, number: int) -> Record:
@@ -134,28 +179,62 @@ def open_payload(payload: bytes, place: Place, stored_bytes: int) -> Record:
     """
     start = chain.HASH_BYTES + chain.SALT_BYTES
     parent, salt = payload[: chain.HASH_BYTES], payload[chain.HASH_BYTES : start]
-    canonical = payload[start:]
+    return read_canonical(payload[start:], place, parent, salt, stored_bytes)
+
+
+def read_canonical(
+    canonical: bytes, place: Place, parent: bytes, salt: bytes, stored_bytes: int
+) -> Record:
+    """The record of these canonical bytes.
+
+    Raises:
+        Damaged: they are not those of a record.
+    """
     try:
-        fields = unpack(canonical)
+        id_, time_us, session, changes, extra = _read_fields(canonical)
     except Malformed as error:
         raise Damaged(f"{place}: {error}") from error
-    match fields:
-        case [bytes(id_), int(time_us), bytes(session), list(wire), dict(extra)] if (
-            len(id_) == len(session) == ID_BYTES and len(salt) == chain.SALT_BYTES
-        ):
-            leaf = chain.leaf(salt, place.owner, place.line, place.number, canonical)
-            return Record(
-                line=place.line,
-                number=place.number,
-                id=id_,
-                time_us=time_us,
-                session=session,
-                wire=wire,
-                extra=extra,
-                parent=parent,
-                hash=chain.link(parent, leaf),
-                salt=salt,
-                canonical=canonical,
-                stored_bytes=stored_bytes,
-            )
-    raise Damaged(f"{place}: does not hold a record")
+    lengths = len(id_), len(session), len(parent), len(salt)
+    if lengths != _LENGTHS or not is_array(changes):
+        raise Damaged(f"{place}: does not hold a record")
+    return Record(
+        line=place.line,
+        number=place.number,
+        id=id_,
+        time_us=time_us,
+        session=session,
+        extra=read_extra(place, extra),
+        parent=parent,
+        hash=hash_of(place, parent, salt, canonical),
+        salt=salt,
+        canonical=canonical,
+        stored_bytes=stored_bytes,
+    )
+
+
+def hash_of(place: Place, parent: bytes, salt: bytes, canonical: bytes) -> bytes:
+    """The chain hash of the record at `place`."""
+    leaf = chain.leaf(salt, place.owner, place.line, place.number, canonical)
+    return chain.link(parent, leaf)
+
+
+def is_array(packed: msgspec.Raw) -> bool:
+    """Whether these are the bytes of an array, as changes have to be."""
+    return memoryview(packed)[0] in _ARRAYS
+
+
+def read_extra(place: Place, packed: msgspec.Raw) -> dict[str, Any]:
+    """The extra map of a record.
+
+    Raises:
+        Damaged: it is none.
+    """
+    if bytes(packed) == _NOTHING:
+        return {}
+    try:
+        extra = unpack(packed)
+    except Malformed as error:
+        raise Damaged(f"{place}: {error}") from error
+    if not isinstance(extra, dict):
+        raise Damaged(f"{place}: does not hold a record")
+    return extra

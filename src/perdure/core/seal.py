@@ -38,6 +38,7 @@ class Kind(IntEnum):
     HEAD = 1
     RECORD = 2
     EXPORT = 3
+    PACK = 4
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ class Place(msgspec.Struct, frozen=True):
 
     store: bytes
     owner: bytes
-    """Incarnation of a record; key (UTF-8) of a head; identity of an export file."""
+    """Incarnation of a record or pack; key (UTF-8) of a head; identity of an export file."""
     line: int = 0
     number: int = 0
 
@@ -60,8 +61,17 @@ class Place(msgspec.Struct, frozen=True):
         return f"head of {self.owner.decode('utf-8', 'replace')!r}"
 
 
-def seal(kind: Kind, place: Place, payload: bytes) -> bytes:
+def seal(
+    kind: Kind,
+    place: Place,
+    payload: bytes,
+    *,
+    level: int = compress.LEVEL,
+    random_bytes: int = 0,
+) -> bytes:
     """Payload to stored bytes.
+
+    `level` is zstd's. So many of the first bytes are random, and are kept apart from the rest.
 
     Example:
         >>> place = Place(store=bytes(16), owner=b"support/alice")
@@ -71,7 +81,7 @@ def seal(kind: Kind, place: Place, payload: bytes) -> bytes:
     flags = 0
     body = payload
     if len(payload) >= limits.compress_bytes_min:
-        packed = compress.compress(payload)
+        packed = compress.compress(payload, level, random_bytes)
         if len(packed) < len(payload):
             flags, body = COMPRESSED, packed
     head = _header.pack(MAGIC, FORMAT, kind, flags)
@@ -107,6 +117,22 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
         return compress.decompress(body, bytes_max)
     except Malformed as error:
         raise Damaged(f"{place}: {error}") from error
+
+
+def payload_bytes(start: bytes, stored_bytes: int) -> int:
+    """How long the payload of a blob claims to be, by its first `HEADER_BYTES + 18` bytes.
+
+    For plans only: nothing is verified, and what makes no sense counts as it is stored.
+
+    Example:
+        >>> blob = seal(Kind.RECORD, Place(bytes(16), bytes(16), 0, 1), bytes(5000))
+        >>> len(blob) < 100, payload_bytes(blob[:26], len(blob))
+        (True, 5000)
+    """
+    size = stored_bytes - HEADER_BYTES - TAG_BYTES
+    if len(start) < HEADER_BYTES or not _header.unpack_from(start)[3] & COMPRESSED:
+        return max(size, 0)
+    return compress.claimed_bytes(start[HEADER_BYTES:], size)
 
 
 def _tag(place: Place, head: bytes, body: bytes) -> bytes:

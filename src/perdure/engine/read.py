@@ -12,6 +12,7 @@ from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import apply
 from perdure.core.head import MAIN, Branch, Head, open_head
+from perdure.core.pack import open_pack
 from perdure.core.record import Record, open_record
 from perdure.engine.requests import HeadRow, ReadHead, ReadRecords, ReadState, RecordRow, Steps
 from perdure.errors import (
@@ -36,15 +37,38 @@ class Site(msgspec.Struct, frozen=True):
         """A stored head, verified."""
         return open_head(row.blob, store=self.store, key=self.key, token=row.token)
 
-    def record(self, incarnation: bytes, row: RecordRow) -> Record:
-        """A stored record, verified against its place."""
-        return open_record(
+    def records(self, incarnation: bytes, row: RecordRow) -> list[Record]:
+        """The records in a stored row, oldest first, verified against their place."""
+        line, number = row.line, row.number
+        if row.count == 1:
+            return [
+                open_record(
+                    row.blob, store=self.store, incarnation=incarnation, line=line, number=number
+                )
+            ]
+        return open_pack(
             row.blob,
             store=self.store,
             incarnation=incarnation,
-            line=row.line,
-            number=row.number,
+            line=line,
+            number=number,
+            count=row.count,
         )
+
+    def run(
+        self, incarnation: bytes, rows: Iterable[RecordRow], first: int, last: int
+    ) -> list[Record]:
+        """Those of the records in these rows that are `first` … `last`.
+
+        The rows that hold the ends of a run may hold more; one that holds none is not opened.
+        """
+        return [
+            record
+            for row in rows
+            if row.number >= first and row.number - row.count < last
+            for record in self.records(incarnation, row)
+            if first <= record.number <= last
+        ]
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -68,9 +92,7 @@ def load(site: Site, branch: str = MAIN) -> Steps[Loaded | None]:
     if head.deleted_us is not None:
         return Loaded(head, {}, None)
     tip = head.branches[branch]
-    records = [
-        site.record(head.incarnation, row) for row in rows.records if row.number <= tip.number
-    ]
+    records = site.run(head.incarnation, rows.records, 1, tip.number)
     check_run(site, records, tip, chain.ORIGIN)
     return Loaded(head, replay(records), records[-1] if records else None)
 
@@ -96,10 +118,11 @@ def read_run(site: Site, head: Head, line: int, first: int, last: int) -> Steps[
         rows: Sequence[RecordRow] = yield ReadRecords(
             head.incarnation, line, first, last, limits.read_bytes_max
         )
-        if not rows or rows[0].number != first:
+        found = site.run(head.incarnation, rows, first, last)
+        if not found or found[0].number != first:
             raise _missing(site, line, first)
-        records += (site.record(head.incarnation, row) for row in rows)
-        first = rows[-1].number + 1
+        records += found
+        first = found[-1].number + 1
     check_links(site, records)
     return records
 
@@ -120,16 +143,20 @@ def take_back(
         rows: Sequence[RecordRow] = yield ReadRecords(
             head.incarnation, tip.line, until + 1, last, limits.read_bytes_max, newest_first=True
         )
-        if not rows:
+        found = [
+            record
+            for row in rows
+            for record in reversed(site.run(head.incarnation, [row], until + 1, last))
+        ]
+        if not found:
             raise _missing(site, tip.line, last)
-        for row in rows:
-            if row.number != last:
+        for record in found:
+            if record.number != last:
                 raise _missing(site, tip.line, last)
-            record = site.record(head.incarnation, row)
             if expected is not None and record.hash != expected:
                 raise _unlinked(site, record)
             expected, last = record.parent, last - 1
-            records.append(record)
+        records += found
     return records
 
 

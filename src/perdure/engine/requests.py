@@ -31,6 +31,8 @@ class RecordRow(msgspec.Struct, frozen=True):
     line: int
     number: int
     blob: bytes
+    count: int = 1
+    """Records it holds, the newest of which is `number`."""
 
 
 class Tail(msgspec.Struct, frozen=True):

@@ -96,7 +96,7 @@ def commit(
             return Position(head, token)
         assert isinstance(answer, Moved)
         current = site.head(answer.head) if answer.head is not None else None
-        if current is not None and (yield from _is_in(current, token, branch, sealed)):
+        if current is not None and (yield from _is_in(site, current, token, branch, sealed)):
             if durability == "power":
                 current = yield from secured(site, current)
             # Where others have saved on top of it, the next save will find that out.
@@ -171,14 +171,16 @@ def same_place(current: Head, expected: Head, branch: str) -> bool:
     return (now.line, now.number, now.record) == (then.line, then.number, then.record)
 
 
-def _is_in(current: Head, token: bytes, branch: str, sealed: Sealed | None) -> Steps[bool]:
+def _is_in(
+    site: Site, current: Head, token: bytes, branch: str, sealed: Sealed | None
+) -> Steps[bool]:
     """Whether a commit, or an earlier try of it, is part of what is there."""
     if current.token == token:
         return True
-    return sealed is not None and (yield from has_landed(current, branch, sealed))
+    return sealed is not None and (yield from has_landed(site, current, branch, sealed))
 
 
-def has_landed(current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
+def has_landed(site: Site, current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
     """Whether a record is part of the branch, though its answer was lost (P4)."""
     tip = current.branches.get(branch)
     if tip is None or tip.line != sealed.line or tip.number < sealed.number:
@@ -186,4 +188,6 @@ def has_landed(current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
     if tip.number == sealed.number:
         return tip.record == sealed.id
     rows = yield ReadRecords(current.incarnation, sealed.line, sealed.number, sealed.number, 1)
-    return bool(rows) and rows[0].blob == sealed.blob
+    # By its hash: it may have been packed with others meanwhile.
+    found = site.run(current.incarnation, rows, sealed.number, sealed.number)
+    return any(record.hash == sealed.hash for record in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from perdure import limits
 from perdure.core import chain
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Branch, Head
+from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.engine.marks import judge
 from perdure.engine.read import (
@@ -157,10 +159,10 @@ def copy(site: Site, target: Site) -> Steps[StateInfo]:
     parent, after, last = chain.ORIGIN, None, None
     try:
         while after is None or after.number < tip.number:
-            records = yield from read_some(site, head, after)
-            sealed, parent = chain_again(records, target, incarnation, parent)
-            yield Stage(incarnation, rows_of(sealed))
-            after, last = records[-1], sealed[-1]
+            groups = yield from _read_rows(site, head, after)
+            rows, last = rows_again(groups, target, incarnation, parent)
+            yield Stage(incarnation, rows)
+            after, parent = groups[-1][-1], last.hash
         assert last is not None
         return (yield from adopt(target, head, incarnation, last))
     except CommitUnknown:
@@ -188,29 +190,50 @@ def read_some(site: Site, head: Head, after: Record | None) -> Steps[list[Record
 
     So a state larger than memory passes through; the last record must be the head's newest.
     """
+    groups = yield from _read_rows(site, head, after)
+    return [record for group in groups for record in group]
+
+
+def _read_rows(site: Site, head: Head, after: Record | None) -> Steps[list[list[Record]]]:
+    """What `read_some` gives, row by row: the records of a pack stand together."""
     tip = head.branches[MAIN]
     first = after.number + 1 if after is not None else 1
     rows = yield ReadRecords(head.incarnation, tip.line, first, tip.number, limits.read_bytes_max)
-    records = [site.record(head.incarnation, row) for row in rows]
-    check_next(site, records, tip, after)
-    return records
+    groups: list[list[Record]] = []
+    size = 0
+    for row in rows:
+        groups.append(site.run(head.incarnation, [row], first, tip.number))
+        # Packs hold many times what they take in the store.
+        size += sum(len(record.canonical) for record in groups[-1])
+        if size > limits.read_bytes_max:
+            break
+    check_next(site, [record for group in groups for record in group], tip, after)
+    return [group for group in groups if group]
 
 
-def chain_again(
-    records: list[Record], target: Site, incarnation: bytes, parent: bytes
-) -> tuple[list[Sealed], bytes]:
-    """The same records sealed for another state, and the chain hash after them."""
-    sealed = []
-    for record in records:
-        one = seal_again(record, store=target.store, incarnation=incarnation, parent=parent)
-        sealed.append(one)
-        parent = one.hash
-    return sealed, parent
+def rows_again(
+    groups: Iterable[Sequence[Record]], target: Site, incarnation: bytes, parent: bytes
+) -> tuple[tuple[RecordRow, ...], Sealed]:
+    """The same records as rows of another state, one a group, and the last of them.
+
+    `parent` is the chain hash before them.
+    """
+    rows: list[RecordRow] = []
+    last: Sealed | None = None
+    for group in groups:
+        last = _sealed_again(group, target, incarnation, parent)
+        rows.append(RecordRow(last.line, last.number, last.blob, len(group)))
+        parent = last.hash
+    assert last is not None
+    return tuple(rows), last
 
 
-def rows_of(sealed: list[Sealed]) -> tuple[RecordRow, ...]:
-    """Sealed records as a backend takes them."""
-    return tuple(RecordRow(one.line, one.number, one.blob) for one in sealed)
+def _sealed_again(
+    group: Sequence[Record], target: Site, incarnation: bytes, parent: bytes
+) -> Sealed:
+    if len(group) == 1:
+        return seal_again(group[0], store=target.store, incarnation=incarnation, parent=parent)
+    return seal_pack(group, store=target.store, incarnation=incarnation, parent=parent)
 
 
 def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps[StateInfo]:

@@ -58,7 +58,7 @@ def _line_compared() -> Iterator[None]:
 
 @contextmanager
 def _dedupe_dropped() -> Iterator[None]:
-    def planted(current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
+    def planted(site: Site, current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
         return False
         yield
 
@@ -92,7 +92,7 @@ def _newer_tail() -> Iterator[None]:
             return Loaded(head, {}, None)
         tip = head.branches[branch]
         rows = yield ReadRecords(head.incarnation, tip.line, 1, 2**62, 2**62)
-        records = [site.record(head.incarnation, each) for each in rows]
+        records = site.run(head.incarnation, rows, 1, 2**62)
         return Loaded(head, read.replay(records), records[-1])
 
     with (

@@ -1,0 +1,237 @@
+"""A pack: many records kept as one stored row, losslessly.
+
+The records of a run are laid out column by column, so that what is alike stands together, and are
+compressed as one. Each comes out with its canonical bytes as they were, so every hash of the chain
+does (P5, P7). The payload of the blob is a msgpack array, see `docs/format.md`; its place is that
+of the newest record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Annotated
+
+import msgspec
+
+from perdure import limits
+from perdure.core import chain, compress
+from perdure.core.codec import reader
+from perdure.core.record import (
+    ID_BYTES,
+    Record,
+    Sealed,
+    hash_of,
+    is_array,
+    opening,
+    read_canonical,
+    read_extra,
+)
+from perdure.core.seal import Kind, Place, seal, unseal
+from perdure.errors import Damaged, Malformed, UsageError
+
+_Raws = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=limits.pack_records_max)]
+_Ints = Annotated[list[int], msgspec.Meta(max_length=limits.pack_records_max)]
+
+_EMPTY = msgspec.Raw(b"\x80")
+_TIME_US_MAX = 2**62
+"""The difference of two times up to here is an integer of msgpack."""
+
+
+class _Columns(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The payload. What is random stands first, so that it can be kept apart by the compressor."""
+
+    parent: bytes
+    """The chain hash before the oldest record; all others follow from it."""
+    ids: bytes
+    salts: bytes
+    sessions: bytes
+    """Each session once, in the order of their first records."""
+    turns: _Ints
+    """Which of `sessions` saved the record."""
+    times: _Ints
+    """When the first was saved, then how much later each was than the one before."""
+    changes: _Raws
+    """The packed array of changes; or the canonical bytes whole, as bytes, where they are not what
+    the columns would give."""
+    extras: _Raws
+
+
+_read_columns = reader(_Columns)
+_read_bytes = reader(bytes)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def seal_pack(
+    records: Sequence[Record], *, store: bytes, incarnation: bytes, parent: bytes
+) -> Sealed:
+    """A run of records as one row, in this or another state; the result names the newest.
+
+    `parent` is the chain hash before the oldest. The pack is read back before it is trusted: what
+    it is made of may be removed once it is stored.
+
+    Raises:
+        UsageError: they are fewer than two, or more than one pack holds.
+    """
+    newest = records[-1]
+    place = Place(store, incarnation, newest.line, newest.number)
+    payload = pack_records(records, parent)
+    found = unpack_records(payload, place, 0)
+    if list(map(_kept, found)) != list(map(_kept, records)):
+        raise Damaged(f"{place}: does not come out of a pack as it went in")
+    # The hash before, ids and salts, apart from their lengths.
+    random = chain.HASH_BYTES + (ID_BYTES + chain.SALT_BYTES) * len(records)
+    blob = seal(Kind.PACK, place, payload, level=compress.PACK_LEVEL, random_bytes=random)
+    return Sealed(
+        newest.line, newest.number, newest.id, newest.time_us, parent, found[-1].hash, blob
+    )
+
+
+def _kept(record: Record) -> tuple[object, ...]:
+    """What a pack has to give back."""
+    return record.line, record.number, record.salt, record.canonical
+
+
+def open_pack(
+    blob: bytes, *, store: bytes, incarnation: bytes, line: int, number: int, count: int
+) -> list[Record]:
+    """Verify and decode a stored pack of `count` records, the newest of which is `number` (P5).
+
+    Raises:
+        Damaged: it is not what was saved at this place.
+        NewerFormat: it needs a newer Perdure.
+    """
+    place = Place(store, incarnation, line, number)
+    payload = unseal(Kind.PACK, place, blob, limits.pack_payload_bytes_max)
+    records = unpack_records(payload, place, len(blob))
+    if len(records) != count:
+        raise Damaged(f"{place}: is a pack of {len(records)} records, not of {count}")
+    return records
+
+
+# ---- payloads -------------------------------------------------------------------------------
+
+
+def pack_records(records: Sequence[Record], parent: bytes | None = None) -> bytes:
+    """The payload of a pack of `records`, which follow each other on one line.
+
+    `parent` is the chain hash before the oldest, where that is not what the record says.
+
+    Raises:
+        UsageError: they are fewer than two, or more than one pack holds.
+    """
+    count = len(records)
+    if not 2 <= count <= limits.pack_records_max:
+        raise UsageError(f"{count} records: a pack holds 2 to {limits.pack_records_max}")
+    sessions: dict[bytes, int] = {}
+    bodies = [_body_of(record) for record in records]
+    times = accumulate(records, _later, initial=0)
+    columns = _Columns(
+        records[0].parent if parent is None else parent,
+        b"".join(record.id for record in records),
+        b"".join(record.salt for record in records),
+        turns=[sessions.setdefault(record.session, len(sessions)) for record in records],
+        sessions=b"".join(sessions),
+        times=[after - before for before, after in pairwise(times)],
+        changes=[changes for changes, _ in bodies],
+        extras=[extra for _, extra in bodies],
+    )
+    payload = _encode(columns)
+    if len(payload) > limits.pack_payload_bytes_max:
+        raise UsageError(
+            f"{count} records of {len(payload)} bytes: a pack holds {limits.pack_payload_bytes_max}"
+        )
+    return payload
+
+
+def _later(time_us: int, record: Record) -> int:
+    """The time of a record; that of the one before where the columns cannot say it."""
+    return record.time_us if 0 <= record.time_us <= _TIME_US_MAX else time_us
+
+
+def _body_of(record: Record) -> tuple[msgspec.Raw, msgspec.Raw]:
+    """What stands in the last two columns."""
+    canonical, changes = record.canonical, record.packed
+    start = opening(record.id, record.time_us, record.session)
+    end = len(start) + len(changes)
+    is_usual = 0 <= record.time_us <= _TIME_US_MAX and canonical[:end] == start + bytes(changes)
+    if is_usual:
+        return changes, msgspec.Raw(canonical[end:])
+    return msgspec.Raw(_encode(canonical)), _EMPTY
+
+
+def unpack_records(payload: bytes, place: Place, stored_bytes: int) -> list[Record]:
+    """The records of a pack whose bytes were verified already; `place` is that of the newest.
+
+    Their values stay packed. `stored_bytes` is shared among them evenly.
+
+    Raises:
+        Damaged: these are not the bytes of a pack.
+    """
+    try:
+        columns = _read_columns(payload)
+    except Malformed as error:
+        raise Damaged(f"{place}: {error}") from error
+    count = len(columns.turns)
+    if not _fit(columns, count) or count > place.number:
+        raise Damaged(f"{place}: does not hold a pack")
+    records: list[Record] = []
+    parent, first = columns.parent, place.number - count + 1
+    for at, time_us in enumerate(accumulate(columns.times)):
+        here = Place(place.store, place.owner, place.line, first + at)
+        share = stored_bytes * (at + 1) // count - stored_bytes * at // count
+        record = _record_at(columns, at, time_us, here, parent, share)
+        records.append(record)
+        parent = record.hash
+    return records
+
+
+def _fit(columns: _Columns, count: int) -> bool:
+    """Whether the columns are those of `count` records."""
+    sessions, rest = divmod(len(columns.sessions), ID_BYTES)
+    lengths = {len(columns.times), len(columns.changes), len(columns.extras)}
+    return (
+        count >= 2
+        and lengths == {count}
+        and len(columns.parent) == chain.HASH_BYTES
+        and len(columns.ids) == ID_BYTES * count
+        and len(columns.salts) == chain.SALT_BYTES * count
+        and not rest
+        and min(columns.turns) >= 0
+        and max(columns.turns) < sessions
+    )
+
+
+def _record_at(
+    columns: _Columns, at: int, time_us: int, place: Place, parent: bytes, stored_bytes: int
+) -> Record:
+    salt = columns.salts[at * chain.SALT_BYTES : (at + 1) * chain.SALT_BYTES]
+    changes, extra = columns.changes[at], columns.extras[at]
+    if not is_array(changes):
+        return read_canonical(_whole(place, changes), place, parent, salt, stored_bytes)
+    if not 0 <= time_us <= _TIME_US_MAX:
+        raise Damaged(f"{place}: was saved at no time")
+    id_ = columns.ids[at * ID_BYTES : (at + 1) * ID_BYTES]
+    turn = columns.turns[at]
+    session = columns.sessions[turn * ID_BYTES : (turn + 1) * ID_BYTES]
+    canonical = b"".join((opening(id_, time_us, session), changes, extra))
+    return Record(
+        line=place.line,
+        number=place.number,
+        id=id_,
+        time_us=time_us,
+        session=session,
+        extra=read_extra(place, extra),
+        parent=parent,
+        hash=hash_of(place, parent, salt, canonical),
+        salt=salt,
+        canonical=canonical,
+        stored_bytes=stored_bytes,
+    )
+
+
+def _whole(place: Place, packed: msgspec.Raw) -> bytes:
+    try:
+        return _read_bytes(packed)
+    except Malformed as error:
+        raise Damaged(f"{place}: {error}") from error
