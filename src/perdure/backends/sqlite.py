@@ -12,21 +12,32 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
-from perdure import limits
-from perdure.backends import sqlite_files, sqlite_open, sqlite_rows
+from perdure.backends import (
+    sqlite_files,
+    sqlite_open,
+    sqlite_pages,
+    sqlite_rows,
+    sqlite_space,
+)
 from perdure.backends.protocol import StoreInfo
 from perdure.backends.sqlite_backup import back_up
+from perdure.backends.sqlite_log import Wal
 from perdure.backends.sqlite_open import Place, told
 from perdure.engine.requests import (
     Answer,
     Commit,
     Discard,
     ListHeads,
+    ListPages,
+    ListRows,
+    ListStaged,
+    PutPages,
     ReadHead,
+    ReadPages,
     ReadRecords,
     ReadState,
     Stage,
@@ -40,44 +51,27 @@ from perdure.errors import (
     StoreUnavailable,
 )
 
+T = TypeVar("T")
+
 READERS_IDLE_MAX = 8
 """Connections kept to read with (connections); more are open while more threads read at once."""
-
-WAL_RESTART_BYTES = 7 * 1024 * 1024
-"""A log past this is worth keeping writers away for a moment (bytes)."""
-
-WAL_RETRY_BYTES = 256 * 1024
-"""How much a log that could not be checkpointed grows before the next try (bytes)."""
-
-RESTART_WAIT_MS = 50
 
 _READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
     ReadHead: sqlite_rows.read_head,
     ReadState: sqlite_rows.read_state,
     ReadRecords: sqlite_rows.read_records,
+    ListRows: sqlite_rows.list_rows,
+    ReadPages: sqlite_pages.read_pages,
+    ListPages: sqlite_pages.list_pages,
     ListHeads: sqlite_rows.list_heads,
+    ListStaged: sqlite_pages.list_staged,
 }
-_WRITES: dict[type[StorageRequest], Callable[[apsw.Connection, Any], None]] = {
-    Stage: sqlite_rows.stage,
-    Discard: sqlite_rows.discard,
+_WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], None]]] = {
+    # A head that leads to a page is committed after it, and the sync of one is that of both.
+    PutPages: ("NORMAL", sqlite_pages.put_pages),
+    Stage: ("FULL", sqlite_rows.stage),
+    Discard: ("FULL", sqlite_pages.discard),
 }
-
-
-class Wal:
-    """How long the log is, as the last commit found it."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.due_bytes = limits.wal_checkpoint_bytes
-        self.page_bytes = 4096
-
-    def committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        """SQLite's hook: called in every commit, so it only takes note."""
-        size = pages * (self.page_bytes + 24)
-        if size < self.bytes:
-            self.due_bytes = limits.wal_checkpoint_bytes
-        self.bytes = size
-        return apsw.SQLITE_OK
 
 
 class SqliteBackend:
@@ -159,7 +153,8 @@ class SqliteBackend:
             if isinstance(outcome, PerdureError):
                 raise outcome
             return outcome
-        return self._write(_WRITES[type(request)], request)
+        synchronous, work = _WRITES[type(request)]
+        return self._write(work, request, synchronous)
 
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Settle each commit of the batch in one transaction; one outcome per member."""
@@ -192,6 +187,17 @@ class SqliteBackend:
         `progress(done, total)` counts pages. Never replaces a file.
         """
         self._read(lambda source, _: back_up(source, Path(target), progress), None)
+
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Give the file's free pages back to the file system; the bytes given back."""
+        given_back = 0
+        while moved := self._write(sqlite_space.step, None, "NORMAL"):
+            given_back += moved.bytes
+            if progress:
+                progress(given_back, given_back + moved.bytes_left)
+        # The file is cut when the log is moved into it.
+        self._read(lambda reader, wal: self._checkpoint(reader, wal, empties=True), self._wal)
+        return given_back
 
     def size_bytes(self) -> int:
         """Bytes of the store's file, its log and the log's index."""
@@ -311,11 +317,13 @@ class SqliteBackend:
             self._writer = self._info = None
             self._drop(writer)
 
-    def _write(self, work: Callable[[apsw.Connection, Any], None], request: StorageRequest) -> None:
+    def _write(
+        self, work: Callable[[apsw.Connection, Any], T], request: Any, synchronous: str
+    ) -> T:
         with self._lock:
-            writer = self._begin("FULL")
+            writer = self._begin(synchronous)
             try:
-                work(writer, request)
+                answer = work(writer, request)
             except BaseException as error:
                 self._roll_back(writer)
                 if isinstance(error, apsw.Error):
@@ -323,6 +331,7 @@ class SqliteBackend:
                 raise
             self._end(writer)
         self.after_commit()
+        return answer
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -358,26 +367,14 @@ class SqliteBackend:
         self._open.discard(connection)
         connection.close()
 
-    def _checkpoint(self, connection: apsw.Connection, wal: Wal) -> None:
-        """Checkpoint beside the writer; keep writers away for a moment only if the log is long."""
+    def _checkpoint(self, connection: apsw.Connection, wal: Wal, *, empties: bool = False) -> None:
         if self._place.read_only:
             return
         try:
-            pages, moved = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
-            if moved < pages and wal.bytes > WAL_RESTART_BYTES:
-                connection.set_busy_timeout(RESTART_WAIT_MS)
-                try:
-                    pages, moved = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
-                finally:
-                    connection.set_busy_timeout(round(self._place.busy_timeout * 1000))
-        except (apsw.BusyError, apsw.LockedError):
-            pages, moved = 1, 0
+            wal.checkpoint(connection, self._place.busy_timeout, empties=empties)
         except apsw.IOError:
             self._is_doubtful = True
             raise
-        is_done = moved >= pages
-        wal.due_bytes = limits.wal_checkpoint_bytes if is_done else wal.bytes + WAL_RETRY_BYTES
-        wal.bytes = 0 if is_done else wal.bytes
 
 
 def _synchronous(batch: Sequence[Commit]) -> str:
