@@ -15,9 +15,10 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
   read sees any part of it. No read, ever, sees part.
 - *Independent.* The members of one batch are settled one by one in order: one that does not fit
   answers `Moved` or its own error and touches no other. Two members may name the same key.
-- *Immutable.* A row any of whose records has its place in another row answers `StateExists`. A
-  row goes only as a whole, by a commit that removes it. Records and pages of an incarnation stay
-  readable after the key's head went on to another incarnation.
+- *Immutable.* A row whose number is taken answers `StateExists`, and so does one of several
+  records, any of which is in another row. (One record is compared by its number alone: it follows
+  a head that was compared.) A row goes only as a whole, by a commit that removes it. Records and
+  pages of an incarnation stay readable after the key's head went on to another incarnation.
 - *Pages.* One that was put is there until a commit drops it. One that is put again is there after
   any commit that was made before it: a deletion that comes late removes nothing put meanwhile.
 - *Durable.* When `commit` returns, members with durability "power" survive a power cut, and with

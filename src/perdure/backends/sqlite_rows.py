@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import apsw
 
 from perdure.backends import sqlite_pages
+from perdure.backends.lines import place_taken
 from perdure.engine.requests import (
     Answer,
     Commit,
@@ -174,19 +175,31 @@ def _insert(
     connection: apsw.Connection, incarnation: bytes, rows: Sequence[RecordRow]
 ) -> StateExists | None:
     """Insert all of `rows`, or none if the place of one is taken."""
-    execute = connection.execute
-    for done, row in enumerate(rows):
-        line, number, count = row.line, row.number, row.count
-        if execute(_HOLDS, (incarnation, line, number - count + 1, number)).fetchone():
-            connection.executemany(
-                "DELETE FROM records WHERE incarnation = ? AND line = ? AND number = ?",
-                ((incarnation, row.line, row.number) for row in rows[:done]),
-            )
-            return StateExists(
-                f"Record {number} of line {line} is already stored. Nothing was written."
-            )
-        execute(_INSERT, (incarnation, line, number, count, row.blob))
+    done = 0
+    try:
+        for row in rows:
+            if row.count > 1:
+                _require_free(connection, incarnation, row)
+            connection.execute(_INSERT, (incarnation, row.line, row.number, row.count, row.blob))
+            done += 1
+    except (apsw.ConstraintError, StateExists):
+        connection.executemany(
+            "DELETE FROM records WHERE incarnation = ? AND line = ? AND number = ?",
+            ((incarnation, row.line, row.number) for row in rows[:done]),
+        )
+        return place_taken(rows[done].line, rows[done].number)
     return None
+
+
+def _require_free(connection: apsw.Connection, incarnation: bytes, row: RecordRow) -> None:
+    """Raise if another row holds a record of this one.
+
+    A row of one record is not put through this, which every save would feel. It follows a head
+    that was compared, and the number is still its own.
+    """
+    first = row.number - row.count + 1
+    if connection.execute(_HOLDS, (incarnation, row.line, first, row.number)).fetchone():
+        raise place_taken(row.line, row.number)
 
 
 def _exchange(

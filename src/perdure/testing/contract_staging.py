@@ -53,9 +53,10 @@ def check_staged_packs_and_pages(make: Make) -> None:
         writer.put(backend, (b"early", b"page"))
         rows = (RecordRow(0, 7, b"one to seven", 7), RecordRow(0, 8, b"eight"))
         backend.perform(Stage(writer.incarnation, rows))
-        for taken in (RecordRow(0, 3, b"inside"), RecordRow(0, 12, b"across", 5)):
+        for taken in (RecordRow(0, 3, b"inside", 2), RecordRow(0, 12, b"across", 5)):
+            again = (RecordRow(0, 20, b"twenty"), taken)
             with must_raise(StateExists, "a place in a staged row was taken"):
-                backend.perform(Stage(writer.incarnation, (RecordRow(0, 9, b"nine"), taken)))
+                backend.perform(Stage(writer.incarnation, again))
         root = writer.put(backend, (b"late", b"root"))
         must_be(writer.read(backend), (), "rows before a head names them")
         commit = writer.save(backend, page=b"late")
