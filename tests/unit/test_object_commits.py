@@ -154,10 +154,12 @@ def test_a_segment_keeps_the_rows_that_do_not_give_way(
     assert [row.blob for row in writer.read(backend)] == [b"1", b"5", b"6"]
 
 
-def test_a_pack_is_never_inline(backend: ObjectBackend, bucket: Watched, writer: Writer) -> None:
-    pack = RecordRow(0, 2, b"one and two", 2)
-    writer.save(backend, rows=(pack,), removed=(Run(0, 1, 2),))
-    assert len(bucket.names("segment/")) == 1
+def test_a_pack_is_an_object_of_its_own(
+    backend: ObjectBackend, bucket: Watched, writer: Writer
+) -> None:
+    packs = (RecordRow(0, 2, b"one and two", 2), RecordRow(0, 4, b"three and four", 2))
+    writer.save(backend, rows=packs, removed=(Run(0, 1, 2),))
+    assert len(bucket.names("segment/")) == 2
 
 
 def test_a_former_life_without_rows_is_still_named(backend: ObjectBackend, writer: Writer) -> None:

@@ -74,17 +74,23 @@ def pages_read(path: Path, read: object) -> int:
 
 
 def test_no_large_row_is_read_that_is_not_asked_for(path: Path, backend: SqliteBackend) -> None:
-    writer = packed(backend, packs=60)
-    others = [packed(backend, packs=3) for _ in range(5)]
-    assert others
-    writer.save(backend, after=600)
-    pack = PACK_BYTES // 4096
-    assert pages_read(path, ReadState(writer.key)) < pack
-    assert pages_read(path, ReadRecords(writer.incarnation, 0, 601, 605, LAST)) < pack
-    one = ReadRecords(writer.incarnation, 0, 305, 305, LAST)
-    assert pages_read(path, one) < 2 * pack
-    sizes = ListRows(writer.incarnation, 0, 0, LAST, 1000)
-    assert pages_read(path, sizes) < 60 * 2 + pack
+    packs = (60, 3, 3, 3, 3, 3)
+    writers = [packed(backend, packs=count) for count in packs]
+    for writer, count in zip(writers, packs):
+        last = 10 * count
+        assert pages_read(path, ReadState(writer.key)) < 10
+        assert pages_read(path, ReadRecords(writer.incarnation, 0, last + 1, LAST, LAST)) < 10
+        # One page for each row, and those of the trees above them.
+        sizes = ListRows(writer.incarnation, 0, 0, LAST, 1000)
+        assert pages_read(path, sizes) < count + 10
+
+
+def test_records_beyond_those_asked_for_are_not_read(path: Path, backend: SqliteBackend) -> None:
+    writer = Writer()
+    writer.save(backend, *(b"r" * 600 for _ in range(1000)))
+    for first in (1, 500):
+        asked = ReadRecords(writer.incarnation, 0, first, first + 4, LAST)
+        assert pages_read(path, asked) < 10
 
 
 def test_a_read_of_records_is_one_range_of_the_index(backend: SqliteBackend, path: Path) -> None:

@@ -15,6 +15,7 @@ from perdure.engine.requests import (
     ReadRecords,
     ReadState,
     RecordRow,
+    Run,
     StateRows,
     Tail,
 )
@@ -290,6 +291,22 @@ def check_former_life_stays(make: Make) -> None:
         backend.perform(Discard(former))
         must_be(backend.perform(ReadRecords(former, 0, 0, LAST, LAST)), rows, "after Discard")
         must_be(first.pages(backend, b"page"), {b"page": b"of the first life"}, "its page")
+
+
+def check_former_life_of_pages_stays(make: Make) -> None:
+    """Pages of an earlier life stay also where it has no records, and can be put again."""
+    with opened(make) as backend:
+        writer, first = Writer(), Writer()
+        first.incarnation = writer.incarnation
+        writer.save(backend, b"first life")
+        writer.put(backend, (b"page", b"of the first life"))
+        writer.save(backend, removed=(Run(0, 1, 1),))
+        writer.incarnation, writer.number = os.urandom(16), 0
+        writer.save(backend, b"second life")
+        first.put(backend, (b"page 2", b"late"))
+        backend.perform(Discard(first.incarnation))
+        wanted = {b"page": b"of the first life", b"page 2": b"late"}
+        must_be(first.pages(backend, b"page", b"page 2"), wanted, "pages of the first life")
 
 
 def check_stored_is_there_again(make: Make) -> None:
