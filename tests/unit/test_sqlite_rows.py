@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import apsw
 import pytest
 
 from perdure import limits
-from perdure.backends import sqlite_rows, sqlite_space
+from perdure.backends import sqlite_log, sqlite_rows, sqlite_space
 from perdure.backends.sqlite import SqliteBackend
 from perdure.engine.requests import (
     Discard,
@@ -21,8 +22,9 @@ from perdure.engine.requests import (
     Run,
     Stage,
 )
-from perdure.errors import ReadOnlyStore
+from perdure.errors import Busy, ReadOnlyStore
 from perdure.testing.contract_kit import LAST, Writer
+from perdure.testing.powercut import PowerCut
 
 PACK_BYTES = 100_000
 
@@ -112,6 +114,56 @@ def test_the_log_stays_short_whatever_is_put(backend: SqliteBackend, path: Path)
         writer.put(backend, (b"%d" % number, os.urandom(256 * 1024)))
         longest = max(longest, os.stat(f"{path}-wal").st_size)
     assert longest < 2 * limits.wal_checkpoint_bytes
+
+
+def test_a_log_that_grows_while_it_is_moved_begins_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "wal_checkpoint_bytes", 64 * 1024)
+    monkeypatch.setattr(sqlite_log, "RESTART_BYTES", 128 * 1024)
+    with PowerCut() as disk, closing(SqliteBackend(path, vfs=disk.name)) as backend:
+        writer, longest = Writer(), 0
+        writer.save(backend)
+        with closing(SqliteBackend(path, busy_timeout=0)) as other:
+            meanwhile = Writer()
+
+            def save(operation: str) -> None:
+                if operation == "syncing":
+                    with suppress(Busy):
+                        meanwhile.save(other, b"while the log is moved")
+
+            for _ in range(60):
+                writer.save(backend, os.urandom(10_000))
+                disk.on_operation = save
+                backend.after_commit()
+                disk.on_operation = None
+                longest = max(longest, os.stat(f"{path}-wal").st_size)
+        assert meanwhile.rows
+        assert longest < 256 * 1024
+
+
+def test_who_writes_much_waits_for_the_log_and_who_saves_does_not(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "wal_checkpoint_bytes", 64 * 1024)
+    with closing(SqliteBackend(path)) as backend, ThreadPoolExecutor(1) as pool:
+        writer, saver = Writer(), Writer()
+        saver.save(backend)
+
+        def put() -> None:
+            for id_ in (b"1", b"2"):
+                writer.put(backend, (id_, os.urandom(80_000)))
+
+        with backend._moving:  # as if another thread moved it
+            putting = pool.submit(put)
+            while not writer.pages(backend, b"1"):
+                continue
+            saver.save(backend, b"one")
+            backend.after_commit()
+            wait((putting,), timeout=0.1)
+            assert not writer.pages(backend, b"2")
+        putting.result()
+        assert writer.pages(backend, b"2")
 
 
 # ---- space ----------------------------------------------------------------------------------

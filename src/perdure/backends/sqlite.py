@@ -118,6 +118,7 @@ class SqliteBackend:
         self._is_doubtful = False
         """Whether a sync failed: the system may have given up what later syncs then leave out."""
         self._wal = Wal()
+        self._moving = threading.Lock()  # of who moves the log into the file
         self._pool = threading.Lock()  # of those that read, for a moment
         self._idle: list[apsw.Connection] = []
         self._open: set[apsw.Connection] = set()
@@ -177,9 +178,8 @@ class SqliteBackend:
         """Move the log into the file when it has grown past `limits.wal_checkpoint_bytes`."""
         if self._closed:
             raise self._was_closed()
-        wal = self._wal
-        if wal.bytes > wal.due_bytes:
-            self._read(self._checkpoint, wal)
+        if self._wal.bytes > self._wal.due_bytes:
+            self._move_log(waits=False)
 
     def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Write a consistent copy of the store to `target`, as of now, while others write on.
@@ -190,13 +190,9 @@ class SqliteBackend:
 
     def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Give the file's free pages back to the file system; the bytes given back."""
-        given_back = 0
-        while moved := self._write(sqlite_space.step, None, "NORMAL"):
-            given_back += moved.bytes
-            if progress:
-                progress(given_back, given_back + moved.bytes_left)
+        given_back = sqlite_space.give_back(self._write, progress)
         # The file is cut when the log is moved into it.
-        self._read(lambda reader, wal: self._checkpoint(reader, wal, empties=True), self._wal)
+        self._move_log(empties=True)
         return given_back
 
     def size_bytes(self) -> int:
@@ -330,7 +326,9 @@ class SqliteBackend:
                     raise told(error, self._place) from error
                 raise
             self._end(writer)
-        self.after_commit()
+        if self._wal.bytes > self._wal.due_bytes:
+            # Who writes much waits for the log; who saves goes on while another moves it.
+            self._move_log()
         return answer
 
     # ---- reading ----------------------------------------------------------------------------
@@ -367,11 +365,17 @@ class SqliteBackend:
         self._open.discard(connection)
         connection.close()
 
-    def _checkpoint(self, connection: apsw.Connection, wal: Wal, *, empties: bool = False) -> None:
-        if self._place.read_only:
-            return
+    def _move_log(self, *, waits: bool = True, empties: bool = False) -> None:
+        """Checkpoint; if another thread does so, wait for it first, or leave it at that."""
+        if self._moving.acquire(blocking=waits):
+            try:
+                self._read(self._checkpoint, empties)
+            finally:
+                self._moving.release()
+
+    def _checkpoint(self, connection: apsw.Connection, empties: bool) -> None:
         try:
-            wal.checkpoint(connection, self._place.busy_timeout, empties=empties)
+            self._wal.checkpoint(connection, self._place.busy_timeout, empties=empties)
         except apsw.IOError:
             self._is_doubtful = True
             raise

@@ -44,7 +44,8 @@ class Wal:
         mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if empties else apsw.SQLITE_CHECKPOINT_RESTART
         try:
             pages, moved = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
-            if empties or (moved < pages and self.bytes > RESTART_BYTES):
+            # Even if all was moved, a commit made meanwhile keeps the log from beginning anew.
+            if empties or self.bytes > RESTART_BYTES:
                 connection.set_busy_timeout(RESTART_WAIT_MS)
                 try:
                     pages, moved = connection.wal_checkpoint("main", mode)

@@ -7,11 +7,12 @@ through the log like any commit, so it is cut into steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import apsw
 
-STEP_PAGES = 64
+STEP_PAGES = 16
 """Pages given back in one transaction, during which no commit can be made (pages)."""
 
 
@@ -23,6 +24,21 @@ class Step:
     bytes_left: int
 
 
+Work = Callable[[apsw.Connection, None], Step | None]
+
+
+def give_back(
+    write: Callable[[Work, None, str], Step | None], progress: Callable[[int, int], None] | None
+) -> int:
+    """Give back all there is, each step by `write` in a transaction of its own; the bytes."""
+    given_back = 0
+    while done := write(step, None, "NORMAL"):
+        given_back += done.bytes
+        if progress:
+            progress(given_back, given_back + done.bytes_left)
+    return given_back
+
+
 def step(connection: apsw.Connection, _request: None) -> Step | None:
     """Give back some pages in the open transaction; None if there are none."""
     before = connection.pragma("freelist_count")
@@ -30,7 +46,7 @@ def step(connection: apsw.Connection, _request: None) -> Step | None:
         return None
     connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
     after = connection.pragma("freelist_count")
-    page_bytes = connection.pragma("page_size")
     if after == before:  # a store made without a map of its pages
         return None
+    page_bytes = connection.pragma("page_size")
     return Step((before - after) * page_bytes, after * page_bytes)
