@@ -132,6 +132,7 @@ class _Staging:
 
     def __init__(self, driver: Driver, site: Site, head: Head) -> None:
         self._perform = driver.backend.perform
+        self._clock = driver.clock
         self._site = site
         self._hash = chain.ORIGIN
         self._is_begun = False
@@ -153,7 +154,7 @@ class _Staging:
 
     def _put(self, records: list[Record]) -> Sealed:
         sealed, end = states.chain_again(records, self._site, self.incarnation, self._hash)
-        self._perform(Stage(self.incarnation, states.rows_of(sealed)))
+        self._perform(Stage(self.incarnation, states.rows_of(sealed), self._clock()))
         self._hash, self._is_begun = end, True
         return sealed[-1]
 

@@ -159,7 +159,8 @@ def copy(site: Site, target: Site) -> Steps[StateInfo]:
         while after is None or after.number < tip.number:
             records = yield from read_some(site, head, after)
             sealed, parent = chain_again(records, target, incarnation, parent)
-            yield Stage(incarnation, rows_of(sealed))
+            now = yield Now()
+            yield Stage(incarnation, rows_of(sealed), now)
             after, last = records[-1], sealed[-1]
         assert last is not None
         return (yield from adopt(target, head, incarnation, last))
