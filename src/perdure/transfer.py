@@ -132,6 +132,7 @@ class _Staging:
 
     def __init__(self, driver: Driver, site: Site, head: Head) -> None:
         self._perform = driver.backend.perform
+        self._clock = driver.clock
         self._site = site
         self._hash = chain.ORIGIN
         self._is_begun = False
@@ -154,7 +155,7 @@ class _Staging:
     def _put(self, records: list[Record]) -> Sealed:
         alone = [[record] for record in records]
         rows, last = states.rows_again(alone, self._site, self.incarnation, self._hash)
-        self._perform(Stage(self.incarnation, rows))
+        self._perform(Stage(self.incarnation, rows, self._clock()))
         self._hash, self._is_begun = last.hash, True
         return last
 

@@ -248,7 +248,7 @@ def check_chain(records: list[Record], head: dict[str, Any]) -> None:
 
 def read_store(path: Path, key: str) -> tuple[dict[str, Any], list[Record]]:
     """A state in a SQLite file: its head and all its records, checked."""
-    database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    database = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         assert database.execute("PRAGMA application_id").fetchone() == (0x50455244,)
         assert database.execute("PRAGMA user_version").fetchone() == (0,)

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 import perdure
 from perdure import errors, limits
-from perdure.backends.memory import MemoryBackend, page_of
+from perdure.backends.lines import page_of
+from perdure.backends.memory import MemoryBackend
 from perdure.core.head import Head
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed

@@ -16,6 +16,8 @@ import pytest
 import perdure
 from perdure import errors, limits
 from perdure.core.changes import pack_changes
+from perdure.engine.requests import ListStaged, Stage
+from perdure.testing.clock import Clock
 from perdure.types import Exported
 
 
@@ -79,6 +81,35 @@ def rows_of(path: Path) -> tuple[int, int]:
         (records,) = base.execute("SELECT count(*) FROM records").fetchone()
         (staged,) = base.execute("SELECT count(*) FROM staged").fetchone()
         return records, staged
+
+
+def test_what_is_staged_tells_when_it_was_last_added_to(
+    files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that one a killed process left behind can be told from one under way."""
+    monkeypatch.setattr(limits, "read_bytes_max", 500)
+    clock = Clock("2026-01-01T00:00:00Z")
+    with perdure.Store(files / "agents.db", clock=clock) as store:
+        save(store, "a", count=6)
+        store.export("a", files / "a.perdure")
+        backend = store._driver.backend
+        perform, told = backend.perform, list[tuple[int, int]]()
+
+        def watched(request: Any) -> Any:
+            answer = perform(request)
+            if isinstance(request, Stage):
+                [(_, at_us)] = perform(ListStaged())
+                told.append((at_us, clock()))
+                clock.advance(60)
+            return answer
+
+        monkeypatch.setattr(backend, "perform", watched)
+        store.import_(files / "a.perdure", "b")
+        imported = len(told)
+        store.copy("a", "c")
+        assert 1 < imported < len(told) - 1
+        assert [at_us for at_us, _ in told] == [now for _, now in told]
+        assert perform(ListStaged()) == ()
 
 
 def test_importing_needs_memory_for_the_state_not_for_its_history(

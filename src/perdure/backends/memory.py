@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from perdure.backends.lines import Lines, page_of, sizes_of
 from perdure.backends.protocol import StoreInfo
 from perdure.engine.requests import (
     Answer,
@@ -22,11 +23,18 @@ from perdure.engine.requests import (
     Discard,
     HeadRow,
     ListHeads,
+    ListPages,
+    ListRows,
+    ListStaged,
     Moved,
+    PageRow,
+    PutPages,
     ReadHead,
+    ReadPages,
     ReadRecords,
     ReadState,
     RecordRow,
+    Run,
     Stage,
     StateRows,
     StorageRequest,
@@ -36,22 +44,13 @@ from perdure.errors import PerdureError, StateExists, StoreClosed, UsageError
 
 FORMAT = 0
 
+NUMBER_MAX = 2**63 - 1
+"""No record has a greater number."""
+
 
 def new_store() -> StoreInfo:
     """The identity of a store made now."""
     return StoreInfo(os.urandom(16), FORMAT, time.time_ns() // 1000)
-
-
-def page_of(rows: Iterable[RecordRow], bytes_max: int) -> tuple[RecordRow, ...]:
-    """The first of `rows`, and those after it while they fit into `bytes_max`."""
-    page: list[RecordRow] = []
-    size = 0
-    for row in rows:
-        size += len(row.blob)
-        if page and size > bytes_max:
-            break
-        page.append(row)
-    return tuple(page)
 
 
 def keys_of(heads: Iterable[str], request: ListHeads) -> list[str]:
@@ -59,11 +58,6 @@ def keys_of(heads: Iterable[str], request: ListHeads) -> list[str]:
     after = request.after
     found = (key for key in heads if key.startswith(request.prefix))
     return sorted(key for key in found if after is None or key > after)[: request.count]
-
-
-def place_taken(line: int, number: int) -> StateExists:
-    """What a record is answered whose place holds one already."""
-    return StateExists(f"Record {number} of line {line} is already stored. Nothing was written.")
 
 
 class InProcess:
@@ -77,8 +71,13 @@ class InProcess:
             ReadHead: self._read_head,
             ReadState: self._read_state,
             ReadRecords: self._read_records,
+            ListRows: self._list_rows,
+            ReadPages: self._read_pages,
+            ListPages: self._list_pages,
             ListHeads: self._list_heads,
+            ListStaged: self._list_staged,
             Commit: self._commit_one,
+            PutPages: self._put_pages,
             Stage: self._stage,
             Discard: self._discard,
         }
@@ -116,6 +115,11 @@ class InProcess:
             f"{target}; export its states instead."
         )
 
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Nothing to give back: what is removed is gone."""
+        self._check_open()
+        return 0
+
     def close(self) -> None:
         """Release the store. What a named one holds stays for the next that names it."""
         self._closed = True
@@ -139,7 +143,22 @@ class InProcess:
     def _read_records(self, request: ReadRecords) -> tuple[RecordRow, ...]:
         raise NotImplementedError
 
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+        raise NotImplementedError
+
+    def _read_pages(self, request: ReadPages) -> tuple[PageRow, ...]:
+        raise NotImplementedError
+
+    def _list_pages(self, request: ListPages) -> tuple[tuple[bytes, int], ...]:
+        raise NotImplementedError
+
     def _list_heads(self, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:
+        raise NotImplementedError
+
+    def _list_staged(self, request: ListStaged) -> tuple[tuple[bytes, int], ...]:
+        raise NotImplementedError
+
+    def _put_pages(self, request: PutPages) -> None:
         raise NotImplementedError
 
     def _stage(self, request: Stage) -> None:
@@ -156,26 +175,42 @@ class Tables:
     info: StoreInfo = field(default_factory=new_store)
     lock: threading.Lock = field(default_factory=threading.Lock)
     heads: dict[str, tuple[HeadRow, Tail]] = field(default_factory=dict)
-    records: dict[bytes, dict[tuple[int, int], bytes]] = field(default_factory=dict)
-    staged: set[bytes] = field(default_factory=set)
+    records: dict[bytes, Lines] = field(default_factory=dict)
+    pages: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
+    staged: dict[bytes, int] = field(default_factory=dict)
+    """The latest time that each was told."""
 
-    def add(self, incarnation: bytes, rows: Sequence[RecordRow]) -> None:
-        """Store all of `rows`, or none of them if the place of one is taken."""
-        stored = self.records.get(incarnation, {})
-        new: dict[tuple[int, int], bytes] = {}
-        for row in rows:
-            place = row.line, row.number
-            if place in stored or place in new:
-                raise place_taken(*place)
-            new[place] = bytes(row.blob)
+    def add(
+        self, incarnation: bytes, rows: Sequence[RecordRow], removed: Sequence[Run] = ()
+    ) -> None:
+        """Store all of `rows` in place of those in `removed`, or change nothing if one is taken."""
+        new = [RecordRow(row.line, row.number, bytes(row.blob), row.count) for row in rows]
+        lines = self.records.get(incarnation, Lines())
+        lines.exchange(removed, new)
         if new:
-            self.records.setdefault(incarnation, {}).update(new)
+            self.records[incarnation] = lines
+
+    def drop(self, incarnation: bytes, ids: Sequence[bytes]) -> None:
+        """Remove these pages, where they are there."""
+        pages = self.pages.get(incarnation, {})
+        for id_ in ids:
+            pages.pop(id_, None)
 
     def line(self, incarnation: bytes, line: int, first: int, last: int) -> list[RecordRow]:
-        """The records of a line with numbers `first` … `last`, in order."""
-        stored = self.records.get(incarnation, {})
-        numbers = sorted(n for of, n in stored if of == line and first <= n <= last)
-        return [RecordRow(line, number, stored[line, number]) for number in numbers]
+        """The rows that hold any of these records, in order."""
+        lines = self.records.get(incarnation)
+        return lines.holding(line, first, last) if lines else []
+
+    def found(self, incarnation: bytes, ids: Sequence[bytes]) -> tuple[PageRow, ...]:
+        """These pages, without those that are not there."""
+        pages = self.pages.get(incarnation, {})
+        return tuple(PageRow(id_, pages[id_]) for id_ in ids if id_ in pages)
+
+    def knows(self, incarnation: bytes) -> bool:
+        """Whether anything of this incarnation is stored."""
+        if incarnation in self.records or incarnation in self.pages:
+            return True
+        return any(tail.incarnation == incarnation for _, tail in self.heads.values())
 
 
 _named_tables: dict[str, Tables] = {}
@@ -197,12 +232,13 @@ class MemoryBackend(InProcess):
         super().__init__(self._tables.info, name)
 
     def size_bytes(self) -> int:
-        """Bytes of all heads and records."""
+        """Bytes of all heads, records and pages."""
         self._check_open()
         with self._tables.lock:
-            heads = sum(len(head.blob) for head, _ in self._tables.heads.values())
-            lines = self._tables.records.values()
-            return heads + sum(len(blob) for rows in lines for blob in rows.values())
+            size = sum(len(head.blob) for head, _ in self._tables.heads.values())
+            size += sum(len(row.blob) for lines in self._tables.records.values() for row in lines)
+            each = self._tables.pages.values()
+            return size + sum(len(blob) for pages in each for blob in pages.values())
 
     def _settle(self, request: Commit) -> Answer:
         tables, tail = self._tables, request.tail
@@ -211,8 +247,9 @@ class MemoryBackend(InProcess):
             present = tables.heads.get(request.key)
             if (present[0].token if present else None) != request.expect:
                 return Moved(present[0] if present else None)
-            tables.add(tail.incarnation, request.records)
-            tables.staged.discard(tail.incarnation)
+            tables.add(tail.incarnation, request.records, request.removed)
+            tables.drop(tail.incarnation, request.dropped)
+            tables.staged.pop(tail.incarnation, None)
             tables.heads[request.key] = head, tail
             return Committed()
 
@@ -222,37 +259,69 @@ class MemoryBackend(InProcess):
         return present[0] if present else None
 
     def _read_state(self, request: ReadState) -> StateRows | None:
-        with self._tables.lock:
-            present = self._tables.heads.get(request.key)
+        tables = self._tables
+        with tables.lock:
+            present = tables.heads.get(request.key)
             if present is None:
                 return None
             head, tail = present
-            last = max((n for _, n in self._tables.records.get(tail.incarnation, ())), default=0)
-            rows = self._tables.line(tail.incarnation, tail.line, tail.after + 1, last)
-            return StateRows(head, tuple(rows))
+            rows = tables.line(tail.incarnation, tail.line, tail.after + 1, NUMBER_MAX)
+            root = () if tail.page is None else (tail.page,)
+            return StateRows(head, tuple(rows), tables.found(tail.incarnation, root))
 
-    def _read_records(self, request: ReadRecords) -> tuple[RecordRow, ...]:
+    def _rows(self, request: ReadRecords | ListRows) -> list[RecordRow]:
         with self._tables.lock:
             if request.incarnation in self._tables.staged:
-                return ()
-            rows = self._tables.line(request.incarnation, request.line, request.first, request.last)
+                return []
+            return self._tables.line(request.incarnation, request.line, request.first, request.last)
+
+    def _read_records(self, request: ReadRecords) -> tuple[RecordRow, ...]:
+        rows = self._rows(request)
         return page_of(reversed(rows) if request.newest_first else rows, request.bytes_max)
+
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+        return sizes_of(self._rows(request), request.count)
+
+    def _read_pages(self, request: ReadPages) -> tuple[PageRow, ...]:
+        with self._tables.lock:
+            return self._tables.found(request.incarnation, request.ids)
+
+    def _list_pages(self, request: ListPages) -> tuple[tuple[bytes, int], ...]:
+        with self._tables.lock:
+            pages = self._tables.pages.get(request.incarnation, {})
+            after = request.after
+            ids = sorted(id_ for id_ in pages if after is None or id_ > after)
+            return tuple((id_, len(pages[id_])) for id_ in ids[: request.count])
 
     def _list_heads(self, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:
         with self._tables.lock:
             heads = self._tables.heads
             return tuple((key, heads[key][0]) for key in keys_of(heads, request))
 
-    def _stage(self, request: Stage) -> None:
+    def _list_staged(self, request: ListStaged) -> tuple[tuple[bytes, int], ...]:
+        with self._tables.lock:
+            return tuple(sorted(self._tables.staged.items()))
+
+    def _put_pages(self, request: PutPages) -> None:
         tables = self._tables
         with tables.lock:
-            if request.incarnation in tables.records and request.incarnation not in tables.staged:
+            if not tables.knows(request.incarnation):
+                tables.staged.setdefault(request.incarnation, 0)
+            pages = tables.pages.setdefault(request.incarnation, {})
+            pages.update((page.id, bytes(page.blob)) for page in request.pages)
+
+    def _stage(self, request: Stage) -> None:
+        tables, incarnation = self._tables, request.incarnation
+        with tables.lock:
+            if incarnation not in tables.staged and tables.knows(incarnation):
                 raise StateExists("These records belong to a state that is already there.")
-            tables.add(request.incarnation, request.records)
-            tables.staged.add(request.incarnation)
+            tables.add(incarnation, request.records)
+            tables.staged[incarnation] = max(tables.staged.get(incarnation, 0), request.at_us)
 
     def _discard(self, request: Discard) -> None:
-        with self._tables.lock:
-            if request.incarnation in self._tables.staged:
-                self._tables.staged.remove(request.incarnation)
-                self._tables.records.pop(request.incarnation, None)
+        tables = self._tables
+        with tables.lock:
+            if request.incarnation in tables.staged:
+                del tables.staged[request.incarnation]
+                tables.records.pop(request.incarnation, None)
+                tables.pages.pop(request.incarnation, None)

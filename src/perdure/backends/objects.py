@@ -1,23 +1,41 @@
 """A store in memory with an object store's semantics, and nothing that one does not offer.
 
 Objects are put once and never change, except the head object of each key, which is replaced by
-compare-and-swap. There are no transactions. So a commit puts its large or older records first, as
-*segments* under names of their own, and then swaps in a head object that names them: rows become
-visible by that swap alone. A loser leaves segments behind that no head object names.
+compare-and-swap, and pages, which are put without a condition. There are no transactions. So a
+commit puts its large or older rows first, as *segments* under names of their own, and then swaps
+in a head object that names them: rows become visible, and give way, by that swap alone. A loser
+leaves segments behind that no head object names; so does who dies between the swap and the
+deletion of what it replaced.
 
-The head object carries the newest records inline, up to `inline_bytes_max`.
+The head object carries the newest records inline, up to `inline_bytes_max`. Rows of more than one
+record are old, and never inline.
+
+Who reads follows a head object to others. If one of them is gone and the head object is no longer
+the same, a commit came between, and the answer is read anew.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
+from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
 
-from perdure.backends.memory import InProcess, keys_of, new_store, page_of, place_taken
+from perdure.backends.bucket import (
+    Bucket,
+    HeadObject,
+    Row,
+    Segment,
+    head_name,
+    page_name,
+    staged_name,
+    staging_name,
+)
+from perdure.backends.lines import gives_way, page_of, place_taken, sizes_of
+from perdure.backends.memory import NUMBER_MAX, InProcess, keys_of
 from perdure.backends.protocol import StoreInfo
 from perdure.engine.requests import (
     Answer,
@@ -26,112 +44,36 @@ from perdure.engine.requests import (
     Discard,
     HeadRow,
     ListHeads,
+    ListPages,
+    ListRows,
+    ListStaged,
     Moved,
+    PageRow,
+    PutPages,
     ReadHead,
+    ReadPages,
     ReadRecords,
     ReadState,
     RecordRow,
+    Run,
     Stage,
     StateRows,
 )
 from perdure.errors import StateExists
 
+T = TypeVar("T")
+
 inline_bytes_max = 256 * 1024
 """Records that a head object carries itself (bytes)."""
-
-
-class Bucket:
-    """An object store: each operation is atomic, and no two of them are."""
-
-    def __init__(self) -> None:
-        self.info = new_store()
-        self._lock = threading.Lock()
-        self._objects: dict[str, tuple[int, bytes]] = {}
-        self._versions = 0
-
-    def get(self, name: str) -> tuple[int, bytes] | None:
-        """The object's version and bytes, or None."""
-        return self._objects.get(name)
-
-    def put(self, name: str, data: bytes, *, version: int | None = None) -> bool:
-        """Put an object if the one there has `version` (None: if there is none)."""
-        with self._lock:
-            present = self._objects.get(name)
-            if (present[0] if present else None) != version:
-                return False
-            self._versions += 1
-            self._objects[name] = self._versions, bytes(data)
-            return True
-
-    def delete(self, name: str) -> None:
-        """Remove an object, if it is there."""
-        with self._lock:
-            self._objects.pop(name, None)
-
-    def names(self, prefix: str) -> list[str]:
-        """All names with this prefix, in order."""
-        with self._lock:
-            return sorted(name for name in self._objects if name.startswith(prefix))
-
-    def size_bytes(self) -> int:
-        """Bytes of all objects."""
-        with self._lock:
-            return sum(len(data) for _, data in self._objects.values())
-
-
-class Row(msgspec.Struct, array_like=True, frozen=True):
-    """A record within an object."""
-
-    incarnation: bytes
-    line: int
-    number: int
-    blob: bytes
-
-
-class Segment(msgspec.Struct, array_like=True, frozen=True):
-    """Where records of one line that are no longer inline are kept."""
-
-    name: str
-    incarnation: bytes
-    line: int
-    first: int
-    last: int
-
-
-class HeadObject(msgspec.Struct, array_like=True, frozen=True):
-    """All that decides what a state is."""
-
-    token: bytes
-    blob: bytes
-    incarnation: bytes
-    line: int
-    after: int
-    inline: list[Row] = []
-    segments: list[Segment] = []
-
-    @property
-    def row(self) -> HeadRow:
-        """The head, without what the backend keeps beside it."""
-        return HeadRow(self.token, self.blob)
-
-    @property
-    def incarnations(self) -> set[bytes]:
-        """Every life of the key whose records it names."""
-        named = {row.incarnation for row in self.inline}
-        return named | {each.incarnation for each in self.segments} | {self.incarnation}
 
 
 @dataclass(slots=True)
 class _Named:
     buckets: dict[str, Bucket] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: Lock = field(default_factory=Lock)
 
 
 _named = _Named()
-
-
-def _head_name(key: str) -> str:
-    return f"head/{key}"
 
 
 class ObjectBackend(InProcess):
@@ -153,140 +95,238 @@ class ObjectBackend(InProcess):
         self._check_open()
         return self._bucket.size_bytes()
 
-    # ---- writing ----------------------------------------------------------------------------
+    # ---- committing -------------------------------------------------------------------------
 
     def _settle(self, request: Commit) -> Answer:
-        name = _head_name(request.key)
+        name = head_name(request.key)
         while True:
             found = self._bucket.get(name)
             present = _decode(found[1]) if found else None
             if (present.token if present else None) != request.expect:
                 return Moved(present.row if present else None)
+            # A page that is put again from here on has another version, and stays.
+            dropped = self._versions(request)
             new = self._built(present, request)
             version = found[0] if found else None
             if self._bucket.put(name, msgspec.msgpack.encode(new), version=version):
+                self._tidy_up(present, new, dropped)
                 return Committed()
+
+    def _versions(self, request: Commit) -> dict[str, int]:
+        names = (page_name(request.tail.incarnation, id_) for id_ in request.dropped)
+        found = ((name, self._bucket.get(name)) for name in names)
+        return {name: page[0] for name, page in found if page}
 
     def _built(self, present: HeadObject | None, request: Commit) -> HeadObject:
         """The head object after `request`, with its segments already put."""
-        tail = request.tail
+        tail, head = request.tail, request.head
+        incarnation = bytes(tail.incarnation)
+        lives = list(present.lives) if present else []
         inline = list(present.inline) if present else []
         segments = list(present.segments) if present else []
-        if present is None or tail.incarnation not in present.incarnations:
-            segments += self._staged(tail.incarnation)
+        if incarnation not in lives:
+            lives.append(incarnation)
+            segments += self._staged(incarnation)
+        if request.removed:
+            inline = [row for row in inline if not _is_removed(row, incarnation, request.removed)]
+            segments = list(self._thinned(segments, incarnation, request.removed))
         for row in request.records:
-            new = Row(tail.incarnation, row.line, row.number, bytes(row.blob))
+            new = Row.of(incarnation, row)
             if self._is_taken(new, inline, segments):
                 raise place_taken(row.line, row.number)
             inline.append(new)
         inline, spilled = _split(inline)
         segments += self._put_segments(spilled)
-        head = request.head
-        return HeadObject(
-            bytes(head.token),
-            bytes(head.blob),
-            bytes(tail.incarnation),
-            tail.line,
-            tail.after,
-            inline,
-            segments,
-        )
+        place = incarnation, tail.line, tail.after, tail.page
+        return HeadObject(bytes(head.token), bytes(head.blob), *place, lives, inline, segments)
 
     def _is_taken(self, new: Row, inline: list[Row], segments: list[Segment]) -> bool:
-        near = _rows_inline(inline, new.incarnation, new.line, new.number, new.number)
-        far = self._rows_apart(segments, new.incarnation, new.line, new.number, new.number)
-        return any(near) or any(far)
+        place = new.incarnation, new.line, new.number - new.count + 1, new.number
+        if any(row.is_in(*place) for row in inline):
+            return True
+        near = (each for each in segments if each.may_hold(*place))
+        return any(row.is_in(*place) for each in near for row in self._segment(each) or ())
+
+    def _thinned(
+        self, segments: list[Segment], incarnation: bytes, removed: Sequence[Run]
+    ) -> Iterator[Segment]:
+        """The segments without the rows that give way: those that hold any are put anew."""
+        for each in segments:
+            if any(each.may_hold(incarnation, run.line, run.first, run.last) for run in removed):
+                rows = self._segment(each) or []
+                kept = [row for row in rows if not _is_removed(row, incarnation, removed)]
+                if len(kept) < len(rows):
+                    yield from self._put_segments(kept)
+                    continue
+            yield each
 
     def _put_segments(self, rows: list[Row]) -> Iterator[Segment]:
-        lines: dict[tuple[bytes, int], list[Row]] = {}
+        runs: dict[tuple[bytes, int, int], list[Row]] = {}
         for row in rows:
-            lines.setdefault((row.incarnation, row.line), []).append(row)
-        for (incarnation, line), run in lines.items():
+            # A pack has an object of its own: it is large, and will be asked for alone.
+            apart = row.number if row.count > 1 else 0
+            runs.setdefault((row.incarnation, row.line, apart), []).append(row)
+        for (incarnation, line, _), run in runs.items():
             name = f"segment/{incarnation.hex()}/{uuid4().hex}"
             self._bucket.put(name, msgspec.msgpack.encode(run))
-            numbers = [row.number for row in run]
-            yield Segment(name, incarnation, line, min(numbers), max(numbers))
+            first = min(row.number - row.count + 1 for row in run)
+            yield Segment(name, incarnation, line, first, max(row.number for row in run))
+
+    def _tidy_up(self, before: HeadObject | None, now: HeadObject, dropped: dict[str, int]) -> None:
+        """Delete what the head object does not name any more."""
+        if before is None or now.incarnation not in before.lives:
+            self._bucket.delete(staging_name(now.incarnation))
+        named = {each.name for each in now.segments}
+        for each in before.segments if before else ():
+            if each.name not in named:
+                self._bucket.delete(each.name)
+        for name, version in dropped.items():
+            self._bucket.delete(name, version=version)
+
+    # ---- pages and stagings -----------------------------------------------------------------
+
+    def _put_pages(self, request: PutPages) -> None:
+        for page in request.pages:
+            self._bucket.replace(page_name(request.incarnation, page.id), page.blob)
 
     def _staged(self, incarnation: bytes) -> list[Segment]:
         segments = []
-        for name in self._bucket.names(f"staged/{incarnation.hex()}/"):
-            line, number = map(int, name.split("/")[2:])
-            segments.append(Segment(name, incarnation, line, number, number))
+        for name in self._bucket.names(staged_name(incarnation)):
+            line, number, count = map(int, name.split("/")[2:])
+            segments.append(Segment(name, incarnation, line, number - count + 1, number))
         return segments
 
     def _stage(self, request: Stage) -> None:
-        if self._head_of(request.incarnation):
+        incarnation = request.incarnation
+        if self._head_of(incarnation):
             raise StateExists("These records belong to a state that is already there.")
-        put: list[str] = []
+        there = self._staged(incarnation)
         for row in request.records:
-            name = f"staged/{request.incarnation.hex()}/{row.line}/{row.number}"
-            data = [Row(request.incarnation, row.line, row.number, bytes(row.blob))]
-            if not self._bucket.put(name, msgspec.msgpack.encode(data)):
-                for done in put:
-                    self._bucket.delete(done)
+            place = incarnation, row.line, row.number - row.count + 1, row.number
+            if any(each.may_hold(*place) for each in there):
                 raise place_taken(row.line, row.number)
-            put.append(name)
+            there.append(Segment("", *place))
+        at_us = max(request.at_us, self._staged_at(incarnation))
+        self._bucket.replace(staging_name(incarnation), msgspec.msgpack.encode(at_us))
+        self._put_staged(incarnation, request.records)
+
+    def _put_staged(self, incarnation: bytes, rows: Sequence[RecordRow]) -> None:
+        done: list[str] = []
+        for row in rows:
+            name = f"{staged_name(incarnation)}{row.line}/{row.number}/{row.count}"
+            data = msgspec.msgpack.encode([Row.of(incarnation, row)])
+            if not self._bucket.put(name, data):  # somebody stages the same at this moment
+                for each in done:
+                    self._bucket.delete(each)
+                raise place_taken(row.line, row.number)
+            done.append(name)
+
+    def _staged_at(self, incarnation: bytes) -> int:
+        found = self._bucket.get(staging_name(incarnation))
+        return msgspec.msgpack.decode(found[1], type=int) if found else 0
+
+    def _list_staged(self, request: ListStaged) -> tuple[tuple[bytes, int], ...]:
+        kinds = ("page/", "staged/", "staging/")
+        names = [name for kind in kinds for name in self._bucket.names(kind)]
+        found = {bytes.fromhex(name.split("/")[1]) for name in names}
+        found -= {life for head in self._heads() for life in head.lives}
+        return tuple((incarnation, self._staged_at(incarnation)) for incarnation in sorted(found))
 
     def _discard(self, request: Discard) -> None:
-        if not self._head_of(request.incarnation):
-            for name in self._bucket.names(f"staged/{request.incarnation.hex()}/"):
-                self._bucket.delete(name)
+        incarnation = request.incarnation
+        if not self._head_of(incarnation):
+            for prefix in (staged_name(incarnation), page_name(incarnation)):
+                for name in self._bucket.names(prefix):
+                    self._bucket.delete(name)
+        self._bucket.delete(staging_name(incarnation))
 
     # ---- reading ----------------------------------------------------------------------------
 
     def _head_object(self, key: str) -> HeadObject | None:
-        found = self._bucket.get(_head_name(key))
+        found = self._bucket.get(head_name(key))
         return _decode(found[1]) if found else None
+
+    def _heads(self) -> Iterator[HeadObject]:
+        for name in self._bucket.names(head_name("")):
+            found = self._bucket.get(name)
+            if found:
+                yield _decode(found[1])
 
     def _head_of(self, incarnation: bytes) -> HeadObject | None:
         """The head object that names this incarnation, if one does."""
-        for name in self._bucket.names(_head_name("")):
-            found = self._bucket.get(name)
-            if found and incarnation in (head := _decode(found[1])).incarnations:
-                return head
+        return next((head for head in self._heads() if incarnation in head.lives), None)
+
+    def _follow(
+        self,
+        find: Callable[[], HeadObject | None],
+        read: Callable[[HeadObject], tuple[T, bool]],
+    ) -> T | None:
+        """What `read` finds behind a head object, and whether it found all that is named."""
+        head = find()
+        while head is not None:
+            answer, is_whole = read(head)
+            now = None if is_whole else find()
+            if is_whole or (now and now.token == head.token):  # else nothing will mend it
+                return answer
+            head = now
         return None
 
-    def _rows_apart(
-        self, segments: Sequence[Segment], incarnation: bytes, line: int, first: int, last: int
-    ) -> Iterator[Row]:
-        for each in segments:
-            is_of_line = each.incarnation == incarnation and each.line == line
-            if is_of_line and each.first <= last and first <= each.last:
-                found = self._bucket.get(each.name)
-                if found:
-                    rows = msgspec.msgpack.decode(found[1], type=list[Row])
-                    yield from (row for row in rows if first <= row.number <= last)
+    def _segment(self, segment: Segment) -> list[Row] | None:
+        found = self._bucket.get(segment.name)
+        return msgspec.msgpack.decode(found[1], type=list[Row]) if found else None
 
     def _rows(
         self, head: HeadObject, incarnation: bytes, line: int, first: int, last: int
-    ) -> list[RecordRow]:
-        rows = [
-            *self._rows_apart(head.segments, incarnation, line, first, last),
-            *_rows_inline(head.inline, incarnation, line, first, last),
-        ]
-        rows.sort(key=lambda row: row.number)
-        return [RecordRow(row.line, row.number, row.blob) for row in rows]
+    ) -> tuple[list[RecordRow], bool]:
+        """The rows that hold any of these records, in order, and whether none was gone."""
+        place = incarnation, line, first, last
+        apart = [self._segment(each) for each in head.segments if each.may_hold(*place)]
+        near = (head.inline, *(rows for rows in apart if rows is not None))
+        found = [row.record for rows in near for row in rows if row.is_in(*place)]
+        return sorted(found, key=lambda row: row.number), None not in apart
+
+    def _asked(self, request: ReadRecords | ListRows) -> list[RecordRow]:
+        place = request.incarnation, request.line, request.first, request.last
+        found = self._follow(
+            lambda: self._head_of(request.incarnation), lambda head: self._rows(head, *place)
+        )
+        return found or []
 
     def _read_head(self, request: ReadHead) -> HeadRow | None:
         head = self._head_object(request.key)
         return head.row if head else None
 
     def _read_state(self, request: ReadState) -> StateRows | None:
-        head = self._head_object(request.key)
-        if head is None:
-            return None
-        rows = self._rows(head, head.incarnation, head.line, head.after + 1, 2**63 - 1)
-        return StateRows(head.row, tuple(rows))
+        return self._follow(lambda: self._head_object(request.key), self._state)
+
+    def _state(self, head: HeadObject) -> tuple[StateRows, bool]:
+        place = head.incarnation, head.line, head.after + 1, NUMBER_MAX
+        rows, is_whole = self._rows(head, *place)
+        ids = () if head.page is None else (head.page,)
+        pages = self._read_pages(ReadPages(head.incarnation, ids))
+        return StateRows(head.row, tuple(rows), pages), is_whole and len(pages) == len(ids)
 
     def _read_records(self, request: ReadRecords) -> tuple[RecordRow, ...]:
-        head = self._head_of(request.incarnation)
-        if head is None:
-            return ()
-        rows = self._rows(head, request.incarnation, request.line, request.first, request.last)
+        rows = self._asked(request)
         return page_of(reversed(rows) if request.newest_first else rows, request.bytes_max)
 
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+        return sizes_of(self._asked(request), request.count)
+
+    def _read_pages(self, request: ReadPages) -> tuple[PageRow, ...]:
+        names = ((id_, page_name(request.incarnation, id_)) for id_ in request.ids)
+        found = ((id_, self._bucket.get(name)) for id_, name in names)
+        return tuple(PageRow(id_, page[1]) for id_, page in found if page)
+
+    def _list_pages(self, request: ListPages) -> tuple[tuple[bytes, int], ...]:
+        prefix = page_name(request.incarnation)
+        sizes = self._bucket.sizes(prefix).items()
+        pages = ((bytes.fromhex(name[len(prefix) :]), size) for name, size in sizes)
+        after = request.after
+        return tuple(page for page in pages if after is None or page[0] > after)[: request.count]
+
     def _list_heads(self, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:
-        prefix = _head_name("")
+        prefix = head_name("")
         keys = keys_of((name[len(prefix) :] for name in self._bucket.names(prefix)), request)
         found = ((key, self._head_object(key)) for key in keys)
         return tuple((key, head.row) for key, head in found if head)
@@ -296,21 +336,21 @@ def _decode(data: bytes) -> HeadObject:
     return msgspec.msgpack.decode(data, type=HeadObject)
 
 
-def _rows_inline(
-    rows: Sequence[Row], incarnation: bytes, line: int, first: int, last: int
-) -> Iterator[Row]:
-    for row in rows:
-        if row.incarnation == incarnation and row.line == line and first <= row.number <= last:
-            yield row
+def _is_removed(row: Row, incarnation: bytes, removed: Sequence[Run]) -> bool:
+    if row.incarnation != incarnation:
+        return False
+    return gives_way((row.line, row.number, row.count), removed)
 
 
 def _split(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """What stays inline, and what has to go: the oldest, down to half, so that it goes seldom."""
+    packs = [row for row in rows if row.count > 1]
+    rows = [row for row in rows if row.count == 1]
     size = sum(len(row.blob) for row in rows)
     if size <= inline_bytes_max:
-        return rows, []
+        return rows, packs
     count = 0
     while size > inline_bytes_max // 2:
         size -= len(rows[count].blob)
         count += 1
-    return rows[count:], rows[:count]
+    return rows[count:], rows[:count] + packs

@@ -1,8 +1,8 @@
 """The backend contract: what a place to keep states must do, and nothing more.
 
-A backend holds two kinds of things: one *head* per key (small, replaced as a whole) and *records*
-(immutable, addressed by incarnation, line and number). It never looks inside either. Its one
-guarantee:
+A backend holds three kinds of things: one *head* per key (small, replaced as a whole), *rows* of
+records (immutable, addressed by incarnation, line and the numbers of the records they hold) and
+*pages* (addressed by incarnation and id). It never looks inside any. Its one guarantee:
 
     A `Commit` takes effect, whole, if and only if the stored head still has the token it expects.
 
@@ -10,18 +10,23 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
 
 - *Ownership.* Bytes given to a backend are not changed by it, and not kept alive by reference to
   a caller's mutable buffer. Answers belong to the caller.
-- *Whole.* After a commit answered `Committed`, every read sees its head and its records. After
-  any other outcome but `CommitUnknown`, no read sees any part of it. No read, ever, sees part.
+- *Whole.* After a commit answered `Committed`, every read sees its head and its records, and
+  neither the rows nor the pages that it removes. After any other outcome but `CommitUnknown`, no
+  read sees any part of it. No read, ever, sees part.
 - *Independent.* The members of one batch are settled one by one in order: one that does not fit
   answers `Moved` or its own error and touches no other. Two members may name the same key.
-- *Immutable.* A record whose place is taken answers `StateExists`. Records of an incarnation stay
-  readable after the key's head went on to another incarnation.
+- *Immutable.* A row whose number is taken answers `StateExists`, and so does one of several
+  records, any of which is in another row. (One record is compared by its number alone: it follows
+  a head that was compared.) A row goes only as a whole, by a commit that removes it. Records and
+  pages of an incarnation stay readable after the key's head went on to another incarnation.
+- *Pages.* One that was put is there until a commit drops it. One that is put again is there after
+  any commit that was made before it: a deletion that comes late removes nothing put meanwhile.
 - *Durable.* When `commit` returns, members with durability "power" survive a power cut, and with
-  them everything that was committed before; those with "process" survive the death of the process.
+  them all that was committed or put before; those with "process" survive the death of the process.
   Only the answer `Committed` says so: a head that is merely found may be one that was not synced.
 - *Failure.* An error says what is true: `CommitUnknown` if the batch may have taken effect,
   `Busy` if it did not and trying again later may help, any other `PerdureError` if it did not.
-- *Consistent.* `ReadState` answers head and records as of one moment.
+- *Consistent.* `ReadState` answers head, records and root page as of one moment.
 - *Threads.* Every method may be called from any thread; `commit` is called by one at a time.
 """
 
@@ -72,6 +77,12 @@ class Backend(Protocol):
         """Write a consistent copy of the whole store to `target` while it is being written to.
 
         `progress(done, total)` is called in the backend's own units.
+        """
+
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Give space that nothing uses back to the file system; the bytes given back.
+
+        In steps, none of which holds a commit up for long. `progress(done, total)` is in bytes.
         """
 
     def size_bytes(self) -> int:

@@ -12,21 +12,32 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
-from perdure import limits
-from perdure.backends import sqlite_files, sqlite_open, sqlite_rows
+from perdure.backends import (
+    sqlite_files,
+    sqlite_open,
+    sqlite_pages,
+    sqlite_rows,
+    sqlite_space,
+)
 from perdure.backends.protocol import StoreInfo
 from perdure.backends.sqlite_backup import back_up
+from perdure.backends.sqlite_log import Wal
 from perdure.backends.sqlite_open import Place, told
 from perdure.engine.requests import (
     Answer,
     Commit,
     Discard,
     ListHeads,
+    ListPages,
+    ListRows,
+    ListStaged,
+    PutPages,
     ReadHead,
+    ReadPages,
     ReadRecords,
     ReadState,
     Stage,
@@ -40,44 +51,27 @@ from perdure.errors import (
     StoreUnavailable,
 )
 
+T = TypeVar("T")
+
 READERS_IDLE_MAX = 8
 """Connections kept to read with (connections); more are open while more threads read at once."""
-
-WAL_RESTART_BYTES = 7 * 1024 * 1024
-"""A log past this is worth keeping writers away for a moment (bytes)."""
-
-WAL_RETRY_BYTES = 256 * 1024
-"""How much a log that could not be checkpointed grows before the next try (bytes)."""
-
-RESTART_WAIT_MS = 50
 
 _READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
     ReadHead: sqlite_rows.read_head,
     ReadState: sqlite_rows.read_state,
     ReadRecords: sqlite_rows.read_records,
+    ListRows: sqlite_rows.list_rows,
+    ReadPages: sqlite_pages.read_pages,
+    ListPages: sqlite_pages.list_pages,
     ListHeads: sqlite_rows.list_heads,
+    ListStaged: sqlite_pages.list_staged,
 }
-_WRITES: dict[type[StorageRequest], Callable[[apsw.Connection, Any], None]] = {
-    Stage: sqlite_rows.stage,
-    Discard: sqlite_rows.discard,
+_WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], None]]] = {
+    # A head that leads to a page is committed after it, and the sync of one is that of both.
+    PutPages: ("NORMAL", sqlite_pages.put_pages),
+    Stage: ("FULL", sqlite_rows.stage),
+    Discard: ("FULL", sqlite_pages.discard),
 }
-
-
-class Wal:
-    """How long the log is, as the last commit found it."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.due_bytes = limits.wal_checkpoint_bytes
-        self.page_bytes = 4096
-
-    def committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
-        """SQLite's hook: called in every commit, so it only takes note."""
-        size = pages * (self.page_bytes + 24)
-        if size < self.bytes:
-            self.due_bytes = limits.wal_checkpoint_bytes
-        self.bytes = size
-        return apsw.SQLITE_OK
 
 
 class SqliteBackend:
@@ -124,6 +118,7 @@ class SqliteBackend:
         self._is_doubtful = False
         """Whether a sync failed: the system may have given up what later syncs then leave out."""
         self._wal = Wal()
+        self._moving = threading.Lock()  # of who moves the log into the file
         self._pool = threading.Lock()  # of those that read, for a moment
         self._idle: list[apsw.Connection] = []
         self._open: set[apsw.Connection] = set()
@@ -159,7 +154,8 @@ class SqliteBackend:
             if isinstance(outcome, PerdureError):
                 raise outcome
             return outcome
-        return self._write(_WRITES[type(request)], request)
+        synchronous, work = _WRITES[type(request)]
+        return self._write(work, request, synchronous)
 
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Settle each commit of the batch in one transaction; one outcome per member."""
@@ -182,9 +178,8 @@ class SqliteBackend:
         """Move the log into the file when it has grown past `limits.wal_checkpoint_bytes`."""
         if self._closed:
             raise self._was_closed()
-        wal = self._wal
-        if wal.bytes > wal.due_bytes:
-            self._read(self._checkpoint, wal)
+        if self._wal.bytes > self._wal.due_bytes:
+            self._move_log(waits=False)
 
     def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Write a consistent copy of the store to `target`, as of now, while others write on.
@@ -192,6 +187,13 @@ class SqliteBackend:
         `progress(done, total)` counts pages. Never replaces a file.
         """
         self._read(lambda source, _: back_up(source, Path(target), progress), None)
+
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Give the file's free pages back to the file system; the bytes given back."""
+        given_back = sqlite_space.give_back(self._write, progress)
+        # The file is cut when the log is moved into it.
+        self._move_log(empties=True)
+        return given_back
 
     def size_bytes(self) -> int:
         """Bytes of the store's file, its log and the log's index."""
@@ -311,18 +313,23 @@ class SqliteBackend:
             self._writer = self._info = None
             self._drop(writer)
 
-    def _write(self, work: Callable[[apsw.Connection, Any], None], request: StorageRequest) -> None:
+    def _write(
+        self, work: Callable[[apsw.Connection, Any], T], request: Any, synchronous: str
+    ) -> T:
         with self._lock:
-            writer = self._begin("FULL")
+            writer = self._begin(synchronous)
             try:
-                work(writer, request)
+                answer = work(writer, request)
             except BaseException as error:
                 self._roll_back(writer)
                 if isinstance(error, apsw.Error):
                     raise told(error, self._place) from error
                 raise
             self._end(writer)
-        self.after_commit()
+        if self._wal.bytes > self._wal.due_bytes:
+            # Who writes much waits for the log; who saves goes on while another moves it.
+            self._move_log()
+        return answer
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -358,26 +365,20 @@ class SqliteBackend:
         self._open.discard(connection)
         connection.close()
 
-    def _checkpoint(self, connection: apsw.Connection, wal: Wal) -> None:
-        """Checkpoint beside the writer; keep writers away for a moment only if the log is long."""
-        if self._place.read_only:
-            return
+    def _move_log(self, *, waits: bool = True, empties: bool = False) -> None:
+        """Checkpoint; if another thread does so, wait for it first, or leave it at that."""
+        if self._moving.acquire(blocking=waits):
+            try:
+                self._read(self._checkpoint, empties)
+            finally:
+                self._moving.release()
+
+    def _checkpoint(self, connection: apsw.Connection, empties: bool) -> None:
         try:
-            pages, moved = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_PASSIVE)
-            if moved < pages and wal.bytes > WAL_RESTART_BYTES:
-                connection.set_busy_timeout(RESTART_WAIT_MS)
-                try:
-                    pages, moved = connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
-                finally:
-                    connection.set_busy_timeout(round(self._place.busy_timeout * 1000))
-        except (apsw.BusyError, apsw.LockedError):
-            pages, moved = 1, 0
+            self._wal.checkpoint(connection, self._place.busy_timeout, empties=empties)
         except apsw.IOError:
             self._is_doubtful = True
             raise
-        is_done = moved >= pages
-        wal.due_bytes = limits.wal_checkpoint_bytes if is_done else wal.bytes + WAL_RETRY_BYTES
-        wal.bytes = 0 if is_done else wal.bytes
 
 
 def _synchronous(batch: Sequence[Commit]) -> str:

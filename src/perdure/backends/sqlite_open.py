@@ -36,24 +36,34 @@ FORMAT = 0
 PAGE_BYTES_MIN = 512
 """No SQLite database but an empty one is smaller (bytes)."""
 
+# Large blobs are in tables with row ids: a search in one without reads the whole of every large
+# row that it passes, to compare it (docs/design/0002).
 _SCHEMA = """
 CREATE TABLE perdure (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE heads (
-    key BLOB PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
     token BLOB NOT NULL,
     head BLOB NOT NULL,
     incarnation BLOB NOT NULL,
     line INTEGER NOT NULL,
-    after INTEGER NOT NULL
-) WITHOUT ROWID;
+    after INTEGER NOT NULL,
+    page BLOB
+);
 CREATE TABLE records (
-    incarnation BLOB,
-    line INTEGER,
-    number INTEGER,
+    incarnation BLOB NOT NULL,
+    line INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    count INTEGER NOT NULL,
     blob BLOB NOT NULL,
-    PRIMARY KEY (incarnation, line, number)
-) WITHOUT ROWID;
-CREATE TABLE staged (incarnation BLOB PRIMARY KEY) WITHOUT ROWID;
+    UNIQUE (incarnation, line, number)
+);
+CREATE TABLE pages (
+    incarnation BLOB NOT NULL,
+    id BLOB NOT NULL,
+    blob BLOB NOT NULL,
+    UNIQUE (incarnation, id)
+);
+CREATE TABLE staged (incarnation BLOB PRIMARY KEY, at_us INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -224,6 +234,8 @@ def _turn_to_wal(opened: apsw.Connection, place: Place) -> None:
 
 
 def _make(opened: apsw.Connection, place: Place) -> None:
+    # Before anything is in the file; later it would take a VACUUM. See `sqlite_space`.
+    opened.pragma("auto_vacuum", "INCREMENTAL")
     _turn_to_wal(opened, place)
     opened.execute("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
     try:

@@ -6,18 +6,21 @@ from collections.abc import Sequence
 
 import apsw
 
+from perdure.backends import sqlite_pages
+from perdure.backends.lines import place_taken
 from perdure.engine.requests import (
     Answer,
     Commit,
     Committed,
-    Discard,
     HeadRow,
     ListHeads,
+    ListRows,
     Moved,
     ReadHead,
     ReadRecords,
     ReadState,
     RecordRow,
+    Run,
     Stage,
     StateRows,
 )
@@ -31,7 +34,8 @@ COMMITTED = Committed()
 # A damaged row may hold values of any type. They are read as bytes and ints, so that whoever
 # verifies them finds the damage, and one row keeps nobody from reading the others.
 _HEAD = "IFNULL(CAST(token AS BLOB), x''), IFNULL(CAST(head AS BLOB), x'')"
-_RECORD = "line, CAST(number AS INTEGER), IFNULL(CAST(blob AS BLOB), x'')"
+_NUMBERS = "CAST(number AS INTEGER), CAST(count AS INTEGER)"
+_RECORD = "line, CAST(number AS INTEGER), IFNULL(CAST(blob AS BLOB), x''), CAST(count AS INTEGER)"
 
 
 def read_head(connection: apsw.Connection, request: ReadHead) -> HeadRow | None:
@@ -47,29 +51,38 @@ def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | N
     connection.execute("BEGIN")
     try:
         found = connection.execute(
-            f"SELECT {_HEAD}, incarnation, line, after FROM heads WHERE key = ?",
+            f"SELECT {_HEAD}, incarnation, page, line, after FROM heads WHERE key = ?",
             (_stored(request.key),),
         ).fetchone()
         if found is None:
             return None
-        token, head, *tail = found
+        token, head, incarnation, page, *tail = found
         rows = connection.execute(
             f"SELECT {_RECORD} FROM records"
             " WHERE incarnation = ? AND line = ? AND number > ? ORDER BY number",
-            tail,
+            (incarnation, *tail),
         )
-        return StateRows(HeadRow(token, head), tuple(RecordRow(*row) for row in rows))
+        records = tuple(RecordRow(*row) for row in rows)
+        pages = () if page is None else sqlite_pages.found(connection, incarnation, (page,))
+        return StateRows(HeadRow(token, head), records, pages)
     finally:
         connection.execute("COMMIT")
 
 
-_RECORDS = (
-    f"SELECT {_RECORD} FROM records"
-    " WHERE incarnation = ?1 AND line = ?2 AND number BETWEEN ?3 AND ?4"
-    " AND NOT EXISTS (SELECT 1 FROM staged WHERE incarnation = ?1)"
-    " ORDER BY number"
+# Rows never overlap, so the only one that can reach beyond ?4 is the first that ends there or
+# after. Naming it closes the range: the records after it are not looked at.
+_HOLDING = (
+    "incarnation = ?1 AND line = ?2 AND number >= ?3 AND number <= IFNULL("
+    "(SELECT number FROM records WHERE incarnation = ?1 AND line = ?2 AND number >= ?4"
+    " ORDER BY number LIMIT 1), ?4) AND number - count < ?4 AND ?3 <= ?4"
 )
+_VISIBLE = f"{_HOLDING} AND NOT EXISTS (SELECT 1 FROM staged WHERE incarnation = ?1)"
+_RECORDS = f"SELECT {_RECORD} FROM records WHERE {_VISIBLE} ORDER BY number"
 _RECORDS_NEWEST_FIRST = f"{_RECORDS} DESC"
+_ROWS = (
+    f"SELECT {_NUMBERS}, IFNULL(length(blob), 0) FROM records"
+    f" WHERE {_VISIBLE} ORDER BY number LIMIT ?5"
+)
 
 
 def read_records(connection: apsw.Connection, request: ReadRecords) -> tuple[RecordRow, ...]:
@@ -80,14 +93,23 @@ def read_records(connection: apsw.Connection, request: ReadRecords) -> tuple[Rec
     )
     page: list[RecordRow] = []
     size = 0
-    for line, number, blob in cursor:
-        size += len(blob)
+    for row in cursor:
+        record = RecordRow(*row)
+        size += len(record.blob)
         if page and size > request.bytes_max:
             # Left unfinished, the statement would hold its read transaction open.
             cursor.close()
             break
-        page.append(RecordRow(line, number, blob))
+        page.append(record)
     return tuple(page)
+
+
+def list_rows(connection: apsw.Connection, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+    """Answer a `ListRows`."""
+    rows = connection.execute(
+        _ROWS, (request.incarnation, request.line, request.first, request.last, request.count)
+    )
+    return tuple(rows)
 
 
 def list_heads(connection: apsw.Connection, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:
@@ -119,25 +141,34 @@ def settle(connection: apsw.Connection, commit: Commit) -> Answer | PerdureError
     present = execute("SELECT token, incarnation FROM heads WHERE key = ?", (key,)).fetchone()
     if (present[0] if present else None) != commit.expect:
         return Moved(read_head(connection, ReadHead(commit.key)))
-    refused = _insert(connection, tail.incarnation, commit.records)
+    if commit.removed:
+        refused = _exchange(connection, tail.incarnation, commit.removed, commit.records)
+    else:
+        refused = _insert(connection, tail.incarnation, commit.records)
     if refused:
         return refused
-    row = (head.token, head.blob, tail.incarnation, tail.line, tail.after, key)
-    if present:
-        execute(
-            "UPDATE heads SET token = ?, head = ?, incarnation = ?, line = ?, after = ?"
-            " WHERE key = ?",
-            row,
-        )
-    else:
-        execute(
-            "INSERT INTO heads (token, head, incarnation, line, after, key)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            row,
-        )
+    if commit.dropped:
+        sqlite_pages.drop(connection, tail.incarnation, commit.dropped)
+    row = (head.token, head.blob, tail.incarnation, tail.line, tail.after, tail.page, key)
+    execute(_UPDATE if present else _ADD, row)
     if present is None or present[1] != tail.incarnation:
         execute("DELETE FROM staged WHERE incarnation = ?", (tail.incarnation,))
     return COMMITTED
+
+
+_UPDATE = (
+    "UPDATE heads SET token = ?, head = ?, incarnation = ?, line = ?, after = ?, page = ?"
+    " WHERE key = ?"
+)
+_ADD = (
+    "INSERT INTO heads (token, head, incarnation, line, after, page, key)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_HOLDS = (
+    "SELECT 1 FROM records WHERE incarnation = ? AND line = ? AND number >= ?"
+    " AND number - count < ? LIMIT 1"
+)
+_INSERT = "INSERT INTO records (incarnation, line, number, count, blob) VALUES (?, ?, ?, ?, ?)"
 
 
 def _insert(
@@ -147,44 +178,58 @@ def _insert(
     done = 0
     try:
         for row in rows:
-            connection.execute(
-                "INSERT INTO records (incarnation, line, number, blob) VALUES (?, ?, ?, ?)",
-                (incarnation, row.line, row.number, row.blob),
-            )
+            if row.count > 1:
+                _require_free(connection, incarnation, row)
+            connection.execute(_INSERT, (incarnation, row.line, row.number, row.count, row.blob))
             done += 1
-    except apsw.ConstraintError:
+    except (apsw.ConstraintError, StateExists):
         connection.executemany(
             "DELETE FROM records WHERE incarnation = ? AND line = ? AND number = ?",
             ((incarnation, row.line, row.number) for row in rows[:done]),
         )
-        taken = rows[done]
-        return StateExists(
-            f"Record {taken.number} of line {taken.line} is already stored. Nothing was written."
-        )
+        return place_taken(rows[done].line, rows[done].number)
+    return None
+
+
+def _require_free(connection: apsw.Connection, incarnation: bytes, row: RecordRow) -> None:
+    """Raise if another row holds a record of this one.
+
+    A row of one record is not put through this, which every save would feel. It follows a head
+    that was compared, and the number is still its own.
+    """
+    first = row.number - row.count + 1
+    if connection.execute(_HOLDS, (incarnation, row.line, first, row.number)).fetchone():
+        raise place_taken(row.line, row.number)
+
+
+def _exchange(
+    connection: apsw.Connection,
+    incarnation: bytes,
+    removed: Sequence[Run],
+    rows: Sequence[RecordRow],
+) -> StateExists | None:
+    """Insert `rows` in place of those in `removed`; if one is taken, all is as it was."""
+    try:
+        with connection:  # a savepoint: what was removed comes back
+            connection.executemany(
+                "DELETE FROM records WHERE incarnation = ? AND line = ?"
+                " AND number BETWEEN ? AND ? AND number - count + 1 >= ?",
+                ((incarnation, run.line, run.first, run.last, run.first) for run in removed),
+            )
+            if refused := _insert(connection, incarnation, rows):
+                raise refused
+    except StateExists as error:
+        return error
     return None
 
 
 def stage(connection: apsw.Connection, request: Stage) -> None:
     """Answer a `Stage`; raises `StateExists` for the transaction to be rolled back."""
-    incarnation = (request.incarnation,)
-    is_staged = connection.execute("SELECT 1 FROM staged WHERE incarnation = ?", incarnation).get
-    if not is_staged:
-        if connection.execute(
-            "SELECT 1 FROM records WHERE incarnation = ? LIMIT 1", incarnation
-        ).get:
-            raise StateExists("These records belong to a state that is already there.")
-        connection.execute("INSERT INTO staged VALUES (?)", incarnation)
-    refused = _insert(connection, request.incarnation, request.records)
-    if refused:
+    incarnation = request.incarnation
+    if not sqlite_pages.is_staged(connection, incarnation) and sqlite_pages.is_known(
+        connection, incarnation
+    ):
+        raise StateExists("These records belong to a state that is already there.")
+    sqlite_pages.mark_staged(connection, incarnation, request.at_us)
+    if refused := _insert(connection, incarnation, request.records):
         raise refused
-
-
-def discard(connection: apsw.Connection, request: Discard) -> None:
-    """Answer a `Discard`."""
-    incarnation = (request.incarnation,)
-    connection.execute(
-        "DELETE FROM records WHERE incarnation = ?1"
-        " AND EXISTS (SELECT 1 FROM staged WHERE incarnation = ?1)",
-        incarnation,
-    )
-    connection.execute("DELETE FROM staged WHERE incarnation = ?", incarnation)

@@ -26,28 +26,54 @@ class HeadRow(msgspec.Struct, frozen=True):
 
 
 class RecordRow(msgspec.Struct, frozen=True):
-    """A record as stored: its place on a line of an incarnation, and its sealed bytes."""
+    """Records as stored: their place on a line of an incarnation, and their sealed bytes.
+
+    A row holds `count` records without a gap, the newest of which is `number`: one, or a pack.
+    """
 
     line: int
     number: int
     blob: bytes
     count: int = 1
-    """Records it holds, the newest of which is `number`."""
+
+
+class PageRow(msgspec.Struct, frozen=True):
+    """A page of a snapshot as stored: its id, and its sealed bytes."""
+
+    id: bytes
+    blob: bytes
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Records `first` … `last` (inclusive) of a line."""
+
+    line: int
+    first: int
+    last: int
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """The records that belong in one round trip with the head: those of `line` after `after`."""
+    """What belongs in one round trip with the head.
+
+    Those are the records of `line` after `after`, the number of the newest snapshot (0: there is
+    none), and `page`, that snapshot's root.
+    """
 
     incarnation: bytes
     line: int
     after: int
+    page: bytes | None = None
 
 
 class StateRows(msgspec.Struct, frozen=True):
-    """Answer to `ReadState`: the head and the records of its tail, as of one moment."""
+    """Answer to `ReadState`: the head and what its tail names, as of one moment.
+
+    `records` are in order, `pages` is the root page, or nothing where it names none or it is lost.
+    """
 
     head: HeadRow
     records: tuple[RecordRow, ...]
+    pages: tuple[PageRow, ...] = ()
 
 
 # ---- answered by the driver -----------------------------------------------------------------
@@ -94,16 +120,17 @@ class ReadHead(msgspec.Struct, frozen=True):
 
 
 class ReadState(msgspec.Struct, frozen=True):
-    """The head under `key` with its tail's records, as `StateRows`, or None. One round trip."""
+    """The head under `key` with what its tail names, as `StateRows`, or None. One round trip."""
 
     key: str
 
 
 class ReadRecords(msgspec.Struct, frozen=True):
-    """Records `first` … `last` (inclusive) of a line, as a tuple of `RecordRow` in order.
+    """The rows that hold any of the records `first` … `last` (inclusive) of a line, in order.
 
-    Absent numbers are left out. At least one row, then no more than about `bytes_max` bytes: the
-    caller asks again from where the answer ended. `newest_first` reads from `last` downwards.
+    Answer: a tuple of `RecordRow`. Absent numbers are left out. At least one row, then no more than
+    about `bytes_max` bytes: the caller asks again from where the answer ended. `newest_first` reads
+    from `last` downwards.
     """
 
     incarnation: bytes
@@ -112,6 +139,40 @@ class ReadRecords(msgspec.Struct, frozen=True):
     last: int
     bytes_max: int
     newest_first: bool = False
+
+
+class ListRows(msgspec.Struct, frozen=True):
+    """The rows that hold any of the records `first` … `last` of a line, without their bytes.
+
+    Answer: a tuple of `(number, count, stored bytes)` in order, at most `count` of them.
+    """
+
+    incarnation: bytes
+    line: int
+    first: int
+    last: int
+    count: int
+
+
+class ReadPages(msgspec.Struct, frozen=True):
+    """The pages of an incarnation with these ids, as a tuple of `PageRow` in any order.
+
+    Those that are not there are left out.
+    """
+
+    incarnation: bytes
+    ids: tuple[bytes, ...]
+
+
+class ListPages(msgspec.Struct, frozen=True):
+    """The pages of an incarnation whose id sorts after `after`, at most `count`.
+
+    Answer: a tuple of `(id, stored bytes)` in the order of the ids.
+    """
+
+    incarnation: bytes
+    after: bytes | None
+    count: int
 
 
 class ListHeads(msgspec.Struct, frozen=True):
@@ -132,6 +193,9 @@ class Commit(msgspec.Struct, frozen=True):
     head). Answer: `Committed`, or `Moved` with the head that is there instead. When the backend
     cannot know whether it took effect it raises `CommitUnknown`; any other error means that it
     did not.
+
+    Before `records` are stored, every row whose records all lie in a run of `removed` gives way;
+    the pages in `dropped` are removed, those that are there. Both are of the tail's incarnation.
     """
 
     key: str
@@ -140,20 +204,46 @@ class Commit(msgspec.Struct, frozen=True):
     tail: Tail
     records: tuple[RecordRow, ...] = ()
     durability: Durability = "power"
+    removed: tuple[Run, ...] = ()
+    dropped: tuple[bytes, ...] = ()
+
+
+class PutPages(msgspec.Struct, frozen=True):
+    """Store pages of an incarnation. Nobody asks for them before a head leads to them.
+
+    One that is there is replaced, so putting again is harmless, and mends a damaged one. They are
+    as durable as the next commit. Pages of an incarnation that is not known begin a staging.
+    Answer: None.
+    """
+
+    incarnation: bytes
+    pages: tuple[PageRow, ...]
 
 
 class Stage(msgspec.Struct, frozen=True):
     """Store records of an incarnation that no head names yet. They are invisible until one does.
 
-    Answer: None. Raises `StateExists` if a record of that place is already stored.
+    `at_us` is now (microseconds since 1970 UTC): what tells a staging under way from one that was
+    abandoned. Answer: None. Raises `StateExists` if a record of that place is already stored.
     """
 
     incarnation: bytes
     records: tuple[RecordRow, ...]
+    at_us: int = 0
+
+
+class ListStaged(msgspec.Struct, frozen=True):
+    """Incarnations with records or pages that no head names.
+
+    Answer: a tuple of `(incarnation, at_us)` in order, with the latest time a `Stage` told, or 0.
+    """
 
 
 class Discard(msgspec.Struct, frozen=True):
-    """Remove the records of an incarnation that no head names: a staging given up. Answer: None."""
+    """Remove records and pages of an incarnation that no head names: a staging given up.
+
+    Answer: None.
+    """
 
     incarnation: bytes
 
@@ -169,7 +259,18 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 StorageRequest: TypeAlias = (
-    ReadHead | ReadState | ReadRecords | ListHeads | Commit | Stage | Discard
+    ReadHead
+    | ReadState
+    | ReadRecords
+    | ListRows
+    | ReadPages
+    | ListPages
+    | ListHeads
+    | ListStaged
+    | Commit
+    | PutPages
+    | Stage
+    | Discard
 )
 Request: TypeAlias = Now | Random | Pause | IsAlive | Compute | StorageRequest
 Answer: TypeAlias = Committed | Moved

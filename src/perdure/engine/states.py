@@ -161,7 +161,8 @@ def copy(site: Site, target: Site) -> Steps[StateInfo]:
         while after is None or after.number < tip.number:
             groups = yield from _read_rows(site, head, after)
             rows, last = rows_again(groups, target, incarnation, parent)
-            yield Stage(incarnation, rows)
+            now = yield Now()
+            yield Stage(incarnation, rows, now)
             after, parent = groups[-1][-1], last.hash
         assert last is not None
         return (yield from adopt(target, head, incarnation, last))

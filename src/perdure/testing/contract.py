@@ -25,7 +25,13 @@ from typing import Any, TypeAlias
 
 from perdure.backends.url import backend_for
 from perdure.errors import InvalidStoreURL
-from perdure.testing import contract_checks, contract_threads
+from perdure.testing import (
+    contract_checks,
+    contract_pages,
+    contract_rows,
+    contract_staging,
+    contract_threads,
+)
 from perdure.testing.contract_kit import Make
 
 Check: TypeAlias = Callable[[Make], None]
@@ -36,7 +42,8 @@ def _checks_of(module: ModuleType) -> list[Check]:
     return [value for name, value in members.items() if name.startswith("check_")]
 
 
-CHECKS: tuple[Check, ...] = (*_checks_of(contract_checks), *_checks_of(contract_threads))
+_MODULES = (contract_checks, contract_rows, contract_pages, contract_staging, contract_threads)
+CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in _checks_of(module))
 """Every check, in the order in which they are best read."""
 
 

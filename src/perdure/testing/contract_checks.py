@@ -15,7 +15,7 @@ from perdure.engine.requests import (
     ReadRecords,
     ReadState,
     RecordRow,
-    Stage,
+    Run,
     StateRows,
     Tail,
 )
@@ -274,65 +274,39 @@ def check_list_heads(make: Make) -> None:
         must_be(len(past), 4, "an `after` that sorts before the prefix")
 
 
-# ---- staging --------------------------------------------------------------------------------
-
-
-def check_staged_is_invisible(make: Make) -> None:
-    """Staged records are invisible until a head names their incarnation; then all are there."""
-    with opened(make) as backend:
-        writer = Writer()
-        rows = tuple(RecordRow(0, number, b"%d" % number) for number in range(1, 6))
-        backend.perform(Stage(writer.incarnation, rows[:3]))
-        backend.perform(Stage(writer.incarnation, rows[3:]))
-        must_be(writer.read(backend), (), "before a head names them")
-        commit = writer.save(backend)
-        must_be(writer.read(backend), rows, "after a head names them")
-        must_be(backend.perform(ReadState(writer.key)), StateRows(commit.head, rows), "the state")
-
-
-def check_stage_never_replaces(make: Make) -> None:
-    """`Stage` raises `StateExists` if a place is taken, and then stores none of its records."""
-    with opened(make) as backend:
-        writer = Writer()
-        backend.perform(Stage(writer.incarnation, (RecordRow(0, 2, b"two"),)))
-        again = (RecordRow(0, 1, b"one"), RecordRow(0, 2, b"other"))
-        with must_raise(StateExists, "a staged place was taken"):
-            backend.perform(Stage(writer.incarnation, again))
-        writer.save(backend)
-        must_be(writer.read(backend), (RecordRow(0, 2, b"two"),), "what was staged")
-        with must_raise(StateExists, "staging into a state that is there"):
-            backend.perform(Stage(writer.incarnation, (RecordRow(0, 2, b"late"),)))
-        must_be(writer.read(backend), (RecordRow(0, 2, b"two"),), "the state")
-
-
-def check_discard(make: Make) -> None:
-    """`Discard` removes a staging given up, and never a record that a head names."""
-    with opened(make) as backend:
-        writer, other = Writer(), Writer()
-        other.save(backend, b"kept")
-        backend.perform(Stage(writer.incarnation, (RecordRow(0, 1, b"given up"),)))
-        for incarnation in (writer.incarnation, other.incarnation, os.urandom(16)):
-            backend.perform(Discard(incarnation))
-        must_be(other.read(backend), tuple(other.rows), "a state's records")
-        backend.perform(Stage(writer.incarnation, (RecordRow(0, 1, b"anew"),)))
-        writer.save(backend)
-        must_be(writer.read(backend), (RecordRow(0, 1, b"anew"),), "staged anew")
+# ---- life of a backend ----------------------------------------------------------------------
 
 
 def check_former_life_stays(make: Make) -> None:
-    """Records of an incarnation stay readable when the key's head goes on to another."""
+    """Records and pages of an incarnation stay when the key's head goes on to another."""
     with opened(make) as backend:
-        writer = Writer()
+        writer, first = Writer(), Writer()
+        first.incarnation = writer.incarnation
         writer.save(backend, b"first life")
+        writer.put(backend, (b"page", b"of the first life"))
         former, rows = writer.incarnation, tuple(writer.rows)
         writer.incarnation, writer.number = os.urandom(16), 0
         writer.save(backend, b"second life")
         must_be(backend.perform(ReadRecords(former, 0, 0, LAST, LAST)), rows, "the first life")
         backend.perform(Discard(former))
         must_be(backend.perform(ReadRecords(former, 0, 0, LAST, LAST)), rows, "after Discard")
+        must_be(first.pages(backend, b"page"), {b"page": b"of the first life"}, "its page")
 
 
-# ---- life of a backend ----------------------------------------------------------------------
+def check_former_life_of_pages_stays(make: Make) -> None:
+    """Pages of an earlier life stay also where it has no records, and can be put again."""
+    with opened(make) as backend:
+        writer, first = Writer(), Writer()
+        first.incarnation = writer.incarnation
+        writer.save(backend, b"first life")
+        writer.put(backend, (b"page", b"of the first life"))
+        writer.save(backend, removed=(Run(0, 1, 1),))
+        writer.incarnation, writer.number = os.urandom(16), 0
+        writer.save(backend, b"second life")
+        first.put(backend, (b"page 2", b"late"))
+        backend.perform(Discard(first.incarnation))
+        wanted = {b"page": b"of the first life", b"page 2": b"late"}
+        must_be(first.pages(backend, b"page", b"page 2"), wanted, "pages of the first life")
 
 
 def check_stored_is_there_again(make: Make) -> None:
@@ -366,3 +340,5 @@ def check_close(make: Make) -> None:
             backend.size_bytes()
         with must_raise(StoreClosed, "after_commit"):
             backend.after_commit()
+        with must_raise(StoreClosed, "compact"):
+            backend.compact()

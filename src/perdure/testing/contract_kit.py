@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
+from perdure.backends.lines import gives_way
 from perdure.backends.protocol import Backend
 from perdure.engine.requests import (
     Commit,
     Committed,
     Durability,
     HeadRow,
+    PageRow,
+    PutPages,
+    ReadPages,
     ReadRecords,
     RecordRow,
+    Run,
     Tail,
 )
 from perdure.errors import PerdureError
@@ -68,19 +73,28 @@ class Writer:
         after: int = 0,
         line: int = 0,
         durability: Durability = "process",
+        page: bytes | None = None,
+        rows: tuple[RecordRow, ...] = (),
+        removed: tuple[Run, ...] = (),
+        dropped: tuple[bytes, ...] = (),
     ) -> Commit:
-        """The next commit, with these records after those that `took` took note of."""
+        """The next commit: `rows`, then these records after those that `took` took note of."""
         numbers = range(self.number + 1, self.number + 1 + len(blobs))
-        rows = tuple(RecordRow(line, number, blob) for number, blob in zip(numbers, blobs))
+        rows += tuple(RecordRow(line, number, blob) for number, blob in zip(numbers, blobs))
         new = HeadRow(os.urandom(16), head)
-        tail = Tail(self.incarnation, line, after)
-        return Commit(self.key, self.token, new, tail, rows, durability)
+        tail = Tail(self.incarnation, line, after, page)
+        return Commit(self.key, self.token, new, tail, rows, durability, removed, dropped)
 
     def took(self, commit: Commit) -> None:
         """Take note that `commit` took effect."""
         self.token = commit.head.token
-        self.number += len(commit.records)
-        self.rows += commit.records
+        self.number = max((self.number, *(row.number for row in commit.records)))
+        kept = (
+            row
+            for row in self.rows
+            if not gives_way((row.line, row.number, row.count), commit.removed)
+        )
+        self.rows = sorted((*kept, *commit.records), key=lambda row: (row.line, row.number))
 
     def save(self, backend: Backend, *blobs: bytes, **options: Any) -> Commit:
         """Commit these records; it has to take effect."""
@@ -95,3 +109,16 @@ class Writer:
         rows = backend.perform(ReadRecords(self.incarnation, **wanted))
         assert isinstance(rows, tuple)
         return rows
+
+    def put(self, backend: Backend, *pages: tuple[bytes, bytes]) -> tuple[PageRow, ...]:
+        """Put pages, each given as id and blob."""
+        rows = tuple(PageRow(id_, blob) for id_, blob in pages)
+        backend.perform(PutPages(self.incarnation, rows))
+        return rows
+
+    def pages(self, backend: Backend, *ids: bytes) -> dict[bytes, bytes]:
+        """These pages, as id and blob, without those that are not there."""
+        rows = backend.perform(ReadPages(self.incarnation, ids))
+        assert isinstance(rows, tuple)
+        must_be(len({row.id for row in rows}), len(rows), "pages answered, each once")
+        return {row.id: row.blob for row in rows}

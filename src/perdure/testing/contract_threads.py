@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from perdure.backends.protocol import Backend
 from perdure.engine.requests import (
@@ -16,6 +17,7 @@ from perdure.engine.requests import (
     ReadHead,
     ReadState,
     RecordRow,
+    Run,
     Tail,
 )
 from perdure.testing.contract_kit import Make, Writer, must_be, opened
@@ -59,6 +61,51 @@ def check_readers_see_whole_commits(make: Make) -> None:
                 done.set()
             for each in watching:
                 each.result()
+
+
+def check_readers_see_whole_replacements(make: Make) -> None:
+    """While commits pack rows and exchange root pages, every read sees one or the other."""
+    with opened(make) as backend:
+        writer = Writer()
+        done, was_read = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            while not done.is_set():
+                state = backend.perform(ReadState(writer.key))
+                if state:
+                    number = int(state.head.blob)
+                    must_be(sum(row.count for row in state.records), number, "records in a state")
+                    must_be([page.blob for page in state.pages], [b"%d" % number], "its root")
+                rows = writer.read(backend)
+                newest = rows[-1].number if rows else 0
+                must_be(sum(row.count for row in rows), newest, "records in all rows")
+                was_read.set()
+
+        with ThreadPoolExecutor(3) as pool:
+            watching = [pool.submit(watch) for _ in range(3)]
+            try:
+                for number in range(1, ROUNDS + 1):
+                    _replace(backend, writer, number)
+                    was_read.clear()
+                    while not was_read.wait(0.5) and not any(each.done() for each in watching):
+                        continue
+                    if any(each.done() for each in watching):
+                        break
+            finally:
+                done.set()
+            for each in watching:
+                each.result()
+
+
+def _replace(backend: Backend, writer: Writer, number: int) -> None:
+    """Record `number` and a root page of its own, with all that was before it packed as one."""
+    mark = b"%d" % number
+    writer.put(backend, (mark, mark))
+    before = number - 1
+    rows = (RecordRow(0, before, b"packed", before),) if before else ()
+    options: dict[str, Any] = {"rows": rows, "removed": (Run(0, 1, before),)} if before else {}
+    dropped = (b"%d" % before,)
+    writer.save(backend, b"new", head=mark, page=mark, dropped=dropped, **options)
 
 
 def check_one_wins_per_token(make: Make) -> None:

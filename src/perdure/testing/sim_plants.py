@@ -18,7 +18,7 @@ from perdure.core.head import MAIN, Head
 from perdure.core.record import Sealed
 from perdure.engine import read, save
 from perdure.engine.read import Loaded, Site
-from perdure.engine.requests import Answer, Commit, Moved, ReadHead, ReadRecords, Steps
+from perdure.engine.requests import Answer, Commit, Moved, ReadHead, ReadRecords, Run, Steps
 from perdure.engine.session import SessionCore
 from perdure.errors import CommitUnknown
 from perdure.testing.sim_world import Face, World
@@ -110,9 +110,8 @@ def _losers_rows() -> Iterator[None]:
     def planted(self: MemoryBackend, request: Commit) -> Answer:
         answer = settle(self, request)
         if isinstance(answer, Moved):
-            rows = self._tables.records.setdefault(request.tail.incarnation, {})
-            for row in request.records:
-                rows[row.line, row.number] = row.blob
+            places = [Run(row.line, row.number, row.number) for row in request.records]
+            self._tables.add(request.tail.incarnation, request.records, places)
         return answer
 
     with patch.object(MemoryBackend, "_settle", planted):

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from perdure.backends import objects
+from perdure.backends.bucket import Bucket
 from perdure.backends.memory import FORMAT, InProcess, MemoryBackend
-from perdure.backends.objects import Bucket, ObjectBackend
+from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import StoreInfo
 from perdure.core.head import MAIN
 from perdure.engine import read, states
@@ -373,6 +374,16 @@ class _Bucket(Bucket):
         """As of a bucket."""
         self._step_in()
         return super().put(name, data, version=version)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """As of a bucket."""
+        self._step_in()
+        super().replace(name, data)
+
+    def delete(self, name: str, *, version: int | None = None) -> None:
+        """As of a bucket."""
+        self._step_in()
+        super().delete(name, version=version)
 
     def _step_in(self) -> None:
         if self._world.inside is not None:

@@ -1,0 +1,102 @@
+"""Rows of records in memory: which of them hold what, and which give way to others."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from perdure.engine.requests import RecordRow, Run
+from perdure.errors import StateExists
+
+
+def holds(number: int, count: int, first: int, last: int) -> bool:
+    """Whether a row of `count` records up to `number` holds any of `first` … `last`."""
+    return first <= last and number >= first and number - count < last
+
+
+def gives_way(row: tuple[int, int, int], removed: Iterable[Run]) -> bool:
+    """Whether all records of a row `(line, number, count)` lie in one of these runs."""
+    line, number, count = row
+    return any(
+        run.line == line and run.first <= number - count + 1 and number <= run.last
+        for run in removed
+    )
+
+
+def page_of(rows: Iterable[RecordRow], bytes_max: int) -> tuple[RecordRow, ...]:
+    """The first of `rows`, and those after it while they fit into `bytes_max`."""
+    page: list[RecordRow] = []
+    size = 0
+    for row in rows:
+        size += len(row.blob)
+        if page and size > bytes_max:
+            break
+        page.append(row)
+    return tuple(page)
+
+
+def sizes_of(rows: Sequence[RecordRow], count: int) -> tuple[tuple[int, int, int], ...]:
+    """The first `count` rows as a `ListRows` answers them."""
+    return tuple((row.number, row.count, len(row.blob)) for row in rows[:count])
+
+
+def place_taken(line: int, number: int) -> StateExists:
+    """What a row is answered if one of its records is in another row already."""
+    return StateExists(f"Record {number} of line {line} is already stored. Nothing was written.")
+
+
+@dataclass(slots=True)
+class Lines:
+    """The rows of one incarnation, which never overlap."""
+
+    _numbers: dict[int, list[int]] = field(default_factory=dict)
+    """Of each line, in order."""
+    _rows: dict[tuple[int, int], RecordRow] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[RecordRow]:
+        """Every row, in no order."""
+        return iter(self._rows.values())
+
+    def holding(self, line: int, first: int, last: int) -> list[RecordRow]:
+        """The rows that hold any of these records, in order."""
+        numbers, found = self._numbers.get(line, []), []
+        for at in range(bisect_left(numbers, first), len(numbers)):
+            row = self._rows[line, numbers[at]]
+            if not holds(row.number, row.count, first, last):
+                break
+            found.append(row)
+        return found
+
+    def exchange(self, removed: Sequence[Run], added: Sequence[RecordRow]) -> None:
+        """Let the rows in `removed` give way, and store all of `added`.
+
+        Raises:
+            StateExists: a place is taken; all is as it was.
+        """
+        # Two runs may name the same row.
+        gone = {id(row): row for run in removed for row in self._within(run)}.values()
+        done: list[RecordRow] = []
+        for row in gone:
+            self._take(row)
+        for row in added:
+            if self.holding(row.line, row.number - row.count + 1, row.number):
+                for one in done:
+                    self._take(one)
+                for one in gone:
+                    self._put(one)
+                raise place_taken(row.line, row.number)
+            self._put(row)
+            done.append(row)
+
+    def _within(self, run: Run) -> list[RecordRow]:
+        held = self.holding(run.line, run.first, run.last)
+        return [row for row in held if gives_way((row.line, row.number, row.count), (run,))]
+
+    def _put(self, row: RecordRow) -> None:
+        insort(self._numbers.setdefault(row.line, []), row.number)
+        self._rows[row.line, row.number] = row
+
+    def _take(self, row: RecordRow) -> None:
+        self._numbers[row.line].remove(row.number)
+        del self._rows[row.line, row.number]
