@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 from perdure import host, limits
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import marks, states
-from perdure.engine.read import Loaded, Site, load, load_at
+from perdure.engine.load import Loaded, load, load_at
+from perdure.engine.read import Site
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.view import checkpoint_of

@@ -13,7 +13,8 @@ import msgspec
 from perdure.core.changes import Change, moves_of, reordered, sections_of
 from perdure.core.head import Head
 from perdure.core.record import Record
-from perdure.engine.read import load, read_run
+from perdure.engine.load import load
+from perdure.engine.read import read_run
 from perdure.engine.requests import ReadHead, Steps
 from perdure.engine.save import Position
 from perdure.engine.view import checkpoint_of

@@ -139,9 +139,16 @@ def _request(
 ) -> Commit:
     row = HeadRow(head.token, seal_head(head, store=site.store, key=site.key))
     records = (RecordRow(sealed.line, sealed.number, sealed.blob),) if sealed is not None else ()
+    return Commit(site.key, position.token, row, tail_of(head), records, durability)
+
+
+def tail_of(head: Head) -> Tail:
+    """What belongs in one round trip with a head: the root of its newest snapshot, and the rest."""
     tip = head.branches.get(MAIN)
-    tail = Tail(head.incarnation, tip.line if tip else 0, 0)
-    return Commit(site.key, position.token, row, tail, records, durability)
+    if tip is None or not tip.snapshots:
+        return Tail(head.incarnation, tip.line if tip else 0, 0)
+    newest = tip.snapshots[0]
+    return Tail(head.incarnation, tip.line, newest.number, newest.root.id)
 
 
 def send(request: Commit) -> Steps[Any]:

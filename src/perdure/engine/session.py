@@ -40,8 +40,9 @@ from perdure.core.record import (
     Sealed,
     seal_draft,
 )
+from perdure.engine.load import Loaded
 from perdure.engine.marks import with_mark
-from perdure.engine.read import Loaded, Site
+from perdure.engine.read import Site
 from perdure.engine.refresh import conflict_with, read_news, take_in
 from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (

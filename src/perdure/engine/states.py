@@ -13,12 +13,12 @@ from perdure.core.codec import pack
 from perdure.core.head import MAIN, Branch, Head
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
+from perdure.engine.load import load
 from perdure.engine.marks import judge
 from perdure.engine.read import (
     Site,
     check_next,
     find,
-    load,
     read_head,
     read_run,
     replay,

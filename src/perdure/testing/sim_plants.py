@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from perdure.backends.memory import InProcess, MemoryBackend
 from perdure.core.head import MAIN, Head
 from perdure.core.record import Sealed
-from perdure.engine import read, save
-from perdure.engine.read import Loaded, Site
+from perdure.engine import load, read, save
+from perdure.engine.load import Loaded
+from perdure.engine.read import Site
 from perdure.engine.requests import Answer, Commit, Moved, ReadHead, ReadRecords, Run, Steps
 from perdure.engine.session import SessionCore
 from perdure.errors import CommitUnknown
@@ -83,7 +84,9 @@ def _new_id() -> Iterator[None]:
 
 @contextmanager
 def _newer_tail() -> Iterator[None]:
-    def planted(site: Site, branch: str = MAIN) -> Steps[Loaded | None]:
+    def planted(
+        site: Site, branch: str = MAIN, wanted: load.Wanted = load.everything
+    ) -> Steps[Loaded | None]:
         row = yield ReadHead(site.key)
         if row is None:
             return None
@@ -96,7 +99,7 @@ def _newer_tail() -> Iterator[None]:
         return Loaded(head, read.replay(records), records[-1])
 
     with (
-        patch.object(read, "load", planted),
+        patch.object(load, "load", planted),
         patch("perdure.engine.refresh.load", planted),
         patch("perdure.engine.states.load", planted),
     ):

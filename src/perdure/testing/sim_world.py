@@ -20,7 +20,7 @@ from perdure.backends.memory import FORMAT, InProcess, MemoryBackend
 from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import StoreInfo
 from perdure.core.head import MAIN
-from perdure.engine import read, states
+from perdure.engine import load, states
 from perdure.engine.read import Site
 from perdure.engine.requests import (
     Commit,
@@ -238,7 +238,7 @@ class World:
 
     def observe(self) -> None:
         """Load the state as a reader would at this very moment, and check what it shows."""
-        loaded = self.ask(read.load(self.site))
+        loaded = self.ask(load.load(self.site))
         if loaded is not None:
             number = loaded.head.branches[MAIN].number
             self.model.seen(f"a load at step {self.step}", number, loaded.sections)
@@ -333,10 +333,10 @@ class World:
             found = self.ask(states.verify(Site(STORE.store_id, key)))
             require(found.ok, f"P5: {key} does not verify: {found.problem}")
         for key in self.copies():
-            copied = self.ask(read.load(Site(STORE.store_id, key)))
+            copied = self.ask(load.load(Site(STORE.store_id, key)))
             assert copied is not None
             self.model.seen(key, copied.head.branches[MAIN].number, copied.sections)
-        loaded = self.ask(read.load(self.site))
+        loaded = self.ask(load.load(self.site))
         if loaded is not None:
             history = self.ask(states.history(self.site, None, None, True))
             self.model.settle(history[::-1], loaded.sections)
