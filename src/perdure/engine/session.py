@@ -17,7 +17,15 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, pack_changes, sections_of, unpack_changes
+from perdure.core.changes import (
+    Change,
+    Delete,
+    Set,
+    apply,
+    pack_changes,
+    sections_of,
+    unpack_changes,
+)
 from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire
 from perdure.core.record import (
     END,
@@ -58,8 +66,8 @@ class Edited(Protocol):
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Take in someone else's changes."""
+    def apply(self, changes: Sequence[Change], *, order: Sequence[str]) -> object:
+        """Take in someone else's changes; `order` is that of all sections, as replay gives it."""
 
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
@@ -388,12 +396,13 @@ class SessionCore:
         mine = self.touched()
         if not keep_changes:
             self._give_up(loaded.sections)
-            self.document.apply([change for change in changes if str(change.path[0]) not in mine])
+            changes = [change for change in changes if str(change.path[0]) not in mine]
+            self.document.apply(changes, order=list(loaded.sections))
             self.summary = self._saved_summary = loaded.head.summary
         elif mine & sections_of(changes):
             raise (yield from self._conflict(loaded.head))
         else:
-            self.document.apply(changes)
+            self.document.apply(changes, order=self._order(loaded.sections))
         self.position = Position(loaded.head, loaded.head.token)
         self.checkpoint = checkpoint_of(self.site.key, self.branch, loaded.last)
         return self.checkpoint
@@ -404,6 +413,13 @@ class SessionCore:
         for body in self._bodies:
             names |= body.sections
         return names
+
+    def _order(self, sections: dict[str, Any]) -> list[str]:
+        """The names of all sections as replay orders them: what is stored, then what waits."""
+        whole = [change for change in self.waiting() if len(change.path) == 1]
+        names = sections.copy()
+        apply(names, [change for change in whole if isinstance(change, Set | Delete)])
+        return list(names)
 
     def _give_up(self, sections: dict[str, Any]) -> None:
         mine = self.touched()

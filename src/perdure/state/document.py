@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from perdure.core.changes import Change, Delete
+from perdure.core.changes import Change, Delete, sections_of
 from perdure.errors import SaveInsideAtomic
 from perdure.state.cells import wrap_tuple
 from perdure.state.mapping import TrackedDict, wrap_dict
@@ -117,13 +117,16 @@ class Document:
 
     # ---- what changed elsewhere -------------------------------------------------------------
 
-    def apply(self, changes: Iterable[Change]) -> None:
+    def apply(self, changes: Iterable[Change], *, order: Iterable[str] | None = None) -> None:
         """Make somebody else's changes, in place and leaving no marks; all or none.
 
         Live nodes follow their items; those that are replaced or removed refuse edits from now on.
 
         Args:
             changes: to sections that have no uncaptured edits; they are not kept.
+            order: the names of all sections as replay orders them: those that are stored, with
+                these changes, and then what was captured here and is not saved yet. Needed if
+                anything is; else the order follows from the changes.
 
         Raises:
             ReplayMismatch: a change does not fit what is here.
@@ -132,10 +135,23 @@ class Document:
         """
         self._outside_blocks()
         changes = list(changes)
-        names = {str(change.path[0]) for change in changes}
+        names = sections_of(changes)
         both = sorted(names & self.touched())
         if both:
             raise ValueError(f"sections with uncaptured edits: {', '.join(both)}")
+        self._receive(changes, names)
+        if order is not None:
+            self._names = list(order)
+        else:
+            for change in changes:
+                if len(change.path) == 1:
+                    self._rename(str(change.path[0]), gone=isinstance(change, Delete))
+        self._settle_order()
+        if self._shadow is not None:
+            self._shadow.apply(changes)
+
+    def _receive(self, changes: list[Change], names: set[str]) -> None:
+        """Make the changes to the sections of these names, and forget that they were made."""
         root, tracker = self._root, self._tracker
         marks = None if root._marks is None else root._marks.copy()
         dirty = root._kids is not None
@@ -158,12 +174,6 @@ class Document:
         root._marks = marks
         if not dirty:
             root._kids = None
-        for change in changes:
-            if len(change.path) == 1:
-                self._rename(str(change.path[0]), gone=isinstance(change, Delete))
-        self._settle_order()
-        if self._shadow is not None:
-            self._shadow.apply(changes)
 
     def replace(self, sections: Mapping[str, Any]) -> None:
         """Take newer content for whole sections, and throw away what was edited in them here.
@@ -217,7 +227,8 @@ class Document:
         """Put the sections in the order that the next save gives them: ours that are new last."""
         root = self._root
         new = [name for name, mark in (root._marks or {}).items() if mark is ADDED or mark is MOVED]
-        order = [name for name in self._names if name in root and name not in new] + new
+        known = dict.fromkeys((*self._names, *root))
+        order = [name for name in known if name in root and name not in new] + new
         if order != list(root):
             content = dict.copy(root)
             dict.clear(root)
