@@ -91,16 +91,15 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         if mine and news.sections is None:
             return False
         core.give_up(news.sections or {})
-        core.document.apply([each for each in news.changes if str(each.path[0]) not in mine])
+        changes = [each for each in news.changes if str(each.path[0]) not in mine]
         core.names = reordered(core.names, moves_of(news.changes))
-        core.document.arrange(core.names)
+        core.take(changes, core.names)
         core.adopt_summary(head.summary)
     elif mine & sections_of(news.changes):
         raise conflict(core, head, news.records)
     else:
-        core.document.apply(news.changes)
         core.names = reordered(core.names, moves_of(news.changes))
-        core.document.arrange(reordered(core.names, core.moves_waiting))
+        core.take(news.changes, reordered(core.names, core.moves_waiting))
     core.position = Position(head, head.token)
     if news.records:
         core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])

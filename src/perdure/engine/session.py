@@ -8,7 +8,7 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -40,7 +40,7 @@ from perdure.core.record import (
     Sealed,
     seal_draft,
 )
-from perdure.engine.load import Loaded
+from perdure.engine.load import Loaded, Unread, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
 from perdure.engine.refresh import conflict_with, read_news, take_in
@@ -68,14 +68,14 @@ class Edited(Protocol):
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Take in someone else's changes."""
+    def apply(self, changes: Sequence[Change], *, order: Sequence[str]) -> list[Change]:
+        """Take in someone else's changes; those to sections that are not loaded come back.
+
+        `order` is that of all sections, as replay gives it.
+        """
 
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
-
-    def arrange(self, names: Iterable[str]) -> None:
-        """Put the sections in this order, but for new ones with edits not yet captured."""
 
 
 class Body(msgspec.Struct, eq=False):
@@ -147,6 +147,11 @@ class SessionCore:
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
+        self.unread: dict[str, Unread] = {}
+        """Sections that were not loaded, by name, as of the checkpoint that this session is at."""
+        if loaded is not None:
+            sections = loaded.sections.items()
+            self.unread = {name: each for name, each in sections if type(each) is Unread}
         self.names = list(loaded.sections) if loaded else []
         """The sections as of what this session has read and saved, in order."""
 
@@ -376,12 +381,28 @@ class SessionCore:
             with suppress(Conflict):
                 yield from self._send(self._sent, "power")
 
+    def take(self, changes: Sequence[Change], order: Sequence[str]) -> None:
+        """Make others' changes in the live tree; of sections that are not loaded, keep them."""
+        for change in self.document.apply(changes, order=order):
+            unread = self.unread[str(change.path[0])]
+            unread.changes.append(change)
+
     def touched(self) -> set[str]:
         """Sections with changes that are not saved yet, captured or not."""
         names = set(self.document.touched())
         for body in self._bodies:
             names |= body.sections
         return names
+
+    def read(self, name: str) -> Steps[Any]:
+        """The value of a section that is not loaded, as of the checkpoint that this session is at.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
+        assert self.position is not None
+        head = self.position.head
+        return (yield from read_section(self.site, head, self.branch, name, self.unread[name]))
 
     def give_up(self, sections: dict[str, Any]) -> None:
         """Put `sections`, the whole state, in the place of what was edited and is not saved."""
