@@ -58,6 +58,24 @@ pack_records_max = 16_384
 upkeep_bytes_max = 256 * 1024
 """Rows that one step of maintenance replaces, as stored (bytes): no step keeps a save waiting."""
 
+tail_records_max = 64
+"""Records after the newest snapshot that are not yet worth a new one (records)."""
+
+tail_bytes_max = 256 * 1024
+"""The same by what they take in the store (bytes)."""
+
+snapshots_kept_max = 6
+"""Snapshots that a branch keeps (snapshots)."""
+
+upkeep_rows_max = 4096
+"""Rows or pages that one step of maintenance looks at together (rows)."""
+
+upkeep_steps_max = 10_000
+"""Steps of maintenance in one go (steps): it ends, however fast others save."""
+
+staging_us_max = 24 * 3600 * 1_000_000
+"""Age at which what a copy or an import has not finished counts as abandoned (microseconds)."""
+
 head_bytes_max = 4 * 1024 * 1024
 """A state head's payload (bytes)."""
 
