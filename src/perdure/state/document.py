@@ -94,7 +94,8 @@ class Document:
 
         Args:
             name: of the section.
-            value: a plain value, which the document takes over, or a `Window`.
+            value: a plain value, which the document takes over, or a `Window`; with the changes in
+                it that `apply` returned.
         """
         held = dict.get(self._root, name)
         if type(held) is Unloaded:
