@@ -64,6 +64,9 @@ tail_records_max = 64
 tail_bytes_max = 256 * 1024
 """The same by what they take in the store (bytes)."""
 
+tail_excess_max = 4
+"""How many times its limit a tail grows before its writer does a step of maintenance (times)."""
+
 snapshots_kept_max = 6
 """Snapshots that a branch keeps (snapshots)."""
 

@@ -147,6 +147,13 @@ class Verified(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+class Maintained(msgspec.Struct, frozen=True):
+    """What `Store.maintain` did, or would do first, for one state."""
+
+    key: str
+    steps: tuple[Literal["snapshot", "pack", "collect"], ...]
+
+
 class Exported(msgspec.Struct, frozen=True):
     """What `Store.export` wrote."""
 

@@ -55,6 +55,7 @@ from perdure.engine.save import (
     secured,
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
+from perdure.engine.window import part
 from perdure.errors import Conflict, NotStorable, UsageError
 from perdure.types import Checkpoint, Holder
 
@@ -144,6 +145,8 @@ class SessionCore:
         self._bodies: deque[Body] = deque()
         self._sent: _Sent | None = None
         self._mark: Mark | None = None
+        self._tail_bytes = 0
+        """What the records that this session saved since the newest snapshot take (bytes)."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
@@ -240,6 +243,19 @@ class SessionCore:
             if same_place(head, self.position.head, self.branch):
                 self.position = Position(head, head.token)
         return self.checkpoint
+
+    def tail_excess(self) -> float:
+        """How many times its limit the tail is, as far as this session knows (records, bytes)."""
+        if self.position is None:
+            return 0
+        tip = self.position.head.branches.get(self.branch)
+        if tip is None:
+            return 0
+        newest = tip.newest
+        records = tip.number - (newest.number if newest is not None else 0)
+        if records <= 1:
+            self._tail_bytes = 0
+        return max(records / limits.tail_records_max, self._tail_bytes / limits.tail_bytes_max)
 
     def end(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
         """Write what is queued and how the session ended; nothing if it never saved anything."""
@@ -349,6 +365,7 @@ class SessionCore:
             raise (yield from conflict_with(self, moved.head)) from None
         self._mark, self.told = sent.mark, ()
         self._at_risk = durability != "power"
+        self._tail_bytes += len(sent.sealed.blob)
         self.checkpoint = checkpoint_of_save(
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, sent.extra
         )
@@ -403,6 +420,12 @@ class SessionCore:
         assert self.position is not None
         head = self.position.head
         return (yield from read_section(self.site, head, self.branch, name, self.unread[name]))
+
+    def part(self, name: str, start: int, stop: int) -> Steps[list[Any]]:
+        """Items of a list that is not loaded, or only as a window, as `read` would give them."""
+        assert self.position is not None
+        head, unread = self.position.head, self.unread[name]
+        return (yield from part(self.site, head, self.branch, name, unread, start, stop))
 
     def give_up(self, sections: dict[str, Any]) -> None:
         """Put `sections`, the whole state, in the place of what was edited and is not saved."""

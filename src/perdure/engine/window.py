@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from perdure.core.changes import Splice
 from perdure.core.head import Head
 from perdure.core.page import Shape
 from perdure.core.tree_read import read_items
+from perdure.core.values import take
 from perdure.core.windows import Tail, Window, front_of
-from perdure.engine.load import Unread, read_section
+from perdure.engine.load import Loaded, Unread, read_section
 from perdure.engine.pages import walk
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
@@ -27,6 +28,7 @@ def length(unread: Unread) -> int:
         for change in unread.changes
         if isinstance(change, Splice) and len(change.path) == 1
     )
+    assert unread.ref is not None
     return unread.ref.count + sum(grown)
 
 
@@ -34,6 +36,7 @@ def tail(
     site: Site, head: Head, branch: str, name: str, unread: Unread, count: int
 ) -> Steps[Window]:
     """The last `count` items of a list, as many as there are."""
+    assert unread.ref is not None
     if unread.ref.shape is not Shape.LIST:
         value = yield from read_section(site, head, branch, name, unread)
         return Window(value, 0)
@@ -48,10 +51,31 @@ def tail(
     return Window(found.items[surplus:], found.offset + surplus)
 
 
+def opened(
+    site: Site, loaded: Loaded, branch: str, windows: Mapping[str, int]
+) -> Steps[dict[str, Any]]:
+    """The sections of a state that was loaded, some lists as windows of their last items."""
+    sections = dict(loaded.sections)
+    for name, count in windows.items():
+        value = sections.get(name)
+        if type(value) is Unread:
+            sections[name] = yield from tail(site, loaded.head, branch, name, value, count)
+        elif isinstance(value, list) and len(value) > count:
+            offset = len(value) - count
+            sections[name] = Window(value[offset:], offset)
+            # It was in the tail, or is short: what precedes the window is here already.
+            loaded.sections[name] = Unread(0, None, [], value[:offset])
+    return sections
+
+
 def part(
     site: Site, head: Head, branch: str, name: str, unread: Unread, start: int, stop: int
 ) -> Steps[list[Any]]:
     """The items from `start` to `stop`, as a slice of the whole list would give them."""
+    if unread.front is not None:
+        copies: list[Any] = take(unread.front[start:stop])
+        return copies
+    assert unread.ref is not None
     front = front_of(unread.changes)
     unchanged = unread.ref.count if front is None else min(front, unread.ref.count)
     if unread.ref.shape is Shape.LIST and stop <= unchanged:
@@ -98,6 +122,7 @@ def _from(
 ) -> Steps[Tail]:
     """The list from position `begin` of its snapshot on, with what changed since."""
     ref = unread.ref
+    assert ref is not None
     try:
         items = yield from walk(site, head.incarnation, read_items(ref, begin, ref.count))
     except Damaged:
