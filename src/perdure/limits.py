@@ -21,6 +21,9 @@ compress_bytes_min = 1024
 seal_at_once_bytes_max = 64 * 1024
 """The largest save that is compressed and hashed on the event loop itself (bytes); takes 0.3 ms."""
 
+open_at_once_bytes_max = 64 * 1024
+"""The most stored records that are verified and decoded on the event loop itself (bytes)."""
+
 record_bytes_max = 512 * 1024 * 1024
 """One record's payload, decompressed (bytes); SQLite holds no value over 1 GB."""
 

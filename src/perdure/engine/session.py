@@ -47,6 +47,7 @@ from perdure.engine.refresh import conflict_with, read_news, take_in
 from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
+    Doubt,
     HeadMoved,
     Position,
     append,
@@ -56,7 +57,7 @@ from perdure.engine.save import (
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import part
-from perdure.errors import Conflict, NotStorable, UsageError
+from perdure.errors import Conflict, NotStorable, PerdureError, UsageError
 from perdure.types import Checkpoint, Holder
 
 
@@ -144,6 +145,8 @@ class SessionCore:
         self._saved_summary = self.summary
         self._bodies: deque[Body] = deque()
         self._sent: _Sent | None = None
+        self._doubt = Doubt()
+        """Whether what was sent may have landed."""
         self._mark: Mark | None = None
         self._tail_bytes = 0
         """What the records that this session saved since the newest snapshot take (bytes)."""
@@ -357,12 +360,17 @@ class SessionCore:
             for body in sent.bodies:
                 if body.durability == "power":
                     durability = "power"  # one of those who share the record was promised it
-            self.position = yield from append(
-                self.site, sent.base, self.branch, sent.sealed, change, durability, sent.token
-            )
+            parts = sent.sealed, change, durability, sent.token, self._doubt
+            self.position = yield from append(self.site, sent.base, self.branch, *parts)
         except HeadMoved as moved:
             self._sent = None
+            self._doubt.is_there = False
             raise (yield from conflict_with(self, moved.head)) from None
+        except PerdureError:
+            if not self._doubt.is_there:
+                self._sent = None  # it certainly did not land: it may be given up
+            raise
+        self._doubt.is_there = False
         self._mark, self.told = sent.mark, ()
         self._at_risk = durability != "power"
         self._tail_bytes += len(sent.sealed.blob)
