@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
-from perdure.engine import marks, states
+from perdure.engine import audit, marks, states
 from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
@@ -375,7 +375,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return await self._ask(self._asking(states.stats, key))
+        return await self._ask(self._asking(audit.stats, key))
 
     async def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 from perdure import host, limits
 from perdure.core.head import MAIN
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import maintain, marks, states
+from perdure.engine import audit, maintain, marks, states
 from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
 from perdure.engine.read import Site
 from perdure.engine.requests import ListHeads, Now, Random, Steps
@@ -277,7 +277,7 @@ class StoreBase:
         keys = [key] if key is not None else self._driver.run(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            found.append(self._driver.run(states.verify(Site(store, each))))
+            found.append(self._driver.run(audit.verify(Site(store, each))))
             if progress is not None:
                 progress(done, len(keys))
         return found
@@ -465,7 +465,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(states.stats, key))
+        return self._driver.run(self._asking(audit.stats, key))
 
     def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from perdure.core.head import MAIN
-from perdure.engine import load, states
+from perdure.engine import audit, load, states
 from perdure.engine.marks import resumed_from
 from perdure.engine.read import Site
 from perdure.engine.requests import Now, Random, Steps
@@ -208,7 +208,7 @@ class Upkeep:
     def verify(self, actor: Actor) -> Steps[None]:
         """Verify the state while it is being written."""
         if (yield from load.load(self.world.site)) is not None:
-            found = yield from states.verify(self.world.site)
+            found = yield from audit.verify(self.world.site)
             require(found.ok, f"P5: {actor.name} found damage: {found.problem}")
 
     def copy(self, actor: Actor) -> Steps[None]:

@@ -20,7 +20,7 @@ from perdure.backends.memory import FORMAT, InProcess, MemoryBackend
 from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import StoreInfo
 from perdure.core.head import MAIN
-from perdure.engine import load, states
+from perdure.engine import audit, load, states
 from perdure.engine.read import Site
 from perdure.engine.requests import (
     Commit,
@@ -330,7 +330,7 @@ class World:
         """Compare the store as it is now with all that was tried, told and shown until now."""
         self._land_late(max((at for at, _ in self.late), default=0))
         for key in self.keys():
-            found = self.ask(states.verify(Site(STORE.store_id, key)))
+            found = self.ask(audit.verify(Site(STORE.store_id, key)))
             require(found.ok, f"P5: {key} does not verify: {found.problem}")
         for key in self.copies():
             copied = self.ask(load.load(Site(STORE.store_id, key)))
