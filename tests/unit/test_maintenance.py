@@ -16,8 +16,10 @@ from perdure import errors, limits
 from perdure.backends.memory import MemoryBackend
 from perdure.core.head import MAIN
 from perdure.core.tree import build
+from perdure.core.tree_read import reachable
 from perdure.engine import maintain
 from perdure.engine.load import load
+from perdure.engine.pages import walk
 from perdure.engine.read import read_head
 from perdure.engine.requests import (
     Commit,
@@ -133,9 +135,6 @@ def test_snapshots_are_thinned_and_their_pages_collected(store: perdure.Store) -
     assert kept is not None and len(kept) == limits.snapshots_kept_max
     gaps = [one.number - other.number for one, other in pairwise(kept)]
     assert gaps == sorted(gaps)
-    from perdure.core.tree_read import reachable
-    from perdure.engine.pages import walk
-
     head, site = head_of(store), store._site("a")
     needed = store._driver.run(
         walk(site, head.incarnation, reachable([each.root for each in kept]))
@@ -224,9 +223,6 @@ def test_a_damaged_page_is_read_from_the_log_and_made_anew_P5(tmp_path: Path) ->
         head = head_of(store)
         newest = head.branches[MAIN].newest
         assert newest is not None
-        from perdure.core.tree_read import reachable
-        from perdure.engine.pages import walk
-
         store._driver.run(walk(site, head.incarnation, reachable([newest.root])))
         with store.open("a") as session:
             assert session.state.plain() == state
@@ -458,3 +454,23 @@ def test_what_abandoned_copies_left_is_removed(tmp_path: Path) -> None:
         store.maintain()
         assert not backend._tables.staged
         assert store._driver.run(load(store._site("a"))) is not None
+
+
+def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.Store) -> None:
+    state = filled(store)
+    site, run = store._site("a"), store._driver.run
+    making = maintain._snapshot(site, head_of(store))
+    answer: Any = None
+    while not isinstance(request := making.send(answer), Commit):
+        answer = store._driver._answer(request)
+    assert pages_of(store)
+    assert run(maintain._collect(site, head_of(store)))  # nothing refers to them yet
+    assert not pages_of(store)
+    with pytest.raises(StopIteration) as made:
+        making.send(store._driver._answer(request))
+    assert made.value.value is False
+    assert head_of(store).branches[MAIN].newest is None
+    assert store.maintain("a")[0].steps
+    assert all(found.ok for found in store.verify())
+    with store.open("a") as session:
+        assert session.state.plain() == state

@@ -10,8 +10,9 @@ from perdure.core.head import MAIN, Head
 from perdure.core.record import Record
 from perdure.core.seal import Kind, unseal
 from perdure.core.tree import build
+from perdure.core.tree_read import reachable
 from perdure.engine.load import load
-from perdure.engine.pages import place_of
+from perdure.engine.pages import PageMissing, place_of, walk
 from perdure.engine.read import Site, read_head, read_run, replay
 from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
 from perdure.engine.states import read_some
@@ -70,15 +71,21 @@ def verify(site: Site) -> Steps[Verified]:
     row = yield ReadHead(site.key)
     if row is None:
         raise StateNotFound(f"there is no state {site.key!r} in this store")
-    number = 0
-    try:
-        head = site.head(row)
-        number = head.branches[MAIN].number
-        for life in (head, *head.former):
-            yield from _verify_life(site, life)
-    except PerdureError as error:
-        return Verified(site.key, number, False, f"{error.kind}: {error}")
-    return Verified(site.key, number, True, None)
+    number, generation = 0, -1
+    while True:
+        try:
+            head = site.head(row)
+            generation = head.generation
+            number = head.branches[MAIN].number
+            for life in (head, *head.former):
+                yield from _verify_life(site, life)
+        except PerdureError as error:
+            if isinstance(error, PageMissing):
+                row = yield ReadHead(site.key)
+                if row is not None and site.head(row).generation != generation:
+                    continue  # maintenance came between: what it removed is not missing
+            return Verified(site.key, number, False, f"{error.kind}: {error}")
+        return Verified(site.key, number, True, None)
 
 
 def _verify_life(site: Site, head: Head) -> Steps[None]:
@@ -99,6 +106,7 @@ def _verify_life(site: Site, head: Head) -> Steps[None]:
                     "checkpoints can be read from the records"
                 )
     yield from _verify_pages(site, head)
+    yield from walk(site, head.incarnation, reachable(roots.values()))
 
 
 def _verify_pages(site: Site, head: Head) -> Steps[None]:
