@@ -65,6 +65,9 @@ class Edited(Protocol):
     def capture(self, keep: Callable[[list[Change]], None]) -> list[Change]:
         """Changes since the last capture; forgotten only when `keep` has taken them."""
 
+    def pending(self) -> list[Change]:
+        """Changes since the last capture, as plain values; nothing is forgotten."""
+
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
 
