@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
+from perdure import unsaved
 from perdure.engine import marks, states
 from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
@@ -32,6 +33,8 @@ class AsyncSession(SessionBase):
         ...     session.state.setdefault("messages", []).append({"role": "user", "content": "Hi"})
         ...     await session.save()
     """
+
+    _with, _close = "async with", "await session.close()"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -133,7 +136,12 @@ class AsyncSession(SessionBase):
                 self._end()
 
     async def __aenter__(self) -> Self:
-        """The session itself."""
+        """The session itself.
+
+        Raises:
+            SessionClosed: it has ended.
+        """
+        self._require_open()
         return self
 
     async def __aexit__(
@@ -407,6 +415,7 @@ class AsyncStore(StoreBase):
     async def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""
         await asyncio.to_thread(self._driver.close)
+        unsaved.store_closed(self._driver)
 
     async def __aenter__(self) -> Self:
         """The store itself."""

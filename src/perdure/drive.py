@@ -213,6 +213,8 @@ class Driver:
         self._pid = os.getpid()
         self._connected: StoreInfo | None = None
         self._closed = False
+        self.losses: deque[str] = deque(maxlen=limits.losses_kept_max)
+        """What was told of sessions of this store that took unsaved edits with them."""
         self._group = GroupCommit(backend)
         self._writer: _WriterThread | None = None
         self._opening = threading.Lock()
@@ -225,6 +227,11 @@ class Driver:
             Compute: lambda request: request.work(),
         }
         """How each request is answered; the backend answers all others."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._closed
 
     def connect(self) -> StoreInfo:
         """The store's identity; opens it on first use, and again in a forked child."""

@@ -6,6 +6,9 @@ depth_max = 128
 edit_check_lists_max = 64
 """Lists handed out whose length a save compares with the one recorded (lists)."""
 
+losses_kept_max = 100
+"""Warnings of unsaved edits that were lost which a store keeps for who asks (warnings)."""
+
 key_bytes_max = 1024
 """UTF-8 length of a state's key (bytes)."""
 

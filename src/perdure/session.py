@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from perdure import limits
+from perdure import limits, unsaved
 from perdure.core.values import take
 from perdure.engine.session import Body, SessionCore
 from perdure.errors import (
@@ -35,6 +35,12 @@ OnCancel: TypeAlias = Literal["keep", "discard"]
 class SessionBase:
     """What `Session` and `AsyncSession` have in common: everything that waits for nothing."""
 
+    _with: ClassVar[str]
+    """How such a session is opened for a block, and ended without one."""
+    _close: ClassVar[str]
+    _closed = True  # until it is made: one whose making failed has nothing to lose
+    _is_loss_told = False
+
     def __init__(
         self,
         driver: Driver,
@@ -57,6 +63,13 @@ class SessionBase:
         self._on_event = on_event
         self._pid = os.getpid()
         self._closed = False
+        unsaved.watch(self)
+
+    def __del__(self) -> None:
+        if not self._closed and self._pid == os.getpid():
+            unsaved.tell(self, f"nothing refers any more to a session on {self.key!r}")
+            # Whoever still has a container of it could edit that to no effect.
+            self._document.close()
 
     @property
     def key(self) -> str:
@@ -98,12 +111,20 @@ class SessionBase:
         return self._closed
 
     def changes(self) -> list[Change]:
-        """What the next save would write, in order; nothing is saved or cleared by asking."""
+        """What the next save would write, in order; nothing is saved or cleared by asking.
+
+        Raises:
+            UntrackedEdit: a container was changed behind Perdure's back, as the save would say.
+        """
         return [*self._core.waiting(), *self._document.pending()]
 
     def __repr__(self) -> str:
         number = self.checkpoint.number if self.checkpoint else 0
-        state = "closed" if self._closed else "open"
+        state = "open"
+        if self._closed:
+            state = "closed"
+        elif self._driver.closed:
+            state = "its store is closed"
         return f"<{type(self).__name__} {self.key!r} at checkpoint {number}, {state}>"
 
     # ---- what both facades do around their waiting ----------------------------------------
@@ -116,6 +137,10 @@ class SessionBase:
                 f"this session on {self.key!r} belongs to the parent process; open one of its own "
                 "in the child"
             )
+
+    def _has_unsaved(self) -> bool:
+        core = self._core
+        return core.unsaved or core.is_summary_unsaved or self._document.has_edits()
 
     def _stage(
         self, label: str | None, metadata: dict[str, Any] | None, durability: Durability | None
@@ -157,6 +182,7 @@ class SessionBase:
         """The end could not be written: the user's own error goes first, else this one."""
         if error is None:
             failure.session = self
+            self._is_loss_told = True
             raise failure
         log.warning("the end of a session on %r could not be recorded: %s", self.key, failure)
         self._end()
@@ -192,6 +218,8 @@ class Session(SessionBase):
         ...     session.state.setdefault("messages", []).append({"role": "user", "content": "Hi"})
         ...     session.save()
     """
+
+    _with, _close = "with", "session.close()"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -280,7 +308,12 @@ class Session(SessionBase):
                 self._end()
 
     def __enter__(self) -> Self:
-        """The session itself."""
+        """The session itself.
+
+        Raises:
+            SessionClosed: it has ended.
+        """
+        self._require_open()
         return self
 
     def __exit__(

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
-from perdure import host, limits
+from perdure import host, limits, unsaved
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import marks, states
 from perdure.engine.load import Loaded, load, load_at
@@ -497,6 +497,7 @@ class Store(StoreBase):
     def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""
         self._driver.close()
+        unsaved.store_closed(self._driver)
 
     def __enter__(self) -> Self:
         """The store itself."""

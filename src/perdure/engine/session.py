@@ -177,7 +177,7 @@ class SessionCore:
             extra[LABEL] = label
         if metadata is not None:
             extra[METADATA] = metadata
-        if self.summary != self._saved_summary:
+        if self.is_summary_unsaved:
             extra[SUMMARY] = self.summary
         bodies: list[Body] = []
 
@@ -210,6 +210,11 @@ class SessionCore:
     def unsaved(self) -> bool:
         """Whether a captured body still waits to be saved."""
         return bool(self._bodies) or self._sent is not None
+
+    @property
+    def is_summary_unsaved(self) -> bool:
+        """Whether the summary was set since it was last captured."""
+        return self.summary != self._saved_summary
 
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""
