@@ -68,7 +68,9 @@ class AsyncSession(SessionBase):
             async with self._editing:  # no wait before the capture, unless a block is open
                 body = self._stage(label, metadata, durability)
             async with self._saving:
-                await self._driver.arun(self._core.flush(durability or self._durability))
+                await self._driver.arun(
+                    self._in_store(self._core.flush(durability or self._durability))
+                )
             return self._saved(body, detail)
 
     @asynccontextmanager
@@ -106,12 +108,12 @@ class AsyncSession(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
-                await self._driver.arun(self._core.settle())
+                await self._driver.arun(self._in_store(self._core.settle()), makes=False)
                 while True:
                     # Read in a thread, where decoding what others saved does not hold the loop up;
                     # one that is left behind by a cancellation has changed nothing.
-                    reading = read_news(self._core, keep_changes)
-                    news = await asyncio.to_thread(self._driver.run, reading)
+                    reading = self._in_store(read_news(self._core, keep_changes))
+                    news = await asyncio.to_thread(self._driver.run, reading, makes=False)
                     if take_in(self._core, news, keep_changes):
                         return self.checkpoint
 
@@ -129,7 +131,8 @@ class AsyncSession(SessionBase):
                 async with self._editing, self._saving:
                     how, named = self._ending(error)
                     detail["ended"] = how
-                    await self._driver.arun(self._core.end(how, named, self._durability))
+                    ending = self._in_store(self._core.end(how, named, self._durability))
+                    await self._driver.arun(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
             else:
@@ -221,15 +224,15 @@ class AsyncStore(StoreBase):
     ) -> AsyncSession:
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = await self._ask(self._opening(key))
-            args, options = self._session_parts(opened, must_exist, on_error, on_cancel)
+                opened = await self._ask(self._opening(key, must_exist))
+            args, options = self._session_parts(opened, on_error, on_cancel)
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 
     async def _ask(self, steps: Steps[T]) -> T:
         # In a thread as a whole: decoding and replaying a long history would hold the loop up.
-        return await asyncio.to_thread(self._driver.run, steps)
+        return await asyncio.to_thread(self._look, steps)
 
     async def history(
         self,

@@ -244,6 +244,29 @@ class Driver:
                 self._connected = self.backend.connect()
         return self._connected
 
+    @property
+    def store_id(self) -> bytes:
+        """The store's id; empty as long as there is no store that this driver has opened."""
+        return self._connected.store_id if self._connected is not None else b""
+
+    def _answering(self, makes: bool) -> Backend:
+        """Who answers storage requests: the store, or an empty one where there is none yet.
+
+        A store that is only read is not made for it, so that a name misspelt leaves no file.
+        """
+        if not makes and self._connected is None and not self._closed:
+            is_made = getattr(self.backend, "is_made", None)
+            if is_made is not None and not is_made():
+                from perdure.backends.memory import MemoryBackend
+
+                return MemoryBackend("")
+        self.connect()
+        return self.backend
+
+    def is_made(self) -> bool:
+        """Whether there is a store; opens it then."""
+        return self._answering(makes=False) is self.backend
+
     def _renew_after_fork(self) -> None:
         # Locks and threads of the parent mean nothing here; the backend reopens by itself.
         self._pid = os.getpid()
@@ -251,9 +274,13 @@ class Driver:
         self._answers[Commit] = self._group.commit
         self._opening, self._connected = threading.Lock(), None
 
-    def run(self, steps: Steps[T]) -> T:
-        """Run an engine generator to its end in this thread."""
-        self.connect()
+    def run(self, steps: Steps[T], *, makes: bool = True) -> T:
+        """Run an engine generator to its end in this thread.
+
+        `makes` tells whether the store is made if it is not there; if not, it reads as an empty
+        one, from the first step to the last.
+        """
+        backend = self._answering(makes)
         answer: Any = None
         error: BaseException | None = None
         while True:
@@ -264,21 +291,21 @@ class Driver:
                 return result
             answer, error = None, None
             try:
-                answer = self._answer(request)
+                answer = self._answer(request, backend)
             except Exception as raised:
                 error = raised
 
-    def _answer(self, request: Request) -> Any:
+    def _answer(self, request: Request, backend: Backend) -> Any:
         answer = self._answers.get(type(request))
-        return self.backend.perform(request) if answer is None else answer(request)  # type: ignore[arg-type]  # the others are storage requests
+        return backend.perform(request) if answer is None else answer(request)  # type: ignore[arg-type]  # the others are storage requests
 
-    async def arun(self, steps: Steps[T]) -> T:
+    async def arun(self, steps: Steps[T], *, makes: bool = True) -> T:
         """Run an engine generator to its end on the running event loop, never blocking it."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
+        loop, backend = asyncio.get_running_loop(), self.backend
         if self._connected is None or self._pid != os.getpid() or self._closed:
-            await loop.run_in_executor(None, self.connect)
+            backend = await loop.run_in_executor(None, self._answering, makes)
         answer: Any = None
         error: BaseException | None = None
         while True:
@@ -294,9 +321,9 @@ class Driver:
                 elif type(request) is Pause:
                     await asyncio.sleep(request.seconds)
                 elif type(request) in AT_ONCE:
-                    answer = self._answer(request)
+                    answer = self._answer(request, backend)
                 else:
-                    answer = await loop.run_in_executor(None, self._answer, request)
+                    answer = await loop.run_in_executor(None, self._answer, request, backend)
             except Exception as raised:
                 error = raised
             except BaseException:  # cancelled: nothing the engine could do about it

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from perdure import limits, unsaved
 from perdure.core.values import take
+from perdure.engine.read import Site
+from perdure.engine.requests import Steps
 from perdure.engine.session import Body, SessionCore
 from perdure.errors import (
     Forked,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from perdure.drive import Driver
     from perdure.state.document import Document
     from perdure.state.sections import State
+
+T = TypeVar("T")
 
 OnError: TypeAlias = Literal["discard", "save"]
 OnCancel: TypeAlias = Literal["keep", "discard"]
@@ -137,6 +141,15 @@ class SessionBase:
                 f"this session on {self.key!r} belongs to the parent process; open one of its own "
                 "in the child"
             )
+
+    def _in_store(self, steps: Steps[T]) -> Steps[T]:
+        """`steps`, for a session that may have been opened before its store was made."""
+        return steps if self._core.site.store else self._first_in_store(steps)
+
+    def _first_in_store(self, steps: Steps[T]) -> Steps[T]:
+        core = self._core
+        core.site = Site(self._driver.store_id, core.site.key)
+        return (yield from steps)
 
     def _has_unsaved(self) -> bool:
         core = self._core
@@ -253,7 +266,7 @@ class Session(SessionBase):
             with self._editing:
                 body = self._stage(label, metadata, durability)
             with self._saving:
-                self._driver.run(self._core.flush(durability or self._durability))
+                self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
             return self._saved(body, detail)
 
     @contextmanager
@@ -285,7 +298,8 @@ class Session(SessionBase):
         self._require_open()
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key), self._editing, self._saving:
-            return self._driver.run(self._core.refresh(keep_changes))
+            refreshing = self._in_store(self._core.refresh(keep_changes))
+            return self._driver.run(refreshing, makes=False)
 
     def close(self) -> None:
         """Save what is unsaved and end the session. Safe to call twice."""
@@ -301,7 +315,8 @@ class Session(SessionBase):
                 with self._editing, self._saving:
                     how, named = self._ending(error)
                     detail["ended"] = how
-                    self._driver.run(self._core.end(how, named, self._durability))
+                    ending = self._in_store(self._core.end(how, named, self._durability))
+                    self._driver.run(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
             else:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
-from perdure import host, limits, unsaved
+from perdure import host, limits, missing, unsaved
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import marks, states
 from perdure.engine.load import Loaded, load, load_at
-from perdure.engine.read import Site
+from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.view import checkpoint_of
-from perdure.errors import InvalidKey, InvalidStoreURL, StateNotFound, UsageError
+from perdure.errors import (
+    InvalidKey,
+    InvalidStoreURL,
+    StateNotFound,
+    StoreUnavailable,
+    UsageError,
+)
 from perdure.events import OnEvent, reported
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
@@ -93,7 +100,7 @@ class StoreBase:
         on_event: OnEvent | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Name a store; nothing is opened or made until it is used.
+        """Name a store; nothing is opened until it is used, and nothing made until it is written to.
 
         Args:
             url: a path, `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory:`,
@@ -104,7 +111,7 @@ class StoreBase:
             check_edits: compare touched sections with their last saved form at every save, to
                 find edits made behind Perdure's back (slow; for tests).
             read_only: refuse to write.
-            create: make the store if it is not there.
+            create: let the first save make the store if it is not there.
             on_event: called with an `Event` after each open, load, save, refresh and close.
             clock: microseconds since 1970 UTC, for tests.
 
@@ -132,31 +139,40 @@ class StoreBase:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
-    def _site(self, key: str) -> Site:
-        """Where a key's state is; opens the store."""
-        check_key(key)
-        return Site(self._driver.connect().store_id, key)
+    def _look(self, steps: Steps[T]) -> T:
+        """Run steps that read, or read before they write: a store that is not there is not made."""
+        return self._driver.run(steps, makes=False)
 
-    def _opening(self, key: str) -> Steps[_Opened]:
+    def _asking(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
+        """Ask the engine something about one state; tell more if there is none."""
+        check_key(key)
+        return (yield from self._about(what, key))
+
+    def _about(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
+        """The same, for a key that came out of the store: damage may have made it an odd one."""
+        site = Site(self._driver.store_id, key)
+        try:
+            return (yield from what(site))
+        except StateNotFound as error:
+            deleted = what is states.undelete
+            raise (yield from missing.told(error, site, self._name(), deleted=deleted)) from None
+
+    def _name(self) -> str:
+        """What to call the store in an error's message."""
+        name = str(getattr(self._driver.backend, "path", self.url))
+        return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
+
+    def _opening(self, key: str, must_exist: bool) -> Steps[_Opened]:
         """What a session starts from."""
-        site = self._site(key)
-        loaded = yield from load(site)
-        resumed, told = yield from marks.resumed_from(site, loaded)
-        id_ = yield Random(16)
-        now = yield Now()
-        return _Opened(site, loaded, resumed, tuple(told), id_, now)
+        return (yield from self._asking(partial(_open, must_exist=must_exist), key))
 
     def _session_parts(
-        self, opened: _Opened, must_exist: bool, on_error: OnError, on_cancel: OnCancel
+        self, opened: _Opened, on_error: OnError, on_cancel: OnCancel
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of the session class."""
         from perdure.state.document import MISSING, Document
 
         site, loaded = opened.site, opened.loaded
-        gone = loaded is None or loaded.head.deleted_us is not None
-        if must_exist and gone:
-            hint = " (it was deleted; `undelete` brings it back)" if loaded is not None else ""
-            raise StateNotFound(f"there is no state {site.key!r} in this store{hint}")
         document = Document(
             loaded.sections if loaded is not None else {}, check_edits=self._check_edits
         )
@@ -178,24 +194,24 @@ class StoreBase:
         }
         return (self._driver, core, document, opened.resumed), options
 
-    def _asking(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
-        """Ask the engine something about one state."""
-        return (yield from what(self._site(key)))
-
     def _history(
         self, key: str, limit: int | None, before: Ref | None, changes: bool
     ) -> Steps[list[Checkpoint]]:
-        return (yield from states.history(self._site(key), limit, before, changes))
+        asked = partial(states.history, limit=limit, before=before, changes=changes)
+        return (yield from self._asking(asked, key))
 
     def _copying(self, key: str, new: str) -> Steps[StateInfo]:
-        return (yield from states.copy(self._site(key), self._site(new)))
+        check_key(new)
+        target = Site(self._driver.store_id, new)
+        return (yield from self._asking(partial(states.copy, target=target), key))
 
     def _export(
         self, key: str, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
     ) -> Exported:
         from perdure.transfer import export_state
 
-        return export_state(self._driver, self._site(key), target, progress)
+        site = self._look(self._asking(_required, key))
+        return export_state(self._driver, site, target, progress)
 
     def _import(
         self,
@@ -211,32 +227,31 @@ class StoreBase:
         return import_state(self._driver, store, source, key, progress)
 
     def _backup(self, path: str | os.PathLike[str], progress: Progress | None) -> None:
-        self._driver.connect()
+        if not self._driver.is_made():
+            raise StoreUnavailable(f"there is nothing to back up: the store is {self._name()}")
         self._driver.backend.backup(Path(path), progress)
 
     def _verify(self, key: str | None, progress: Progress | None) -> list[Verified]:
-        store = self._driver.connect().store_id
         if key is not None:
             check_key(key)
-        keys = [key] if key is not None else self._driver.run(self._keys())
+        keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            found.append(self._driver.run(states.verify(Site(store, each))))
+            found.append(self._look(self._about(states.verify, each)))
             if progress is not None:
                 progress(done, len(keys))
         return found
 
     def _viewing(self, key: str, ref: Ref) -> Steps[View]:
-        loaded = yield from load_at(self._site(key), ref)
+        loaded = yield from self._asking(partial(load_at, ref=ref), key)
         assert loaded.last is not None
         return View(loaded.sections, checkpoint_of(key, "main", loaded.last))
 
     def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
         from perdure.core.diff import diff
 
-        site = self._site(key)
-        old = yield from load_at(site, before)
-        new = yield from load_at(site, after)
+        old = yield from self._asking(partial(load_at, ref=before), key)
+        new = yield from self._asking(partial(load_at, ref=after), key)
         return diff(old.sections, new.sections)
 
     def _listing(
@@ -244,8 +259,7 @@ class StoreBase:
     ) -> Steps[list[StateInfo]]:
         if limit < 1:
             raise UsageError(f"limit must be at least 1, not {limit}")
-        store = self._driver.connect().store_id
-        return (yield from states.listing(store, prefix, limit, after, deleted))
+        return (yield from states.listing(self._driver.store_id, prefix, limit, after, deleted))
 
     def _keys(self) -> Steps[list[str]]:
         keys: list[str] = []
@@ -276,6 +290,23 @@ class _Opened:
         self.told = told
         self.id = id
         self.now_us = now_us
+
+
+def _open(site: Site, *, must_exist: bool) -> Steps[_Opened]:
+    """What a session on a state starts from."""
+    loaded = yield from load(site)
+    if must_exist and (loaded is None or loaded.head.deleted_us is not None):
+        yield from read_head(site)  # raises
+    resumed, told = yield from marks.resumed_from(site, loaded)
+    id_ = yield Random(16)
+    now = yield Now()
+    return _Opened(site, loaded, resumed, tuple(told), id_, now)
+
+
+def _required(site: Site) -> Steps[Site]:
+    """The site of a state that is there."""
+    yield from read_head(site)
+    return site
 
 
 class Store(StoreBase):
@@ -311,8 +342,8 @@ class Store(StoreBase):
         """
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = self._driver.run(self._opening(key))
-            args, options = self._session_parts(opened, must_exist, on_error, on_cancel)
+                opened = self._look(self._opening(key, must_exist))
+            args, options = self._session_parts(opened, on_error, on_cancel)
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -337,7 +368,7 @@ class Store(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: `before` names none.
         """
-        return self._driver.run(self._history(key, limit, before, changes))
+        return self._look(self._history(key, limit, before, changes))
 
     def at(self, key: str, ref: Ref) -> View:
         """The state as it was at a checkpoint, read-only.
@@ -346,7 +377,7 @@ class Store(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
         """
-        return self._driver.run(self._viewing(key, ref))
+        return self._look(self._viewing(key, ref))
 
     def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
         """What changed in a state between two checkpoints.
@@ -355,7 +386,7 @@ class Store(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
         """
-        return self._driver.run(self._diffing(key, before, after))
+        return self._look(self._diffing(key, before, after))
 
     def states(
         self,
@@ -375,7 +406,7 @@ class Store(StoreBase):
             after: only keys after this one.
             deleted: the deleted ones instead.
         """
-        return self._driver.run(self._listing(prefix, limit, after, deleted))
+        return self._look(self._listing(prefix, limit, after, deleted))
 
     def info(self, key: str) -> StateInfo:
         """What `states` says of one state.
@@ -383,7 +414,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(states.info, key))
+        return self._look(self._asking(states.info, key))
 
     def sessions(self, key: str) -> list[SessionInfo]:
         """Sessions that saved something to a state, newest first.
@@ -391,7 +422,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(marks.sessions_of, key))
+        return self._look(self._asking(marks.sessions_of, key))
 
     def stats(self, key: str) -> Stats:
         """What a state costs to keep.
@@ -399,7 +430,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(states.stats, key))
+        return self._look(self._asking(states.stats, key))
 
     def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
@@ -408,7 +439,7 @@ class Store(StoreBase):
             StateNotFound: there is no state `key`.
             StateExists: there is a state `new`.
         """
-        return self._driver.run(self._copying(key, new))
+        return self._look(self._copying(key, new))
 
     def delete(self, key: str) -> StateInfo:
         """Hide a state. Nothing is removed: `undelete` brings it back.
@@ -418,7 +449,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(states.delete, key))
+        return self._look(self._asking(states.delete, key))
 
     def undelete(self, key: str) -> StateInfo:
         """Bring back the state that was deleted last under this key.
@@ -427,7 +458,7 @@ class Store(StoreBase):
             StateNotFound: none was.
             StateExists: the key is in use.
         """
-        return self._driver.run(self._asking(states.undelete, key))
+        return self._look(self._asking(states.undelete, key))
 
     def export(
         self,

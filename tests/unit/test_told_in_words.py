@@ -101,7 +101,7 @@ def test_a_save_to_a_deleted_state_names_both_ways_out() -> None:
             late.save()
         with store.open("a") as anew:
             anew.state["n"] = 3
-        with pytest.raises(errors.StateDeleted, match="made anew.*open it again") as caught:
+        with pytest.raises(errors.StateDeleted, match=r"made anew.*open it again") as caught:
             late.save()
         assert "undelete" not in str(caught.value)
         with pytest.raises(errors.StateDeleted):

@@ -121,6 +121,18 @@ def may(path: str, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
+def check_may_make(path: str) -> None:
+    """Raise `ReadOnlyStore` if this process may make no file of that name."""
+    if not may(os.path.dirname(path), os.W_OK | os.X_OK):
+        raise _may_not_make(path)
+
+
+def _may_not_make(path: str) -> ReadOnlyStore:
+    return ReadOnlyStore(
+        f"No permission to make {path}; let this user write to {os.path.dirname(path)}."
+    )
+
+
 def make_file(path: str) -> None:
     """Make the store's file, readable by its owner alone; SQLite gives -wal and -shm its mode."""
     try:
@@ -128,9 +140,7 @@ def make_file(path: str) -> None:
     except FileExistsError:
         return
     except PermissionError as error:
-        raise ReadOnlyStore(
-            f"No permission to make {path}; let this user write to {os.path.dirname(path)}."
-        ) from error
+        raise _may_not_make(path) from error
     except OSError as error:
         raise StoreUnavailable(f"Cannot make {path}: {error.strerror}.") from error
     sync_directory(os.path.dirname(path))

@@ -150,6 +150,23 @@ def open_store(place: Place) -> tuple[apsw.Connection, StoreInfo]:
     return patiently(place, _open_file)
 
 
+def is_made(place: Place) -> bool:
+    """Whether `open_store` would find something: a store, something else, or a file it may not use.
+
+    Raises:
+        PerdureError: nothing is there, and no store can be made.
+    """
+    sqlite_files.check_library(apsw.sqlite_lib_version())
+    sqlite_files.check_place(place.path, allow_network=place.allow_network_filesystem)
+    if place.read_only or not place.create:
+        return True  # what is not there is told by opening it
+    if not os.path.exists(place.path):
+        sqlite_files.check_may_make(place.path)
+        return False
+    is_empty = not os.path.getsize(place.path) and not os.path.exists(place.path + "-wal")
+    return not (is_empty and sqlite_files.may(place.path, os.R_OK | os.W_OK))
+
+
 def patiently(place: Place, work: Callable[[Place], T]) -> T:
     """Do `work`, again while others are in the way, for as long as the place says.
 
