@@ -16,11 +16,12 @@ from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
-from perdure.store import Progress, Ref, StoreBase, View
+from perdure.store import Progress, Ref, StoreBase
 from perdure.types import Checkpoint, Durability, Exported, SessionInfo, StateInfo, Stats, Verified
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
+    from perdure.views import View
 
 T = TypeVar("T")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +40,7 @@ from perdure.types import (
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
+    from perdure.views import View
 
 T = TypeVar("T")
 
@@ -49,40 +49,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 Ref: TypeAlias = int | str
 """A checkpoint: its number, its id, or a unique prefix of its id (4 digits or more)."""
-
-
-class View(Mapping[str, Any]):
-    """A state as it was at one checkpoint: a read-only mapping of its sections.
-
-    Its values are a copy of their own, so nothing done to them reaches the store.
-
-    Example:
-        >>> store.at("support/alice", 17)["plan"]
-        ['find the order', 'refund it']
-    """
-
-    def __init__(self, sections: dict[str, Any], checkpoint: Checkpoint) -> None:
-        self._sections = sections
-        self.checkpoint = checkpoint
-
-    def __getitem__(self, section: str) -> Any:
-        """One section."""
-        return self._sections[section]
-
-    def __iter__(self) -> Iterator[str]:
-        """Names of the sections, in order."""
-        return iter(self._sections)
-
-    def __len__(self) -> int:
-        """Number of sections."""
-        return len(self._sections)
-
-    def __repr__(self) -> str:
-        return f"<View of {self.checkpoint.key!r} at {self.checkpoint.number}: {list(self)}>"
-
-    def plain(self) -> dict[str, Any]:
-        """All sections, as a deep copy."""
-        return deepcopy(self._sections)
 
 
 class StoreBase:
@@ -100,7 +66,7 @@ class StoreBase:
         on_event: OnEvent | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Name a store; nothing is opened until it is used, and nothing made until it is written to.
+        """Name a store; it is opened when it is used, and made when it is first written to.
 
         Args:
             url: a path, `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory:`,
@@ -243,6 +209,8 @@ class StoreBase:
         return found
 
     def _viewing(self, key: str, ref: Ref) -> Steps[View]:
+        from perdure.views import View
+
         loaded = yield from self._asking(partial(load_at, ref=ref), key)
         assert loaded.last is not None
         return View(loaded.sections, checkpoint_of(key, "main", loaded.last))

@@ -51,9 +51,10 @@ def test_what_only_reads_makes_no_store(
 def test_what_needs_a_state_names_the_store_and_makes_none(
     tmp_path: Path, ask: Callable[[perdure.Store], object]
 ) -> None:
-    with perdure.Store(tmp_path / "typo.db") as store:
-        with pytest.raises(errors.StateNotFound) as caught:
-            ask(store)
+    store = perdure.Store(tmp_path / "typo.db")
+    with pytest.raises(errors.StateNotFound) as caught:
+        ask(store)
+    store.close()
     assert f"the store is {tmp_path / 'typo.db'}, to which nothing was saved" in str(caught.value)
     assert os.listdir(tmp_path) == []
 
@@ -127,9 +128,10 @@ def test_an_import_makes_the_store(tmp_path: Path) -> None:
 
 
 def test_there_is_nothing_to_back_up(tmp_path: Path) -> None:
-    with perdure.Store(tmp_path / "typo.db") as store:
-        with pytest.raises(errors.StoreUnavailable, match=r"nothing to back up.*typo\.db"):
-            store.backup(tmp_path / "copy.db")
+    store = perdure.Store(tmp_path / "typo.db")
+    with pytest.raises(errors.StoreUnavailable, match=r"nothing to back up.*typo\.db"):
+        store.backup(tmp_path / "copy.db")
+    store.close()
     assert os.listdir(tmp_path) == []
 
 
