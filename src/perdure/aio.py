@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Generator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar
 
 from perdure import unsaved
 from perdure.engine import marks, states
@@ -74,8 +75,7 @@ class AsyncSession(SessionBase):
                 )
             return self._saved(body, detail)
 
-    @asynccontextmanager
-    async def atomic(self) -> AsyncIterator[None]:
+    def atomic(self) -> AtomicBlock:
         """Edits that belong together: no save takes effect inside, an exception undoes them.
 
         A save or a block in another thread or task waits for the end of the block; an edit there
@@ -85,6 +85,10 @@ class AsyncSession(SessionBase):
             SaveInsideAtomic: on a save inside the block.
             ConcurrentEdit: on an edit from elsewhere meanwhile.
         """
+        return AtomicBlock(self._atomic())
+
+    @asynccontextmanager
+    async def _atomic(self) -> AsyncIterator[None]:
         self._require_open()
         if self._document.is_within_block():
             with self._block():
@@ -161,17 +165,38 @@ class AsyncSession(SessionBase):
 class Opening:
     """A session about to be opened: `await` it, or enter it with `async with`."""
 
-    def __init__(self, opening: Coroutine[Any, Any, AsyncSession]) -> None:
-        self._coroutine = opening
+    def __init__(self, opening: Callable[[], Coroutine[Any, Any, AsyncSession]]) -> None:
+        self._begin = opening  # a coroutine made before it is awaited is complained of if it is not
+        self._coroutine: Coroutine[Any, Any, AsyncSession] | None = None
         self._session: AsyncSession | None = None
 
     def __await__(self) -> Generator[Any, Any, AsyncSession]:
         """The session."""
+        if self._coroutine is None:
+            self._coroutine = self._begin()
         return self._coroutine.__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(AsyncSession, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"the session is not open yet, so it has no {name!r}: write `session = await "
+            "store.open(key)`, or `async with store.open(key) as session:`"
+        )
+
+    def __enter__(self) -> NoReturn:
+        """Refuse, and say how it is entered."""
+        raise TypeError(
+            "a session of an AsyncStore is entered with `async with`: "
+            "`async with store.open(key) as session:`"
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached."""
 
     async def __aenter__(self) -> AsyncSession:
         """Open the session."""
-        self._session = await self._coroutine
+        self._session = await self
         return self._session
 
     async def __aexit__(
@@ -183,6 +208,36 @@ class Opening:
         """End the session as the block ended."""
         assert self._session is not None
         await self._session.__aexit__(kind, error, trace)
+
+
+class AtomicBlock(AbstractAsyncContextManager[None]):
+    """What `AsyncSession.atomic` gives: enter it with `async with`."""
+
+    def __init__(self, block: AbstractAsyncContextManager[None]) -> None:
+        self._block = block
+
+    def __enter__(self) -> NoReturn:
+        """Refuse, and say how it is entered."""
+        raise TypeError(
+            "a block of an AsyncSession is entered with `async with`: "
+            "`async with session.atomic():`"
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached."""
+
+    async def __aenter__(self) -> None:
+        """Begin the block."""
+        await self._block.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        """End the block."""
+        return await self._block.__aexit__(kind, error, trace)
 
 
 class AsyncStore(StoreBase):
@@ -218,7 +273,7 @@ class AsyncStore(StoreBase):
             StateNotFound: `must_exist`, and there is none.
             Damaged: what is stored is not what was saved.
         """
-        return Opening(self._open(key, must_exist, on_error, on_cancel))
+        return Opening(partial(self._open, key, must_exist, on_error, on_cancel))
 
     async def _open(
         self, key: str, must_exist: bool, on_error: OnError, on_cancel: OnCancel

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
+from functools import partial, update_wrapper
 from pathlib import Path
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
 from perdure import host, limits, missing, unsaved
@@ -53,6 +53,16 @@ Ref: TypeAlias = int | str
 
 class StoreBase:
     """What `Store` and `AsyncStore` have in common."""
+
+    def __init_subclass__(cls) -> None:
+        # Python's errors name the function that was called: let that be the class the user knows.
+        if StoreBase in cls.__bases__ and "__init__" not in vars(cls):
+            shared: Any = StoreBase.__init__
+            own = FunctionType(shared.__code__, shared.__globals__)
+            update_wrapper(own, shared)
+            own.__kwdefaults__ = shared.__kwdefaults__
+            own.__qualname__ = f"{cls.__qualname__}.__init__"
+            cls.__init__ = own  # type: ignore[method-assign]
 
     def __init__(
         self,

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import heapq
+import pickle
+import threading
+import warnings
+from enum import Enum
+from typing import Any
 
 import pytest
 
@@ -106,3 +113,136 @@ def test_a_save_to_a_deleted_state_names_both_ways_out() -> None:
         assert "undelete" not in str(caught.value)
         with pytest.raises(errors.StateDeleted):
             late.close()
+
+
+@pytest.mark.parametrize("kind", [perdure.Store, perdure.AsyncStore])
+def test_a_misspelt_option_is_refused_by_the_class_that_was_called(kind: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) .*'durabilty'"):
+        kind("memory:", durabilty="power")
+    with pytest.raises(TypeError, match=rf"^{kind.__name__}\.__init__\(\) missing .*'url'"):
+        kind()
+
+
+def test_a_class_made_of_a_store_keeps_its_own_init() -> None:
+    class Mine(perdure.Store):
+        def __init__(self, name: str) -> None:
+            super().__init__(f"memory:{name}", durability="process")
+
+    class Deeper(Mine):
+        """Inherits it."""
+
+    assert Deeper("x").url == "memory:x"
+    assert Deeper("x")._durability == "process"
+
+
+def test_a_missing_section_names_those_there_are() -> None:
+    with perdure.Store("memory:") as store, store.open("a") as session:
+        for call in (
+            lambda: session.state["mesages"],
+            lambda: session.state.__delitem__("mesages"),
+            lambda: session.state.pop("mesages"),
+        ):
+            session.state.clear()
+            with pytest.raises(KeyError, match=r"^no section 'mesages'; the state is empty$"):
+                call()
+            session.state.update({"messages": [], "plan": {}})
+            with pytest.raises(KeyError, match=r"there are 'messages', 'plan'$") as caught:
+                call()
+            assert caught.value.args == ("mesages",)
+            assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+        session.state.update({str(n): n for n in range(10)})
+        with pytest.raises(KeyError, match=r"'7' and 2 more$"):
+            session.state["mesages"]
+        assert session.state.get("mesages") is None
+        assert session.state.setdefault("mesages", 1) == 1
+
+
+def test_a_session_that_has_ended_is_not_entered_again() -> None:
+    with perdure.Store("memory:") as store:
+        with store.open("a") as session:
+            session.state["n"] = 1
+        with pytest.raises(errors.SessionClosed, match="'a' has ended"), session:
+            pytest.fail("entered")
+
+    async def main() -> None:
+        async with perdure.AsyncStore("memory:") as store:
+            session = await store.open("a")
+            await session.close()
+            with pytest.raises(errors.SessionClosed):
+                async with session:
+                    pytest.fail("entered")
+
+    asyncio.run(main())
+
+
+class Client:
+    """Cannot be stored, nor can what it has."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update(attributes)
+
+
+class Level(Enum):
+    BAD = complex(1, 2)
+    WORSE = ("x", Client())
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (Client(name="x", seen={1}), "use vars(value), or make its class a dataclass"),
+        (Client(name="x", http=Client()), "store what it is made from (a name, an id, settings)"),
+        (Client(lock=threading.Lock()), "store what it is made from"),
+        (object(), "store the plain values it is made of"),
+        (Level.BAD, "type complex cannot be stored; use [value.real, value.imag] (in the value of"),
+        (Level.WORSE, "s/0/1: a value of type"),
+        (Level.WORSE, "(in the value of the Enum member Level.WORSE)"),
+    ],
+)
+def test_the_hint_for_an_object_can_be_followed(value: Any, hint: str) -> None:
+    with perdure.Store("memory:") as store, store.open("a") as session:
+        with pytest.raises(errors.NotStorable) as caught:
+            session.state["s"] = [value]
+        assert hint in str(caught.value)
+        assert str(caught.value).startswith("s/0")
+
+
+def test_under_asyncio_a_plain_with_is_refused_with_the_way_out() -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore("memory:") as store:
+            refused = pytest.raises(TypeError, match=r"`async with store\.open")
+            with refused, store.open("a"):
+                pytest.fail("entered")
+            async with store.open("a") as session:
+                refused = pytest.raises(TypeError, match=r"`async with session\.atomic\(\):`")
+                with refused, session.atomic():
+                    pytest.fail("entered")
+                session.state["n"] = 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["state", "save", "checkpoint", "close"])
+def test_a_session_that_was_not_awaited_says_so_and_warns_of_nothing(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        opening: Any = perdure.AsyncStore("memory:").open("q")
+        with pytest.raises(AttributeError, match=r"`session = await store\.open\(key\)`"):
+            getattr(opening, name)
+        with pytest.raises(AttributeError, match=f"'Opening' object has no attribute '{name}x'"):
+            getattr(opening, name + "x")
+        assert not hasattr(opening, "_private")
+        del opening
+        gc.collect()
+
+
+def test_an_opening_opens_one_session() -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore("memory:") as store:
+            opening = store.open("a")
+            session = await asyncio.wait_for(opening, 5)
+            assert session.key == "a"
+            with pytest.raises(RuntimeError, match="cannot reuse"):
+                await opening
+
+    asyncio.run(main())
