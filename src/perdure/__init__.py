@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from perdure.events import Event as Event
     from perdure.session import Session as Session
     from perdure.store import Store as Store
-    from perdure.store import View as View
     from perdure.types import Checkpoint as Checkpoint
     from perdure.types import Resumed as Resumed
     from perdure.types import SessionInfo as SessionInfo
     from perdure.types import StateInfo as StateInfo
+    from perdure.views import View as View
 
 _HOMES = {
     "errors": "perdure.errors",
@@ -59,7 +59,7 @@ _HOMES = {
     "Event": "perdure.events",
     "Session": "perdure.session",
     "Store": "perdure.store",
-    "View": "perdure.store",
+    "View": "perdure.views",
     "Checkpoint": "perdure.types",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar
 
+from perdure import unsaved
 from perdure.engine import audit, marks, states
 from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
-from perdure.store import Progress, Ref, StoreBase, View
+from perdure.store import Loading, Progress, Ref, StoreBase
 from perdure.types import (
     Checkpoint,
     Durability,
@@ -29,6 +31,7 @@ from perdure.types import (
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
+    from perdure.views import View
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ class AsyncSession(SessionBase):
         ...     session.state.setdefault("messages", []).append({"role": "user", "content": "Hi"})
         ...     await session.save()
     """
+
+    _with, _close = "async with", "await session.close()"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -74,14 +79,14 @@ class AsyncSession(SessionBase):
             async with self._editing:  # no wait before the capture, unless a block is open
                 body = self._stage(label, metadata, durability)
             async with self._saving:
-                await self._driver.arun(self._core.flush(durability or self._durability))
+                steps = self._in_store(self._core.flush(durability or self._durability))
+                await self._driver.arun(steps)
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None:
             self._upkeep.saved(self._core)
         return checkpoint
 
-    @asynccontextmanager
-    async def atomic(self) -> AsyncIterator[None]:
+    def atomic(self) -> AtomicBlock:
         """Edits that belong together: no save takes effect inside, an exception undoes them.
 
         A save or a block in another thread or task waits for the end of the block; an edit there
@@ -91,6 +96,10 @@ class AsyncSession(SessionBase):
             SaveInsideAtomic: on a save inside the block.
             ConcurrentEdit: on an edit from elsewhere meanwhile.
         """
+        return AtomicBlock(self._atomic())
+
+    @asynccontextmanager
+    async def _atomic(self) -> AsyncIterator[None]:
         self._require_open()
         if self._document.is_within_block():
             with self._block():
@@ -160,12 +169,12 @@ class AsyncSession(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
-                await self._driver.arun(self._core.settle())
+                await self._driver.arun(self._in_store(self._core.settle()), makes=False)
                 while True:
                     # Read in a thread, where decoding what others saved does not hold the loop up;
                     # one that is left behind by a cancellation has changed nothing.
-                    reading = read_news(self._core, keep_changes)
-                    news = await asyncio.to_thread(self._driver.run, reading)
+                    reading = self._in_store(read_news(self._core, keep_changes))
+                    news = await asyncio.to_thread(self._driver.run, reading, makes=False)
                     if take_in(self._core, news, keep_changes):
                         return self.checkpoint
 
@@ -183,14 +192,20 @@ class AsyncSession(SessionBase):
                 async with self._editing, self._saving:
                     how, named = self._ending(error)
                     detail["ended"] = how
-                    await self._driver.arun(self._core.end(how, named, self._durability))
+                    ending = self._in_store(self._core.end(how, named, self._durability))
+                    await self._driver.arun(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
             else:
                 self._end()
 
     async def __aenter__(self) -> Self:
-        """The session itself."""
+        """The session itself.
+
+        Raises:
+            SessionClosed: it has ended.
+        """
+        self._require_open()
         return self
 
     async def __aexit__(
@@ -206,17 +221,38 @@ class AsyncSession(SessionBase):
 class Opening:
     """A session about to be opened: `await` it, or enter it with `async with`."""
 
-    def __init__(self, opening: Coroutine[Any, Any, AsyncSession]) -> None:
-        self._coroutine = opening
+    def __init__(self, opening: Callable[[], Coroutine[Any, Any, AsyncSession]]) -> None:
+        self._begin = opening  # a coroutine made before it is awaited is complained of if it is not
+        self._coroutine: Coroutine[Any, Any, AsyncSession] | None = None
         self._session: AsyncSession | None = None
 
     def __await__(self) -> Generator[Any, Any, AsyncSession]:
         """The session."""
+        if self._coroutine is None:
+            self._coroutine = self._begin()
         return self._coroutine.__await__()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(AsyncSession, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        raise AttributeError(
+            f"the session is not open yet, so it has no {name!r}: write `session = await "
+            "store.open(key)`, or `async with store.open(key) as session:`"
+        )
+
+    def __enter__(self) -> NoReturn:
+        """Refuse, and say how it is entered."""
+        raise TypeError(
+            "a session of an AsyncStore is entered with `async with`: "
+            "`async with store.open(key) as session:`"
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached."""
 
     async def __aenter__(self) -> AsyncSession:
         """Open the session."""
-        self._session = await self._coroutine
+        self._session = await self
         return self._session
 
     async def __aexit__(
@@ -228,6 +264,36 @@ class Opening:
         """End the session as the block ended."""
         assert self._session is not None
         await self._session.__aexit__(kind, error, trace)
+
+
+class AtomicBlock(AbstractAsyncContextManager[None]):
+    """What `AsyncSession.atomic` gives: enter it with `async with`."""
+
+    def __init__(self, block: AbstractAsyncContextManager[None]) -> None:
+        self._block = block
+
+    def __enter__(self) -> NoReturn:
+        """Refuse, and say how it is entered."""
+        raise TypeError(
+            "a block of an AsyncSession is entered with `async with`: "
+            "`async with session.atomic():`"
+        )
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached."""
+
+    async def __aenter__(self) -> None:
+        """Begin the block."""
+        await self._block.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        """End the block."""
+        return await self._block.__aexit__(kind, error, trace)
 
 
 class AsyncStore(StoreBase):
@@ -270,28 +336,27 @@ class AsyncStore(StoreBase):
             StateNotFound: `must_exist`, and there is none.
             Damaged: what is stored is not what was saved.
         """
-        opening = self._opening(key, sections, windows or {}, lazy=False)
-        return Opening(self._open(key, opening, must_exist, on_error, on_cancel))
+        loading = Loading(must_exist, sections, windows or {}, lazy=False)
+        return Opening(partial(self._open, key, loading, on_error, on_cancel))
 
     async def _open(
         self,
         key: str,
-        opening: Steps[Any],
-        must_exist: bool,
+        loading: Loading,
         on_error: OnError,
         on_cancel: OnCancel,
     ) -> AsyncSession:
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = await self._ask(opening)
-            args, options = self._session_parts(opened, must_exist, on_error, on_cancel, lazy=False)
+                opened = await self._ask(self._opening(key, loading))
+            args, options = self._session_parts(opened, on_error, on_cancel, lazy=False)
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 
     async def _ask(self, steps: Steps[T]) -> T:
         # In a thread as a whole: decoding and replaying a long history would hold the loop up.
-        return await asyncio.to_thread(self._driver.run, steps)
+        return await asyncio.to_thread(self._look, steps)
 
     async def history(
         self,
@@ -508,6 +573,7 @@ class AsyncStore(StoreBase):
     async def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""
         await asyncio.to_thread(self._close)
+        unsaved.store_closed(self._driver)
 
     async def __aenter__(self) -> Self:
         """The store itself."""

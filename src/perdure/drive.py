@@ -213,6 +213,8 @@ class Driver:
         self._pid = os.getpid()
         self._connected: StoreInfo | None = None
         self._closed = False
+        self.losses: deque[str] = deque(maxlen=limits.losses_kept_max)
+        """What was told of sessions of this store that took unsaved edits with them."""
         self._group = GroupCommit(backend)
         self._writer: _WriterThread | None = None
         self._opening = threading.Lock()
@@ -226,6 +228,11 @@ class Driver:
         }
         """How each request is answered; the backend answers all others."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the store was closed."""
+        return self._closed
+
     def connect(self) -> StoreInfo:
         """The store's identity; opens it on first use, and again in a forked child."""
         if self._pid != os.getpid():
@@ -237,6 +244,29 @@ class Driver:
                 self._connected = self.backend.connect()
         return self._connected
 
+    @property
+    def store_id(self) -> bytes:
+        """The store's id; empty as long as there is no store that this driver has opened."""
+        return self._connected.store_id if self._connected is not None else b""
+
+    def _answering(self, makes: bool) -> Backend:
+        """Who answers storage requests: the store, or an empty one where there is none yet.
+
+        A store that is only read is not made for it, so that a name misspelt leaves no file.
+        """
+        if not makes and self._connected is None and not self._closed:
+            is_made = getattr(self.backend, "is_made", None)
+            if is_made is not None and not is_made():
+                from perdure.backends.memory import MemoryBackend
+
+                return MemoryBackend("")
+        self.connect()
+        return self.backend
+
+    def is_made(self) -> bool:
+        """Whether there is a store; opens it then."""
+        return self._answering(makes=False) is self.backend
+
     def _renew_after_fork(self) -> None:
         # Locks and threads of the parent mean nothing here; the backend reopens by itself.
         self._pid = os.getpid()
@@ -244,9 +274,15 @@ class Driver:
         self._answers[Commit] = self._group.commit
         self._opening, self._connected = threading.Lock(), None
 
-    def run(self, steps: Steps[T], *, pausing: Callable[[], None] | None = None) -> T:
-        """Run an engine generator to its end in this thread, calling `pausing` at each request."""
-        self.connect()
+    def run(
+        self, steps: Steps[T], *, makes: bool = True, pausing: Callable[[], None] | None = None
+    ) -> T:
+        """Run an engine generator to its end in this thread, calling `pausing` at each request.
+
+        `makes` tells whether the store is made if it is not there; if not, it reads as an empty
+        one, from the first step to the last.
+        """
+        backend = self._answering(makes)
         answer: Any = None
         error: BaseException | None = None
         while True:
@@ -259,21 +295,21 @@ class Driver:
             if pausing is not None:
                 pausing()
             try:
-                answer = self._answer(request)
+                answer = self._answer(request, backend)
             except Exception as raised:
                 error = raised
 
-    def _answer(self, request: Request) -> Any:
+    def _answer(self, request: Request, backend: Backend) -> Any:
         answer = self._answers.get(type(request))
-        return self.backend.perform(request) if answer is None else answer(request)  # type: ignore[arg-type]  # the others are storage requests
+        return backend.perform(request) if answer is None else answer(request)  # type: ignore[arg-type]  # the others are storage requests
 
-    async def arun(self, steps: Steps[T]) -> T:
+    async def arun(self, steps: Steps[T], *, makes: bool = True) -> T:
         """Run an engine generator to its end on the running event loop, never blocking it."""
         import asyncio
 
-        loop = asyncio.get_running_loop()
+        loop, backend = asyncio.get_running_loop(), self.backend
         if self._connected is None or self._pid != os.getpid() or self._closed:
-            await loop.run_in_executor(None, self.connect)
+            backend = await loop.run_in_executor(None, self._answering, makes)
         answer: Any = None
         error: BaseException | None = None
         while True:
@@ -289,9 +325,9 @@ class Driver:
                 elif type(request) is Pause:
                     await asyncio.sleep(request.seconds)
                 elif type(request) in AT_ONCE:
-                    answer = self._answer(request)
+                    answer = self._answer(request, backend)
                 else:
-                    answer = await loop.run_in_executor(None, self._answer, request)
+                    answer = await loop.run_in_executor(None, self._answer, request, backend)
             except Exception as raised:
                 error = raised
             except BaseException:  # cancelled: nothing the engine could do about it

@@ -80,8 +80,9 @@ class Conflict(Reload):
 
     `mine` are the changes this session could not save, `theirs` the checkpoints that came in
     between, `their_changes` what those changed, and `overlap` the sections both sides touched.
-    Call `session.refresh(keep_changes=True)` to take theirs in and keep yours where the sections
-    differ, or `session.refresh()` to give yours up.
+    Without an overlap, `session.refresh(keep_changes=True)` takes theirs in and keeps yours. With
+    one, keep what you need of `mine`, call `session.refresh()`, which gives yours up, and make your
+    edits again.
     """
 
     kind = "conflict"

@@ -6,6 +6,15 @@ depth_max = 128
 edit_check_lists_max = 64
 """Lists handed out whose length a save compares with the one recorded (lists)."""
 
+losses_kept_max = 100
+"""Warnings of unsaved edits that were lost which a store keeps for who asks (warnings)."""
+
+near_keys_max = 50
+"""Keys compared at a time with one that is not there, to name those like it (keys)."""
+
+near_keys_named_max = 3
+"""Keys that such an error names (keys)."""
+
 key_bytes_max = 1024
 """UTF-8 length of a state's key (bytes)."""
 

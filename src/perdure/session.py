@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
-from perdure import limits
+from perdure import limits, unsaved
 from perdure.core.values import take
+from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.engine.session import Body, SessionCore
 from perdure.engine.window import FIRST_LOOK, fit, length
@@ -32,12 +33,20 @@ if TYPE_CHECKING:
     from perdure.state.sections import State
     from perdure.upkeep import Upkeep
 
+T = TypeVar("T")
+
 OnError: TypeAlias = Literal["discard", "save"]
 OnCancel: TypeAlias = Literal["keep", "discard"]
 
 
 class SessionBase:
     """What `Session` and `AsyncSession` have in common: everything that waits for nothing."""
+
+    _with: ClassVar[str]
+    """How such a session is opened for a block, and ended without one."""
+    _close: ClassVar[str]
+    _closed = True  # until it is made: one whose making failed has nothing to lose
+    _is_loss_told = False
 
     def __init__(
         self,
@@ -63,6 +72,13 @@ class SessionBase:
         self._on_event = on_event
         self._pid = os.getpid()
         self._closed = False
+        unsaved.watch(self)
+
+    def __del__(self) -> None:
+        if not self._closed and self._pid == os.getpid():
+            unsaved.tell(self, f"nothing refers any more to a session on {self.key!r}")
+            # Whoever still has a container of it could edit that to no effect.
+            self._document.close()
 
     @property
     def key(self) -> str:
@@ -104,12 +120,20 @@ class SessionBase:
         return self._closed
 
     def changes(self) -> list[Change]:
-        """What the next save would write, in order; nothing is saved or cleared by asking."""
+        """What the next save would write, in order; nothing is saved or cleared by asking.
+
+        Raises:
+            UntrackedEdit: a container was changed behind Perdure's back, as the save would say.
+        """
         return [*self._core.waiting(), *self._document.pending()]
 
     def __repr__(self) -> str:
         number = self.checkpoint.number if self.checkpoint else 0
-        state = "closed" if self._closed else "open"
+        state = "open"
+        if self._closed:
+            state = "closed"
+        elif self._driver.closed:
+            state = "its store is closed"
         return f"<{type(self).__name__} {self.key!r} at checkpoint {number}, {state}>"
 
     def length(self, name: str) -> int:
@@ -188,6 +212,19 @@ class SessionBase:
                 "in the child"
             )
 
+    def _in_store(self, steps: Steps[T]) -> Steps[T]:
+        """`steps`, for a session that may have been opened before its store was made."""
+        return steps if self._core.site.store else self._first_in_store(steps)
+
+    def _first_in_store(self, steps: Steps[T]) -> Steps[T]:
+        core = self._core
+        core.site = Site(self._driver.store_id, core.site.key)
+        return (yield from steps)
+
+    def _has_unsaved(self) -> bool:
+        core = self._core
+        return core.unsaved or core.is_summary_unsaved or self._document.has_edits()
+
     def _stage(
         self, label: str | None, metadata: dict[str, Any] | None, durability: Durability | None
     ) -> Body | None:
@@ -228,6 +265,7 @@ class SessionBase:
         """The end could not be written: the user's own error goes first, else this one."""
         if error is None:
             failure.session = self
+            self._is_loss_told = True
             raise failure
         log.warning("the end of a session on %r could not be recorded: %s", self.key, failure)
         self._end()
@@ -264,6 +302,8 @@ class Session(SessionBase):
         ...     session.save()
     """
 
+    _with, _close = "with", "session.close()"
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._saving = threading.Lock()
@@ -296,7 +336,7 @@ class Session(SessionBase):
             with self._editing:
                 body = self._stage(label, metadata, durability)
             with self._saving:
-                self._driver.run(self._core.flush(durability or self._durability))
+                self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None and self._upkeep.saved(self._core):
             self._upkeep.step(self._core)
@@ -375,7 +415,8 @@ class Session(SessionBase):
         self._require_open()
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key), self._editing, self._saving:
-            return self._driver.run(self._core.refresh(keep_changes))
+            refreshing = self._in_store(self._core.refresh(keep_changes))
+            return self._driver.run(refreshing, makes=False)
 
     def close(self) -> None:
         """Save what is unsaved and end the session. Safe to call twice."""
@@ -391,14 +432,20 @@ class Session(SessionBase):
                 with self._editing, self._saving:
                     how, named = self._ending(error)
                     detail["ended"] = how
-                    self._driver.run(self._core.end(how, named, self._durability))
+                    ending = self._in_store(self._core.end(how, named, self._durability))
+                    self._driver.run(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
             else:
                 self._end()
 
     def __enter__(self) -> Self:
-        """The session itself."""
+        """The session itself.
+
+        Raises:
+            SessionClosed: it has ended.
+        """
+        self._require_open()
         return self
 
     def __exit__(

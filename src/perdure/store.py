@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial, update_wrapper
 from pathlib import Path
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
-from perdure import host, limits
+import msgspec
+
+from perdure import host, limits, missing, unsaved
 from perdure.core.head import MAIN
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, marks, states
 from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
-from perdure.engine.read import Site
+from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.view import checkpoint_of
 from perdure.engine.window import opened
-from perdure.errors import InvalidKey, InvalidStoreURL, StateNotFound, UsageError
+from perdure.errors import (
+    InvalidKey,
+    InvalidStoreURL,
+    StateNotFound,
+    StoreUnavailable,
+    UsageError,
+)
 from perdure.events import OnEvent, reported
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
@@ -38,6 +46,7 @@ from perdure.upkeep import Maintenance, Upkeep
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
+    from perdure.views import View
 
 T = TypeVar("T")
 
@@ -48,42 +57,18 @@ Ref: TypeAlias = int | str
 """A checkpoint: its number, its id, or a unique prefix of its id (4 digits or more)."""
 
 
-class View(Mapping[str, Any]):
-    """A state as it was at one checkpoint: a read-only mapping of its sections.
-
-    Its values are a copy of their own, so nothing done to them reaches the store.
-
-    Example:
-        >>> store.at("support/alice", 17)["plan"]
-        ['find the order', 'refund it']
-    """
-
-    def __init__(self, sections: dict[str, Any], checkpoint: Checkpoint) -> None:
-        self._sections = sections
-        self.checkpoint = checkpoint
-
-    def __getitem__(self, section: str) -> Any:
-        """One section."""
-        return self._sections[section]
-
-    def __iter__(self) -> Iterator[str]:
-        """Names of the sections, in order."""
-        return iter(self._sections)
-
-    def __len__(self) -> int:
-        """Number of sections."""
-        return len(self._sections)
-
-    def __repr__(self) -> str:
-        return f"<View of {self.checkpoint.key!r} at {self.checkpoint.number}: {list(self)}>"
-
-    def plain(self) -> dict[str, Any]:
-        """All sections, as a deep copy."""
-        return deepcopy(self._sections)
-
-
 class StoreBase:
     """What `Store` and `AsyncStore` have in common."""
+
+    def __init_subclass__(cls) -> None:
+        # Python's errors name the function that was called: let that be the class the user knows.
+        if StoreBase in cls.__bases__ and "__init__" not in vars(cls):
+            shared: Any = StoreBase.__init__
+            own = FunctionType(shared.__code__, shared.__globals__)
+            update_wrapper(own, shared)
+            own.__kwdefaults__ = shared.__kwdefaults__
+            own.__qualname__ = f"{cls.__qualname__}.__init__"
+            cls.__init__ = own  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -98,7 +83,7 @@ class StoreBase:
         on_event: OnEvent | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Name a store; nothing is opened or made until it is used.
+        """Name a store; it is opened when it is used, and made when it is first written to.
 
         Args:
             url: a path, `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory:`,
@@ -109,7 +94,7 @@ class StoreBase:
             check_edits: compare touched sections with their last saved form at every save, to
                 find edits made behind Perdure's back (slow; for tests).
             read_only: refuse to write.
-            create: make the store if it is not there.
+            create: let the first save make the store if it is not there.
             maintenance: `"background"` keeps states quick to open and small, in a thread of its
                 own; `"off"` leaves that to `maintain`.
             on_event: called with an `Event` after each open, load, save, refresh and close.
@@ -173,31 +158,41 @@ class StoreBase:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
+    def _look(self, steps: Steps[T]) -> T:
+        """Run steps that read, or read before they write: a store that is not there is not made."""
+        return self._driver.run(steps, makes=False)
+
+    def _asking(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
+        """Ask the engine something about one state; tell more if there is none."""
+        check_key(key)
+        return (yield from self._about(what, key))
+
     def _site(self, key: str) -> Site:
         """Where a key's state is; opens the store."""
         check_key(key)
-        return Site(self._driver.connect().store_id, key)
+        self._driver.connect()
+        return Site(self._driver.store_id, key)
 
-    def _opening(
-        self, key: str, sections: Iterable[str] | None, windows: Mapping[str, int], *, lazy: bool
-    ) -> Steps[_Opened]:
-        """What a session starts from; what is not in `sections` is left for later if `lazy`."""
-        site = self._site(key)
-        loaded = yield from load(site, wanted=_wanted(sections, windows, lazy))
-        content = (yield from opened(site, loaded, MAIN, windows)) if loaded is not None else {}
-        resumed, told = yield from marks.resumed_from(site, loaded)
-        id_ = yield Random(16)
-        now = yield Now()
-        return _Opened(site, loaded, content, resumed, tuple(told), id_, now)
+    def _about(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
+        """The same, for a key that came out of the store: damage may have made it an odd one."""
+        site = Site(self._driver.store_id, key)
+        try:
+            return (yield from what(site))
+        except StateNotFound as error:
+            deleted = what is states.undelete
+            raise (yield from missing.told(error, site, self._name(), deleted=deleted)) from None
+
+    def _name(self) -> str:
+        """What to call the store in an error's message."""
+        name = str(getattr(self._driver.backend, "path", self.url))
+        return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
+
+    def _opening(self, key: str, loading: Loading) -> Steps[_Opened]:
+        """What a session starts from."""
+        return (yield from self._asking(partial(_open, loading=loading), key))
 
     def _session_parts(
-        self,
-        opened: _Opened,
-        must_exist: bool,
-        on_error: OnError,
-        on_cancel: OnCancel,
-        *,
-        lazy: bool,
+        self, opened: _Opened, on_error: OnError, on_cancel: OnCancel, *, lazy: bool
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of the session class; if `lazy`, sections load when they are touched."""
         from perdure.state.document import MISSING, UNLOADED, Document
@@ -206,10 +201,6 @@ class StoreBase:
             return self._driver.run(core.read(name))
 
         site, loaded = opened.site, opened.loaded
-        gone = loaded is None or loaded.head.deleted_us is not None
-        if must_exist and gone:
-            hint = " (it was deleted; `undelete` brings it back)" if loaded is not None else ""
-            raise StateNotFound(f"there is no state {site.key!r} in this store{hint}")
         content = {
             name: UNLOADED if type(value) is Unread else value
             for name, value in opened.content.items()
@@ -234,24 +225,24 @@ class StoreBase:
         }
         return (self._driver, core, document, opened.resumed), options
 
-    def _asking(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
-        """Ask the engine something about one state."""
-        return (yield from what(self._site(key)))
-
     def _history(
         self, key: str, limit: int | None, before: Ref | None, changes: bool
     ) -> Steps[list[Checkpoint]]:
-        return (yield from states.history(self._site(key), limit, before, changes))
+        asked = partial(states.history, limit=limit, before=before, changes=changes)
+        return (yield from self._asking(asked, key))
 
     def _copying(self, key: str, new: str) -> Steps[StateInfo]:
-        return (yield from states.copy(self._site(key), self._site(new)))
+        check_key(new)
+        target = Site(self._driver.store_id, new)
+        return (yield from self._asking(partial(states.copy, target=target), key))
 
     def _export(
         self, key: str, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
     ) -> Exported:
         from perdure.transfer import export_state
 
-        return export_state(self._driver, self._site(key), target, progress)
+        site = self._look(self._asking(_required, key))
+        return export_state(self._driver, site, target, progress)
 
     def _import(
         self,
@@ -267,32 +258,33 @@ class StoreBase:
         return import_state(self._driver, store, source, key, progress)
 
     def _backup(self, path: str | os.PathLike[str], progress: Progress | None) -> None:
-        self._driver.connect()
+        if not self._driver.is_made():
+            raise StoreUnavailable(f"there is nothing to back up: the store is {self._name()}")
         self._driver.backend.backup(Path(path), progress)
 
     def _verify(self, key: str | None, progress: Progress | None) -> list[Verified]:
-        store = self._driver.connect().store_id
         if key is not None:
             check_key(key)
-        keys = [key] if key is not None else self._driver.run(self._keys())
+        keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            found.append(self._driver.run(audit.verify(Site(store, each))))
+            found.append(self._look(self._about(audit.verify, each)))
             if progress is not None:
                 progress(done, len(keys))
         return found
 
     def _viewing(self, key: str, ref: Ref) -> Steps[View]:
-        loaded = yield from load_at(self._site(key), ref)
+        from perdure.views import View
+
+        loaded = yield from self._asking(partial(load_at, ref=ref), key)
         assert loaded.last is not None
         return View(loaded.sections, checkpoint_of(key, "main", loaded.last))
 
     def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
         from perdure.core.diff import diff
 
-        site = self._site(key)
-        old = yield from load_at(site, before)
-        new = yield from load_at(site, after)
+        old = yield from self._asking(partial(load_at, ref=before), key)
+        new = yield from self._asking(partial(load_at, ref=after), key)
         return diff(old.sections, new.sections)
 
     def _listing(
@@ -300,8 +292,7 @@ class StoreBase:
     ) -> Steps[list[StateInfo]]:
         if limit < 1:
             raise UsageError(f"limit must be at least 1, not {limit}")
-        store = self._driver.connect().store_id
-        return (yield from states.listing(store, prefix, limit, after, deleted))
+        return (yield from states.listing(self._driver.store_id, prefix, limit, after, deleted))
 
     def _keys(self) -> Steps[list[str]]:
         keys: list[str] = []
@@ -334,6 +325,51 @@ class _Opened:
         self.told = told
         self.id = id
         self.now_us = now_us
+
+
+class Loading(msgspec.Struct, frozen=True):
+    """What to load when a session is opened."""
+
+    must_exist: bool
+    sections: Iterable[str] | None
+    """At once; None: what there is to be loaded by default."""
+    windows: Mapping[str, int]
+    lazy: bool
+    """Whether sections load when they are touched."""
+
+    def wanted(self) -> Wanted:
+        """Which sections to load at once."""
+        for name, count in self.windows.items():
+            if count < 0:
+                raise UsageError(f"windows[{name!r}] is a number of items, not {count!r}")
+        if isinstance(self.sections, str):
+            raise UsageError(f"sections is a list of names: [{self.sections!r}]")
+        if self.sections is not None:
+            names = frozenset(self.sections) - self.windows.keys()
+            return lambda name: name in names
+        if not self.lazy and not self.windows:
+            return everything
+        return lambda name: not self.lazy and name not in self.windows
+
+
+def _open(site: Site, *, loading: Loading) -> Steps[_Opened]:
+    """What a session on a state starts from."""
+    loaded = yield from load(site, wanted=loading.wanted())
+    if loading.must_exist and (loaded is None or loaded.head.deleted_us is not None):
+        yield from read_head(site)  # raises
+    content: dict[str, Any] = {}
+    if loaded is not None:
+        content = yield from opened(site, loaded, MAIN, loading.windows)
+    resumed, told = yield from marks.resumed_from(site, loaded)
+    id_ = yield Random(16)
+    now = yield Now()
+    return _Opened(site, loaded, content, resumed, tuple(told), id_, now)
+
+
+def _required(site: Site) -> Steps[Site]:
+    """The site of a state that is there."""
+    yield from read_head(site)
+    return site
 
 
 class Store(StoreBase):
@@ -376,9 +412,9 @@ class Store(StoreBase):
         """
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opening = self._opening(key, sections, windows or {}, lazy=True)
-                opened = self._driver.run(opening)
-            args, options = self._session_parts(opened, must_exist, on_error, on_cancel, lazy=True)
+                loading = Loading(must_exist, sections, windows or {}, lazy=True)
+                opened = self._look(self._opening(key, loading))
+            args, options = self._session_parts(opened, on_error, on_cancel, lazy=True)
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -403,7 +439,7 @@ class Store(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: `before` names none.
         """
-        return self._driver.run(self._history(key, limit, before, changes))
+        return self._look(self._history(key, limit, before, changes))
 
     def at(self, key: str, ref: Ref) -> View:
         """The state as it was at a checkpoint, read-only.
@@ -412,7 +448,7 @@ class Store(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
         """
-        return self._driver.run(self._viewing(key, ref))
+        return self._look(self._viewing(key, ref))
 
     def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
         """What changed in a state between two checkpoints.
@@ -421,7 +457,7 @@ class Store(StoreBase):
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
         """
-        return self._driver.run(self._diffing(key, before, after))
+        return self._look(self._diffing(key, before, after))
 
     def states(
         self,
@@ -441,7 +477,7 @@ class Store(StoreBase):
             after: only keys after this one.
             deleted: the deleted ones instead.
         """
-        return self._driver.run(self._listing(prefix, limit, after, deleted))
+        return self._look(self._listing(prefix, limit, after, deleted))
 
     def info(self, key: str) -> StateInfo:
         """What `states` says of one state.
@@ -449,7 +485,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(states.info, key))
+        return self._look(self._asking(states.info, key))
 
     def sessions(self, key: str) -> list[SessionInfo]:
         """Sessions that saved something to a state, newest first.
@@ -457,7 +493,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(marks.sessions_of, key))
+        return self._look(self._asking(marks.sessions_of, key))
 
     def stats(self, key: str) -> Stats:
         """What a state costs to keep.
@@ -465,7 +501,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(audit.stats, key))
+        return self._look(self._asking(audit.stats, key))
 
     def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
@@ -474,7 +510,7 @@ class Store(StoreBase):
             StateNotFound: there is no state `key`.
             StateExists: there is a state `new`.
         """
-        return self._driver.run(self._copying(key, new))
+        return self._look(self._copying(key, new))
 
     def delete(self, key: str) -> StateInfo:
         """Hide a state. Nothing is removed: `undelete` brings it back.
@@ -484,7 +520,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(states.delete, key))
+        return self._look(self._asking(states.delete, key))
 
     def undelete(self, key: str) -> StateInfo:
         """Bring back the state that was deleted last under this key.
@@ -493,7 +529,7 @@ class Store(StoreBase):
             StateNotFound: none was.
             StateExists: the key is in use.
         """
-        return self._driver.run(self._asking(states.undelete, key))
+        return self._look(self._asking(states.undelete, key))
 
     def export(
         self,
@@ -594,6 +630,7 @@ class Store(StoreBase):
     def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""
         self._close()
+        unsaved.store_closed(self._driver)
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -625,21 +662,6 @@ def check_key(key: str) -> None:
         raise InvalidKey(f"the key {key!r} holds a lone surrogate") from None
     if size > limits.key_bytes_max:
         raise InvalidKey(f"a key has at most {limits.key_bytes_max} bytes; this one has {size}")
-
-
-def _wanted(sections: Iterable[str] | None, windows: Mapping[str, int], lazy: bool) -> Wanted:
-    """Which sections to load at once."""
-    for name, count in windows.items():
-        if count < 0:
-            raise UsageError(f"windows[{name!r}] is a number of items, not {count!r}")
-    if sections is None:
-        if not lazy and not windows:
-            return everything
-        return lambda name: not lazy and name not in windows
-    if isinstance(sections, str):
-        raise UsageError(f"sections is a list of names: [{sections!r}]")
-    names = frozenset(sections) - windows.keys()
-    return lambda name: name in names
 
 
 def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:

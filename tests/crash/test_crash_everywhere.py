@@ -132,6 +132,72 @@ def test_an_agent_that_does_not_end_properly_is_found(
         everywhere(agent, anything, timeout_seconds=0.5)
 
 
+def broken(url: str) -> None:
+    raise RuntimeError("no model to talk to")
+
+
+class Moody:
+    """Fails on its own from a later run on."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+
+    def __call__(self, url: str) -> None:
+        with self.log.open("a") as file:
+            file.write("run\n")
+        if len(self.log.read_text().splitlines()) > 2:
+            raise RuntimeError("not again")
+        careful(url)
+
+
+async def asynchronous(url: str) -> None:
+    careful(url)
+
+
+class Called:
+    async def __call__(self, url: str) -> None:
+        careful(url)
+
+
+def test_a_failure_before_any_kill_is_no_fault_of_the_kill() -> None:
+    with pytest.raises(AgentFailed, match="no model to talk to") as caught:
+        everywhere(broken, anything)
+    assert "It failed in its first run, before any kill; its store" in caught.value.__notes__[0]
+
+
+def test_a_failure_before_a_later_kill_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(AgentFailed, match="not again") as caught:
+        everywhere(Moody(tmp_path / "log"), anything)
+    assert "before it could be killed after save 1" in caught.value.__notes__[0]
+
+
+def test_an_outcome_that_is_wrong_without_a_kill_is_told_so() -> None:
+    outcomes: list[int] = []
+
+    def only_when_killed(store: Store) -> None:
+        outcomes.append(1)
+        assert len(outcomes) < 9
+
+    with pytest.raises(AssertionError) as caught:
+        everywhere(careful, only_when_killed)
+    assert "The agent ran to its end without a kill" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [asynchronous, functools.partial(asynchronous), Called()],
+    ids=["function", "partial", "callable"],
+)
+def test_a_coroutine_function_is_refused_with_the_way_out(agent: Callable[[str], None]) -> None:
+    with pytest.raises(TypeError, match=r"is a coroutine function.*asyncio\.run"):
+        crash_everywhere(agent, anything)
+
+
+def test_an_agent_that_gives_a_coroutine_is_found() -> None:
+    with pytest.raises(AgentFailed, match=r"gave a coroutine.*asyncio\.run"):
+        everywhere(lambda url: asynchronous(f"{url}"), anything)
+
+
 def test_an_agent_that_never_saves_proves_nothing() -> None:
     with pytest.raises(ValueError, match="never saves"):
         everywhere(idle, anything)

@@ -466,12 +466,12 @@ def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.
     making = maintain._snapshot(site, head_of(store))
     answer: Any = None
     while not isinstance(request := making.send(answer), Commit):
-        answer = store._driver._answer(request)
+        answer = store._driver._answer(request, store._driver.backend)
     assert pages_of(store)
     assert run(maintain._collect(site, head_of(store)))  # nothing refers to them yet
     assert not pages_of(store)
     with pytest.raises(StopIteration) as made:
-        making.send(store._driver._answer(request))
+        making.send(store._driver._answer(request, store._driver.backend))
     assert made.value.value is False
     assert head_of(store).branches[MAIN].newest is None
     assert store.maintain("a")[0].steps

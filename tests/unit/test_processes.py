@@ -105,6 +105,7 @@ def test_a_session_of_a_closed_store_cannot_save(tmp_path: Path) -> None:
     store = perdure.Store(tmp_path / "a.db")
     session = store.open("a")
     session.state["n"] = 1
-    store.close()
+    with pytest.warns(ResourceWarning, match="unsaved edits are lost"):
+        store.close()
     with pytest.raises(errors.StoreClosed):
         session.save()

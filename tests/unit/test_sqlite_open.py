@@ -200,9 +200,80 @@ def test_an_empty_file_may_become_a_store(tmp_path: Path) -> None:
 )
 def test_another_file_is_refused_untouched(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.db").write_bytes(data)
-    with pytest.raises(NotAStore):
+    with pytest.raises(NotAStore, match=r"it was not touched\. Name another file"):
         SqliteBackend(tmp_path / "a.db").connect()
     assert contents(tmp_path) == {"a.db": data}
+
+
+def test_a_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert SqliteBackend("~/a.db").path == str(tmp_path / "a.db")
+    assert SqliteBackend(Path("~/a.db")).path == str(tmp_path / "a.db")
+    monkeypatch.chdir(tmp_path)
+    assert SqliteBackend("./~/a.db").path == str(tmp_path / "~" / "a.db")
+    assert SqliteBackend("a~b.db").path == str(tmp_path / "a~b.db")
+
+
+def test_a_link_that_leads_nowhere_is_named_with_where(tmp_path: Path) -> None:
+    (tmp_path / "a.db").symlink_to("gone/b.db")
+    with pytest.raises(StoreUnavailable, match=rf"is a link to {tmp_path}/gone/b\.db, which is"):
+        SqliteBackend(tmp_path / "a.db").connect()
+    (tmp_path / "loop.db").symlink_to("loop.db")
+    with pytest.raises(StoreUnavailable, match="is a link to"):
+        SqliteBackend(tmp_path / "loop.db").connect()
+    (tmp_path / "gone").mkdir()
+    filled(tmp_path / "gone" / "b.db")
+    SqliteBackend(tmp_path / "a.db").connect()
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    """A pipe would keep who opens it waiting for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(StoreUnavailable, match=f"{path} is not a regular file; name a file"):
+            SqliteBackend(path).connect()
+
+
+def test_a_directory_that_takes_no_files_is_named() -> None:
+    with pytest.raises(StoreUnavailable, match=r"Cannot make /proc/a\.db .*where new ones can"):
+        SqliteBackend("/proc/a.db").connect()
+
+
+def test_where_nothing_can_be_seen_permission_is_named(open_to_all: Path) -> None:
+    with unprivileged():
+        hidden = open_to_all / "hidden"
+        (hidden / "deep" / "er").mkdir(parents=True)
+        hidden.chmod(0o600)
+        try:
+            for path in (
+                hidden / "a.db",
+                hidden / "deep" / "a.db",
+                hidden / "deep" / "er" / "a.db",
+            ):
+                with pytest.raises(
+                    StoreUnavailable, match=f"no permission to look into {hidden}.$"
+                ):
+                    SqliteBackend(path).connect()
+        finally:
+            hidden.chmod(0o700)
+
+
+def test_a_store_that_may_only_be_read_says_how(open_to_all: Path) -> None:
+    with unprivileged():
+        writer = filled(open_to_all / "a.db")
+        (open_to_all / "a.db").chmod(0o444)
+        open_to_all.chmod(0o555)
+        try:
+            with pytest.raises(ReadOnlyStore, match=r"write to it; .*open it with read_only=True"):
+                SqliteBackend(open_to_all / "a.db").connect()
+            with opened(lambda: SqliteBackend(open_to_all / "a.db", read_only=True)) as backend:
+                must_be(writer.read(backend), tuple(writer.rows), "records")
+            (open_to_all / "a.db").chmod(0)
+            with pytest.raises(StoreUnavailable, match=r"no permission to read it\.$"):
+                SqliteBackend(open_to_all / "a.db").connect()
+        finally:
+            open_to_all.chmod(0o755)
 
 
 @pytest.mark.parametrize("pragma", ["", "PRAGMA application_id = 7", "PRAGMA user_version = 1"])

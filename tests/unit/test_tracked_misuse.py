@@ -261,6 +261,39 @@ def test_a_child_that_c_code_took_out_is_missed_by_a_capture() -> None:
     assert document.capture() == [Set(("s",), ["gone", 2])]
 
 
+@pytest.mark.parametrize("check_edits", [False, True])
+@pytest.mark.parametrize("bypass", BYPASSES, ids=["push", "heappop", "append", "clear", "iadd"])
+def test_an_edit_behind_the_back_is_shown_as_pending_and_given_up(
+    bypass: Callable[[Any], object], check_edits: bool
+) -> None:
+    document = Document({"jobs": {"queue": [1, 2, 3]}, "n": 1}, check_edits=check_edits)
+    queue = document.state["jobs"]["queue"]
+    assert not document.has_edits()
+    bypass(queue)
+    assert document.touched() == {"jobs"}
+    assert document.has_edits()
+    with pytest.raises(UntrackedEdit, match=r"give it up, .*: session.refresh\(\)"):
+        document.pending()
+    document.replace({"jobs": {"queue": [1, 2, 3]}})
+    assert document.capture() == document.pending() == []
+    assert document.touched() == set()
+    assert document.plain() == {"jobs": {"queue": [1, 2, 3]}, "n": 1}
+
+
+@pytest.mark.parametrize(("content", "bypass", "where"), SILENT, ids=range(len(SILENT)))
+def test_what_only_check_edits_finds_is_given_up_too(
+    content: Any, bypass: Callable[[Any], object], where: str
+) -> None:
+    document = Document({"s": {"in": content}, "n": 0}, check_edits=True)
+    bypass(document.state["s"]["in"])
+    with pytest.raises(UntrackedEdit, match=f"{where} (was|has)"):
+        document.pending()
+    assert document.touched() == {"s"}
+    document.replace({"s": {"in": None}})
+    assert document.touched() == set()
+    assert document.capture() == []
+
+
 # ---- threads --------------------------------------------------------------------------------
 
 

@@ -27,6 +27,8 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
 - *Failure.* An error says what is true: `CommitUnknown` if the batch may have taken effect,
   `Busy` if it did not and trying again later may help, any other `PerdureError` if it did not.
 - *Consistent.* `ReadState` answers head, records and root page as of one moment.
+- *Made.* `connect` makes a store that is not there. A backend that can tell so beforehand has a
+  method `is_made() -> bool` too; then a store that is only read is not made.
 - *Threads.* Every method may be called from any thread; `commit` is called by one at a time.
 """
 

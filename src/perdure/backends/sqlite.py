@@ -144,6 +144,13 @@ class SqliteBackend:
                 info = self._connected()
         return info
 
+    def is_made(self) -> bool:
+        """Whether there is a store, or something in its place; opens and makes nothing.
+
+        Where there is none, raises what would keep one from being made.
+        """
+        return self._info is not None or sqlite_open.is_made(self._place)
+
     def perform(self, request: StorageRequest) -> Any:
         """Answer one storage request (a `Commit` as a batch of one)."""
         read = _READS.get(type(request))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -55,7 +56,10 @@ def check_library(version: str) -> None:
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """The store's file as an absolute path, whatever the process's directory becomes later."""
+    """The store's file as an absolute path, whatever the process's directory becomes later.
+
+    A `~` or `~user` that it begins with is that home directory; `./~` is a name.
+    """
     name = os.fspath(path)
     if name == ":memory:":
         raise InvalidStoreURL(
@@ -64,7 +68,8 @@ def absolute(path: str | os.PathLike[str]) -> str:
         )
     if not name or "\0" in name:
         raise InvalidStoreURL(f"{name!r} is not the path of a file.")
-    return os.path.abspath(name)
+    # Shells expand it only where it begins a word; PERDURE_STORE="~/agents.db" comes as it is.
+    return os.path.abspath(os.path.expanduser(name))
 
 
 def filesystem_type(mountinfo: str, path: str) -> str | None:
@@ -101,13 +106,20 @@ def network_type(path: str) -> str | None:
 
 def check_place(path: str, *, allow_network: bool) -> None:
     """Raise the error that names what keeps a store from being at `path`."""
-    directory = os.path.dirname(path)
     if os.path.isdir(path):
         raise StoreUnavailable(f"{path} is a directory; name a file in it, such as agents.db.")
-    if not os.path.isdir(directory):
-        if os.path.exists(directory):
-            raise StoreUnavailable(f"Cannot have a store at {path}: {directory} is no directory.")
-        raise StoreUnavailable(f"Cannot have a store at {path}: make the directory {directory}.")
+    _check_directory(path, os.path.dirname(path))
+    try:
+        is_regular = stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        is_regular = True  # as will be
+        if os.path.islink(path):
+            raise StoreUnavailable(
+                f"{path} is a link to {os.path.realpath(path)}, which is not there. Make that, "
+                "remove the link, or name the file itself."
+            ) from None
+    if not is_regular:
+        raise StoreUnavailable(f"{path} is not a regular file; name a file for the store.")
     kind = None if allow_network else network_type(path)
     if kind:
         raise NetworkFilesystem(
@@ -116,9 +128,50 @@ def check_place(path: str, *, allow_network: bool) -> None:
         )
 
 
+def _check_directory(path: str, directory: str) -> None:
+    """Raise the error that names what is wrong with the directory of a store."""
+    if os.path.isdir(directory):
+        if may(directory, os.X_OK):
+            return
+        closed: str | None = directory
+    else:
+        closed = _closed_above(directory)
+    if closed is not None:
+        raise StoreUnavailable(
+            f"Cannot see whether there is a store at {path}: no permission to look into {closed}."
+        )
+    if os.path.exists(directory):
+        raise StoreUnavailable(f"Cannot have a store at {path}: {directory} is no directory.")
+    raise StoreUnavailable(f"Cannot have a store at {path}: make the directory {directory}.")
+
+
+def _closed_above(directory: str) -> str | None:
+    """The directory above that keeps this process from seeing whether this one is there."""
+    try:
+        os.stat(directory)
+    except PermissionError:
+        above = os.path.dirname(directory)
+        return _closed_above(above) or above
+    except OSError:
+        return None
+    return None
+
+
 def may(path: str, mode: int) -> bool:
     """Whether this process may use `path` so (`os.R_OK`, `os.W_OK`)."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def check_may_make(path: str) -> None:
+    """Raise `ReadOnlyStore` if this process may make no file of that name."""
+    if not may(os.path.dirname(path), os.W_OK | os.X_OK):
+        raise _may_not_make(path)
+
+
+def _may_not_make(path: str) -> ReadOnlyStore:
+    return ReadOnlyStore(
+        f"No permission to make {path}; let this user write to {os.path.dirname(path)}."
+    )
 
 
 def make_file(path: str) -> None:
@@ -128,11 +181,11 @@ def make_file(path: str) -> None:
     except FileExistsError:
         return
     except PermissionError as error:
-        raise ReadOnlyStore(
-            f"No permission to make {path}; let this user write to {os.path.dirname(path)}."
-        ) from error
+        raise _may_not_make(path) from error
     except OSError as error:
-        raise StoreUnavailable(f"Cannot make {path}: {error.strerror}.") from error
+        raise StoreUnavailable(
+            f"Cannot make {path} ({error.strerror}). Name a file where new ones can be made."
+        ) from error
     sync_directory(os.path.dirname(path))
 
 

@@ -146,8 +146,25 @@ def open_store(place: Place) -> tuple[apsw.Connection, StoreInfo]:
         sqlite_files.make_file(place.path)
     elif 0 < os.stat(place.path).st_size < PAGE_BYTES_MIN:
         # SQLite would take it for an empty database, and write over it.
-        raise NotAStore(f"{place.path} is not a SQLite database; it was not touched.")
+        raise _no_database(place.path)
     return patiently(place, _open_file)
+
+
+def is_made(place: Place) -> bool:
+    """Whether `open_store` would find something: a store, something else, or a file it may not use.
+
+    Raises:
+        PerdureError: nothing is there, and no store can be made.
+    """
+    sqlite_files.check_library(apsw.sqlite_lib_version())
+    sqlite_files.check_place(place.path, allow_network=place.allow_network_filesystem)
+    if place.read_only or not place.create:
+        return True  # what is not there is told by opening it
+    if not os.path.exists(place.path):
+        sqlite_files.check_may_make(place.path)
+        return False
+    is_empty = not os.path.getsize(place.path) and not os.path.exists(place.path + "-wal")
+    return not (is_empty and sqlite_files.may(place.path, os.R_OK | os.W_OK))
 
 
 def patiently(place: Place, work: Callable[[Place], T]) -> T:
@@ -267,7 +284,7 @@ def told(error: apsw.Error, place: Place) -> PerdureError:
         case apsw.ReadOnlyError():
             return ReadOnlyStore(f"{path} cannot be written to: {_why_not(place) or said}.")
         case apsw.NotADBError():
-            return NotAStore(f"{path} is not a SQLite database; it was not touched.")
+            return _no_database(path)
         case apsw.CorruptError():
             return Damaged(f"SQLite finds {path} damaged ({said}). Restore it from a backup.")
         case apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
@@ -276,13 +293,21 @@ def told(error: apsw.Error, place: Place) -> PerdureError:
             return StoreUnavailable(f"SQLite cannot use {path} ({said}).")
 
 
+def _no_database(path: str) -> NotAStore:
+    return NotAStore(
+        f"{path} is not a SQLite database; it was not touched. Name another file for the store."
+    )
+
+
 def _why_not(place: Place) -> str | None:
-    wanted = os.R_OK if place.read_only else os.R_OK | os.W_OK
-    directory = os.path.dirname(place.path)
-    if not os.path.exists(place.path):
+    path, directory = place.path, os.path.dirname(place.path)
+    only_read = "" if place.read_only else "; to only read it, open it with read_only=True"
+    if not os.path.exists(path):
         return "it is not there"
-    if not sqlite_files.may(place.path, wanted):
-        return "no permission to read it" if place.read_only else "no permission to read and write"
+    if not sqlite_files.may(path, os.R_OK):
+        return "no permission to read it"
+    if not place.read_only and not sqlite_files.may(path, os.W_OK):
+        return f"no permission to write to it{only_read}"
     if not sqlite_files.may(directory, os.W_OK):
-        return f"SQLite has to make files beside it, and may not write to {directory}"
+        return f"SQLite has to make files beside it, and may not write to {directory}{only_read}"
     return None

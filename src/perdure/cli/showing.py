@@ -59,7 +59,7 @@ def show(
         raise click.UsageError("--raw goes with none of --full, --last and --json")
     with opened() as store:
         view = store.at(key, reference(ref) if ref is not None else store.info(key).number)
-    found, value = resolve(dict(view), parse_path(path) if path is not None else ())
+    found, value = resolve(view.plain(), parse_path(path) if path is not None else ())
     name = format_path(found)
     if raw:
         _write_raw(name, value)

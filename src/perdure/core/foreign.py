@@ -8,10 +8,21 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Iterable, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from types import NoneType
 from typing import Any
+from uuid import UUID
 
 NOTHING: Any = object()
 """Said of an object that stands for no data."""
+
+_PLAIN = (
+    *(NoneType, bool, int, float, str, bytes, list, dict, tuple, set, frozenset),
+    *(date, time, timedelta, UUID, Decimal, Enum),
+)
+"""What an attribute may be for its object's `vars` to be worth a try."""
 
 _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("numpy.generic",), "use value.item()"),
@@ -95,6 +106,8 @@ def _hint(value: Any) -> str:
         return "use dict(value)"
     if isinstance(value, Iterable):
         return "use list(value)"
-    if hasattr(value, "__dict__"):
+    if not hasattr(value, "__dict__"):
+        return "store the plain values it is made of"
+    if all(isinstance(each, _PLAIN) for each in vars(value).values()):
         return "use vars(value), or make its class a dataclass"
-    return "store the plain values it is made of"
+    return "store what it is made from (a name, an id, settings), and make it again from that"

@@ -217,7 +217,13 @@ def _take_uuid(value: UUID, path: Path, depth: int) -> UUID:
 
 
 def _take_enum(value: Enum, path: Path, depth: int) -> Any:
-    return _take(value.value, path, depth)
+    try:
+        return _take(value.value, path, depth)
+    except _TooDeep:
+        raise
+    except NotStorable as refused:
+        message = f"{refused} (in the value of the Enum member {value!s})"
+        raise NotStorable(message, path=refused.path) from None
 
 
 def _take_object(value: Any, path: Path, depth: int) -> Any:

@@ -6,6 +6,7 @@ loop can read in a thread and edit at home.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -96,7 +97,7 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         core.take(changes, core.names)
         core.adopt_summary(head.summary)
     elif mine & sections_of(news.changes):
-        raise conflict(core, head, news.records, news.changes)
+        raise conflict(core, head, news.records, news.changes, core.document.pending())
     else:
         core.names = reordered(core.names, moves_of(news.changes))
         core.take(news.changes, reordered(core.names, core.moves_waiting))
@@ -118,18 +119,19 @@ def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
 
 
 def conflict(
-    core: SessionCore, current: Head, theirs: list[Record], their_changes: list[Change]
+    core: SessionCore,
+    current: Head,
+    theirs: list[Record],
+    their_changes: list[Change],
+    pending: Sequence[Change] = (),
 ) -> Conflict:
-    """The error that carries both sides."""
-    key, mine = core.site.key, core.waiting()
+    """The error that carries both sides; `pending` are edits of this one not captured yet."""
+    key, mine = core.site.key, [*core.waiting(), *pending]
     overlap = sorted((sections_of(mine) | core.touched()) & sections_of(their_changes))
-    sections = ", ".join(map(repr, overlap)) or "none"
     return Conflict(
         f"{key!r} was saved to by someone else: {len(theirs)} checkpoint(s), up to "
         f"{current.branches[core.branch].number}, since this session read it; nothing was "
-        f"overwritten. Sections changed on both sides: {sections}. Call "
-        "session.refresh(keep_changes=True) to take theirs in and keep yours, or "
-        "session.refresh() to give yours up, then save again",
+        f"overwritten. {_way_out(overlap)}",
         mine=mine,
         theirs=[checkpoint_of(key, core.branch, record) for record in theirs],
         their_changes=their_changes,
@@ -137,9 +139,30 @@ def conflict(
     )
 
 
+def _way_out(overlap: list[str]) -> str:
+    """What to do about a conflict: only what can work."""
+    if not overlap:
+        return (
+            "No section was changed on both sides: call session.refresh(keep_changes=True) to take "
+            "theirs in and keep yours, or session.refresh() to give yours up, then save again"
+        )
+    return (
+        f"Both sides changed {', '.join(map(repr, overlap))}, so your changes cannot be kept as "
+        "they are: take what you need of them from conflict.mine, call session.refresh() to take "
+        "theirs in and give yours up, make your edits again, then save"
+    )
+
+
 def gone(core: SessionCore, how: str) -> StateDeleted:
     """The error for a session whose state is not there any more."""
-    return StateDeleted(f"{core.site.key!r} was {how} since this session opened it")
+    way_out = "open it again to work on what is there now"
+    if how == "deleted":
+        way_out = (
+            f"store.undelete({core.site.key!r}) brings it back; or open it again to begin anew"
+        )
+    return StateDeleted(
+        f"{core.site.key!r} was {how} since this session opened it; nothing was saved. {way_out}"
+    )
 
 
 def _is_same_life(core: SessionCore, current: Head) -> bool:

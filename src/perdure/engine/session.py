@@ -67,6 +67,9 @@ class Edited(Protocol):
     def capture(self, keep: Callable[[list[Change]], None]) -> list[Change]:
         """Changes since the last capture; forgotten only when `keep` has taken them."""
 
+    def pending(self) -> list[Change]:
+        """Changes since the last capture, as plain values; nothing is forgotten."""
+
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
 
@@ -180,7 +183,7 @@ class SessionCore:
             extra[LABEL] = label
         if metadata is not None:
             extra[METADATA] = metadata
-        if self.summary != self._saved_summary:
+        if self.is_summary_unsaved:
             extra[SUMMARY] = self.summary
         bodies: list[Body] = []
 
@@ -213,6 +216,11 @@ class SessionCore:
     def unsaved(self) -> bool:
         """Whether a captured body still waits to be saved."""
         return bool(self._bodies) or self._sent is not None
+
+    @property
+    def is_summary_unsaved(self) -> bool:
+        """Whether the summary was set since it was last captured."""
+        return self.summary != self._saved_summary
 
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""

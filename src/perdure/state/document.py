@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from perdure.core.changes import Change, Delete, sections_of
 from perdure.core.windows import Window
-from perdure.errors import SaveInsideAtomic
+from perdure.errors import SaveInsideAtomic, UntrackedEdit
 from perdure.state.cells import wrap_tuple
 from perdure.state.mapping import wrap_dict
 from perdure.state.marks import ABSENT, ADDED, MOVED, Mark
@@ -17,7 +17,7 @@ from perdure.state.place import WRAPPERS, place_of
 from perdure.state.receive import detached, receive
 from perdure.state.root import wrap_root
 from perdure.state.sections import State
-from perdure.state.sequence import wrap_list
+from perdure.state.sequence import TrackedList, wrap_list
 from perdure.state.shadow import Shadow
 from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out, wrap_unloaded
 from perdure.state.windows import wrap_window
@@ -136,9 +136,8 @@ class Document:
         """
         self._outside_blocks()
         root, tracker = self._root, self._tracker
-        for node in tracker.lists:
-            if len(node) != node._size and node._top() is root:
-                raise node._resized()
+        for node in self._resized():
+            raise node._resized()
         if root._kids is None and self._shadow is None:
             return []
         changes: list[Change] = []
@@ -157,6 +156,13 @@ class Document:
             tracker.guard()
         return changes
 
+    def _resized(self) -> Iterator[TrackedList]:
+        """The lists here, of those handed out lately, whose length their methods did not make."""
+        root = self._root
+        for node in self._tracker.lists:
+            if len(node) != node._size and node._top() is root:
+                yield node
+
     def _clear_marks(self) -> None:
         """Clear the marks: what they said is kept elsewhere now."""
         try:
@@ -168,16 +174,46 @@ class Document:
             raise
 
     def pending(self) -> list[Change]:
-        """What `capture` would return, as plain values of their own; clears nothing."""
+        """What `capture` would return, as plain values of their own; clears nothing.
+
+        Raises:
+            UntrackedEdit: something was changed without calling a container's methods.
+        """
+        for node in self._resized():
+            raise node._resized()
         changes: list[Change] = []
         if self._root._kids is not None:
             self._root._emit((), changes)
+        if self._shadow is not None:
+            self._shadow.after(self._root, changes)
         return [detached(change) for change in changes]
 
+    def has_edits(self) -> bool:
+        """Whether a capture would find anything, be it an untracked edit; cheaper than `pending`.
+
+        Edits behind the containers' backs that only `check_edits` finds are not looked for.
+        """
+        if any(True for _ in self._resized()):
+            return True
+        changes: list[Change] = []
+        try:
+            if self._root._kids is not None:
+                self._root._emit((), changes)
+        except UntrackedEdit:
+            return True
+        return bool(changes)
+
     def touched(self) -> set[str]:
-        """The names of sections edited since the last capture, even if nothing came of it."""
+        """The names of sections edited since the last capture, even if nothing came of it.
+
+        Those with an edit behind the containers' backs are among them, as far as a capture would
+        find it: a refresh that gives edits up is the way to be rid of it.
+        """
         root = self._root
         names = set(root._marks or ())
+        names.update(str(node._path()[0]) for node in self._resized())
+        if self._shadow is not None:
+            names |= self._shadow.strayed(root)
         for kid in (root._kids or {}).values():
             name = root._find(kid)
             if name is not None:

@@ -32,6 +32,9 @@ CHANGED: Any = Mark("CHANGED")
 BASELESS = (dict, list, set, tuple, frozenset, Unloaded)
 """What leaves CHANGED, and no copy of itself."""
 
+GIVE_UP = "Or give it up, with all that is not saved: session.refresh()"
+"""The way out of an untracked edit that nobody wants."""
+
 
 def assignment(path: Path, base: Any, value: Any) -> Change | None:
     """The change from `base` to `value` at `path`; None if they are the same."""
@@ -50,7 +53,7 @@ def resized(path: Path, found: int, left: int) -> UntrackedEdit:
         "bypasses them changed it, as heapq and bisect.insort do. Nothing was saved or lost. "
         "Let such code work on a copy and assign that: copy = list(items); "
         "heapq.heappush(copy, …); items[:] = copy. Now, items[:] = list(items) takes the list "
-        "as it is"
+        f"as it is. {GIVE_UP}"
     )
 
 
@@ -58,5 +61,5 @@ def lost(path: Path) -> UntrackedEdit:
     """The error for a container from which items went without its methods being called."""
     return UntrackedEdit(
         f"{format_path(path)} was changed by code that bypasses its methods. "
-        "Nothing was saved. Assign the container anew, as a copy: its .plain()"
+        f"Nothing was saved. Assign the container anew, as a copy: its .plain(). {GIVE_UP}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from typing import Any
 
 from perdure.errors import NotStorable, ReservedSection
@@ -11,6 +11,23 @@ from perdure.state.root import Root
 
 RESERVED = "perdure."
 """How the names of the library's own sections start."""
+
+NAMED_MAX = 10
+"""Sections that the error for a missing one names."""
+
+
+class MissingSection(KeyError):
+    """The state has no such section. A `KeyError` whose text names those that there are."""
+
+    def __init__(self, name: object, names: Iterable[str] = ()) -> None:
+        super().__init__(name)
+        self._names = tuple(names)
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(repr, self._names[:NAMED_MAX]))
+        more = len(self._names) - NAMED_MAX
+        there = f"there are {shown}" if shown else "the state is empty"
+        return f"no section {self.args[0]!r}; {there}" + (f" and {more} more" if more > 0 else "")
 
 
 class State(MutableMapping[str, Any]):
@@ -51,6 +68,8 @@ class State(MutableMapping[str, Any]):
         return self._root.copy()
 
     def __getitem__(self, name: str, /) -> Any:
+        if name not in self._root:
+            raise MissingSection(name, self._root)
         return self._root[name]
 
     def __setitem__(self, name: str, value: Any, /) -> None:
@@ -59,6 +78,8 @@ class State(MutableMapping[str, Any]):
 
     def __delitem__(self, name: str, /) -> None:
         _writable(name)
+        if name not in self._root:
+            raise MissingSection(name, self._root)
         del self._root[name]
 
     def get(self, name: str, /, default: Any = None) -> Any:
@@ -93,7 +114,7 @@ class State(MutableMapping[str, Any]):
             _writable(name)
             return self._root.pop(name)
         if default is ABSENT:
-            raise KeyError(name)
+            raise MissingSection(name, self._root)
         return default
 
     def popitem(self) -> tuple[str, Any]:

@@ -15,7 +15,7 @@ from perdure.core.paths import Path, format_path
 from perdure.core.values import same
 from perdure.core.windows import Window, into_window
 from perdure.errors import UntrackedEdit
-from perdure.state.marks import ABSENT
+from perdure.state.marks import ABSENT, GIVE_UP
 from perdure.state.node import plain
 from perdure.state.receive import detached
 from perdure.state.sequence import TrackedList
@@ -39,6 +39,12 @@ class Shadow:
         Raises:
             UntrackedEdit: they do not; names the first place that differs.
         """
+        self._sections, self._offsets = self.after(live, changes)
+
+    def after(
+        self, live: dict[str, Any], changes: Iterable[Change]
+    ) -> tuple[dict[str, Any], dict[str, int]]:
+        """What `check` would go on to, or its error; nothing has changed."""
         sections, offsets = plain(self._sections), self._offsets.copy()
         _follow(sections, offsets, changes)
         if not same(sections, live):
@@ -47,9 +53,18 @@ class Shadow:
                 f"{where} was changed by code that bypasses the methods of its container, as "
                 "heapq, bisect.insort and list.append(items, …) do. Nothing was saved or lost. Let "
                 "such code work on a copy and assign that; for now, assign what is there anew, as "
-                "a copy: its .plain()"
+                f"a copy: its .plain(). {GIVE_UP}"
             )
-        self._sections, self._offsets = sections, offsets
+        return sections, offsets
+
+    def strayed(self, live: dict[str, Any]) -> set[str]:
+        """The sections that are not, or not the same, on one side."""
+        names = {*self._sections, *dict.keys(live)}
+        return {
+            name
+            for name in names
+            if not same(self._sections.get(name, ABSENT), dict.get(live, name, ABSENT))
+        }
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Follow somebody else's changes."""

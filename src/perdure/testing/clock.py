@@ -47,5 +47,11 @@ class Clock:
         self._now = moment.astimezone(UTC)
 
     def advance(self, seconds: float) -> None:
-        """Move on by `seconds` (back, if negative)."""
+        """Move on by `seconds` (back, if negative).
+
+        Raises:
+            TypeError: It is no number.
+        """
+        if not isinstance(seconds, int | float):
+            raise TypeError(f"advance() takes a number of seconds, not {seconds!r}")
         self._now += timedelta(seconds=seconds)

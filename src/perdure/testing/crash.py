@@ -7,6 +7,7 @@ just after, for every n, each time on a store of its own.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import multiprocessing
 import pickle
@@ -60,7 +61,7 @@ class CrashReport:
 
 
 class AgentFailed(AssertionError):
-    """The agent raised, or hung, when it was started after a kill. The message tells where."""
+    """The agent raised, hung or is none. The message tells how, and a note after which kill."""
 
 
 def crash_everywhere(
@@ -93,7 +94,7 @@ def crash_everywhere(
     Raises:
         AgentFailed: A run raised or hung.
         ValueError: The agent never saves, so that there is nothing to test.
-        TypeError: `run` cannot be sent to a spawned process.
+        TypeError: `run` cannot be sent to a spawned process, or is a coroutine function.
         Exception: Whatever `check` raised, with a note that names the kill. The store is kept.
 
     Example:
@@ -107,6 +108,7 @@ def crash_everywhere(
         >>> crash_everywhere(count_to_three, is_three)
         CrashReport(kills=8, runs=17, saves=4)
     """
+    _require_plain(run)
     if start == "spawn":
         _require_picklable(run)
     agent = _Agent(run, multiprocessing.get_context(start), timeout_seconds)
@@ -115,13 +117,14 @@ def crash_everywhere(
     kills = 0
     for kills, point in enumerate(points):
         url = str(directory / f"{kills}.db")
+        killed = False
         try:
             killed = agent.live(url, point)
             if killed:
                 agent.live(url)
             _judge(check, url)
         except Exception as error:
-            error.add_note(f"The agent was killed {point}; its store is kept: {url}")
+            error.add_note(f"{_fate(point, killed, error)}; its store is kept: {url}")
             raise
         if not killed:
             break
@@ -129,6 +132,26 @@ def crash_everywhere(
     if not kills:
         raise ValueError("the agent never saves to the store it was given: nothing can be tested")
     return CrashReport(kills=kills, runs=2 * kills + 1, saves=kills // len(MOMENTS))
+
+
+def _fate(point: KillPoint, killed: bool, error: Exception) -> str:
+    """What was done to the agent whose run, or whose outcome, failed."""
+    if killed:
+        return f"The agent was killed {point}"
+    if not isinstance(error, AgentFailed):
+        return "The agent ran to its end without a kill"
+    if point == KillPoint(1, MOMENTS[0]):
+        return "It failed in its first run, before any kill"
+    return f"It failed in a run of its own, before it could be killed {point}"
+
+
+def _require_plain(run: Run) -> None:
+    called = type(run).__call__  # of an object that is callable, what is called
+    if inspect.iscoroutinefunction(run) or inspect.iscoroutinefunction(called):
+        raise TypeError(
+            f"{run!r} is a coroutine function, which does nothing when it is called: pass a "
+            "function that runs it, with asyncio.run(...) inside"
+        )
 
 
 def _require_picklable(run: Run) -> None:
@@ -183,7 +206,10 @@ def _life(run: Run, url: str, point: KillPoint | None, fate: Connection) -> None
     try:
         if point is not None:
             _arm(url, point, fate)
-        run(url)
+        result = run(url)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError("it gave a coroutine instead of running it; use asyncio.run(...)")
     except BaseException:
         fate.send_bytes(FAILED + traceback.format_exc().encode(errors="replace"))
     else:

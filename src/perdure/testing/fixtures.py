@@ -11,6 +11,7 @@ Installed with Perdure, so that a test only has to name the fixtures:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +36,18 @@ def perdure_clock() -> Clock:
 def perdure_store(tmp_path: Path, perdure_clock: Clock) -> Iterator[Store]:
     """A SQLite store of the test's own, at the time `perdure_clock` shows.
 
-    When the test is over every state in it is verified, and the store is closed.
+    When the test is over the store is closed, if the test did not, and every state in it is
+    verified. Unsaved edits of sessions that nobody closed are warned of.
     """
     from perdure import Store
 
-    with Store(str(tmp_path / "perdure.db"), clock=perdure_clock) as store:
-        yield store
-        damaged = [each for each in store.verify() if not each.ok]
-        assert not damaged, damaged
+    path = str(tmp_path / "perdure.db")
+    store = Store(path, clock=perdure_clock)
+    yield store
+    store.close()
+    for loss in store._driver.losses:
+        # As what pytest shows: the `ResourceWarning` is hidden unless it is asked for.
+        warnings.warn(pytest.PytestWarning(loss), stacklevel=1)
+    with Store(path, clock=perdure_clock) as again:
+        damaged = [each for each in again.verify() if not each.ok]
+    assert not damaged, damaged
