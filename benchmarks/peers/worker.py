@@ -1,0 +1,82 @@
+"""One process of a trial: `python -m benchmarks.peers.worker save|load MODULE:CLASS DIR COUNT`.
+
+What it measured goes to `RESULT` in the directory, because libraries print what they like.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import MICROSECONDS, MILLISECONDS, percentile
+from benchmarks.messages import messages
+from benchmarks.peers.peer import Peer
+
+WARM, KEPT, RESULT = "warm", "kept", "result.json"
+TAIL_SAVES_MAX = 200
+
+
+def save(kind: type[Peer], directory: Path, count: int) -> dict[str, Any]:
+    """Keep a conversation of `count` messages; times of its last saves.
+
+    One of a single message comes first. There a process that loads can import what its library
+    imports late, before it is measured.
+    """
+    _keep(kind, directory / WARM, 1)
+    times, mode = _keep(kind, directory / KEPT, count)
+    tail = times[-TAIL_SAVES_MAX:]
+    return {
+        "save_p50_us": percentile(tail, 50) * MICROSECONDS,
+        "save_p99_us": percentile(tail, 99) * MICROSECONDS,
+        "saves_timed": len(tail),
+        "mode": mode,
+    }
+
+
+def _keep(kind: type[Peer], directory: Path, count: int) -> tuple[list[float], str]:
+    directory.mkdir()
+    peer = kind()
+    peer.open(directory)
+    times = peer.save_each(messages(count))
+    mode = peer.mode()
+    peer.close()
+    return times, mode
+
+
+def load(kind: type[Peer], directory: Path, count: int) -> dict[str, Any]:
+    """Milliseconds to open and read it all, imports apart.
+
+    Raises:
+        RuntimeError: not every message came back.
+    """
+    _loaded(kind, directory / WARM)
+    took, read = _loaded(kind, directory / KEPT)
+    if read != count:
+        raise RuntimeError(f"{read} of {count} messages came back")
+    return {"load_ms": took * MILLISECONDS}
+
+
+def _loaded(kind: type[Peer], directory: Path) -> tuple[float, int]:
+    peer = kind()
+    began = time.perf_counter()
+    peer.open(directory)
+    read = peer.load()
+    took = time.perf_counter() - began
+    peer.close()
+    return took, read
+
+
+def main(task: str, where: str, directory: str, count: str) -> None:
+    module, _, name = where.partition(":")
+    kind = getattr(import_module(module), name)
+    work = {"save": save, "load": load}[task]
+    result = work(kind, Path(directory), int(count))
+    (Path(directory) / RESULT).write_text(json.dumps(result), "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
