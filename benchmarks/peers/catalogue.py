@@ -14,7 +14,7 @@ class Entry:
 
     title: str
     where: str
-    """Its `Peer`, as `module:class` below `benchmarks.peers`; imported only by its own process."""
+    """Its `Peer`, as `module:class`; imported only by its own process."""
     distributions: tuple[str, ...]
     """What it is made of, for the versions."""
     caveat: str
@@ -40,70 +40,70 @@ def _version(distribution: str) -> str:
 ENTRIES: dict[str, Entry] = {
     "perdure-power": Entry(
         "Perdure, power",
-        "ours:PerdurePower",
+        "benchmarks.peers.ours:PerdurePower",
         ("perdure", "apsw"),
         "the default: each save is synced; verified when loaded, every message a checkpoint",
     ),
     "perdure-process": Entry(
         "Perdure, process",
-        "ours:PerdureProcess",
+        "benchmarks.peers.ours:PerdureProcess",
         ("perdure", "apsw"),
         'durability="process": survives kill -9, does not sync each save; else the same',
     ),
     "langgraph": Entry(
         "LangGraph SqliteSaver",
-        "langgraph_saver:LangGraphSaver",
+        "benchmarks.peers.langgraph_saver:LangGraphSaver",
         ("langgraph", "langgraph-checkpoint-sqlite"),
         "its `put` alone, which writes the whole list each time; a graph adds checkpoints of its"
         " own; every message a checkpoint",
     ),
     "langgraph-delta": Entry(
         "LangGraph DeltaChannel",
-        "langgraph_delta:LangGraphDelta",
+        "benchmarks.peers.langgraph_delta:LangGraphDelta",
         ("langgraph", "langgraph-checkpoint-sqlite"),
         "needs a graph: one invoke of one empty node for each message, its work included, and"
         " several commits; a snapshot each 100 updates; beta",
     ),
     "openai-agents": Entry(
         "openai-agents SQLiteSession",
-        "openai_agents:OpenAIAgents",
+        "benchmarks.peers.openai_agents:OpenAIAgents",
         ("openai-agents",),
         "async, each call through a thread; a list of items, without checkpoints",
     ),
     "google-adk": Entry(
         "google-adk SqliteSessionService",
-        "google_adk:GoogleAdk",
+        "benchmarks.peers.google_adk:GoogleAdk",
         ("google-adk", "aiosqlite"),
         "async, through aiosqlite; a new connection for each event",
     ),
     "dbos": Entry(
         "dbos on SQLite",
-        "dbos_steps:Dbos",
+        "benchmarks.peers.dbos_steps:Dbos",
         ("dbos", "sqlalchemy"),
         "a durable workflow, not a conversation: each message is the output of one step of one"
         " workflow; loaded by listing its steps, without replay",
     ),
     "eventsourcing": Entry(
         "eventsourcing on SQLite",
-        "event_sourcing:EventSourcing",
+        "benchmarks.peers.event_sourcing:EventSourcing",
         ("eventsourcing",),
         "each message an event of one aggregate; no snapshots, as by default",
     ),
     "json-file": Entry(
         "whole-file JSON",
-        "json_file:JsonFile",
+        "benchmarks.peers.json_file:JsonFile",
         (),
         "json.dumps of everything, fsync, rename; the directory is not synced; no history",
     ),
     "floor-full": Entry(
         "floor: SQLite, FULL",
-        "sqlite_floor:FloorFull",
+        "benchmarks.peers.sqlite_floor:FloorFull",
         ("apsw",),
         "one row of msgpack for each message, synced; no history, no check of what is read",
     ),
     "floor-normal": Entry(
         "floor: SQLite, NORMAL",
-        "sqlite_floor:FloorNormal",
+        "benchmarks.peers.sqlite_floor:FloorNormal",
         ("apsw",),
         "the same, does not sync each save",
     ),

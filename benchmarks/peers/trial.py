@@ -106,12 +106,11 @@ def _measured(name: str, count: int, directory: Path, loads: int, limit_s: float
 
 
 def _process(task: str, name: str, directory: Path, count: int, limit_s: float) -> dict[str, Any]:
-    where = f"{__package__}.{ENTRIES[name].where}"
-    command = [sys.executable, "-m", f"{__package__}.worker", task, where, str(directory)]
+    worker = [sys.executable, "-m", "benchmarks.peers.worker"]
     path = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
     try:
         ended = subprocess.run(
-            [*command, str(count)],
+            [*worker, task, ENTRIES[name].where, str(directory), str(count)],
             check=False,
             cwd=directory,
             env=os.environ | QUIET | {"PYTHONPATH": os.pathsep.join(filter(None, path))},
