@@ -20,7 +20,7 @@ from benchmarks.report import about
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "peers.svg"
-WIDTH = 120
+WIDTH = 128
 MESSAGES, MESSAGES_QUICK = (1_000, 5_000), (10, 30)
 LOADS, LOADS_QUICK = 3, 1
 LIMIT_S = 900.0

@@ -9,7 +9,7 @@ from typing import Any
 from dbos import DBOS, DBOSClient, SetWorkflowID
 
 from benchmarks.messages import Message
-from benchmarks.peers.peer import Peer, sqlite_mode, with_text
+from benchmarks.peers.peer import Before, Peer, sqlite_mode, with_text
 
 WORKFLOW = "alice"
 
@@ -22,12 +22,12 @@ def say(message: Message) -> Message:
 @DBOS.workflow()
 def conversation() -> None:
     """All saves: a step is recorded only inside a workflow."""
-    peer, messages, times = _under_way.pop()
-    times += Peer.save_each(peer, messages)
+    peer, messages, before, times = _under_way.pop()
+    times += Peer.save_each(peer, messages, before)
 
 
 # Not the workflow's arguments, which DBOS would record too.
-_under_way: list[tuple[Peer, Sequence[Message], list[float]]] = []
+_under_way: list[tuple[Peer, Sequence[Message], Before, list[float]]] = []
 
 
 class Dbos(Peer):
@@ -38,12 +38,12 @@ class Dbos(Peer):
     def save(self, message: Message) -> None:
         say(message)
 
-    def save_each(self, messages: Sequence[Message]) -> list[float]:
+    def save_each(self, messages: Sequence[Message], before: Before) -> list[float]:
         config = {"name": "peers", "system_database_url": self._url, "log_level": "ERROR"}
         self._dbos = DBOS(config=config)
         DBOS.launch()
         times: list[float] = []
-        _under_way.append((self, messages, times))
+        _under_way.append((self, messages, before, times))
         with SetWorkflowID(WORKFLOW):
             conversation()
         return times

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.measure import timed
 from benchmarks.messages import Message
+
+Before: TypeAlias = Callable[[int], None]
+"""Called before each save with its number, from 0, outside what is timed."""
 
 
 class Peer(ABC):
@@ -36,9 +39,13 @@ class Peer(ABC):
     @abstractmethod
     def close(self) -> None: ...
 
-    def save_each(self, messages: Sequence[Message]) -> list[float]:
+    def save_each(self, messages: Sequence[Message], before: Before) -> list[float]:
         """Seconds that each save took."""
-        return [timed(partial(self.save, message)) for message in messages]
+        times = []
+        for number, message in enumerate(messages):
+            before(number)
+            times.append(timed(partial(self.save, message)))
+        return times
 
 
 class AsyncPeer(Peer):
@@ -78,12 +85,13 @@ class AsyncPeer(Peer):
         with self._runner:
             self._runner.run(self.aclose())
 
-    def save_each(self, messages: Sequence[Message]) -> list[float]:
-        return self._runner.run(self._asave_each(messages))
+    def save_each(self, messages: Sequence[Message], before: Before) -> list[float]:
+        return self._runner.run(self._asave_each(messages, before))
 
-    async def _asave_each(self, messages: Sequence[Message]) -> list[float]:
+    async def _asave_each(self, messages: Sequence[Message], before: Before) -> list[float]:
         times = []
-        for message in messages:
+        for number, message in enumerate(messages):
+            before(number)
             began = time.perf_counter()
             await self.asave(message)
             times.append(time.perf_counter() - began)

@@ -9,7 +9,6 @@ from xml.sax.saxutils import escape
 
 from benchmarks.peers.catalogue import ENTRIES
 from benchmarks.peers.trial import Measured, Row
-from benchmarks.report import digits
 
 LABELS_PX, PANEL_PX, GAP_PX, ROW_PX, TOP_PX, BOTTOM_PX = 220, 190, 64, 28, 78, 30
 OURS, FLOOR, OTHERS, INK, FAINT = "#d9480f", "#868e96", "#1864ab", "#212529", "#dee2e6"
@@ -25,7 +24,7 @@ class Panel:
 
 
 def _time(us: float) -> str:
-    return f"{digits(us)} µs" if us < 1e3 else f"{us / 1e3:.3g} ms"
+    return f"{us:.3g} µs" if us < 1e3 else f"{us / 1e3:.3g} ms"
 
 
 PANELS = (

@@ -41,6 +41,8 @@ class Measured:
     save_p99_us: float
     saves_timed: int
     """How many of the last saves the percentiles are of."""
+    floor_p50_us: float
+    """A bare synced insert, in turns with those saves: what the disk took in the same moments."""
     disk_bytes: int
     """Every file there was after the process that saved had closed the conversation and ended."""
     raw_bytes: int
@@ -48,6 +50,10 @@ class Measured:
     load_ms: float
     """Open and read it all in a new process, its imports apart."""
     mode: str
+
+    @property
+    def times_floor(self) -> float:
+        return self.save_p50_us / self.floor_p50_us
 
     @property
     def times_raw(self) -> float:
@@ -74,7 +80,8 @@ class Row:
         }
         if isinstance(self.result, str):
             return told | {"failure": self.result}
-        return told | asdict(self.result) | {"times_raw": self.result.times_raw}
+        ratios = {name: getattr(self.result, name) for name in ("times_floor", "times_raw")}
+        return told | asdict(self.result) | ratios
 
 
 def trial(name: str, count: int, where: Path, *, loads: int, limit_s: float) -> Row:

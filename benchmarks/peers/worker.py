@@ -12,12 +12,39 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import MICROSECONDS, MILLISECONDS, percentile
-from benchmarks.messages import messages
-from benchmarks.peers.peer import Peer
+from benchmarks.floor import Floor
+from benchmarks.measure import MICROSECONDS, MILLISECONDS, percentile, timed
+from benchmarks.messages import message, messages, packed
+from benchmarks.peers.peer import Before, Peer
 
 WARM, KEPT, RESULT = "warm", "kept", "result.json"
+FLOOR = "floor.db"
 TAIL_SAVES_MAX = 200
+TURN_INSERTS = 25
+
+
+class Turns:
+    """Bare synced inserts that take turns with the last saves.
+
+    Rows are measured minutes apart. So each carries what the floor took in the same moments.
+    """
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._floor = Floor(path, "FULL")
+        self._first = max(count - TAIL_SAVES_MAX, 0)
+        self._blob = packed(message(0))
+        self.times: list[float] = []
+
+    def before(self, number: int) -> None:
+        """A turn of the floor, if it is time for one before save `number`."""
+        if number >= self._first and (number - self._first) % TURN_INSERTS == 0:
+            self.times += [timed(self._insert) for _ in range(TURN_INSERTS)]
+
+    def _insert(self) -> None:
+        self._floor.insert(self._blob)
+
+    def close(self) -> None:
+        self._floor.close()
 
 
 def save(kind: type[Peer], directory: Path, count: int) -> dict[str, Any]:
@@ -26,22 +53,25 @@ def save(kind: type[Peer], directory: Path, count: int) -> dict[str, Any]:
     One of a single message comes first. There a process that loads can import what its library
     imports late, before it is measured.
     """
-    _keep(kind, directory / WARM, 1)
-    times, mode = _keep(kind, directory / KEPT, count)
+    turns = Turns(directory / FLOOR, count)
+    _keep(kind, directory / WARM, 1, lambda _: None)
+    times, mode = _keep(kind, directory / KEPT, count, turns.before)
+    turns.close()
     tail = times[-TAIL_SAVES_MAX:]
     return {
         "save_p50_us": percentile(tail, 50) * MICROSECONDS,
         "save_p99_us": percentile(tail, 99) * MICROSECONDS,
         "saves_timed": len(tail),
+        "floor_p50_us": percentile(turns.times, 50) * MICROSECONDS,
         "mode": mode,
     }
 
 
-def _keep(kind: type[Peer], directory: Path, count: int) -> tuple[list[float], str]:
+def _keep(kind: type[Peer], directory: Path, count: int, before: Before) -> tuple[list[float], str]:
     directory.mkdir()
     peer = kind()
     peer.open(directory)
-    times = peer.save_each(messages(count))
+    times = peer.save_each(messages(count), before)
     mode = peer.mode()
     peer.close()
     return times, mode

@@ -18,7 +18,7 @@ from benchmarks.peers.plot import drawn, scale_of
 from benchmarks.peers.sqlite_floor import FloorFull
 from benchmarks.peers.table import COLUMNS, lines, markdown, notes
 from benchmarks.peers.trial import Measured, Row, trial
-from benchmarks.peers.worker import TAIL_SAVES_MAX, load, save
+from benchmarks.peers.worker import TAIL_SAVES_MAX, TURN_INSERTS, Turns, load, save
 from benchmarks.report import digits
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +33,7 @@ def measured(**changed: Any) -> Measured:
         "save_p50_us": 100.0,
         "save_p99_us": 2_000.0,
         "saves_timed": 200,
+        "floor_p50_us": 80.0,
         "disk_bytes": 3_000_000,
         "raw_bytes": 600_000,
         "load_ms": 12.5,
@@ -65,11 +66,13 @@ def test_the_built_in_rows_run_and_the_table_holds_what_was_measured(
         assert 0 < row["save_p50_us"] <= row["save_p99_us"]
         assert row["load_ms"] > 0
         figures = (
-            *(row["save_p50_us"], row["save_p99_us"], row["disk_bytes"] / 1e6),
-            *(row["times_raw"], row["load_ms"]),
+            *(row["save_p99_us"], row["disk_bytes"] / 1e6, row["times_raw"], row["load_ms"]),
         )
-        expected_cells = [str(row["messages"]), *map(digits, figures), row["mode"]]
-        assert [cell.strip() for cell in cells[1:]] == expected_cells
+        assert [cell.strip() for cell in cells[1:]] == [
+            *(str(row["messages"]), digits(row["save_p50_us"])),
+            f"{row['save_p50_us'] / row['floor_p50_us']:.2f}",
+            *(*map(digits, figures), row["mode"]),
+        ]
     assert told["about"]["mode"].startswith("quick")
     assert told["about"]["command"] == f"python -m benchmarks.peers {' '.join(BUILT_IN)} --quick"
     assert list(work.iterdir()) == []
@@ -81,7 +84,7 @@ def test_a_conversation_is_gone_on_with_after_a_close(kind: type[Peer], tmp_path
         peer = kind()
         peer.open(tmp_path)
         assert peer.load() == first
-        assert len(peer.save_each(messages(3, first))) == 3
+        assert len(peer.save_each(messages(3, first), lambda _: None)) == 3
         peer.close()
 
 
@@ -116,6 +119,18 @@ def test_an_awaited_library_is_measured_alike(tmp_path: Path) -> None:
     count = TAIL_SAVES_MAX + 5
     assert save(InMemory, tmp_path, count)["saves_timed"] == TAIL_SAVES_MAX
     assert load(InMemory, tmp_path, count)["load_ms"] > 0
+
+
+def test_the_floor_takes_turns_with_the_last_saves(tmp_path: Path) -> None:
+    turns = Turns(tmp_path / "floor.db", TAIL_SAVES_MAX + 2)
+    inserted = []
+    for number in range(TAIL_SAVES_MAX + 2):
+        turns.before(number)
+        inserted.append(len(turns.times))
+    turns.close()
+    assert inserted[:3] == [0, 0, TURN_INSERTS]
+    assert inserted[TURN_INSERTS + 1 : TURN_INSERTS + 3] == [TURN_INSERTS, 2 * TURN_INSERTS]
+    assert inserted[-1] == TAIL_SAVES_MAX
 
 
 def test_what_did_not_come_back_is_no_figure(tmp_path: Path) -> None:
@@ -191,6 +206,7 @@ def test_a_row_without_figures_says_why_in_the_table() -> None:
         "Perdure, power (1)",
         "1,000",
         "100.0",
+        "1.25",
         "2,000",
         "3.0",
         "5.0",
@@ -198,7 +214,7 @@ def test_a_row_without_figures_says_why_in_the_table() -> None:
         MODES[0],
     )
     assert again[:3] == ("", "5,000", "110.0")
-    assert missing == ("dbos on SQLite (2)", "1,000", *["—"] * 5, ROWS[2].result)
+    assert missing == ("dbos on SQLite (2)", "1,000", *["—"] * 6, ROWS[2].result)
     assert len(COLUMNS) == len(power)
     assert ROWS[2].as_json()["failure"] == ROWS[2].result
 
@@ -253,7 +269,7 @@ def test_a_run_renews_its_section_and_nothing_else(tmp_path: Path) -> None:
         assert "old" not in text
         assert "(peers.svg)" in text
         assert "machine: this one" in text
-        assert "| Perdure, power (1) | 1,000 | 100.0 | 2,000 |" in text
+        assert "| Perdure, power (1) | 1,000 | 100.0 | 1.25 | 2,000 |" in text
     assert picture.read_text("utf-8") == drawn(ROWS)
 
 
