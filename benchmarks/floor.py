@@ -36,8 +36,9 @@ class Floor:
     def read_all(self) -> list[bytes]:
         return [blob for (blob,) in self._execute("SELECT blob FROM log ORDER BY number")]
 
-    def pragma(self, name: str) -> Any:
-        return self._connection.pragma(name)
+    def pragma(self, name: str, value: str | None = None) -> Any:
+        pragma = self._connection.pragma
+        return pragma(name) if value is None else pragma(name, value)
 
     def close(self) -> None:
         self._connection.close()

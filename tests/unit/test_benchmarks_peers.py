@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.floor import wal_bytes
 from benchmarks.messages import message, messages, packed
 from benchmarks.peers import __main__ as command
 from benchmarks.peers.catalogue import ENTRIES, Entry
@@ -123,10 +124,13 @@ def test_an_awaited_library_is_measured_alike(tmp_path: Path) -> None:
 
 def test_the_floor_takes_turns_with_the_last_saves(tmp_path: Path) -> None:
     turns = Turns(tmp_path / "floor.db", TAIL_SAVES_MAX + 2)
+    assert turns.mode() == "WAL, FULL"
+    log_bytes = wal_bytes(tmp_path / "floor.db")
     inserted = []
     for number in range(TAIL_SAVES_MAX + 2):
         turns.before(number)
         inserted.append(len(turns.times))
+    assert wal_bytes(tmp_path / "floor.db") == log_bytes, "its log does not grow any more"
     turns.close()
     assert inserted[:3] == [0, 0, TURN_INSERTS]
     assert inserted[TURN_INSERTS + 1 : TURN_INSERTS + 3] == [TURN_INSERTS, 2 * TURN_INSERTS]
