@@ -23,14 +23,22 @@ class Panel:
     text: Callable[[float], str]
 
 
+def short(value: float) -> str:
+    """Three digits that count, and never an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _time(us: float) -> str:
-    return f"{us:.3g} µs" if us < 1e3 else f"{us / 1e3:.3g} ms"
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if us >= size:
+            return f"{short(us / size)} {unit}"
+    return f"{short(us)} µs"
 
 
 PANELS = (
     Panel("one save, p50", lambda found: found.save_p50_us, _time),
     Panel(
-        "on disk, × raw messages", lambda found: found.times_raw, lambda value: f"{value:,.3g} ×"
+        "on disk, × raw messages", lambda found: found.times_raw, lambda value: f"{short(value)} ×"
     ),
     Panel("load everything", lambda found: found.load_ms * 1e3, _time),
 )

@@ -15,7 +15,7 @@ from benchmarks.peers.document import BEGIN, END, rewritten, write
 from benchmarks.peers.json_file import JsonFile
 from benchmarks.peers.ours import PerdurePower
 from benchmarks.peers.peer import AsyncPeer, Peer, sqlite_mode, with_text
-from benchmarks.peers.plot import drawn, scale_of
+from benchmarks.peers.plot import PANELS, drawn, scale_of
 from benchmarks.peers.sqlite_floor import FloorFull
 from benchmarks.peers.table import COLUMNS, lines, markdown, notes
 from benchmarks.peers.trial import Measured, Row, trial
@@ -251,6 +251,14 @@ def test_the_picture_shows_each_row_at_its_place() -> None:
     expected = [f"{scale.x(100.0):.1f}", f"{scale.x(110.0):.1f}"]
     assert [dot["cx"] for dot in dots[:2]] == expected
     assert [dot["fill"] == dot["stroke"] for dot in dots[:2]] == [False, True]
+
+
+def test_figures_in_the_picture_are_short() -> None:
+    save, disk, _ = PANELS
+    assert [save.text(us) for us in (12.34, 999.4, 36_188, 1e6)] == [
+        *("12.3 µs", "999 µs", "36.2 ms", "1 s"),
+    ]
+    assert [disk.text(value) for value in (1.387, 2_505.2)] == ["1.39 ×", "2,505 ×"]
 
 
 def test_a_scale_has_whole_decades() -> None:
