@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_store, opened, settings
+from perdure.cli.context import another_key, examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document
-from perdure.cli.output import hint, print_json, say, table
-from perdure.cli.words import moment, safe
+from perdure.cli.output import Cell, hint, print_json, say, table
+from perdure.cli.words import moment, moments, safe
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def name_unreadable(keys: Sequence[str]) -> None:
         hint(f"not readable: {named}{more} (perdure verify {quoted(keys[0])} tells more)")
 
 
-def _row(info: StateInfo) -> tuple[str, ...]:
+def _row(info: StateInfo) -> tuple[Cell, ...]:
     if info.problem:
         return (info.key, "-", "-", info.status, "-", _one_line(info.problem))
     return (
@@ -77,7 +77,7 @@ def _row(info: StateInfo) -> tuple[str, ...]:
         f"{info.number:,}",
         f"{info.sessions:,}",
         info.status,
-        moment(info.deleted or info.updated),
+        moments(info.deleted or info.updated),
         _one_line(info.summary or ""),
     )
 
@@ -96,7 +96,7 @@ def copy(key: str, new: str) -> None:
 
     The copy goes its own way from then on.
     """
-    with opened(write=True) as store:
+    with opened(key, write=True) as store, another_key(f"copy {quoted(key)} NEW"):
         info = store.copy(key, new)
     _tell(info, f"copied {safe(key)} to {safe(new)} ({count(info.number, 'checkpoint')})")
 
@@ -112,7 +112,7 @@ def rm(key: str, yes: bool) -> None:
     Sessions open on it can no longer save to it.
     """
     undo = f"perdure undelete {quoted(key)}"
-    with opened(write=True) as store:
+    with opened(key, write=True) as store:
         found = store.info(key)
         if not yes:
             if settings().json or not sys.stdin.isatty():
