@@ -98,7 +98,8 @@ def _checkpoint_document(checkpoint: Checkpoint) -> dict[str, object]:
 def diff(key: str, before: str, after: str | None) -> None:
     """Show what changed in the state KEY between the checkpoints A and B.
 
-    Each is a number, an id, or the beginning of an id; B is the newest if left out.
+    Each is a number, an id, or the beginning of an id, in either order; B is the newest if left
+    out.
     """
     with opened(key) as store:
         newest = reference(after) if after is not None else store.info(key).number

@@ -84,10 +84,8 @@ def _gaps(heads: Sequence[str]) -> int:
 
 def _widths(rows: Sequence[Sequence[str]], counted_max: int | None = None) -> list[int]:
     """Of each column, that of its widest cell; cells wider than `counted_max` do not count."""
-    from rich.cells import cell_len
-
     return [
-        max(width for cell in column if (width := cell_len(cell)) <= (counted_max or width))
+        max(width for cell in column if (width := _width(cell)) <= (counted_max or width))
         for column in zip(*rows, strict=True)
     ]
 
@@ -104,17 +102,26 @@ def _fitted(widths: Sequence[int], room: int) -> list[int]:
 
 def _cut(cell: str, width: int) -> str:
     """The cell in so much room, with a mark where it was shortened."""
-    from rich.cells import cell_len, set_cell_size
+    if _width(cell) <= width:
+        return cell
+    from rich.cells import set_cell_size
 
-    return cell if cell_len(cell) <= width else set_cell_size(cell, width - 1) + ELLIPSIS
+    return set_cell_size(cell, width - 1) + ELLIPSIS
+
+
+def _width(text: str) -> int:
+    """The columns that a terminal needs for it: two for some characters, none for others."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _line(row: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:
-    from rich.cells import cell_len
-
     padded = []
     for cell, width, is_number in zip(row, widths, numbers, strict=True):
-        padding = " " * (width - cell_len(cell))
+        padding = " " * (width - _width(cell))
         padded.append(padding + cell if is_number else cell + padding)
     return GAP.join(padded).rstrip()
 

@@ -40,7 +40,8 @@ KEYS_NAMED_MAX = 3
 def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
     """List states in key order, those whose key begins with PREFIX.
 
-    Nothing is opened: a store of very many states is as quick to list.
+    Nothing is opened: a store of very many states is as quick to list. UPDATED is when the state
+    was last saved to, or was made by copy or import.
     """
     with opened() as store:
         page = store.states(prefix, limit=limit + 1, after=after, deleted=deleted)
