@@ -164,6 +164,7 @@ def test_a_damaged_head_is_listed_and_named(path: str) -> None:
 
 def test_a_damaged_head_fails_the_examination(path: str) -> None:
     damage_head(path)
+    assert "The state 'a' exists" in run(path, "show", "a/text").stderr
     result = run(path, "doctor", "--json")
     assert result.exit_code == 1
     found = findings(result)["damaged states"]
@@ -186,6 +187,7 @@ def test_a_damaged_state_hides_the_cost_of_no_other(
     assert text.stderr == f"not readable: {other} (perdure verify {other} tells more)\n"
     alone = run(path, "stats", other)
     assert (alone.exit_code, alone.stdout) == (6, "")
+    assert alone.stderr.startswith(f"Error: '{other}' in {path}: ")
     assert f"perdure --store {path} verify {other}" in alone.stderr
     assert "backup" in alone.stderr
 
@@ -260,7 +262,8 @@ def test_an_unusable_store_fails_and_is_left_alone(tmp_path: Path) -> None:
         "python", "perdure", "sqlite", "store",
     ]  # fmt: skip
     assert examined["findings"][-1]["found"].startswith("not-a-store: ")
-    assert "was not touched" in examined["findings"][-1]["way_out"]
+    assert "was not touched" in examined["findings"][-1]["found"]
+    assert "--store" in examined["findings"][-1]["way_out"]
     assert other.read_text() == "not a store " * 1000
 
 

@@ -133,7 +133,10 @@ def test_a_deleted_state_is_hidden_and_brought_back(path: str) -> None:
     assert "perdure undelete a/1" in deleted.stdout
     assert listed(run("--store", path, "ls", "--json")) == ["a/2", "a/3", "b"]
     assert listed(run("--store", path, "ls", "--deleted", "--json")) == ["a/1"]
-    assert run("--store", path, "show", "a/1").exit_code == 3
+    hidden = run("--store", path, "show", "a/1")
+    assert hidden.exit_code == 3
+    assert "undelete" in hidden.stderr
+    assert "Did you mean" not in hidden.stderr
     assert run("--store", path, "undelete", "a/1").exit_code == 0
     assert listed(run("--store", path, "ls", "--json")) == list(KEYS)
 

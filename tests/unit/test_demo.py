@@ -151,6 +151,7 @@ def test_the_numbers_add_up() -> None:
         witness.hear({"event": "start", "task": "m", "step": step})
         witness.hear(saved(step, number))
     assert about_saves(witness, 1) == "2 acknowledged saves, looked up after each of 1 kill"
+    assert about_saves(witness, 0) == "2 acknowledged saves, looked up at the end"
     witness.hear({"event": "start", "task": "m", "step": "decide"})
     witness.cut, witness.unanswered = 1, 1
     assert about_saves(witness, 5).endswith(

@@ -129,7 +129,7 @@ def opened(key: str | None = None, *, write: bool = False, create: bool = False)
         except (Damaged, Malformed, ReplayMismatch) as error:
             if key is None:
                 raise
-            raise type(error)(f"{error}. {_way_out(key)}") from error
+            raise type(error)(f"{key!r} in {store_url()}: {error}. {_way_out(key)}") from error
 
 
 def _way_out(key: str) -> str:

@@ -40,7 +40,7 @@ PASSING_TYPES = frozenset({"tmpfs", "ramfs"})
 """File systems that a restart empties."""
 
 WAYS_OUT: tuple[tuple[type[PerdureError], str], ...] = (
-    (NotAStore, "name a store's file with --store; this file was not touched"),
+    (NotAStore, "name the file of a store with --store"),
     (Damaged, "restore the store from a backup"),
     (NewerFormat, "upgrade Perdure, or use the version that wrote the store"),
     (NetworkFilesystem, "move the store to a local disk"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perdure.errors import StateNotFound
+from perdure.errors import NeedsPerson, StateNotFound
 
 if TYPE_CHECKING:
     from perdure.store import Store
@@ -26,6 +26,8 @@ def instead(store: Store, key: str) -> str:
 
     Empty where nothing is near.
     """
+    if any(info.key == key for info in store.states(key, limit=1, deleted=True)):
+        return ""  # what was said of its deletion says enough
     if found := _with_section(store, key):
         state, section = found
         if click.get_current_context().info_name == "show":
@@ -41,13 +43,14 @@ def instead(store: Store, key: str) -> str:
 
 def _with_section(store: Store, key: str) -> tuple[str, str] | None:
     """The state that the beginning of `key` names, and the rest."""
-    for cut in reversed([index for index, char in enumerate(key) if char == "/"]):
+    for cut in reversed([index for index, char in enumerate(key) if char == "/" and index]):
         try:
-            if key[:cut]:
-                store.info(key[:cut])
-                return key[:cut], key[cut + 1 :]
+            store.info(key[:cut])
         except StateNotFound:
             continue
+        except NeedsPerson:
+            pass  # damaged, but there
+        return key[:cut], key[cut + 1 :]
     return None
 
 

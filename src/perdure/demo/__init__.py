@@ -220,7 +220,7 @@ def prove(tried: Supervisor, found: dict[str, Any], expected: dict[str, Any]) ->
 def about_saves(witness: Witness, kills: int) -> str:
     """How many saves there were, so that they add up."""
     text = f"{count(len(witness.saved), 'acknowledged save')}, "
-    text += f"looked up after each of {count(kills, 'kill')}"
+    text += f"looked up after each of {count(kills, 'kill')}" if kills else "looked up at the end"
     if witness.unanswered:
         text += f"; {witness.unanswered:,} more took effect, though a kill cut off the answer"
     return text
@@ -255,7 +255,8 @@ def show(outcome: Outcome, console: Console) -> None:
         say(f"  {found:6,}  {kind}")
     say()
     say(
-        f"{outcome.sessions} sessions, {outcome.kills} kills, {outcome.saves:,} saves in "
+        f"{count(outcome.sessions, 'session')}, {count(outcome.kills, 'kill')}, "
+        f"{count(outcome.saves, 'save')} in "
         f"{outcome.seconds:.1f} s (undisturbed: {outcome.undisturbed_seconds:.1f} s)",
         "bold",
     )
