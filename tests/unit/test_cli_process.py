@@ -108,6 +108,8 @@ def test_a_terminal_gets_one_line_a_row_with_marks_where_it_was_shortened(
         if command == ["ls"]:
             assert "…" in text
             assert sum("support/bob" in line for line in lines) == (columns >= 80)
+        if command == ["log", "support/bob"] and columns >= 80:
+            assert all(re.search(r"  (just now|\d+ (s|min) ago)  ", line) for line in lines), text
     wide = COLOUR.sub("", on_terminal("--store", path, "log", "support/alice", COLUMNS="120"))
     assert re.search(r"\d\dZ \(.+\)  [0-9a-f]{12}  +messages, odd$", wide, re.MULTILINE)
     assert "…" not in wide
