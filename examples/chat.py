@@ -1,8 +1,7 @@
 """A terminal chat that survives being killed, on any OpenAI-compatible endpoint. Each message is
-saved before anything is done about it, so a new process sees what was left open, and goes on.
-
-    OPENAI_BASE_URL=http://localhost:11434/v1 OPENAI_MODEL=qwen3 python examples/chat.py [NAME]
-"""
+saved before anything is done about it: the same command, run again, goes on with what was left
+open. Leave with Ctrl-D or Ctrl-C; chat.db keeps everything.
+    OPENAI_BASE_URL=http://localhost:11434/v1 OPENAI_MODEL=qwen3 python examples/chat.py [NAME]"""
 
 import json
 import os
@@ -21,13 +20,6 @@ PATH = {"type": "object", "properties": {"path": {"type": "string"}}}
 READ = {"name": "read_file", "description": "Read a text file", "parameters": PATH}
 
 
-def complete(messages: list[Any]) -> Any:
-    ask = {"model": MODEL, "messages": messages, "tools": [{"type": "function", "function": READ}]}
-    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
-    with urlopen(Request(URL, json.dumps(ask).encode(), headers)) as answer:
-        return json.load(answer)["choices"][0]["message"]
-
-
 def read_file(call: Any) -> Any:
     try:
         text = Path(json.loads(call["function"]["arguments"])["path"]).read_text()
@@ -36,24 +28,32 @@ def read_file(call: Any) -> Any:
     return {"role": "tool", "tool_call_id": call["id"], "content": text}
 
 
-def next_message(messages: list[Any]) -> Any:
-    """What an open turn needs: a tool's result or the model's answer; None if no turn is open."""
-    last: Any = next((m for m in reversed(messages) if m["role"] != "tool"), {"role": ""})
-    results = [m["tool_call_id"] for m in takewhile(lambda m: m["role"] == "tool", messages[::-1])]
-    for call in last.get("tool_calls") or []:
-        if call["id"] not in results:
-            return read_file(call)
-    return complete(messages) if results or last["role"] == "user" else None
+def next_message(messages: list[Any]) -> Any:  # None if no turn is open
+    results = list(takewhile(lambda message: message["role"] == "tool", reversed(messages)))
+    last = messages[-1 - len(results)] if messages else {"role": "nobody"}
+    if calls := (last.get("tool_calls") or [])[len(results) :]:
+        return read_file(calls[0])
+    if not results and last["role"] != "user":
+        return None
+    ask = {"model": MODEL, "messages": messages, "tools": [{"type": "function", "function": READ}]}
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    with urlopen(Request(URL, json.dumps(ask).encode(), headers)) as answer:
+        return json.load(answer)["choices"][0]["message"]
 
 
 with perdure.Store("chat.db") as store, store.open("/".join(["chat", *sys.argv[1:]])) as session:
     messages = session.state.setdefault("messages", [])
-    for line in chain([""], sys.stdin):  # first comes what the last session left open
-        if line.strip():
-            messages.append({"role": "user", "content": line.strip()})
-            session.save()
-        while message := next_message(messages):
-            messages.append(message)
-            session.save()
-            print(f"{message['role']}: {message.get('content') or '(calls its tool)'}")
-        print("> ", end="", flush=True)
+    for message in messages[-10:]:  # where the last session stopped
+        print(f"{message['role']}: {message.get('content') or '(calls its tool)'}")
+    try:
+        for line in chain([""], sys.stdin):  # first comes what that session left open
+            if line.strip():
+                messages.append({"role": "user", "content": line.strip()})
+                session.save()
+            while message := next_message(messages):
+                messages.append(message)
+                session.save()
+                print(f"{message['role']}: {message.get('content') or '(calls its tool)'}")
+            print("> ", end="", flush=True)
+    except (KeyboardInterrupt, OSError) as error:  # OSError: the endpoint does not answer
+        sys.exit(f"\n{str(error) or 'left'}: run it again to go on from here")

@@ -18,9 +18,16 @@ def spans(tracer_provider: Any = None) -> OnEvent:
         tracer_provider: as OpenTelemetry's `get_tracer` takes it; the global one if None.
 
     Raises:
-        ImportError: `opentelemetry-api` is not installed (`pip install perdure[otel]`).
+        ModuleNotFoundError: `opentelemetry-api` is not installed; it comes with the extra `otel`.
     """
-    from opentelemetry import trace
+    try:
+        from opentelemetry import trace
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "perdure.otel needs opentelemetry-api: install Perdure with its extra otel "
+            "(in a clone: pip install '.[otel]')",
+            name=error.name,
+        ) from error
 
     from perdure import __version__
 

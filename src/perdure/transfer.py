@@ -103,7 +103,7 @@ def _manifest(reader: _Reader) -> tuple[str, Head]:
             head = open_head(blob, store=reader.id, key=key)
             if MAIN in head.branches:
                 return key, head
-    raise Damaged(f"{reader.name}: does not begin with a manifest")
+    raise Damaged(f"{reader.name} does not begin with a manifest")
 
 
 def _stage_all(staging: _Staging, reader: _Reader, head: Head, progress: Progress | None) -> Sealed:
@@ -171,7 +171,7 @@ def _records(reader: _Reader, head: Head, parent: bytes, first: int) -> list[Rec
     records: list[Record] = []
     frame = reader.next()
     if not isinstance(frame, list) or not frame:
-        raise Damaged(f"{reader.name}: ends before checkpoint {first}")
+        raise Damaged(f"{reader.name} ends before checkpoint {first}")
     for number, item in enumerate(frame, first):
         match item:
             case [int(found), bytes(salt), bytes(canonical)] if found == number:
@@ -212,7 +212,10 @@ class _Reader:
         self._number = 0
         self.name = str(getattr(file, "name", "the file"))
         if self._up_to(len(MAGIC)) != MAGIC:
-            raise Malformed(f"{self.name}: is not a state exported by Perdure")
+            raise Malformed(
+                f"{self.name} is not a state exported by Perdure. A backup is a whole store: "
+                "open it as one (on the command line with --store)"
+            )
         self.id = self._exactly(16)
 
     def next(self) -> object:
@@ -233,7 +236,7 @@ class _Reader:
     def _exactly(self, size: int) -> bytes:
         data = self._up_to(size)
         if len(data) != size:
-            raise Damaged(f"{self.name}: is cut short in frame {self._number}")
+            raise Damaged(f"{self.name} is cut short in frame {self._number}")
         return data
 
     def _up_to(self, size: int) -> bytes:

@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ class Stub:
                 if message is None:  # whoever asked is dead
                     return
                 body = json.dumps({"choices": [{"message": message}]}).encode()
-                self.send_response(200)
+                self.send_response(message.get("error", 200))
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -86,7 +87,9 @@ def start(chats: list[subprocess.Popen[str]], stub: Stub, home: Path) -> subproc
     pipe = subprocess.PIPE
     command = [sys.executable, str(CHAT), "ann"]
     env = {**os.environ, **names}
-    chat = subprocess.Popen(command, cwd=home, env=env, stdin=pipe, stdout=pipe, text=True)
+    chat = subprocess.Popen(
+        command, cwd=home, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
     chats.append(chat)
     return chat
 
@@ -98,8 +101,8 @@ def say(chat: subprocess.Popen[str], line: str) -> None:
 
 
 def end(chat: subprocess.Popen[str]) -> str:
-    out, _ = chat.communicate(timeout=60)
-    assert chat.returncode == 0
+    out, said = chat.communicate(timeout=60)
+    assert (chat.returncode, said) == (0, "")
     return out
 
 
@@ -154,8 +157,34 @@ def test_killed_while_the_model_thinks_it_asks_again(
     second = start(chats, stub, tmp_path)
     assert stub.asked() == asked
     stub.answers.put({"role": "assistant", "content": "Yes."})
-    assert end(second) == "assistant: Yes.\n> "
+    assert end(second) == "user: Are you there?\nassistant: Yes.\n> "
     assert kept(tmp_path) == [*asked, {"role": "assistant", "content": "Yes."}]
+
+
+def test_left_by_ctrl_c_it_says_how_to_go_on(
+    stub: Stub, chats: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    chat = start(chats, stub, tmp_path)
+    say(chat, "Are you there?")
+    stub.asked()
+    chat.send_signal(signal.SIGINT)
+    _, said = chat.communicate(timeout=60)
+    stub.answers.put(None)
+    assert (chat.returncode, said) == (1, "\nleft: run it again to go on from here\n")
+    assert [each["role"] for each in kept(tmp_path)] == ["user"]
+
+
+def test_an_endpoint_that_fails_is_told_in_one_line(
+    stub: Stub, chats: list[subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    chat = start(chats, stub, tmp_path)
+    say(chat, "Are you there?")
+    stub.asked()
+    stub.answers.put({"error": 500})
+    _, said = chat.communicate(timeout=60)
+    assert (chat.returncode, said.count("\n")) == (1, 2)
+    assert "HTTP Error 500" in said
+    assert "run it again" in said
 
 
 def test_killed_while_its_tool_runs_it_runs_the_tool_again(

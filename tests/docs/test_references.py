@@ -3,11 +3,14 @@
 import ast
 import inspect
 import re
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from perdure import errors
+from perdure import Store, errors
 from perdure.cli.app import app
 from perdure.demo import commands
 
@@ -66,7 +69,8 @@ def groups() -> list[type[errors.PerdureError]]:
 
 
 def test_the_guide_lists_every_error_in_its_group() -> None:
-    listed = [(name, kind) for name, kind, _ in ROW.findall(GUIDE)]
+    section = GUIDE.partition("\n## Errors")[2].partition("\n## ")[0]
+    listed = [(name, kind) for name, kind, _ in ROW.findall(section)]
     known = {
         name: each
         for name, each in vars(errors).items()
@@ -81,6 +85,33 @@ def test_the_guide_lists_every_error_in_its_group() -> None:
             group = known[name]
         assert group is not None
         assert issubclass(known[name], group), f"{name} stands below {group.__name__}"
+
+
+@pytest.mark.parametrize(
+    ("title", "function"),
+    [("`Store` and `AsyncStore`", Store.__init__), ("`open`", Store.open)],
+    ids=["Store", "open"],
+)
+def test_the_guide_lists_every_option_with_its_default(
+    title: str, function: Callable[..., Any]
+) -> None:
+    table = GUIDE.partition(f"| option of {title} | default | |\n")[2].partition("\n\n")[0]
+    listed = re.findall(r"^\| `(\w+)` \| `(.+?)` \| .+ \|$", table, re.MULTILINE)
+    options = {
+        name: each.default
+        for name, each in inspect.signature(function).parameters.items()
+        if each.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    assert {name: ast.literal_eval(default) for name, default in listed} == options
+
+
+def test_the_guide_and_readme_name_every_extra_and_example() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in project["optional-dependencies"]:
+        assert f"pip install '.[{extra}]'" in README
+        assert f"pip install '.[{extra}]'" in GUIDE
+    for example in (ROOT / "examples").glob("*.py"):
+        assert f"(examples/{example.name})" in README
 
 
 @pytest.mark.parametrize("base", [LookupError, TypeError, ValueError])

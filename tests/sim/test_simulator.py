@@ -61,12 +61,36 @@ def test_the_command_prints_seed_schedules_steps_and_faults(
     assert printed.startswith("seed 5: ")
     assert " schedules, 4" in printed
     assert "crash after" in printed
+    assert printed.endswith("; no promise was broken\n")
+
+
+@pytest.mark.parametrize("option", ["--steps", "--writers", "--saves"])
+def test_the_command_refuses_amounts_below_one(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for amount in ("0", "-5"):
+        with pytest.raises(SystemExit, match="2"):
+            simulate.main([option, amount])
+        assert f"at least 1, not {amount}" in capsys.readouterr().err
+
+
+def test_a_long_run_is_seen_to_go_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulate, "SCHEDULES_PER_LINE", 2)
+    assert simulate.main(["--seed", "5", "--steps", "400"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("2 schedules, ")
+    assert told[1].startswith("4 schedules, ")
+    assert simulate.main(["--exhaustive", "--saves", "1", "--face", "objects"]) == 0
+    assert capsys.readouterr().err
 
 
 def test_the_command_prints_how_to_run_a_failure_again(capsys: pytest.CaptureFixture[str]) -> None:
     plant = ["--plant", "torn-commit"]
     assert simulate.main(["--seed", "5", "--steps", "20000", *plant]) == 1
     printed = capsys.readouterr().out
+    assert "no promise was broken" not in printed
     (command,) = [line for line in printed.splitlines() if "run it again: " in line]
     again = command.partition(" simulate ")[2].split()
     assert simulate.main([*again, *plant]) == 1
@@ -75,4 +99,6 @@ def test_the_command_prints_how_to_run_a_failure_again(capsys: pytest.CaptureFix
 
 def test_the_command_runs_all_schedules(capsys: pytest.CaptureFixture[str]) -> None:
     assert simulate.main(["--exhaustive", "--saves", "1", "--face", "objects"]) == 0
-    assert capsys.readouterr().out.startswith("objects: ")
+    printed = capsys.readouterr().out
+    assert printed.startswith("objects: ")
+    assert printed.endswith("; no promise was broken\n")

@@ -65,6 +65,39 @@ def test_nothing_is_written_over(path: str, tmp_path: Path) -> None:
     assert file.read_bytes() == b"kept"
 
 
+@pytest.mark.parametrize("command", [["export", "a"], ["backup"]], ids=["export", "backup"])
+def test_a_place_that_cannot_be_written_is_told_by_the_name_given(
+    path: str, tmp_path: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "none" / "file"
+    missing = run(path, *command, str(file))
+    assert missing.exit_code == 6
+    assert missing.stderr == f"Error: Cannot write {file}: make the directory {file.parent}.\n"
+    file.parent.mkdir()
+    # Whoever runs the tests may be allowed everything.
+    monkeypatch.setattr("perdure.cli.files.may_write", lambda _: False)
+    refused = run(path, *command, str(file))
+    assert refused.exit_code == 6
+    assert f"Cannot write {file}: let this user write to {file.parent}." in refused.stderr
+    assert list(file.parent.iterdir()) == []
+
+
+def test_a_file_that_is_no_exported_state(path: str, tmp_path: Path) -> None:
+    assert run(path, "backup", str(tmp_path / "backup.db")).exit_code == 0
+    result = run(path, "import", str(tmp_path / "backup.db"))
+    assert result.exit_code == 6
+    assert "backup.db is not a state exported by Perdure" in result.stderr
+    assert "--store" in result.stderr
+
+
+def test_a_key_in_use_is_told_with_the_way_to_choose_another(path: str, tmp_path: Path) -> None:
+    file = tmp_path / "a state.perdure"
+    assert run(path, "export", "a", str(file)).exit_code == 0
+    result = run(path, "import", str(file))
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"choose another key: perdure import '{file}' KEY\n")
+
+
 def test_a_bad_file_leaves_the_store_as_it_was(path: str, tmp_path: Path) -> None:
     file = tmp_path / "a.perdure"
     assert run(path, "export", "a", str(file)).exit_code == 0
@@ -131,6 +164,7 @@ def test_a_damaged_head_is_listed_and_named(path: str) -> None:
 
 def test_a_damaged_head_fails_the_examination(path: str) -> None:
     damage_head(path)
+    assert "The state 'a' exists" in run(path, "show", "a/text").stderr
     result = run(path, "doctor", "--json")
     assert result.exit_code == 1
     found = findings(result)["damaged states"]
@@ -151,7 +185,25 @@ def test_a_damaged_state_hides_the_cost_of_no_other(
     text = run(path, "stats")
     assert [row.split()[0] for row in text.stdout.splitlines()[1:]] == [found["key"]]
     assert text.stderr == f"not readable: {other} (perdure verify {other} tells more)\n"
-    assert run(path, "stats", other).exit_code == 6
+    alone = run(path, "stats", other)
+    assert (alone.exit_code, alone.stdout) == (6, "")
+    assert alone.stderr.startswith(f"Error: '{other}' in {path}: ")
+    assert f"perdure --store {path} verify {other}" in alone.stderr
+    assert "backup" in alone.stderr
+
+
+def test_the_cost_of_no_readable_state_is_no_table(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.db"
+    with Store(empty) as store:
+        store._driver.connect()
+    result = run(empty, "stats")
+    assert (result.stdout, result.stderr) == ("", "no states\n")
+    with Store(empty) as store, store.open("a") as session:
+        session.state["n"] = 1
+    damage_head(str(empty))
+    result = run(empty, "stats")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "not readable: a (perdure verify a tells more)\n"
 
 
 def test_what_states_cost(path: str) -> None:
@@ -175,7 +227,7 @@ def test_a_store_in_good_order(path: str) -> None:
     assert found["states"]["found"] == "2"
     assert list(found) == [
         "python", "perdure", "sqlite", "store", "file system", "permissions", "format", "size",
-        "write-ahead log", "free space", "states", "damaged states", "interrupted sessions",
+        "write-ahead log", "free space", "states", "damaged states", "last session interrupted",
     ]  # fmt: skip
     text = run(path, "doctor").stdout
     assert "ok    states: 2\n" in text
@@ -206,7 +258,12 @@ def test_an_unusable_store_fails_and_is_left_alone(tmp_path: Path) -> None:
     other.write_text("not a store " * 1000)
     examined = json.loads(run(other, "doctor", "--json").stdout)
     assert examined["ok"] is False
+    assert [each["check"] for each in examined["findings"]] == [
+        "python", "perdure", "sqlite", "store",
+    ]  # fmt: skip
     assert examined["findings"][-1]["found"].startswith("not-a-store: ")
+    assert "was not touched" in examined["findings"][-1]["found"]
+    assert "--store" in examined["findings"][-1]["way_out"]
     assert other.read_text() == "not a store " * 1000
 
 

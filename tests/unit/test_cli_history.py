@@ -57,6 +57,8 @@ def test_the_log_in_pages(path: str) -> None:
     assert numbers(last) == [5, 4, 3, 2, 1]
     assert json.loads(last.stdout)["next"] is None
     assert run(path, "log", "a", "--before", "6").stderr == ""
+    none = run(path, "log", "a", "--before", "1")
+    assert (none.stdout, none.stderr) == ("", "no checkpoint before 1\n")
 
 
 def test_the_log_as_json(path: str) -> None:
@@ -71,8 +73,10 @@ def test_the_log_as_json(path: str) -> None:
 
 def test_what_each_checkpoint_changed(path: str) -> None:
     text = run(path, "log", "a", "--limit", "2", "--changes").stdout.splitlines()
-    assert text[1] == "    set plan = {'goal': 'refund'}"
-    assert text[3] == "    put 1 item into steps at 28: [28]"
+    head, *rows = run(path, "log", "a", "--limit", "2").stdout.splitlines()
+    assert [text[0], text[1][:20], text[3][:20]] == [head, *(row[:20] for row in rows)]
+    assert text[2] == "    set plan = {'goal': 'refund'}"
+    assert text[4] == "    put 1 item into steps at 28: [28]"
     found = json.loads(run(path, "log", "a", "--limit", "2", "--changes", "--json").stdout)
     assert [each["changes"] for each in found["checkpoints"]] == [
         [{"kind": "set", "path": "plan", "value": {"goal": "refund"}}],
@@ -105,6 +109,8 @@ def test_what_differs_between_two_checkpoints(path: str) -> None:
 def test_sessions_and_how_they_ended(path: str) -> None:
     rows = run(path, "sessions", "a").stdout.splitlines()[1:]
     assert rows[0].endswith("failed: ZeroDivisionError")
+    assert "  30  " in rows[0]
+    assert "  1-29  " in rows[1]
     assert rows[1].endswith("closed")
     found = json.loads(run(path, "sessions", "a", "--json").stdout)["sessions"]
     assert [(each["ended"], each["first"], each["last"]) for each in found] == [

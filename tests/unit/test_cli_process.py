@@ -4,11 +4,14 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from perdure import Store
 
@@ -24,7 +27,7 @@ def path(tmp_path: Path) -> str:
     return name
 
 
-def on_terminal(*args: str, typed: str = "", **env: str) -> str:
+def on_terminal(*args: str, typed: str = "", code: int = 0, **env: str) -> str:
     """What a command writes to a terminal of 80 columns, where `typed` waits to be read."""
     ours, theirs = pty.openpty()
     os.write(ours, typed.encode())
@@ -44,7 +47,7 @@ def on_terminal(*args: str, typed: str = "", **env: str) -> str:
                 break
             written += piece
     os.close(ours)
-    assert process.returncode == 0, written
+    assert process.returncode == code, written
     return written.decode().replace("\r\n", "\n")
 
 
@@ -80,6 +83,56 @@ def test_a_terminal_gets_a_table_and_no_control_characters_of_a_state(path: str)
     listed = on_terminal("--store", path, "log", "support/alice")
     assert re.search(r"\b[0-9a-f]{12}\b", listed)
     assert max(map(len, re.sub(r"\x1b\[[0-9;]*m", "", listed).splitlines())) <= 80
+
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 100])
+def test_a_terminal_gets_one_line_a_row_with_marks_where_it_was_shortened(
+    path: str, columns: int
+) -> None:
+    with Store(path) as store:
+        for key in ("support/bob", "x" * 1000, "漢" * 60):
+            with store.open(key) as session:
+                session.state.update({"section-" + "y" * 40: 1, "z" * 40: 2})
+                session.summary = "waits " * 20
+                session.save(label="long " * 20)
+                session.state["漢" * 40] = 3
+    for command, rows in ((["ls"], 4), (["log", "support/bob"], 2), (["sessions", "x" * 1000], 1)):
+        text = on_terminal("--store", path, *command, COLUMNS=str(columns))
+        head, *lines = COLOUR.sub("", text).splitlines()
+        assert len(lines) == rows, text
+        assert max(map(cell_len, (head, *lines))) <= columns, text
+        assert all("just now" in line or " ago" in line or "…" in line for line in lines)
+        if command == ["ls"]:
+            assert "…" in text
+            assert sum("support/bob" in line for line in lines) == (columns >= 80)
+        if command == ["log", "support/bob"] and columns >= 80:
+            assert all(re.search(r"  (just now|\d+ (s|min) ago)  ", line) for line in lines), text
+    wide = COLOUR.sub("", on_terminal("--store", path, "log", "support/alice", COLUMNS="120"))
+    assert re.search(r"\d\dZ \(.+\)  [0-9a-f]{12}  +messages, odd$", wide, re.MULTILINE)
+    assert "…" not in wide
+
+
+def test_a_problem_is_never_shortened(path: str) -> None:
+    with closing(sqlite3.connect(path)) as base:
+        base.execute("UPDATE heads SET head = x'00'")
+        base.commit()
+    text = on_terminal("--store", path, "verify", code=1, COLUMNS="40")
+    (problem,) = [each.problem for each in Store(path).verify()]
+    assert problem
+    assert problem in text
+
+
+def test_python_runs_it_by_the_names_of_package_and_command(path: str) -> None:
+    asked = ["--store", path, "ls", "--json"]
+    ran = [
+        subprocess.run([sys.executable, "-m", name, *asked], capture_output=True, check=True)
+        for name in ("perdure", "perdure.cli")
+    ]
+    assert ran[0].stdout == ran[1].stdout
+    assert json.loads(ran[0].stdout)["states"]
 
 
 def test_a_person_is_asked_before_a_state_is_deleted(path: str) -> None:
@@ -121,7 +174,7 @@ def test_an_interrupted_session_is_told(path: str) -> None:
     (told,) = [
         each
         for each in json.loads(run.stdout)["findings"]
-        if each["check"] == "interrupted sessions"
+        if each["check"] == "last session interrupted"
     ]
     assert (told["status"], told["found"]) == ("warn", "1 state: cut")
     assert "resumes" in told["way_out"]

@@ -12,6 +12,7 @@ from perdure.cli.app import app
 from perdure.cli.showing import SCREEN_LINES
 
 MESSAGES = 100_000
+EXISTS = "The state 'support/alice' exists: put a space before the section:"
 LONG = "one line\n" * 1000
 
 
@@ -87,6 +88,43 @@ def test_a_path_leads_to_a_value(path: str) -> None:
     missing = show(path, "plan/none")
     assert missing.exit_code == 3
     assert "'cost'" in missing.stderr
+
+
+def test_a_section_that_is_not_there(path: str) -> None:
+    missing = show(path, "plans")
+    assert missing.exit_code == 3
+    assert missing.stderr == (
+        "Error: no section 'plans' in 'support/alice', which has 'plan', 'messages', 'notes', "
+        "'tags'\n"
+    )
+    assert "(state)" not in show(path, "--full").stdout
+    assert "(state)" not in show(path, "--raw").stderr
+
+
+def test_the_last_items_are_of_one_section(path: str) -> None:
+    result = show(path, "--last", "2")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "perdure show support/alice SECTION --last 2" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["show", "support/alice/messages/-1"], f"{EXISTS} perdure show support/alice messages/-1"),
+        (["show", "support/alic"], "Did you mean 'support/alice'?"),
+        (["stats", "Support/alice"], "Did you mean 'support/alice'?"),
+        (["export", "zzz", "zzz.perdure"], "agents.db"),
+    ],
+)
+def test_a_key_that_no_state_has_is_told_with_what_is_near(
+    path: str, args: list[str], told: str
+) -> None:
+    result = CliRunner().invoke(app, ["--store", path, *args])
+    assert result.exit_code == 3
+    assert result.stderr.startswith(
+        f"Error: there is no state '{args[1]}' in this store; the store is "
+    )
+    assert result.stderr.rstrip().endswith(told)
 
 
 def test_a_text_is_shown_to_the_end_of_the_screen(path: str) -> None:

@@ -60,6 +60,21 @@ def test_a_prefix_and_pages(path: str) -> None:
     assert "--after a/2" in run("--store", path, "ls", "--limit", "2").stderr
 
 
+def test_in_a_pipe_a_long_key_pushes_only_its_own_row_aside(path: str) -> None:
+    with Store(path) as store, store.open("c" * 1000) as session:
+        session.state["n"] = 1
+    head, *rows, long = run("--store", path, "ls").stdout.splitlines()
+    assert max(map(len, (head, *rows))) < 120
+    assert long.startswith("c" * 1000 + "  ")
+
+
+def test_without_arguments_it_prints_its_help() -> None:
+    result = run()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == run("--help").stdout
+    assert "\n  ls " in result.stdout
+
+
 def test_an_empty_listing_says_so_apart_from_the_data(path: str) -> None:
     result = run("--store", path, "ls", "zzz")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no states\n")
@@ -107,7 +122,9 @@ def test_a_copy_is_a_state_of_its_own(path: str) -> None:
     assert result.stdout == "copied b to b2 (1 checkpoint)\n"
     assert run("--store", path, "rm", "b", "--yes").exit_code == 0
     assert listed(run("--store", path, "ls", "b", "--json")) == ["b2"]
-    assert run("--store", path, "copy", "b2", "a/1").exit_code == 2
+    taken = run("--store", path, "copy", "b2", "a/1")
+    assert taken.exit_code == 2
+    assert taken.stderr.endswith("choose another key: perdure copy b2 NEW\n")
 
 
 def test_a_deleted_state_is_hidden_and_brought_back(path: str) -> None:
@@ -116,7 +133,9 @@ def test_a_deleted_state_is_hidden_and_brought_back(path: str) -> None:
     assert "perdure undelete a/1" in deleted.stdout
     assert listed(run("--store", path, "ls", "--json")) == ["a/2", "a/3", "b"]
     assert listed(run("--store", path, "ls", "--deleted", "--json")) == ["a/1"]
-    assert run("--store", path, "show", "a/1").exit_code == 3
+    hidden = run("--store", path, "show", "a/1")
+    assert hidden.exit_code == 3
+    assert "undelete" in hidden.stderr
     assert run("--store", path, "undelete", "a/1").exit_code == 0
     assert listed(run("--store", path, "ls", "--json")) == list(KEYS)
 

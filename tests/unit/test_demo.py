@@ -2,21 +2,29 @@
 
 import io
 import json
+import os
 import random
 import shutil
+import signal
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 import perdure.demo
 from perdure import Store
+from perdure.cli.app import app
+from perdure.demo import about_saves, about_steps
 from perdure.demo.display import Lines, Picture, display_for
 from perdure.demo.supervisor import AgentFailed, Supervisor, kill_moments
-from perdure.demo.witness import Witness
+from perdure.demo.witness import Witness, place_for_store
+from perdure.errors import StoreUnavailable
 
 MODULES = 12
 
@@ -91,6 +99,67 @@ def test_it_prints_lines_where_there_is_no_terminal(
     assert "perdure --store perdure-demo/agents.db show audit/1" in out
     assert "NO" not in out
     assert "\x1b" not in out
+
+
+def test_a_file_in_the_place_of_its_store_is_told_in_one_line(code: Path, tmp_path: Path) -> None:
+    (tmp_path / "perdure-demo").write_text("mine")
+    result = CliRunner().invoke(app, ["demo", "--path", str(code)])
+    assert (result.exit_code, result.stdout) == (6, "")
+    (told,) = result.stderr.splitlines()
+    assert told.startswith(f"Error: {tmp_path / 'perdure-demo'} is no directory")
+    assert "another directory" in told
+    assert (tmp_path / "perdure-demo").read_text() == "mine"
+
+
+def test_where_nothing_can_be_written_it_goes_elsewhere_or_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()  # nobody, whatever they may do, can make a file here
+    elsewhere = place_for_store()
+    assert elsewhere.is_absolute()
+    elsewhere.rmdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(gone))
+    with pytest.raises(StoreUnavailable, match="TMPDIR"):
+        place_for_store()
+
+
+def test_interrupted_it_says_where_its_store_is(long_code: Path) -> None:
+    command = [sys.executable, "-m", "perdure", "demo", "--kills", "0", "--path", str(long_code)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline().startswith("An agent audits")
+        assert "modules" in demo.stdout.readline()  # it is at work
+        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it
+        _, said = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "everything saved is kept in perdure-demo/agents.db" in said
+    assert "perdure --store perdure-demo/agents.db ls" in said
+    assert "Traceback" not in said
+    with Store("perdure-demo/agents.db") as store:
+        assert store.info("audit/1").number >= 1
+
+
+def test_the_numbers_add_up() -> None:
+    witness = Witness()
+    assert about_steps(witness) == "0 starts for 0 steps"
+    for step, number in (("read", 1), ("examine", 2)):
+        witness.hear({"event": "start", "task": "m", "step": step})
+        witness.hear(saved(step, number))
+    assert about_saves(witness, 1) == "2 acknowledged saves, looked up after each of 1 kill"
+    assert about_saves(witness, 0) == "2 acknowledged saves, looked up at the end"
+    witness.hear({"event": "start", "task": "m", "step": "decide"})
+    witness.cut, witness.unanswered = 1, 1
+    assert about_saves(witness, 5).endswith(
+        "; 1 more took effect, though a kill cut off the answer"
+    )
+    assert about_steps(witness).endswith(
+        "2 steps, 1 step being killed before the save and begun again"
+    )
 
 
 def test_there_must_be_something_to_audit(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,12 @@ def test_each_event_is_a_span_with_its_key_times_and_error(tmp_path: Path) -> No
     assert save.end_time > save.start_time
     assert failed.attributes is not None
     assert failed.attributes["error.type"] == "state-not-found"
+
+
+def test_without_opentelemetry_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[otel\]'"):
+        perdure.otel.spans()
 
 
 def test_spans_are_children_of_the_current_one(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class App(click.Group):
         **extra: Any,
     ) -> NoReturn:
         """Run, and exit with the code that `EXIT_CODES` documents."""
-        given = list(sys.argv[1:] if args is None else args)
+        given = list(sys.argv[1:] if args is None else args) or ["--help"]
         as_json = "--json" in given
         for stream in (sys.stdout, sys.stderr):
             # Whatever a state holds can be printed, whatever the terminal's encoding.

@@ -33,7 +33,7 @@ def verify(ctx: click.Context, key: str | None) -> None:
     Each checkpoint is checked against its place, its checksum and the chain, and all are replayed.
     The exit code is 1 if anything is not as it was saved.
     """
-    with opened() as store, progress("verifying", quiet=settings().json) as report:
+    with opened(key) as store, progress("verifying", quiet=settings().json) as report:
         found = store.verify(key, progress=report)
     bad = [each for each in found if not each.ok]
     if settings().json:
@@ -42,6 +42,7 @@ def verify(ctx: click.Context, key: str | None) -> None:
         table(
             ("key", ">checkpoints", "found"),
             [(each.key, f"{each.checkpoints:,}", each.problem or "ok") for each in found],
+            whole=True,
         )
         if bad:
             hint(f"{len(bad)} of {count(len(found), 'state')} not as saved: restore a backup")
@@ -60,14 +61,17 @@ def stats(ctx: click.Context, key: str | None) -> None:
     them, and pages of snapshots. The exit code is 1 if any state could not be read.
     """
     unreadable: list[str] = []
-    with opened() as store, progress("counting", quiet=settings().json) as report:
+    with opened(key) as store, progress("counting", quiet=settings().json) as report:
         found = [store.stats(key)] if key is not None else _of_all(store, unreadable, report)
     if settings().json:
         states = [document(each) for each in found]
         print_json({"states": states, "unreadable": unreadable})
     else:
-        rows = [_row(each.key, each) for each in found]
-        table(("key", ">checkpoints", ">saved", ">stored", ">stored/saved"), rows)
+        if found:
+            rows = [_row(each.key, each) for each in found]
+            table(("key", ">checkpoints", ">saved", ">stored", ">stored/saved"), rows)
+        elif not unreadable:
+            hint("no states")
         if key is not None:
             _show_kinds(found[0])
             _show_sections(found[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from perdure.errors import StoreUnavailable
+from perdure.errors import (
+    Damaged,
+    Malformed,
+    ReplayMismatch,
+    StateExists,
+    StateNotFound,
+    StoreUnavailable,
+)
 
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
@@ -99,8 +107,11 @@ def require_store(backend: Backend) -> None:
 
 
 @contextmanager
-def opened(*, write: bool = False, create: bool = False) -> Iterator[Store]:
-    """The named store; it is made only where `create` says so."""
+def opened(key: str | None = None, *, write: bool = False, create: bool = False) -> Iterator[Store]:
+    """The named store; it is made only where `create` says so.
+
+    What is wrong with the state `key` is told with the way out that a command line has.
+    """
     from perdure.store import Store
 
     if not create:
@@ -108,7 +119,33 @@ def opened(*, write: bool = False, create: bool = False) -> Iterator[Store]:
 
         require_store(backend_for(store_url()))
     with Store(store_url(), create=create, read_only=not write) as store:
-        yield store
+        try:
+            yield store
+        except StateNotFound as error:
+            from perdure.cli.nearby import instead
+
+            hint = instead(store, key) if key is not None else ""
+            raise StateNotFound(f"{error}{hint}") from error
+        except (Damaged, Malformed, ReplayMismatch) as error:
+            if key is None:
+                raise
+            raise type(error)(f"{key!r} in {store_url()}: {error}. {_way_out(key)}") from error
+
+
+def _way_out(key: str) -> str:
+    verify = f"perdure --store {shlex.quote(store_url())} verify {shlex.quote(key)}"
+    return (
+        f"How far it goes: {verify}. Restore the state from an export, or the store from a backup."
+    )
+
+
+@contextmanager
+def another_key(command: str) -> Iterator[None]:
+    """Tell how to choose another key where a state has the one that was to be given."""
+    try:
+        yield
+    except StateExists as error:
+        raise StateExists(f"{error}; choose another key: perdure {command}") from error
 
 
 def reference(text: str) -> int | str:

@@ -19,7 +19,15 @@ from perdure.backends.protocol import Backend
 from perdure.cli.context import require_store
 from perdure.cli.words import bytes_of
 from perdure.core.abbreviate import count
-from perdure.errors import PerdureError
+from perdure.errors import (
+    Damaged,
+    NetworkFilesystem,
+    NewerFormat,
+    NotAStore,
+    PerdureError,
+    Retryable,
+    UsageError,
+)
 
 PYTHON_MIN = (3, 11)
 WAL_BYTES_MAX = 8 * 1024 * 1024
@@ -30,6 +38,17 @@ FREE_BYTES_MIN = 256 * 1024 * 1024
 
 PASSING_TYPES = frozenset({"tmpfs", "ramfs"})
 """File systems that a restart empties."""
+
+WAYS_OUT: tuple[tuple[type[PerdureError], str], ...] = (
+    (NotAStore, "name the file of a store with --store"),
+    (Damaged, "restore the store from a backup"),
+    (NewerFormat, "upgrade Perdure, or use the version that wrote the store"),
+    (NetworkFilesystem, "move the store to a local disk"),
+    (Retryable, "try again"),
+    (UsageError, "name a path, such as --store agents.db"),
+    (PerdureError, "check the path, and that this user may read it"),
+)
+"""What to do about a store that cannot be examined; the first that fits counts."""
 
 KEYS_SHOWN_MAX = 3
 PAGE = 1000
@@ -87,36 +106,35 @@ def of_store(url: str | None) -> Iterator[Finding]:
     try:
         backend = backend_for(url, create=False, read_only=True)
     except PerdureError as error:
-        yield _failed("store", error)
+        yield _failed(error)
         return
-    path = getattr(backend, "path", None)
-    if path is not None:
-        yield from _file(path)
     try:
+        # Before anything is said of a file that may be a stranger's.
         require_store(backend)
         info = backend.connect()
-        yield Finding("format", "ok", str(info.format))
-        if path is not None:
-            yield from _sizes(path)
-        yield from _states(backend)
     except PerdureError as error:
-        yield _failed("store", error)
+        yield _failed(error)
+    else:
+        yield Finding("store", "ok", url)
+        yield from _of_file(getattr(backend, "path", None), str(info.format))
+        yield from _states(backend)
     finally:
         backend.close()
 
 
-def _failed(check: str, error: PerdureError) -> Finding:
-    """An error's message names its way out already."""
-    return Finding(check, "fail", f"{error.kind}: {error}")
+def _failed(error: PerdureError, check: str = "store") -> Finding:
+    way_out = next(way for kind, way in WAYS_OUT if isinstance(error, kind))
+    return Finding(check, "fail", f"{error.kind}: {error}", way_out)
 
 
-def _file(path: str) -> Iterator[Finding]:
-    if not os.path.isfile(path):
-        return
-    yield Finding("store", "ok", path)
-    yield _filesystem(path)
-    if os.name == "posix":
-        yield _permissions(path)
+def _of_file(path: str | None, stored_format: str) -> Iterator[Finding]:
+    if path is not None:
+        yield _filesystem(path)
+        if os.name == "posix":
+            yield _permissions(path)
+    yield Finding("format", "ok", stored_format)
+    if path is not None:
+        yield from _sizes(path)
 
 
 def _filesystem(path: str) -> Finding:
@@ -179,11 +197,15 @@ def _states(backend: Backend) -> Iterator[Finding]:
     number, damaged, interrupted = 0, [], []
     store = perdure.Store(backend)  # not closed: the backend's owner does that
     after = None
-    while page := store.states(limit=PAGE, after=after):
-        number += len(page)
-        damaged += [info.key for info in page if info.problem]
-        interrupted += [info.key for info in page if info.status == "interrupted"]
-        after = page[-1].key
+    try:
+        while page := store.states(limit=PAGE, after=after):
+            number += len(page)
+            damaged += [info.key for info in page if info.problem]
+            interrupted += [info.key for info in page if info.status == "interrupted"]
+            after = page[-1].key
+    except PerdureError as error:
+        yield _failed(error, "states")
+        return
     yield Finding("states", "ok", f"{number:,}")
     yield _named(
         Finding("damaged states", "ok", "none"),
@@ -192,7 +214,7 @@ def _states(backend: Backend) -> Iterator[Finding]:
         "perdure verify KEY tells more; restore the store from a backup",
     )
     yield _named(
-        Finding("interrupted sessions", "ok", "none"),
+        Finding("last session interrupted", "ok", "of no state"),
         interrupted,
         "warn",
         "nothing saved was lost; the next session on each resumes where it stopped",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from perdure.cli.context import examples, gives_json, on_store, opened, reference, settings
 from perdure.cli.documents import change_document, difference_document, document
-from perdure.cli.output import hint, print_json, say, table
-from perdure.cli.words import moment, safe
+from perdure.cli.output import Cell, aligned, hint, print_json, say, table
+from perdure.cli.words import moments, safe
 
 if TYPE_CHECKING:
     from perdure.types import Checkpoint, SessionInfo
 
 ID_DIGITS = 12
 """Digits of an id shown (hex): enough to name it again."""
+
+TITLES = (">number", "id", "time", "session", "label", "sections")
 
 
 @click.command(
@@ -38,7 +41,7 @@ def log(key: str, limit: int, before: str | None, changes: bool) -> None:
 
     REF is a checkpoint's number, its id, or the beginning of its id.
     """
-    with opened() as store:
+    with opened(key) as store:
         ref = reference(before) if before is not None else None
         page = store.history(key, limit=limit, before=ref, changes=changes)
     last = page[-1].number if page and page[-1].number > 1 else None
@@ -46,26 +49,33 @@ def log(key: str, limit: int, before: str | None, changes: bool) -> None:
         listed = [_checkpoint_document(checkpoint) for checkpoint in page]
         print_json({"checkpoints": listed, "next": last})
         return
-    if changes:
-        from perdure.core.changes import describe
-
-        for checkpoint in page:
-            say("  ".join(filter(None, map(safe, _row(checkpoint)))))
-            for change in checkpoint.changes or ():
-                say(f"    {safe(describe(change))}")
-    elif page:
-        table(
-            (">number", "id", "time", "session", "label", "sections"), [_row(each) for each in page]
-        )
+    if not page:
+        hint(f"no checkpoint before {safe(str(ref))}")
+    elif changes:
+        _show_changes(page)
+    else:
+        table(TITLES, [_row(each) for each in page])
     if last is not None:
         hint(f"{last - 1:,} older: add --before {last}, or a larger --limit")
 
 
-def _row(checkpoint: Checkpoint) -> tuple[str, ...]:
+def _show_changes(page: Sequence[Checkpoint]) -> None:
+    """Each checkpoint's row, and below it what it changed."""
+    from perdure.core.changes import describe
+
+    head, *rows = aligned(TITLES, [_row(each) for each in page])
+    say(head)
+    for row, checkpoint in zip(rows, page, strict=True):
+        say(row)
+        for change in checkpoint.changes or ():
+            say(f"    {safe(describe(change))}")
+
+
+def _row(checkpoint: Checkpoint) -> tuple[Cell, ...]:
     return (
         str(checkpoint.number),
         checkpoint.id[:ID_DIGITS],
-        moment(checkpoint.time),
+        moments(checkpoint.time),
         checkpoint.session[:ID_DIGITS],
         checkpoint.label or "",
         ", ".join(checkpoint.sections),
@@ -88,9 +98,10 @@ def _checkpoint_document(checkpoint: Checkpoint) -> dict[str, object]:
 def diff(key: str, before: str, after: str | None) -> None:
     """Show what changed in the state KEY between the checkpoints A and B.
 
-    Each is a number, an id, or the beginning of an id; B is the newest if left out.
+    Each is a number, an id, or the beginning of an id, in either order; B is the newest if left
+    out.
     """
-    with opened() as store:
+    with opened(key) as store:
         newest = reference(after) if after is not None else store.info(key).number
         found = store.diff(key, reference(before), newest)
     if settings().json:
@@ -108,7 +119,7 @@ def diff(key: str, before: str, after: str | None) -> None:
 @gives_json
 def sessions(key: str) -> None:
     """List the sessions that saved something to the state KEY, newest first."""
-    with opened() as store:
+    with opened(key) as store:
         found = store.sessions(key)
     if settings().json:
         print_json({"sessions": [document(info) for info in found]})
@@ -119,12 +130,12 @@ def sessions(key: str) -> None:
     )
 
 
-def _session_row(info: SessionInfo) -> tuple[str, ...]:
+def _session_row(info: SessionInfo) -> tuple[Cell, ...]:
     return (
         info.id[:ID_DIGITS],
-        moment(info.started),
-        moment(info.last_saved),
-        f"{info.first}-{info.last}",
+        moments(info.started),
+        moments(info.last_saved),
+        str(info.first) if info.first == info.last else f"{info.first}-{info.last}",
         f"{info.holder.pid} on {info.holder.host}",
         info.ended + (f": {info.error}" if info.error else ""),
     )

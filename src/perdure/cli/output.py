@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,14 +11,21 @@ from typing import Any, TypeAlias
 import click
 
 from perdure.cli.words import safe
+from perdure.core.abbreviate import ELLIPSIS
 
 Progress: TypeAlias = Callable[[int, int], None]
 NUMBER = ">"
 """Put before a column's title: the column is of numbers, and they stand at its right."""
 
+Cell: TypeAlias = str | tuple[str, str]
+"""What a table shows at one place; of two texts the second is for where room is short."""
 
-WORD_WIDTH_MAX = 12
-"""Room that a column which may break keeps for its longest word."""
+GAP = "  "
+FLOORS = (12, 6, 1)
+"""How far columns are shortened, the widest first, before any is shortened further (characters)."""
+
+COUNTED_WIDTH_MAX = 60
+"""In a pipe a longer cell pushes its own row aside, not every row (characters)."""
 
 
 def say(text: str = "") -> None:
@@ -35,45 +43,87 @@ def to_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows under titles: drawn by rich on a terminal, else aligned plain text, one line a row.
+def table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], *, whole: bool = False) -> None:
+    """Rows under titles, one line a row.
 
-    Cells may hold anything: what could steer a terminal is escaped here.
+    Cells may hold anything: what could steer a terminal is escaped here. On a terminal they are
+    shortened, with a mark, to what fits; `whole` spares the last column.
     """
-    cells = [[safe(cell) for cell in row] for row in rows]
-    if to_terminal():
-        _draw(titles, cells)
-        return
+    head, *lines = aligned(titles, rows, whole=whole)
+    say(click.style(head, bold=True) if to_terminal() else head)
+    for line in lines:
+        say(line)
+
+
+def aligned(
+    titles: Sequence[str], rows: Sequence[Sequence[Cell]], *, whole: bool = False
+) -> list[str]:
+    """The lines of a table, that of the titles first, as `table` says."""
     numbers = [title.startswith(NUMBER) for title in titles]
     heads = [title.removeprefix(NUMBER) for title in titles]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    for row in (heads, *cells):
-        padded = (
-            cell.rjust(width) if is_number else cell.ljust(width)
-            for cell, width, is_number in zip(row, widths, numbers, strict=True)
-        )
-        say("  ".join(padded).rstrip())
+    room = shutil.get_terminal_size().columns if to_terminal() else None
+    cells = [heads, *([_text(cell, 0) for cell in row] for row in rows)]
+    if room is not None and sum(_widths(cells)) + _gaps(heads) > room:
+        cells = [heads, *([_text(cell, -1) for cell in row] for row in rows)]
+    widths = _widths(cells, COUNTED_WIDTH_MAX if room is None else None)
+    if room is not None:
+        spared = widths[-1:] if whole else []
+        room -= _gaps(heads) + min(sum(spared), FLOORS[0])
+        widths = _fitted(widths[: len(widths) - len(spared)], room) + spared
+        cells = [[_cut(cell, width) for cell, width in zip(row, widths)] for row in cells]
+    return [_line(row, widths, numbers) for row in cells]
 
 
-def _draw(titles: Sequence[str], cells: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _text(cell: Cell, form: int) -> str:
+    return safe(cell if isinstance(cell, str) else cell[form])
 
-    drawn = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for index, title in enumerate(titles):
-        # Where room is short, what has spaces breaks there; keys and ids stay whole.
-        words = [word for row in cells for word in row[index].split(" ")]
-        drawn.add_column(
-            title.removeprefix(NUMBER),
-            justify="right" if title.startswith(NUMBER) else "left",
-            no_wrap=index < len(titles) - 1 and not any(" " in row[index] for row in cells),
-            overflow="fold",
-            min_width=min(max(map(len, words), default=0), WORD_WIDTH_MAX),
-        )
-    for row in cells:
-        drawn.add_row(*map(Text, row))
-    Console(file=sys.stdout).print(drawn)
+
+def _gaps(heads: Sequence[str]) -> int:
+    return len(GAP) * (len(heads) - 1)
+
+
+def _widths(rows: Sequence[Sequence[str]], counted_max: int | None = None) -> list[int]:
+    """Of each column, that of its widest cell; cells wider than `counted_max` do not count."""
+    return [
+        max(width for cell in column if (width := _width(cell)) <= (counted_max or width))
+        for column in zip(*rows, strict=True)
+    ]
+
+
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """The widths, the widest of them lowered until all have room."""
+    fitted = [min(width, max(room, 1)) for width in widths]
+    for floor in FLOORS:
+        while sum(fitted) > room and (widest := max(fitted)) > floor:
+            last = len(fitted) - 1 - fitted[::-1].index(widest)  # what is at the left counts most
+            fitted[last] -= 1
+    return fitted
+
+
+def _cut(cell: str, width: int) -> str:
+    """The cell in so much room, with a mark where it was shortened."""
+    if _width(cell) <= width:
+        return cell
+    from rich.cells import set_cell_size
+
+    return set_cell_size(cell, width - 1) + ELLIPSIS
+
+
+def _width(text: str) -> int:
+    """The columns that a terminal needs for it: two for some characters, none for others."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _line(row: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:
+    padded = []
+    for cell, width, is_number in zip(row, widths, numbers, strict=True):
+        padding = " " * (width - _width(cell))
+        padded.append(padding + cell if is_number else cell + padding)
+    return GAP.join(padded).rstrip()
 
 
 @contextmanager

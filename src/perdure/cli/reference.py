@@ -59,9 +59,10 @@ _START = """# The command line
 `--store PATH`, before or after the command, or set `PERDURE_STORE`. Commands that only read never
 make a store, and never write to one.
 
-On a terminal, lists are tables. In a pipe they are plain aligned text, one line an entry, without
-colour, and hints about the output go to stderr. `NO_COLOR` is respected. Whatever could steer a
-terminal in what a state holds is written as an escape. Times are UTC.
+Lists are aligned text, one line an entry. On a terminal they are shortened to its width: times to
+their age, then the widest columns, with a "…" where something was left out. In a pipe they are
+whole and without colour. Hints about the output go to stderr. `NO_COLOR` is respected. Whatever
+could steer a terminal in what a state holds is written as an escape. Times are UTC.
 """
 
 _JSON = """## JSON

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,10 @@ import click
 from perdure.cli.context import examples, gives_json, on_store, opened, reference, settings
 from perdure.cli.documents import document, encode
 from perdure.cli.output import hint, print_json, say, table, to_terminal
+from perdure.cli.states import quoted
 from perdure.cli.words import kind_of, lines, moment, safe, size_of
 from perdure.core.abbreviate import abbreviate
+from perdure.errors import PathNotFound
 
 if TYPE_CHECKING:
     from perdure.types import Checkpoint
@@ -24,6 +26,7 @@ HEAD_ITEMS, TAIL_ITEMS = 5, 5
 SCREEN_LINES, SCREEN_CHARACTERS = 40, 4000
 """How much of one text is shown."""
 
+SECTIONS_NAMED_MAX = 8
 ITEM_WIDTH = 100
 MORE = "--full shows everything"
 
@@ -57,22 +60,40 @@ def show(
 
     if raw and (full or last or settings().json):
         raise click.UsageError("--raw goes with none of --full, --last and --json")
-    with opened() as store:
+    if last is not None and path is None:
+        example = f"perdure show {quoted(key)} SECTION --last {last}"
+        raise click.UsageError(f"--last is of one section: {example}")
+    with opened(key) as store:
         view = store.at(key, reference(ref) if ref is not None else store.info(key).number)
-    found, value = resolve(view.plain(), parse_path(path) if path is not None else ())
+    parts = parse_path(path) if path is not None else ()
+    if parts and parts[0] not in view:
+        raise PathNotFound(_no_section(parts[0], key, list(view)))
+    found, value = resolve(view.plain(), parts)
     name = format_path(found)
+    shown = name if found else key
     if raw:
-        _write_raw(name, value)
+        _write_raw(shown, value)
         return
     if last is not None and not isinstance(value, list | tuple | Mapping):
-        raise click.UsageError(f"{safe(name)} is a {kind_of(value)} and has no last items")
+        raise click.UsageError(f"{safe(shown)} is a {kind_of(value)} and has no last items")
     if settings().json:
         state = document(view.checkpoint, without=("changes",))
         print_json({"checkpoint": state, "path": name, "value": encode(_last(value, last))})
     elif not found and not full:
         _show_state(view.checkpoint, value)
     else:
-        _show_value(name, value, full=full, last=last)
+        _show_value(shown, value, full=full, last=last)
+
+
+def _no_section(name: str, key: str, sections: Sequence[str]) -> str:
+    """That a state has no such section, and which it has: first those spelt much like it."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, sections, n=SECTIONS_NAMED_MAX)
+    named = [*near, *(each for each in sections if each not in near)][:SECTIONS_NAMED_MAX]
+    more = len(sections) - len(named)
+    held = ", ".join(map(abbreviate, named)) + (f" and {more:,} more" if more else "")
+    return f"no section {abbreviate(name)} in {key!r}, which has {held or 'no sections'}"
 
 
 def _write_raw(name: str, value: Any) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_store, opened, settings
+from perdure.cli.context import another_key, examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document
-from perdure.cli.output import hint, print_json, say, table
-from perdure.cli.words import moment, safe
+from perdure.cli.output import Cell, hint, print_json, say, table
+from perdure.cli.words import moment, moments, safe
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ KEYS_NAMED_MAX = 3
 def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
     """List states in key order, those whose key begins with PREFIX.
 
-    Nothing is opened: a store of very many states is as quick to list.
+    Nothing is opened: a store of very many states is as quick to list. UPDATED is when the state
+    was last saved to, or was made by copy or import.
     """
     with opened() as store:
         page = store.states(prefix, limit=limit + 1, after=after, deleted=deleted)
@@ -69,7 +70,7 @@ def name_unreadable(keys: Sequence[str]) -> None:
         hint(f"not readable: {named}{more} (perdure verify {quoted(keys[0])} tells more)")
 
 
-def _row(info: StateInfo) -> tuple[str, ...]:
+def _row(info: StateInfo) -> tuple[Cell, ...]:
     if info.problem:
         return (info.key, "-", "-", info.status, "-", _one_line(info.problem))
     return (
@@ -77,7 +78,7 @@ def _row(info: StateInfo) -> tuple[str, ...]:
         f"{info.number:,}",
         f"{info.sessions:,}",
         info.status,
-        moment(info.deleted or info.updated),
+        moments(info.deleted or info.updated),
         _one_line(info.summary or ""),
     )
 
@@ -96,7 +97,7 @@ def copy(key: str, new: str) -> None:
 
     The copy goes its own way from then on.
     """
-    with opened(write=True) as store:
+    with opened(key, write=True) as store, another_key(f"copy {quoted(key)} NEW"):
         info = store.copy(key, new)
     _tell(info, f"copied {safe(key)} to {safe(new)} ({count(info.number, 'checkpoint')})")
 
@@ -112,7 +113,7 @@ def rm(key: str, yes: bool) -> None:
     Sessions open on it can no longer save to it.
     """
     undo = f"perdure undelete {quoted(key)}"
-    with opened(write=True) as store:
+    with opened(key, write=True) as store:
         found = store.info(key)
         if not yes:
             if settings().json or not sys.stdin.isatty():

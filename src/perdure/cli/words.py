@@ -15,7 +15,7 @@ INT_BITS_DECIMAL_MAX = 10_000
 """Longer ints are written in hexadecimal: Python refuses very long ones in decimal (bits)."""
 
 _PRINTED_AS_THEY_ARE = "\u00a0\u200d"  # no-break space; the joiner within emoji
-_STEPS = ((60, "second"), (60, "minute"), (24, "hour"), (365, "day"))
+_STEPS = ((60, "second", "s"), (60, "minute", "min"), (24, "hour", "h"), (365, "day", "d"))
 
 
 def safe(text: str, *, keep: str = "") -> str:
@@ -37,21 +37,26 @@ def iso(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def ago(time: datetime, now: datetime | None = None) -> str:
-    """How long ago, in its largest unit: `3 minutes ago`."""
+def ago(time: datetime, now: datetime | None = None, *, short: bool = False) -> str:
+    """How long ago, in its largest unit: `3 minutes ago`; or, `short`, `3 min ago`."""
     amount = int(((now or datetime.now(UTC)) - time).total_seconds())
     if amount < 1:
         return "just now"
-    for size, unit in _STEPS:
+    for size, unit, symbol in _STEPS:
         if amount < size:
-            return f"{count(amount, unit)} ago"
+            return f"{amount:,} {symbol} ago" if short else f"{count(amount, unit)} ago"
         amount //= size
-    return f"{count(amount, 'year')} ago"
+    return f"{amount:,} y ago" if short else f"{count(amount, 'year')} ago"
 
 
 def moment(time: datetime) -> str:
     """A time both ways: `2026-01-31 12:00:00Z (3 minutes ago)`."""
     return f"{iso(time)} ({ago(time)})"
+
+
+def moments(time: datetime) -> tuple[str, str]:
+    """A time for a table: both ways, and its age alone for where room is short."""
+    return moment(time), ago(time, short=True)
 
 
 def bytes_of(size_bytes: int) -> str:

@@ -9,20 +9,23 @@ with that of a second agent that nobody disturbed.
 
 from __future__ import annotations
 
+import itertools
 import random
 import secrets
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from perdure import Store
     from perdure.demo.supervisor import Supervisor
+    from perdure.demo.witness import Witness
 
 SEED_BITS = 32
 
@@ -123,16 +126,32 @@ def run(
         display.begin(title, tasks)
         try:
             agent.run()
+        except KeyboardInterrupt:
+            tell_what_is_kept(tried)
+            raise
         finally:
             display.end()
     return judge(tried, calm, seed)
+
+
+def tell_what_is_kept(agent: Supervisor) -> None:
+    """Say, when the demo is interrupted, where its store is."""
+    from rich.console import Console
+
+    kept = next(commands(agent.store_path, agent.key))
+    Console(stderr=True).print(
+        f"interrupted; everything saved is kept in {agent.store_path}. Look into it: {kept}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def first_free(store: Store) -> int:
     """The first number under which the store has no audit yet, so that none is overwritten."""
     from perdure import StateNotFound
 
-    for number in count(1):
+    for number in itertools.count(1):
         try:
             store.info(f"audit/{number}")
         except StateNotFound:
@@ -178,14 +197,13 @@ def prove(tried: Supervisor, found: dict[str, Any], expected: dict[str, Any]) ->
     yield Proof(
         "nothing saved was lost",
         not witness.lost,
-        f"{len(witness.saved):,} acknowledged saves, looked up after each of {tried.kills} kills"
+        about_saves(witness, tried.kills)
         + (f"; lost: {', '.join(witness.lost)}" if witness.lost else ""),
     )
     yield Proof(
         "no finished step was redone",
         not witness.redone,
-        f"{witness.starts:,} starts for {len(witness.finished):,} steps, {witness.cut} of them cut"
-        + (f"; redone: {witness.redone}" if witness.redone else ""),
+        about_steps(witness) + (f"; redone: {witness.redone}" if witness.redone else ""),
     )
     yield Proof(
         "the report is that of an undisturbed run",
@@ -197,6 +215,23 @@ def prove(tried: Supervisor, found: dict[str, Any], expected: dict[str, Any]) ->
     yield Proof(
         "the store verifies", not problems, "; ".join(str(each.problem) for each in problems)
     )
+
+
+def about_saves(witness: Witness, kills: int) -> str:
+    """How many saves there were, so that they add up."""
+    text = f"{count(len(witness.saved), 'acknowledged save')}, "
+    text += f"looked up after each of {count(kills, 'kill')}" if kills else "looked up at the end"
+    if witness.unanswered:
+        text += f"; {witness.unanswered:,} more took effect, though a kill cut off the answer"
+    return text
+
+
+def about_steps(witness: Witness) -> str:
+    """How many steps there were and how often one was begun, so that they add up."""
+    text = f"{count(witness.starts, 'start')} for {count(len(witness.finished), 'step')}"
+    if witness.cut:
+        text += f", {count(witness.cut, 'step')} being killed before the save and begun again"
+    return text
 
 
 def commands(store_path: str, key: str) -> Iterator[str]:
@@ -220,7 +255,8 @@ def show(outcome: Outcome, console: Console) -> None:
         say(f"  {found:6,}  {kind}")
     say()
     say(
-        f"{outcome.sessions} sessions, {outcome.kills} kills, {outcome.saves:,} saves in "
+        f"{count(outcome.sessions, 'session')}, {count(outcome.kills, 'kill')}, "
+        f"{count(outcome.saves, 'save')} in "
         f"{outcome.seconds:.1f} s (undisturbed: {outcome.undisturbed_seconds:.1f} s)",
         "bold",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from perdure.core.abbreviate import count
 from perdure.demo.witness import Step, Witness
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Lines(Display):
             self.say(f"  session took up from checkpoint {event['number']}: {event['ended']}")
         elif event["event"] == "saved" and witness.tasks_done() >= self.next_line:
             done = witness.tasks_done()
-            self.say(f"  {done} of {self.tasks} modules, {len(witness.saved)} saves")
+            self.say(f"  {done} of {self.tasks} modules, {count(len(witness.saved), 'save')}")
             self.next_line = done + max(1, self.tasks // LINES_PER_RUN)
 
     def killed(self, current: Step) -> None:
@@ -65,8 +66,8 @@ class Lines(Display):
 
     def compared(self, witness: Witness) -> None:
         """The store was opened and compared with what had been acknowledged."""
-        lost = len(witness.lost)
-        self.say(f"  {len(witness.saved)} acknowledged saves looked up in the store: {lost} lost")
+        looked_up = count(len(witness.saved), "acknowledged save")
+        self.say(f"  {looked_up} looked up in the store: {len(witness.lost)} lost")
 
 
 class Picture(Display):

@@ -99,12 +99,32 @@ def fingerprint(found: dict[str, Any]) -> str:
 
 
 def place_for_store() -> Path:
-    """`perdure-demo/` here, or a temporary directory where nothing can be written here."""
+    """`perdure-demo/` here, or a temporary directory where nothing can be written here.
+
+    Raises:
+        StoreUnavailable: something else has that name, or nothing can be written anywhere.
+    """
     import os
     import tempfile
 
+    from perdure import errors
+
     here = Path("perdure-demo")
-    if os.access(here if here.is_dir() else Path(), os.W_OK):
+    if os.path.lexists(here) and not here.is_dir():
+        raise errors.StoreUnavailable(
+            f"{here.absolute()} is no directory, and the demo keeps its store in one of that name: "
+            "rename it, or run the demo in another directory."
+        )
+    try:
         here.mkdir(exist_ok=True)
-        return here
-    return Path(tempfile.mkdtemp(prefix="perdure-demo-"))
+        if os.access(here, os.W_OK):
+            return here
+    except OSError:
+        pass  # as where this user may not write
+    try:
+        return Path(tempfile.mkdtemp(prefix="perdure-demo-"))
+    except OSError as error:
+        raise errors.StoreUnavailable(
+            f"Nothing can be written here or in a temporary directory ({error.strerror}): run the "
+            "demo in another directory, or name one for temporary files in TMPDIR."
+        ) from error

@@ -79,7 +79,9 @@ def crash_everywhere(
     follows for the moment after the first save, for the second save, and so on until a run ends
     without reaching its kill. After each, `check(store)` looks at the outcome and raises
     (`assert`) when it is not what it should be. Every commit counts as a save, the one that records
-    the end of a session included.
+    the end of a session included. That makes four starts for each save, which takes a spawned
+    process one to three seconds in all. An agent under asyncio is a `run` that calls
+    `asyncio.run`.
 
     Args:
         run: With `start="spawn"` a function at the top of an importable module.

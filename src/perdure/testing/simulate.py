@@ -13,10 +13,10 @@ import argparse
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 from perdure.engine.requests import Commit, StorageRequest
 from perdure.testing.sim_actors import Upkeep, reader, writer
@@ -25,6 +25,8 @@ from perdure.testing.sim_world import DELAY_STEPS_MAX, Action, Face, Option, Wor
 
 FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
+VERDICT = "no promise was broken"
+SCHEDULES_PER_LINE = 1_000
 STEPS_MAX = 5_000
 """Steps of one schedule: far more than any that ends."""
 
@@ -66,6 +68,13 @@ class Report:
         return f"{self.schedules} schedules{cut}, {self.steps} steps; faults: {faults or 'none'}"
 
 
+Progress: TypeAlias = Callable[[Report], object]
+
+
+def quiet(_report: Report) -> None:
+    """Tell nothing of what was gone through so far."""
+
+
 # ---- by chance ------------------------------------------------------------------------------
 
 
@@ -81,8 +90,21 @@ class Plan:
     """Rounds of the maintenance actor, at most."""
 
 
-def explore(seed: int, steps: int, plan: Plan = Plan(), only: int | None = None) -> Report:
+def explore(
+    seed: int,
+    steps: int,
+    plan: Plan = Plan(),
+    only: int | None = None,
+    progress: Progress = quiet,
+) -> Report:
     """Run random schedules until they have taken `steps` steps; or the one numbered `only`.
+
+    Args:
+        seed: What all choices are drawn from.
+        steps: Storage requests in all.
+        plan: What a schedule may be.
+        only: The number of one schedule, to be run alone.
+        progress: Called with the report after each schedule.
 
     Raises:
         Found: a promise was broken.
@@ -93,6 +115,7 @@ def explore(seed: int, steps: int, plan: Plan = Plan(), only: int | None = None)
         while report.steps < steps:
             world = run_one(seed, number, plan)
             report.add(world)
+            progress(report)
             number += 1
             if only is not None:
                 break
@@ -189,7 +212,13 @@ class _Odometer:
 
 
 def exhaust(
-    face: Face, writers: int = 2, saves: int = 2, faults: int = 1, *, rides: bool = True
+    face: Face,
+    writers: int = 2,
+    saves: int = 2,
+    faults: int = 1,
+    *,
+    rides: bool = True,
+    progress: Progress = quiet,
 ) -> Report:
     """Run every schedule of so many writers and saves with at most so many faults.
 
@@ -203,6 +232,7 @@ def exhaust(
         saves: How many saves each makes.
         faults: Crashes and lost answers in one schedule, at most.
         rides: Whether each session's end rides in its last save; else it is one commit more.
+        progress: Called with the report after each schedule.
 
     Raises:
         Found: a promise was broken.
@@ -222,6 +252,7 @@ def exhaust(
             raise Found(_account(world, error, again)) from error
         report.add(world)
         report.pruned += not is_new
+        progress(report)
         if not odometer.advance():
             return report
 
@@ -260,6 +291,12 @@ def write_line(line: str) -> None:
     sys.stdout.write(f"{line}\n")
 
 
+def said_now_and_then(report: Report) -> None:
+    """One line on standard error for every so many schedules: a long run is seen to live."""
+    if report.schedules % SCHEDULES_PER_LINE == 0:
+        sys.stderr.write(f"{report.schedules:,} schedules, {report.steps:,} steps so far\n")
+
+
 def main(argv: Sequence[str]) -> int:
     """Explore as the command line says; 1 if a promise broke."""
     options = _parser().parse_args(argv)
@@ -270,15 +307,24 @@ def main(argv: Sequence[str]) -> int:
         try:
             if options.exhaustive:
                 for face in faces:
-                    write_line(f"{face}: {exhaust(face, options.writers or 2, options.saves or 2)}")
+                    size = options.writers or 2, options.saves or 2
+                    report = exhaust(face, *size, progress=said_now_and_then)
+                    write_line(f"{face}: {report}; {VERDICT}")
                 return 0
             plan = Plan(faces, writers=options.writers or 3, saves=options.saves or 3)
-            report = explore(options.seed, options.steps, plan, options.schedule)
-            write_line(f"seed {options.seed}: {report}")
+            report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
+            write_line(f"seed {options.seed}: {report}; {VERDICT}")
         except Found as found:
             write_line(f"FAILED, seed {options.seed}: {found}")
             return 1
     return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {number}")
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -288,11 +334,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--seed", type=int, default=1, help="what all choices are drawn from (default: 1)")
-    add("--steps", type=int, default=10_000, help="storage requests in all (default: 10000)")
+    add("--steps", type=_positive, default=10_000, help="storage requests in all (default: 10000)")
     add("--schedule", type=int, help="run this schedule of the seed alone")
     add("--face", choices=(*FACES, "both"), default="both", help="which kind of store")
-    add("--writers", type=int, help="at most so many (default: 3; exhaustive: 2)")
-    add("--saves", type=int, help="at most so many each (default: 3; exhaustive: 2)")
+    add("--writers", type=_positive, help="at most so many (default: 3; exhaustive: 2)")
+    add("--saves", type=_positive, help="at most so many each (default: 3; exhaustive: 2)")
     add("--exhaustive", action="store_true", help="all schedules with at most one fault")
     add("--plant", choices=BUGS, action="append", default=[], help="plant a bug, to see it caught")
     return parser
