@@ -70,7 +70,7 @@ class SessionBase:
         unsaved.watch(self)
 
     def __del__(self) -> None:
-        if not self._closed and self._pid == os.getpid():
+        if not self._closed:
             unsaved.tell(self, f"nothing refers any more to a session on {self.key!r}")
             # Whoever still has a container of it could edit that to no effect.
             self._document.close()
