@@ -15,6 +15,10 @@ VERSIONS = 3.11 3.12 3.13
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check --no-input
 STAMP = $(VENV)/.ready
+# What `make bench-peers` measures beside Perdure is in an environment of its own.
+PEERS = .venv-peers
+PEERS_STAMP = $(PEERS)/.ready
+PEERS_PINS = benchmarks/peers/constraints.txt
 CHECKED = $(wildcard src tests benchmarks examples)
 CACHES = .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
@@ -41,7 +45,7 @@ endef
 .DEFAULT_GOAL := help
 # Lint first and pytest last, so that its closing line is the last line, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-all pytest lint format bench constraints clean remake
+.PHONY: help setup demo test test-fast test-all pytest lint format bench bench-peers constraints clean remake
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | \
@@ -108,18 +112,41 @@ format: $(STAMP) ## let ruff format the code and fix what it can
 bench: $(STAMP) ## the benchmarks, each as a ratio to a floor of the same run
 	@$(PY) -m benchmarks $(ARGS)
 
+bench-peers: $(PEERS_STAMP) ## Perdure beside other libraries; ARGS=--write renews docs/benchmarks.md
+	@PYTHONPATH=src $(PEERS)/bin/python -m benchmarks.peers $(ARGS)
+
+ifneq ($(shell test -x $(PEERS)/bin/python && cat $(PEERS_STAMP) 2>/dev/null),$(CURDIR))
+$(PEERS_STAMP): remake
+endif
+
+$(PEERS_STAMP): $(PEERS_PINS)
+	@set -e; $(FIND_PYTHON); \
+	echo "Making $(PEERS) with $$("$$python" --version)"; \
+	"$$python" -m venv --clear $(PEERS); \
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--require-hashes -r $(PEERS_PINS); \
+	printf '%s\n' "$(CURDIR)" > $@
+
+# Perdure's own dependencies are the same versions for the peers as everywhere else.
 constraints: ## pin the dependencies again; UPGRADE=--upgrade moves every pin
 	@set -e; $(FIND_PYTHON); \
 	work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; trap 'exit 130' INT TERM; \
 	"$$python" -m venv "$$work/venv"; \
 	"$$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check uv; \
-	cp constraints.txt "$$work/pins.txt"; \
-	"$$work/venv/bin/uv" pip compile pyproject.toml --all-extras --group dev --quiet \
-		--universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links $(UPGRADE) --output-file "$$work/pins.txt"; \
-	grep -v '^ *#' "$$work/pins.txt" > "$$work/constraints.txt"; \
-	! grep '://' "$$work/constraints.txt"; \
-	cp "$$work/constraints.txt" constraints.txt
+	pin() { \
+		file="$$1"; shift; \
+		cp "$$file" "$$work/pins.txt"; \
+		"$$work/venv/bin/uv" pip compile "$$@" --quiet \
+			--universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+			--no-emit-index-url --no-emit-find-links $(UPGRADE) --output-file "$$work/pins.txt"; \
+		grep -v '^ *#' "$$work/pins.txt" > "$$work/constraints.txt"; \
+		if grep '://' "$$work/constraints.txt"; then exit 1; fi; \
+		cp "$$work/constraints.txt" "$$file"; \
+	}; \
+	pin constraints.txt pyproject.toml --all-extras --group dev; \
+	cp constraints.txt "$$work/ours.txt"; \
+	pin "$$work/ours.txt" pyproject.toml; \
+	pin $(PEERS_PINS) pyproject.toml benchmarks/peers/requirements.txt --constraint "$$work/ours.txt"
 
 clean: ## remove the environments, caches and build results
 	@rm -rf .venv .venv-* build dist $(CACHES)

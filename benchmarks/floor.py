@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import apsw
 
@@ -22,7 +22,9 @@ class Floor:
         self._connection.pragma("journal_mode", "wal")
         self._connection.pragma("synchronous", synchronous)
         self._execute = self._connection.execute
-        self._execute("CREATE TABLE log (number INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
+        self._execute(
+            "CREATE TABLE IF NOT EXISTS log (number INTEGER PRIMARY KEY, blob BLOB NOT NULL)"
+        )
 
     def insert(self, blob: bytes) -> None:
         self._execute("INSERT INTO log (blob) VALUES (?)", (blob,))
@@ -30,6 +32,13 @@ class Floor:
     def read(self, number: int) -> bytes:
         blob: bytes = self._execute("SELECT blob FROM log WHERE number = ?", (number,)).get
         return blob
+
+    def read_all(self) -> list[bytes]:
+        return [blob for (blob,) in self._execute("SELECT blob FROM log ORDER BY number")]
+
+    def pragma(self, name: str, value: str | None = None) -> Any:
+        pragma = self._connection.pragma
+        return pragma(name) if value is None else pragma(name, value)
 
     def close(self) -> None:
         self._connection.close()

@@ -91,15 +91,15 @@ def _row(figure: Figure, notes: list[str]) -> tuple[str, ...]:
     goal = figure.goal.text(figure.unit) if figure.goal else "report only"
     return (
         f"{figure.what} [dim]({mark})[/]",
-        f"{_digits(figure.value)} {figure.unit}",
-        f"{_digits(figure.floor)} {figure.unit}",
+        f"{digits(figure.value)} {figure.unit}",
+        f"{digits(figure.floor)} {figure.unit}",
         f"{figure.ratio:.2f}",
         goal,
         VERDICTS[figure.met],
     )
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value < 1 else f"{value:.1f}"

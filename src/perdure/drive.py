@@ -274,8 +274,10 @@ class Driver:
         self._answers[Commit] = self._group.commit
         self._opening, self._connected = threading.Lock(), None
 
-    def run(self, steps: Steps[T], *, makes: bool = True) -> T:
-        """Run an engine generator to its end in this thread.
+    def run(
+        self, steps: Steps[T], *, makes: bool = True, pausing: Callable[[], None] | None = None
+    ) -> T:
+        """Run an engine generator to its end in this thread, calling `pausing` at each request.
 
         `makes` tells whether the store is made if it is not there; if not, it reads as an empty
         one, from the first step to the last.
@@ -290,6 +292,8 @@ class Driver:
                 result: T = stop.value
                 return result
             answer, error = None, None
+            if pausing is not None:
+                pausing()
             try:
                 answer = self._answer(request, backend)
             except Exception as raised:

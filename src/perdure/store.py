@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
+import msgspec
+
 from perdure import host, limits, missing, unsaved
+from perdure.core.head import MAIN
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import marks, states
-from perdure.engine.load import Loaded, load, load_at
+from perdure.engine import audit, maintain, marks, states
+from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.view import checkpoint_of
+from perdure.engine.window import opened
 from perdure.errors import (
     InvalidKey,
     InvalidStoreURL,
@@ -30,12 +34,14 @@ from perdure.types import (
     Checkpoint,
     Durability,
     Exported,
+    Maintained,
     Resumed,
     SessionInfo,
     StateInfo,
     Stats,
     Verified,
 )
+from perdure.upkeep import Maintenance, Upkeep
 
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
@@ -73,6 +79,7 @@ class StoreBase:
         check_edits: bool = False,
         read_only: bool = False,
         create: bool = True,
+        maintenance: Maintenance = "background",
         on_event: OnEvent | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -88,6 +95,8 @@ class StoreBase:
                 find edits made behind Perdure's back (slow; for tests).
             read_only: refuse to write.
             create: let the first save make the store if it is not there.
+            maintenance: `"background"` keeps states quick to open and small, in a thread of its
+                own; `"off"` leaves that to `maintain`.
             on_event: called with an `Event` after each open, load, save, refresh and close.
             clock: microseconds since 1970 UTC, for tests.
 
@@ -111,6 +120,40 @@ class StoreBase:
         self._check_edits = check_edits
         self._on_event = on_event
         self._driver = Driver(backend, clock or system_clock)
+        self._upkeep: Upkeep | None = None
+        if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
+            self._upkeep = Upkeep(self._driver) if not read_only else None
+
+    def _close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.close()
+        self._driver.close()
+
+    def _maintaining(
+        self, key: str | None, dry_run: bool, progress: Progress | None
+    ) -> list[Maintained]:
+        if key is not None:
+            check_key(key)
+        keys = [key] if key is not None else self._driver.run(self._keys())
+        found = []
+        for done, each in enumerate(keys, 1):
+            site = self._site(each)
+            plan = self._driver.run(maintain.plan(site, full=True))
+            steps = tuple(step.work for step in plan.steps)
+            if not dry_run:
+                made: list[maintain.Step] = []
+                self._driver.run(maintain.maintain(site, full=True, done=made.append))
+                steps = tuple(step.work for step in made)
+            found.append(Maintained(each, steps))
+            if progress is not None:
+                progress(done, len(keys))
+        if key is None and not dry_run:
+            self._driver.run(maintain.discard_abandoned())
+        return found
+
+    def _compacting(self, progress: Progress | None) -> int:
+        self._driver.connect()
+        return self._driver.backend.compact(progress)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -123,6 +166,12 @@ class StoreBase:
         """Ask the engine something about one state; tell more if there is none."""
         check_key(key)
         return (yield from self._about(what, key))
+
+    def _site(self, key: str) -> Site:
+        """Where a key's state is; opens the store."""
+        check_key(key)
+        self._driver.connect()
+        return Site(self._driver.store_id, key)
 
     def _about(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
         """The same, for a key that came out of the store: damage may have made it an odd one."""
@@ -138,20 +187,25 @@ class StoreBase:
         name = str(getattr(self._driver.backend, "path", self.url))
         return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
 
-    def _opening(self, key: str, must_exist: bool) -> Steps[_Opened]:
+    def _opening(self, key: str, loading: Loading) -> Steps[_Opened]:
         """What a session starts from."""
-        return (yield from self._asking(partial(_open, must_exist=must_exist), key))
+        return (yield from self._asking(partial(_open, loading=loading), key))
 
     def _session_parts(
-        self, opened: _Opened, on_error: OnError, on_cancel: OnCancel
+        self, opened: _Opened, on_error: OnError, on_cancel: OnCancel, *, lazy: bool
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments of the session class."""
-        from perdure.state.document import MISSING, Document
+        """Arguments of the session class; if `lazy`, sections load when they are touched."""
+        from perdure.state.document import MISSING, UNLOADED, Document
+
+        def read(name: str) -> Any:
+            return self._driver.run(core.read(name))
 
         site, loaded = opened.site, opened.loaded
-        document = Document(
-            loaded.sections if loaded is not None else {}, check_edits=self._check_edits
-        )
+        content = {
+            name: UNLOADED if type(value) is Unread else value
+            for name, value in opened.content.items()
+        }
+        document = Document(content, load=read if lazy else None, check_edits=self._check_edits)
         core = SessionCore(
             site,
             document,
@@ -167,6 +221,7 @@ class StoreBase:
             "on_error": _one_of(on_error, "on_error", ("discard", "save")),
             "on_cancel": _one_of(on_cancel, "on_cancel", ("keep", "discard")),
             "on_event": self._on_event,
+            "upkeep": self._upkeep,
         }
         return (self._driver, core, document, opened.resumed), options
 
@@ -213,7 +268,7 @@ class StoreBase:
         keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            found.append(self._look(self._about(states.verify, each)))
+            found.append(self._look(self._about(audit.verify, each)))
             if progress is not None:
                 progress(done, len(keys))
         return found
@@ -251,12 +306,13 @@ class StoreBase:
 class _Opened:
     """What `_opening` read, before it becomes a session."""
 
-    __slots__ = ("id", "loaded", "now_us", "resumed", "site", "told")
+    __slots__ = ("content", "id", "loaded", "now_us", "resumed", "site", "told")
 
     def __init__(
         self,
         site: Site,
         loaded: Loaded | None,
+        content: dict[str, Any],
         resumed: Resumed | None,
         told: tuple[Any, ...],
         id: bytes,
@@ -264,21 +320,50 @@ class _Opened:
     ) -> None:
         self.site = site
         self.loaded = loaded
+        self.content = content
         self.resumed = resumed
         self.told = told
         self.id = id
         self.now_us = now_us
 
 
-def _open(site: Site, *, must_exist: bool) -> Steps[_Opened]:
+class Loading(msgspec.Struct, frozen=True):
+    """What to load when a session is opened."""
+
+    must_exist: bool
+    sections: Iterable[str] | None
+    """At once; None: what there is to be loaded by default."""
+    windows: Mapping[str, int]
+    lazy: bool
+    """Whether sections load when they are touched."""
+
+    def wanted(self) -> Wanted:
+        """Which sections to load at once."""
+        for name, count in self.windows.items():
+            if count < 0:
+                raise UsageError(f"windows[{name!r}] is a number of items, not {count!r}")
+        if isinstance(self.sections, str):
+            raise UsageError(f"sections is a list of names: [{self.sections!r}]")
+        if self.sections is not None:
+            names = frozenset(self.sections) - self.windows.keys()
+            return lambda name: name in names
+        if not self.lazy and not self.windows:
+            return everything
+        return lambda name: not self.lazy and name not in self.windows
+
+
+def _open(site: Site, *, loading: Loading) -> Steps[_Opened]:
     """What a session on a state starts from."""
-    loaded = yield from load(site)
-    if must_exist and (loaded is None or loaded.head.deleted_us is not None):
+    loaded = yield from load(site, wanted=loading.wanted())
+    if loading.must_exist and (loaded is None or loaded.head.deleted_us is not None):
         yield from read_head(site)  # raises
+    content: dict[str, Any] = {}
+    if loaded is not None:
+        content = yield from opened(site, loaded, MAIN, loading.windows)
     resumed, told = yield from marks.resumed_from(site, loaded)
     id_ = yield Random(16)
     now = yield Now()
-    return _Opened(site, loaded, resumed, tuple(told), id_, now)
+    return _Opened(site, loaded, content, resumed, tuple(told), id_, now)
 
 
 def _required(site: Site) -> Steps[Site]:
@@ -301,6 +386,8 @@ class Store(StoreBase):
         key: str,
         *,
         must_exist: bool = False,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
     ) -> Session:
@@ -311,6 +398,11 @@ class Store(StoreBase):
         Args:
             key: the state's key, such as `"support/alice"`.
             must_exist: raise `StateNotFound` rather than begin a new state.
+            sections: load these at once, the others when they are touched (`AsyncStore`: by
+                `await session.load(…)`). By default each is loaded when touched (`AsyncStore`: all
+                at once).
+            windows: by name of a section that is a list, how many of its last items to load: it
+                is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
 
@@ -320,8 +412,9 @@ class Store(StoreBase):
         """
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = self._look(self._opening(key, must_exist))
-            args, options = self._session_parts(opened, on_error, on_cancel)
+                loading = Loading(must_exist, sections, windows or {}, lazy=True)
+                opened = self._look(self._opening(key, loading))
+            args, options = self._session_parts(opened, on_error, on_cancel, lazy=True)
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -408,7 +501,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._look(self._asking(states.stats, key))
+        return self._look(self._asking(audit.stats, key))
 
     def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
@@ -503,9 +596,40 @@ class Store(StoreBase):
         """
         return self._verify(key, progress)
 
+    def maintain(
+        self,
+        key: str | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Maintained]:
+        """Do the maintenance that is due, of one state or of all; what was done, state by state.
+
+        Snapshots make resuming cost what is read, packs make history small, and pages that nothing
+        refers to are removed. It goes on beside sessions in any process, and may be killed at any
+        moment. Over all states, it also removes what abandoned copies and imports left behind.
+
+        Args:
+            key: the state's key; all states by default.
+            dry_run: only say what would be done first.
+            progress: called with (states done, all).
+
+        Raises:
+            Damaged: something that would be rewritten cannot be read; `verify` tells more.
+        """
+        return self._maintaining(key, dry_run, progress)
+
+    def compact(self, *, progress: Progress | None = None) -> int:
+        """Give space that is not used any more back to the file system; how many bytes.
+
+        Args:
+            progress: called with (done, all), in the backend's units.
+        """
+        return self._compacting(progress)
+
     def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""
-        self._driver.close()
+        self._close()
         unsaved.store_closed(self._driver)
 
     def __enter__(self) -> Self:

@@ -22,7 +22,8 @@ from perdure.core.values import same
 from perdure.errors import SectionNotLoaded
 from perdure.state import MISSING, UNLOADED, Document, TrackedList, Window
 
-names = st.sampled_from(["a", "b", "c", "d", "e"])
+names = st.sampled_from(["a", "b", "c", "a", "b", "c", "m"])
+often_m = st.sampled_from(["m", "m", "m", "a"])
 atoms = st.sampled_from([None, True, 0, 1.0, "", "a", "text " * 8, b"bytes"])
 values = st.recursive(
     atoms | st.sets(st.sampled_from(["a", 1, None]), max_size=2),
@@ -33,7 +34,10 @@ values = st.recursive(
     ),
     max_leaves=8,
 )
-sections = st.dictionaries(names, st.lists(values, max_size=6) | values, max_size=5)
+messages = st.lists(atoms | st.fixed_dictionaries({"n": atoms}), min_size=4, max_size=8)
+sections = st.builds(
+    lambda some, items: some | {"m": items}, st.dictionaries(names, values, max_size=4), messages
+)
 
 
 class OutOfReach(Exception):
@@ -74,8 +78,8 @@ class Lazy(RuleBasedStateMachine):
 
     def windowed(self, name: str, data: st.DataObject) -> Any:
         value = copy.deepcopy(self.read[name])
-        if isinstance(value, list) and data.draw(st.booleans(), label=f"window of {name}"):
-            offset = data.draw(st.integers(0, len(value)), label="offset")
+        if isinstance(value, list) and data.draw(st.integers(0, 3), label=f"window of {name}"):
+            offset = len(value) - data.draw(st.integers(0, len(value)), label="shown")
             self.offsets[name] = offset
             return Window(value[offset:], offset)
         return value
@@ -140,6 +144,7 @@ class Lazy(RuleBasedStateMachine):
             expected = self.document.plain()
             assert same(expected, {name: self.shown(name) for name in self.model})
             assert self.document.state == expected
+            assert self.document.state.copy() == expected
 
     # ---- editing ----------------------------------------------------------------------------
 
@@ -174,7 +179,7 @@ class Lazy(RuleBasedStateMachine):
                 self.offsets.pop(each, None)
             self.model[new] = moved
 
-    @rule(name=names, value=values, start=st.integers(-7, 7), count=st.integers(0, 3))
+    @rule(name=often_m, value=values, start=st.integers(-7, 7), count=st.integers(0, 3))
     def splice(self, name: str, value: Any, start: int, count: int) -> None:
         def edit(items: list[Any]) -> None:
             end = None if start < 0 and start + count >= 0 else start + count
@@ -182,7 +187,7 @@ class Lazy(RuleBasedStateMachine):
 
         self.edit(name, list, edit)
 
-    @rule(name=names, value=values, way=st.sampled_from(["append", "insert", "sort", "clear"]))
+    @rule(name=often_m, value=values, way=st.sampled_from(["append", "insert", "sort", "clear"]))
     def edit_list(self, name: str, value: Any, way: str) -> None:
         def edit(items: list[Any]) -> None:
             if way == "append":
@@ -196,7 +201,7 @@ class Lazy(RuleBasedStateMachine):
 
         self.edit(name, list, edit)
 
-    @rule(name=names, value=values, at=st.integers(0, 5))
+    @rule(name=often_m, value=values, at=st.integers(0, 5))
     def edit_inside(self, name: str, value: Any, at: int) -> None:
         def edit(items: list[Any]) -> None:
             if at < len(items):
@@ -291,10 +296,14 @@ class Lazy(RuleBasedStateMachine):
         self.follow(changes, order)
 
     def theirs(self, data: st.DataObject) -> list[Change]:
+        """What another session saves, in up to three records."""
         other = Document(copy.deepcopy(self.stored))
-        for _ in range(data.draw(st.integers(1, 4), label="edits")):
-            edit_somewhere(other, data)
-        return unpack_changes(pack_changes(other.capture()))
+        changes: list[Change] = []
+        for _ in range(data.draw(st.integers(1, 3), label="records")):
+            for _ in range(data.draw(st.integers(1, 2), label="edits")):
+                edit_somewhere(other, data)
+            changes += unpack_changes(pack_changes(other.capture()))
+        return changes
 
     def follow(self, changes: list[Change], order: dict[str, Any]) -> None:
         """Others' changes in the model: sections in the order of replay, then ours that are new."""
@@ -384,10 +393,10 @@ def edit_one(items: Any, at: int, value: Any) -> None:
 def edit_somewhere(document: Document, data: st.DataObject) -> None:
     """One random edit by somebody else."""
     state = document.state
-    name = data.draw(names, label="their section")
+    name = data.draw(names | often_m, label="their section")
     value = data.draw(values, label="their value")
     section = state.get(name)
-    if isinstance(section, list) and data.draw(st.booleans(), label="inside"):
+    if isinstance(section, list) and data.draw(st.integers(0, 4), label="inside"):
         start = data.draw(st.integers(0, len(section)), label="start")
         if start < len(section) and data.draw(st.booleans(), label="one"):
             edit_one(section, start, value)
@@ -399,7 +408,7 @@ def edit_somewhere(document: Document, data: st.DataObject) -> None:
     elif name in state and data.draw(st.booleans(), label="delete"):
         del state[name]
     else:
-        state[name] = value
+        state[name] = [value] * 5 if name == "m" else value
 
 
 TestLazy = Lazy.TestCase

@@ -672,3 +672,28 @@ def test_two_imports_of_one_file_at_once_both_arrive_whole(
         other.import_(tmp_path / "a.perdure", key="one", progress=again)
         assert other.at("one", 1).plain() == other.at("two", 1).plain() == {"n": 1}
         assert all(found.ok for found in other.verify())
+
+
+def test_what_certainly_did_not_land_can_be_given_up() -> None:
+    class Full(MemoryBackend):
+        full = False
+
+        def commit(self, batch: Any) -> Any:
+            if self.full:
+                raise errors.Busy("others kept the store")
+            return super().commit(batch)
+
+    backend = Full()
+    with perdure.Store(backend) as store:
+        session = store.open("a")
+        session.state["x"] = 1
+        session.save()
+        session.state["x"] = 2
+        backend.full = True
+        with pytest.raises(errors.Busy):
+            session.save(label="not wanted any more")
+        backend.full = False
+        session.refresh()
+        assert session.state["x"] == 1
+        session.close()
+        assert [each.label for each in store.history("a")] == [None]

@@ -218,6 +218,15 @@ def test_replacing_gives_a_window_or_the_whole_list() -> None:
     ]
 
 
+def test_a_window_that_was_given_up_can_be_loaded_whole() -> None:
+    document = Document({"list": Window([3], 3)}, load=lambda _: [1, 2, 3, 4], check_edits=True)
+    document.state["list"].append(4)
+    document.replace({"list": UNLOADED})
+    document.state["list"].append(5)
+    assert document.capture() == [Splice(("list",), 4, 0, [5])]
+    assert document.state["list"].offset == 0
+
+
 # ---- others' changes ------------------------------------------------------------------------
 
 THEIRS: dict[str, tuple[Change, int]] = {

@@ -36,8 +36,10 @@ class Unread(msgspec.Struct, frozen=True):
 
     snapshot: int
     """Number of the checkpoint at which `ref` is what it holds."""
-    ref: Ref
+    ref: Ref | None
     changes: list[Change]
+    front: list[Any] | None = None
+    """Of a window of a list that was read whole: the items before it."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -123,6 +125,7 @@ def state_at(
 
 def read_section(site: Site, head: Head, branch: str, name: str, unread: Unread) -> Steps[Any]:
     """The value of a section that was not loaded, at the session's checkpoint."""
+    assert unread.ref is not None
     try:
         value = yield from walk(site, head.incarnation, read_value(unread.ref))
     except Damaged:

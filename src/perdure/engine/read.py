@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from perdure.core.changes import apply
 from perdure.core.head import Branch, Head, open_head
 from perdure.core.pack import open_pack
 from perdure.core.record import Record, open_record
-from perdure.engine.requests import HeadRow, ReadHead, ReadRecords, RecordRow, Steps
+from perdure.engine.requests import Compute, HeadRow, ReadHead, ReadRecords, RecordRow, Steps
 from perdure.errors import (
     CheckpointNotFound,
     Damaged,
@@ -92,7 +93,9 @@ def read_run(site: Site, head: Head, line: int, first: int, last: int) -> Steps[
         rows: Sequence[RecordRow] = yield ReadRecords(
             head.incarnation, line, first, last, limits.read_bytes_max
         )
-        found = site.run(head.incarnation, rows, first, last)
+        opening = partial(site.run, head.incarnation, rows, first, last)
+        is_long = sum(len(row.blob) for row in rows) > limits.open_at_once_bytes_max
+        found: list[Record] = (yield Compute(opening)) if is_long else opening()
         if not found or found[0].number != first:
             raise _missing(site, line, first)
         records += found

@@ -16,7 +16,7 @@ from perdure.core.head import Head
 from perdure.core.record import Record
 from perdure.engine.load import load
 from perdure.engine.read import read_run
-from perdure.engine.requests import ReadHead, Steps
+from perdure.engine.requests import Compute, ReadHead, Steps
 from perdure.engine.save import Position
 from perdure.engine.view import checkpoint_of
 from perdure.errors import Conflict, Reload, StateDeleted
@@ -97,7 +97,7 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         core.take(changes, core.names)
         core.adopt_summary(head.summary)
     elif mine & sections_of(news.changes):
-        raise conflict(core, head, news.records, core.document.pending())
+        raise conflict(core, head, news.records, news.changes, core.document.pending())
     else:
         core.names = reordered(core.names, moves_of(news.changes))
         core.take(news.changes, reordered(core.names, core.moves_waiting))
@@ -113,15 +113,20 @@ def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
         return gone(core, "deleted")
     if not _is_same_life(core, current):
         return gone(core, "deleted and made anew")
-    return conflict(core, current, (yield from read_since(core, current)))
+    theirs = yield from read_since(core, current)
+    changes = yield Compute(lambda: changes_of(theirs))  # may be much to decode
+    return conflict(core, current, theirs, changes)
 
 
 def conflict(
-    core: SessionCore, current: Head, theirs: list[Record], pending: Sequence[Change] = ()
+    core: SessionCore,
+    current: Head,
+    theirs: list[Record],
+    their_changes: list[Change],
+    pending: Sequence[Change] = (),
 ) -> Conflict:
     """The error that carries both sides; `pending` are edits of this one not captured yet."""
-    key, their_changes = core.site.key, changes_of(theirs)
-    mine = [*core.waiting(), *pending]
+    key, mine = core.site.key, [*core.waiting(), *pending]
     overlap = sorted((sections_of(mine) | core.touched()) & sections_of(their_changes))
     return Conflict(
         f"{key!r} was saved to by someone else: {len(theirs)} checkpoint(s), up to "

@@ -47,6 +47,7 @@ from perdure.engine.refresh import conflict_with, read_news, take_in
 from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
+    Doubt,
     HeadMoved,
     Position,
     append,
@@ -55,7 +56,8 @@ from perdure.engine.save import (
     secured,
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
-from perdure.errors import Conflict, NotStorable, UsageError
+from perdure.engine.window import part
+from perdure.errors import Conflict, NotStorable, PerdureError, UsageError
 from perdure.types import Checkpoint, Holder
 
 
@@ -146,7 +148,11 @@ class SessionCore:
         self._saved_summary = self.summary
         self._bodies: deque[Body] = deque()
         self._sent: _Sent | None = None
+        self._doubt = Doubt()
+        """Whether what was sent may have landed."""
         self._mark: Mark | None = None
+        self._tail_bytes = 0
+        """What the records that this session saved since the newest snapshot take (bytes)."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
@@ -249,6 +255,19 @@ class SessionCore:
                 self.position = Position(head, head.token)
         return self.checkpoint
 
+    def tail_excess(self) -> float:
+        """How many times its limit the tail is, as far as this session knows (records, bytes)."""
+        if self.position is None:
+            return 0
+        tip = self.position.head.branches.get(self.branch)
+        if tip is None:
+            return 0
+        newest = tip.newest
+        records = tip.number - (newest.number if newest is not None else 0)
+        if records <= 1:
+            self._tail_bytes = 0
+        return max(records / limits.tail_records_max, self._tail_bytes / limits.tail_bytes_max)
+
     def end(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
         """Write what is queued and how the session ended; nothing if it never saved anything."""
         while self.unsaved:
@@ -349,14 +368,20 @@ class SessionCore:
             for body in sent.bodies:
                 if body.durability == "power":
                     durability = "power"  # one of those who share the record was promised it
-            self.position = yield from append(
-                self.site, sent.base, self.branch, sent.sealed, change, durability, sent.token
-            )
+            parts = sent.sealed, change, durability, sent.token, self._doubt
+            self.position = yield from append(self.site, sent.base, self.branch, *parts)
         except HeadMoved as moved:
             self._sent = None
+            self._doubt.is_there = False
             raise (yield from conflict_with(self, moved.head)) from None
+        except PerdureError:
+            if not self._doubt.is_there:
+                self._sent = None  # it certainly did not land: it may be given up
+            raise
+        self._doubt.is_there = False
         self._mark, self.told = sent.mark, ()
         self._at_risk = durability != "power"
+        self._tail_bytes += len(sent.sealed.blob)
         self.checkpoint = checkpoint_of_save(
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, sent.extra
         )
@@ -411,6 +436,12 @@ class SessionCore:
         assert self.position is not None
         head = self.position.head
         return (yield from read_section(self.site, head, self.branch, name, self.unread[name]))
+
+    def part(self, name: str, start: int, stop: int) -> Steps[list[Any]]:
+        """Items of a list that is not loaded, or only as a window, as `read` would give them."""
+        assert self.position is not None
+        head, unread = self.position.head, self.unread[name]
+        return (yield from part(self.site, head, self.branch, name, unread, start, stop))
 
     def give_up(self, sections: dict[str, Any]) -> None:
         """Put `sections`, the whole state, in the place of what was edited and is not saved."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from perdure.core.changes import Change, Delete, sections_of
+from perdure.core.windows import Window
 from perdure.errors import SaveInsideAtomic, UntrackedEdit
 from perdure.state.cells import wrap_tuple
 from perdure.state.mapping import wrap_dict
@@ -19,7 +20,7 @@ from perdure.state.sections import State
 from perdure.state.sequence import TrackedList, wrap_list
 from perdure.state.shadow import Shadow
 from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out, wrap_unloaded
-from perdure.state.windows import Window, wrap_window
+from perdure.state.windows import wrap_window
 
 WRAPPERS.update({dict: wrap_dict, list: wrap_list, set: wrap_set, tuple: wrap_tuple})
 WRAPPERS.update({Unloaded: wrap_unloaded, Window: wrap_window})
@@ -94,7 +95,8 @@ class Document:
 
         Args:
             name: of the section.
-            value: a plain value, which the document takes over, or a `Window`.
+            value: a plain value, which the document takes over, or a `Window`; with the changes in
+                it that `apply` returned.
         """
         held = dict.get(self._root, name)
         if type(held) is Unloaded:

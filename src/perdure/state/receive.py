@@ -10,12 +10,12 @@ from typing import Any
 from perdure.core.changes import Change, Delete, Members, Set, Splice
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same
+from perdure.core.windows import into_window
 from perdure.errors import ReplayMismatch
 from perdure.state.mapping import TrackedDict
 from perdure.state.members import TrackedSet
 from perdure.state.node import Node, plain
 from perdure.state.sequence import TrackedList
-from perdure.state.windows import into_window
 
 
 def receive(root: TrackedDict, change: Change) -> None:

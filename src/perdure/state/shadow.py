@@ -13,12 +13,12 @@ from typing import Any
 from perdure.core.changes import Change, apply
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same
+from perdure.core.windows import Window, into_window
 from perdure.errors import UntrackedEdit
 from perdure.state.marks import ABSENT, GIVE_UP
 from perdure.state.node import plain
 from perdure.state.receive import detached
 from perdure.state.sequence import TrackedList
-from perdure.state.windows import Window, into_window
 
 
 class Shadow:

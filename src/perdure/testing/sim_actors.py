@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from perdure.core.head import MAIN
-from perdure.engine import load, states
+from perdure.engine import audit, load, maintain, states
 from perdure.engine.marks import resumed_from
 from perdure.engine.read import Site
 from perdure.engine.requests import Now, Random, Steps
@@ -178,6 +178,7 @@ def reader(world: World, loads: int) -> Script:
             numbers = [checkpoint.number for checkpoint in history]
             whole = numbers == list(range(len(numbers), 0, -1)) and len(numbers) >= floor
             require(whole, f"P2: {actor.name} was shown the history {numbers}")
+            yield from _lazily(world, actor)
             at = actor.draws.randint(1, last)
             older = yield from load.load_at(world.site, at)
             world.model.seen(f"{actor.name} at {at}", at, older.sections)
@@ -185,16 +186,30 @@ def reader(world: World, loads: int) -> Script:
     return work
 
 
+def _lazily(world: World, actor: Actor) -> Steps[None]:
+    """Open, and read the sections only then: what they hold is that of one checkpoint (P2)."""
+    loaded = yield from load.load(world.site, wanted=lambda _: False)
+    assert loaded is not None
+    sections = dict(loaded.sections)
+    for name, value in loaded.sections.items():
+        if isinstance(value, load.Unread):
+            sections[name] = yield from load.read_section(
+                world.site, loaded.head, MAIN, name, value
+            )
+    number = loaded.head.branches[MAIN].number
+    world.model.seen(f"{actor.name}, which read lazily,", number, sections)
+
+
 @dataclass(slots=True)
 class Upkeep:
     """The maintenance actor: one kind of work after another, by its own dice.
 
-    A kind of work is a method named in `kinds`; later ones (packing, snapshots) go there too.
+    A kind of work is a method named in `kinds`.
     """
 
     world: World
     rounds: int
-    kinds: tuple[str, ...] = ("verify", "copy", "hide", "list")
+    kinds: tuple[str, ...] = ("maintain", "maintain", "maintain", "verify", "copy", "hide", "list")
 
     def __call__(self, actor: Actor) -> Steps[None]:
         """The actor's script."""
@@ -205,10 +220,14 @@ class Upkeep:
             except (CommitUnknown, Busy, Conflict, StateDeleted, StateNotFound):
                 continue
 
+    def maintain(self, actor: Actor) -> Steps[None]:
+        """Make snapshots and packs, and collect what they leave."""
+        yield from maintain.maintain(self.world.site, full=actor.draws.random() < 0.9)
+
     def verify(self, actor: Actor) -> Steps[None]:
         """Verify the state while it is being written."""
         if (yield from load.load(self.world.site)) is not None:
-            found = yield from states.verify(self.world.site)
+            found = yield from audit.verify(self.world.site)
             require(found.ok, f"P5: {actor.name} found damage: {found.problem}")
 
     def copy(self, actor: Actor) -> Steps[None]:
@@ -224,7 +243,7 @@ class Upkeep:
 
     def hide(self, actor: Actor) -> Steps[None]:
         """Make another state, delete it and bring it back; its history stays (P7)."""
-        site = Site(STORE.store_id, "sim/other")
+        site = Site(STORE.store_id, f"sim/other/{actor.name}")
         yield from self._show(site)
         session = yield from _open(self.world, site, Model(), actor)
         token = f"{actor.name}.{actor.draws.randbytes(4).hex()}"
