@@ -118,9 +118,12 @@ class AsyncSession(SessionBase):
         """
         self._require_open()
         async with self._editing, self._saving:
+            for name in names:
+                self._require_section(name)
             for name in names or tuple(self._core.unread):
                 if not self._document.is_loaded(name):
-                    value = await asyncio.to_thread(self._driver.run, self._core.read(name))
+                    reading = self._core.read(name)
+                    value = await asyncio.to_thread(self._driver.run, reading, makes=False)
                     self._document.put(name, value)
 
     async def window(
@@ -152,7 +155,8 @@ class AsyncSession(SessionBase):
             >>> session.window("messages", tokens=8000, count=estimate)
         """
         self._require_open()
-        return await self._driver.arun(self._windowing(name, start, stop, last, tokens, count))
+        windowing = self._windowing(name, start, stop, last, tokens, count)
+        return await self._driver.arun(windowing, makes=False)
 
     async def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.

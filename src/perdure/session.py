@@ -24,6 +24,7 @@ from perdure.errors import (
 )
 from perdure.events import OnEvent, log, reported
 from perdure.state.node import plain
+from perdure.state.sections import MissingSection
 from perdure.types import Checkpoint, Durability, Resumed
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class SessionBase:
         unsaved.watch(self)
 
     def __del__(self) -> None:
-        if not self._closed and self._pid == os.getpid():
+        if not self._closed:
             unsaved.tell(self, f"nothing refers any more to a session on {self.key!r}")
             # Whoever still has a container of it could edit that to no effect.
             self._document.close()
@@ -148,9 +149,12 @@ class SessionBase:
         if self._document.is_loaded(name):
             value = self._document.state[name]
             return len(value) + getattr(value, "offset", 0)
-        if name not in self._document.state:
-            raise KeyError(name)
+        self._require_section(name)
         return length(self._core.unread[name])
+
+    def _require_section(self, name: str) -> None:
+        if name not in self._document.state:
+            raise MissingSection(name, self._document.state)
 
     def _part_here(
         self, name: str, start: int | None, stop: int | None, last: int | None
@@ -366,9 +370,12 @@ class Session(SessionBase):
         """
         self._require_open()
         with self._editing, self._saving:
+            for name in names:
+                self._require_section(name)
             for name in names or tuple(self._core.unread):
                 if not self._document.is_loaded(name):
-                    self._document.put(name, self._driver.run(self._core.read(name)))
+                    value = self._driver.run(self._core.read(name), makes=False)
+                    self._document.put(name, value)
 
     def window(
         self,
@@ -399,7 +406,8 @@ class Session(SessionBase):
             >>> session.window("messages", tokens=8000, count=estimate)
         """
         self._require_open()
-        return self._driver.run(self._windowing(name, start, stop, last, tokens, count))
+        windowing = self._windowing(name, start, stop, last, tokens, count)
+        return self._driver.run(windowing, makes=False)
 
     def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.

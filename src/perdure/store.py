@@ -134,26 +134,25 @@ class StoreBase:
     ) -> list[Maintained]:
         if key is not None:
             check_key(key)
-        keys = [key] if key is not None else self._driver.run(self._keys())
+        keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            site = self._site(each)
-            plan = self._driver.run(maintain.plan(site, full=True))
+            plan = self._look(self._about(partial(maintain.plan, full=True), each))
             steps = tuple(step.work for step in plan.steps)
             if not dry_run:
                 made: list[maintain.Step] = []
-                self._driver.run(maintain.maintain(site, full=True, done=made.append))
+                work = partial(maintain.maintain, full=True, done=made.append)
+                self._look(self._about(work, each))
                 steps = tuple(step.work for step in made)
             found.append(Maintained(each, steps))
             if progress is not None:
                 progress(done, len(keys))
         if key is None and not dry_run:
-            self._driver.run(maintain.discard_abandoned())
+            self._look(maintain.discard_abandoned())
         return found
 
     def _compacting(self, progress: Progress | None) -> int:
-        self._driver.connect()
-        return self._driver.backend.compact(progress)
+        return self._driver.backend.compact(progress) if self._driver.is_made() else 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"

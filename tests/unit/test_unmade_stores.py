@@ -20,6 +20,9 @@ READS: list[Callable[[perdure.Store], object]] = [
     lambda store: store.verify(),
     lambda store: store.open("a").close(),
     lambda store: store.open("a").refresh(),
+    lambda store: store.open("a").load(),
+    lambda store: store.maintain(),
+    lambda store: store.compact(),
     lambda store: store.open("a").state.get("x"),
 ]
 REFUSED: list[Callable[[perdure.Store], object]] = [
@@ -56,6 +59,16 @@ def test_what_needs_a_state_names_the_store_and_makes_none(
         ask(store)
     store.close()
     assert f"the store is {tmp_path / 'typo.db'}, to which nothing was saved" in str(caught.value)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_section_that_is_not_there_makes_none_either(tmp_path: Path) -> None:
+    store = perdure.Store(tmp_path / "typo.db")
+    session = store.open("a")
+    for ask in (session.load, session.window, session.length):
+        with pytest.raises(KeyError, match="no section 'messages'; the state is empty"):
+            ask("messages")
+    store.close()
     assert os.listdir(tmp_path) == []
 
 

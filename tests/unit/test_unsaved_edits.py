@@ -164,12 +164,15 @@ def test_the_end_of_the_process_tells() -> None:
 
 def test_a_forked_child_tells_nothing_of_its_parents_sessions() -> None:
     forked = SCRIPT + (
-        "import os, sys\n"
+        "dropped = store.open('b')\n"
+        "dropped.state['b'] = 3\n"
+        "import os\n"
         "child = os.fork()\n"
         "if child:\n"
         "    os.waitpid(child, 0)\n"
-        "    session.close()\n"
-        "del session\n"
+        "    session.close(), dropped.close()\n"
+        "del dropped\n"
+        "store.close()\n"
     )
     ran = subprocess.run([sys.executable, "-c", forked], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
