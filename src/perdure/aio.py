@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
-from perdure.engine import marks, states
+from perdure.engine import audit, marks, states
 from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
 from perdure.store import Progress, Ref, StoreBase, View
-from perdure.types import Checkpoint, Durability, Exported, SessionInfo, StateInfo, Stats, Verified
+from perdure.types import (
+    Checkpoint,
+    Durability,
+    Exported,
+    Maintained,
+    SessionInfo,
+    StateInfo,
+    Stats,
+    Verified,
+)
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
@@ -66,7 +75,10 @@ class AsyncSession(SessionBase):
                 body = self._stage(label, metadata, durability)
             async with self._saving:
                 await self._driver.arun(self._core.flush(durability or self._durability))
-            return self._saved(body, detail)
+            checkpoint = self._saved(body, detail)
+        if self._upkeep is not None:
+            self._upkeep.saved(self._core)
+        return checkpoint
 
     @asynccontextmanager
     async def atomic(self) -> AsyncIterator[None]:
@@ -87,6 +99,51 @@ class AsyncSession(SessionBase):
             async with self._editing:
                 with self._block():
                     yield
+
+    async def load(self, *names: str) -> None:
+        """Load sections whole, and all that are not loaded if none is named.
+
+        Raises:
+            KeyError: there is no such section.
+            Damaged: what is stored is not what was saved.
+        """
+        self._require_open()
+        async with self._editing, self._saving:
+            for name in names or tuple(self._core.unread):
+                if not self._document.is_loaded(name):
+                    value = await asyncio.to_thread(self._driver.run, self._core.read(name))
+                    self._document.put(name, value)
+
+    async def window(
+        self,
+        name: str,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        last: int | None = None,
+        tokens: int | None = None,
+        count: Callable[[Any], int] | None = None,
+    ) -> list[Any]:
+        """Items of a long list, as plain copies; reads only what it needs of what is not loaded.
+
+        Args:
+            name: of the section.
+            start: position of the first, as in a slice.
+            stop: position after the last, as in a slice.
+            last: instead: the newest so many items.
+            tokens: instead: the newest items that count at most so much together.
+            count: what one item counts, with `tokens`.
+
+        Raises:
+            KeyError: there is no such section.
+            UsageError: it is no list, or the arguments do not go together.
+
+        Example:
+            >>> session.window("messages", last=20)
+            >>> session.window("messages", tokens=8000, count=estimate)
+        """
+        self._require_open()
+        return await self._driver.arun(self._windowing(name, start, stop, last, tokens, count))
 
     async def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.
@@ -189,6 +246,8 @@ class AsyncStore(StoreBase):
         key: str,
         *,
         must_exist: bool = False,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
     ) -> Opening:
@@ -199,6 +258,11 @@ class AsyncStore(StoreBase):
         Args:
             key: the state's key, such as `"support/alice"`.
             must_exist: raise `StateNotFound` rather than begin a new state.
+            sections: load these at once, the others when they are touched (`AsyncStore`: by
+                `await session.load(…)`). By default each is loaded when touched (`AsyncStore`: all
+                at once).
+            windows: by name of a section that is a list, how many of its last items to load: it
+                is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
 
@@ -206,15 +270,21 @@ class AsyncStore(StoreBase):
             StateNotFound: `must_exist`, and there is none.
             Damaged: what is stored is not what was saved.
         """
-        return Opening(self._open(key, must_exist, on_error, on_cancel))
+        opening = self._opening(key, sections, windows or {}, lazy=False)
+        return Opening(self._open(key, opening, must_exist, on_error, on_cancel))
 
     async def _open(
-        self, key: str, must_exist: bool, on_error: OnError, on_cancel: OnCancel
+        self,
+        key: str,
+        opening: Steps[Any],
+        must_exist: bool,
+        on_error: OnError,
+        on_cancel: OnCancel,
     ) -> AsyncSession:
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = await self._ask(self._opening(key))
-            args, options = self._session_parts(opened, must_exist, on_error, on_cancel)
+                opened = await self._ask(opening)
+            args, options = self._session_parts(opened, must_exist, on_error, on_cancel, lazy=False)
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -305,7 +375,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return await self._ask(self._asking(states.stats, key))
+        return await self._ask(self._asking(audit.stats, key))
 
     async def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
@@ -404,9 +474,40 @@ class AsyncStore(StoreBase):
         """
         return await asyncio.to_thread(self._verify, key, progress)
 
+    async def maintain(
+        self,
+        key: str | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Maintained]:
+        """Do the maintenance that is due, of one state or of all; what was done, state by state.
+
+        Snapshots make resuming cost what is read, packs make history small, and pages that nothing
+        refers to are removed. It goes on beside sessions in any process, and may be killed at any
+        moment. Over all states, it also removes what abandoned copies and imports left behind.
+
+        Args:
+            key: the state's key; all states by default.
+            dry_run: only say what would be done first.
+            progress: called with (states done, all).
+
+        Raises:
+            Damaged: something that would be rewritten cannot be read; `verify` tells more.
+        """
+        return await asyncio.to_thread(self._maintaining, key, dry_run, progress)
+
+    async def compact(self, *, progress: Progress | None = None) -> int:
+        """Give space that is not used any more back to the file system; how many bytes.
+
+        Args:
+            progress: called with (done, all), in the backend's units.
+        """
+        return await asyncio.to_thread(self._compacting, progress)
+
     async def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""
-        await asyncio.to_thread(self._driver.close)
+        await asyncio.to_thread(self._close)
 
     async def __aenter__(self) -> Self:
         """The store itself."""

@@ -244,8 +244,8 @@ class Driver:
         self._answers[Commit] = self._group.commit
         self._opening, self._connected = threading.Lock(), None
 
-    def run(self, steps: Steps[T]) -> T:
-        """Run an engine generator to its end in this thread."""
+    def run(self, steps: Steps[T], *, pausing: Callable[[], None] | None = None) -> T:
+        """Run an engine generator to its end in this thread, calling `pausing` at each request."""
         self.connect()
         answer: Any = None
         error: BaseException | None = None
@@ -256,6 +256,8 @@ class Driver:
                 result: T = stop.value
                 return result
             answer, error = None, None
+            if pausing is not None:
+                pausing()
             try:
                 answer = self._answer(request)
             except Exception as raised:

@@ -214,6 +214,15 @@ class InvalidStoreURL(UsageError, ValueError):
     kind = "invalid-url"
 
 
+class SectionNotLoaded(UsageError):
+    """A section was touched that is not loaded, where none loads by being touched.
+
+    Under asyncio nothing does: call `await session.load("…")` first.
+    """
+
+    kind = "section-not-loaded"
+
+
 class SessionClosed(UsageError):
     """The session has ended; open a new one."""
 

@@ -21,6 +21,9 @@ compress_bytes_min = 1024
 seal_at_once_bytes_max = 64 * 1024
 """The largest save that is compressed and hashed on the event loop itself (bytes); takes 0.3 ms."""
 
+open_at_once_bytes_max = 64 * 1024
+"""The most stored records that are verified and decoded on the event loop itself (bytes)."""
+
 record_bytes_max = 512 * 1024 * 1024
 """One record's payload, decompressed (bytes); SQLite holds no value over 1 GB."""
 
@@ -57,6 +60,27 @@ pack_records_max = 16_384
 
 upkeep_bytes_max = 256 * 1024
 """Rows that one step of maintenance replaces, as stored (bytes): no step keeps a save waiting."""
+
+tail_records_max = 64
+"""Records after the newest snapshot that are not yet worth a new one (records)."""
+
+tail_bytes_max = 256 * 1024
+"""The same by what they take in the store (bytes)."""
+
+tail_excess_max = 4
+"""How many times its limit a tail grows before its writer does a step of maintenance (times)."""
+
+snapshots_kept_max = 6
+"""Snapshots that a branch keeps (snapshots)."""
+
+upkeep_rows_max = 4096
+"""Rows or pages that one step of maintenance looks at together (rows)."""
+
+upkeep_steps_max = 10_000
+"""Steps of maintenance in one go (steps): it ends, however fast others save."""
+
+staging_us_max = 24 * 3600 * 1_000_000
+"""Age at which what a copy or an import has not finished counts as abandoned (microseconds)."""
 
 head_bytes_max = 4 * 1024 * 1024
 """A state head's payload (bytes)."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from perdure import limits
 from perdure.core.values import take
+from perdure.engine.requests import Steps
 from perdure.engine.session import Body, SessionCore
+from perdure.engine.window import FIRST_LOOK, fit, length
 from perdure.errors import (
     Forked,
     PerdureError,
@@ -20,6 +22,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, log, reported
+from perdure.state.node import plain
 from perdure.types import Checkpoint, Durability, Resumed
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from perdure.drive import Driver
     from perdure.state.document import Document
     from perdure.state.sections import State
+    from perdure.upkeep import Upkeep
 
 OnError: TypeAlias = Literal["discard", "save"]
 OnCancel: TypeAlias = Literal["keep", "discard"]
@@ -46,8 +50,10 @@ class SessionBase:
         on_error: OnError,
         on_cancel: OnCancel,
         on_event: OnEvent | None,
+        upkeep: Upkeep | None = None,
     ) -> None:
         self._driver = driver
+        self._upkeep = upkeep
         self._core = core
         self._document = document
         self._resumed = resumed
@@ -105,6 +111,71 @@ class SessionBase:
         number = self.checkpoint.number if self.checkpoint else 0
         state = "closed" if self._closed else "open"
         return f"<{type(self).__name__} {self.key!r} at checkpoint {number}, {state}>"
+
+    def length(self, name: str) -> int:
+        """How much a section holds: items of a list, keys of a dict, characters of a text.
+
+        A section that is not loaded stays so; of a window, the whole list counts.
+
+        Raises:
+            KeyError: there is no such section.
+            TypeError: it has no length.
+        """
+        if self._document.is_loaded(name):
+            value = self._document.state[name]
+            return len(value) + getattr(value, "offset", 0)
+        if name not in self._document.state:
+            raise KeyError(name)
+        return length(self._core.unread[name])
+
+    def _part_here(
+        self, name: str, start: int | None, stop: int | None, last: int | None
+    ) -> tuple[int, int]:
+        """The positions that a call of `window` asks for."""
+        size = self.length(name)
+        if last is not None:
+            if start is not None or stop is not None or last < 0:
+                raise UsageError("window() takes last=, or start and stop, counted from the front")
+            start = max(size - last, 0)
+        first, end, _ = slice(start, stop).indices(size)
+        return first, max(first, end)
+
+    def _windowing(
+        self,
+        name: str,
+        start: int | None,
+        stop: int | None,
+        last: int | None,
+        tokens: int | None,
+        count: Callable[[Any], int] | None,
+    ) -> Steps[list[Any]]:
+        """Read a part of a list, from what is live and what is not loaded."""
+        if (tokens is None) != (count is None):
+            raise UsageError("window() takes tokens= together with count=, what an item counts")
+        if tokens is None or count is None:
+            first, end = self._part_here(name, start, stop, last)
+            return (yield from self._reading(name, first, end))
+        size, look = self.length(name), FIRST_LOOK
+        while True:
+            first = max(size - look, 0)
+            items = yield from self._reading(name, first, size)
+            fitting = fit(items, tokens, count)
+            if not first or len(fitting) < len(items):
+                return fitting
+            look *= 2
+
+    def _reading(self, name: str, first: int, end: int) -> Steps[list[Any]]:
+        here: list[Any] = []
+        if self._document.is_loaded(name):
+            value = self._document.state[name]
+            if not isinstance(value, list):
+                raise UsageError(f"section {name!r} is no list: window() shows parts of lists")
+            offset: int = getattr(value, "offset", 0)
+            here = [plain(item) for item in value[max(first - offset, 0) : max(end - offset, 0)]]
+            if first >= offset:
+                return here
+            end = min(end, offset)
+        return [*(yield from self._core.part(name, first, end)), *here]
 
     # ---- what both facades do around their waiting ----------------------------------------
 
@@ -226,7 +297,10 @@ class Session(SessionBase):
                 body = self._stage(label, metadata, durability)
             with self._saving:
                 self._driver.run(self._core.flush(durability or self._durability))
-            return self._saved(body, detail)
+            checkpoint = self._saved(body, detail)
+        if self._upkeep is not None and self._upkeep.saved(self._core):
+            self._upkeep.step(self._core)
+        return checkpoint
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -242,6 +316,50 @@ class Session(SessionBase):
         self._require_open()
         with self._editing, self._block():
             yield
+
+    def load(self, *names: str) -> None:
+        """Load sections whole, and all that are not loaded if none is named.
+
+        Raises:
+            KeyError: there is no such section.
+            Damaged: what is stored is not what was saved.
+        """
+        self._require_open()
+        with self._editing, self._saving:
+            for name in names or tuple(self._core.unread):
+                if not self._document.is_loaded(name):
+                    self._document.put(name, self._driver.run(self._core.read(name)))
+
+    def window(
+        self,
+        name: str,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        last: int | None = None,
+        tokens: int | None = None,
+        count: Callable[[Any], int] | None = None,
+    ) -> list[Any]:
+        """Items of a long list, as plain copies; reads only what it needs of what is not loaded.
+
+        Args:
+            name: of the section.
+            start: position of the first, as in a slice.
+            stop: position after the last, as in a slice.
+            last: instead: the newest so many items.
+            tokens: instead: the newest items that count at most so much together.
+            count: what one item counts, with `tokens`.
+
+        Raises:
+            KeyError: there is no such section.
+            UsageError: it is no list, or the arguments do not go together.
+
+        Example:
+            >>> session.window("messages", last=20)
+            >>> session.window("messages", tokens=8000, count=estimate)
+        """
+        self._require_open()
+        return self._driver.run(self._windowing(name, start, stop, last, tokens, count))
 
     def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
 from perdure import host, limits
+from perdure.core.head import MAIN
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import marks, states
-from perdure.engine.read import Loaded, Site, load, load_at
+from perdure.engine import audit, maintain, marks, states
+from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
+from perdure.engine.read import Site
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.view import checkpoint_of
+from perdure.engine.window import opened
 from perdure.errors import InvalidKey, InvalidStoreURL, StateNotFound, UsageError
 from perdure.events import OnEvent, reported
 from perdure.session import OnCancel, OnError, Session
@@ -23,12 +26,14 @@ from perdure.types import (
     Checkpoint,
     Durability,
     Exported,
+    Maintained,
     Resumed,
     SessionInfo,
     StateInfo,
     Stats,
     Verified,
 )
+from perdure.upkeep import Maintenance, Upkeep
 
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
@@ -89,6 +94,7 @@ class StoreBase:
         check_edits: bool = False,
         read_only: bool = False,
         create: bool = True,
+        maintenance: Maintenance = "background",
         on_event: OnEvent | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -104,6 +110,8 @@ class StoreBase:
                 find edits made behind Perdure's back (slow; for tests).
             read_only: refuse to write.
             create: make the store if it is not there.
+            maintenance: `"background"` keeps states quick to open and small, in a thread of its
+                own; `"off"` leaves that to `maintain`.
             on_event: called with an `Event` after each open, load, save, refresh and close.
             clock: microseconds since 1970 UTC, for tests.
 
@@ -127,6 +135,40 @@ class StoreBase:
         self._check_edits = check_edits
         self._on_event = on_event
         self._driver = Driver(backend, clock or system_clock)
+        self._upkeep: Upkeep | None = None
+        if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
+            self._upkeep = Upkeep(self._driver) if not read_only else None
+
+    def _close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.close()
+        self._driver.close()
+
+    def _maintaining(
+        self, key: str | None, dry_run: bool, progress: Progress | None
+    ) -> list[Maintained]:
+        if key is not None:
+            check_key(key)
+        keys = [key] if key is not None else self._driver.run(self._keys())
+        found = []
+        for done, each in enumerate(keys, 1):
+            site = self._site(each)
+            plan = self._driver.run(maintain.plan(site, full=True))
+            steps = tuple(step.work for step in plan.steps)
+            if not dry_run:
+                made: list[maintain.Step] = []
+                self._driver.run(maintain.maintain(site, full=True, done=made.append))
+                steps = tuple(step.work for step in made)
+            found.append(Maintained(each, steps))
+            if progress is not None:
+                progress(done, len(keys))
+        if key is None and not dry_run:
+            self._driver.run(maintain.discard_abandoned())
+        return found
+
+    def _compacting(self, progress: Progress | None) -> int:
+        self._driver.connect()
+        return self._driver.backend.compact(progress)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -136,29 +178,43 @@ class StoreBase:
         check_key(key)
         return Site(self._driver.connect().store_id, key)
 
-    def _opening(self, key: str) -> Steps[_Opened]:
-        """What a session starts from."""
+    def _opening(
+        self, key: str, sections: Iterable[str] | None, windows: Mapping[str, int], *, lazy: bool
+    ) -> Steps[_Opened]:
+        """What a session starts from; what is not in `sections` is left for later if `lazy`."""
         site = self._site(key)
-        loaded = yield from load(site)
+        loaded = yield from load(site, wanted=_wanted(sections, windows, lazy))
+        content = (yield from opened(site, loaded, MAIN, windows)) if loaded is not None else {}
         resumed, told = yield from marks.resumed_from(site, loaded)
         id_ = yield Random(16)
         now = yield Now()
-        return _Opened(site, loaded, resumed, tuple(told), id_, now)
+        return _Opened(site, loaded, content, resumed, tuple(told), id_, now)
 
     def _session_parts(
-        self, opened: _Opened, must_exist: bool, on_error: OnError, on_cancel: OnCancel
+        self,
+        opened: _Opened,
+        must_exist: bool,
+        on_error: OnError,
+        on_cancel: OnCancel,
+        *,
+        lazy: bool,
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments of the session class."""
-        from perdure.state.document import MISSING, Document
+        """Arguments of the session class; if `lazy`, sections load when they are touched."""
+        from perdure.state.document import MISSING, UNLOADED, Document
+
+        def read(name: str) -> Any:
+            return self._driver.run(core.read(name))
 
         site, loaded = opened.site, opened.loaded
         gone = loaded is None or loaded.head.deleted_us is not None
         if must_exist and gone:
             hint = " (it was deleted; `undelete` brings it back)" if loaded is not None else ""
             raise StateNotFound(f"there is no state {site.key!r} in this store{hint}")
-        document = Document(
-            loaded.sections if loaded is not None else {}, check_edits=self._check_edits
-        )
+        content = {
+            name: UNLOADED if type(value) is Unread else value
+            for name, value in opened.content.items()
+        }
+        document = Document(content, load=read if lazy else None, check_edits=self._check_edits)
         core = SessionCore(
             site,
             document,
@@ -174,6 +230,7 @@ class StoreBase:
             "on_error": _one_of(on_error, "on_error", ("discard", "save")),
             "on_cancel": _one_of(on_cancel, "on_cancel", ("keep", "discard")),
             "on_event": self._on_event,
+            "upkeep": self._upkeep,
         }
         return (self._driver, core, document, opened.resumed), options
 
@@ -220,7 +277,7 @@ class StoreBase:
         keys = [key] if key is not None else self._driver.run(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            found.append(self._driver.run(states.verify(Site(store, each))))
+            found.append(self._driver.run(audit.verify(Site(store, each))))
             if progress is not None:
                 progress(done, len(keys))
         return found
@@ -258,12 +315,13 @@ class StoreBase:
 class _Opened:
     """What `_opening` read, before it becomes a session."""
 
-    __slots__ = ("id", "loaded", "now_us", "resumed", "site", "told")
+    __slots__ = ("content", "id", "loaded", "now_us", "resumed", "site", "told")
 
     def __init__(
         self,
         site: Site,
         loaded: Loaded | None,
+        content: dict[str, Any],
         resumed: Resumed | None,
         told: tuple[Any, ...],
         id: bytes,
@@ -271,6 +329,7 @@ class _Opened:
     ) -> None:
         self.site = site
         self.loaded = loaded
+        self.content = content
         self.resumed = resumed
         self.told = told
         self.id = id
@@ -291,6 +350,8 @@ class Store(StoreBase):
         key: str,
         *,
         must_exist: bool = False,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
     ) -> Session:
@@ -301,6 +362,11 @@ class Store(StoreBase):
         Args:
             key: the state's key, such as `"support/alice"`.
             must_exist: raise `StateNotFound` rather than begin a new state.
+            sections: load these at once, the others when they are touched (`AsyncStore`: by
+                `await session.load(…)`). By default each is loaded when touched (`AsyncStore`: all
+                at once).
+            windows: by name of a section that is a list, how many of its last items to load: it
+                is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
 
@@ -310,8 +376,9 @@ class Store(StoreBase):
         """
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = self._driver.run(self._opening(key))
-            args, options = self._session_parts(opened, must_exist, on_error, on_cancel)
+                opening = self._opening(key, sections, windows or {}, lazy=True)
+                opened = self._driver.run(opening)
+            args, options = self._session_parts(opened, must_exist, on_error, on_cancel, lazy=True)
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -398,7 +465,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
         """
-        return self._driver.run(self._asking(states.stats, key))
+        return self._driver.run(self._asking(audit.stats, key))
 
     def copy(self, key: str, new: str) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
@@ -493,9 +560,40 @@ class Store(StoreBase):
         """
         return self._verify(key, progress)
 
+    def maintain(
+        self,
+        key: str | None = None,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Maintained]:
+        """Do the maintenance that is due, of one state or of all; what was done, state by state.
+
+        Snapshots make resuming cost what is read, packs make history small, and pages that nothing
+        refers to are removed. It goes on beside sessions in any process, and may be killed at any
+        moment. Over all states, it also removes what abandoned copies and imports left behind.
+
+        Args:
+            key: the state's key; all states by default.
+            dry_run: only say what would be done first.
+            progress: called with (states done, all).
+
+        Raises:
+            Damaged: something that would be rewritten cannot be read; `verify` tells more.
+        """
+        return self._maintaining(key, dry_run, progress)
+
+    def compact(self, *, progress: Progress | None = None) -> int:
+        """Give space that is not used any more back to the file system; how many bytes.
+
+        Args:
+            progress: called with (done, all), in the backend's units.
+        """
+        return self._compacting(progress)
+
     def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""
-        self._driver.close()
+        self._close()
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -527,6 +625,21 @@ def check_key(key: str) -> None:
         raise InvalidKey(f"the key {key!r} holds a lone surrogate") from None
     if size > limits.key_bytes_max:
         raise InvalidKey(f"a key has at most {limits.key_bytes_max} bytes; this one has {size}")
+
+
+def _wanted(sections: Iterable[str] | None, windows: Mapping[str, int], lazy: bool) -> Wanted:
+    """Which sections to load at once."""
+    for name, count in windows.items():
+        if count < 0:
+            raise UsageError(f"windows[{name!r}] is a number of items, not {count!r}")
+    if sections is None:
+        if not lazy and not windows:
+            return everything
+        return lambda name: not lazy and name not in windows
+    if isinstance(sections, str):
+        raise UsageError(f"sections is a list of names: [{sections!r}]")
+    names = frozenset(sections) - windows.keys()
+    return lambda name: name in names
 
 
 def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:

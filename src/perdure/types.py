@@ -133,9 +133,15 @@ class Stats(msgspec.Struct, frozen=True):
     raw_bytes: int
     """What its saves said, before compression (bytes)."""
     stored_bytes: int
-    """The same as stored, with checksums and places (bytes)."""
+    """What is stored for the state, compressed, with checksums and snapshots (bytes)."""
     sections: dict[str, int]
     """Packed size of each section as it is now (bytes)."""
+    stored: dict[str, int] = {}
+    """`stored_bytes` by kind: "records" by themselves, "packs" of them, "pages" of snapshots."""
+    tail: int = 0
+    """Records after the newest snapshot: what opening replays."""
+    snapshots: tuple[int, ...] = ()
+    """Numbers of the checkpoints that are kept as snapshots, newest first."""
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -145,6 +151,13 @@ class Verified(msgspec.Struct, frozen=True):
     checkpoints: int
     ok: bool
     problem: str | None = None
+
+
+class Maintained(msgspec.Struct, frozen=True):
+    """What `Store.maintain` did, or would do first, for one state."""
+
+    key: str
+    steps: tuple[Literal["snapshot", "pack", "collect"], ...]
 
 
 class Exported(msgspec.Struct, frozen=True):

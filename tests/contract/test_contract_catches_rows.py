@@ -51,12 +51,12 @@ class LeavesPacksOutOfTheTail(MemoryBackend):
 
 
 class ListsRowsByTheirNumberOnly(MemoryBackend):
-    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int, bytes], ...]:
         return tuple(row for row in super()._list_rows(request) if row[0] <= request.last)
 
 
 class ListsStagedRows(MemoryBackend):
-    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int, bytes], ...]:
         staged, self._tables.staged = self._tables.staged, {}
         try:
             return super()._list_rows(request)
@@ -65,9 +65,9 @@ class ListsStagedRows(MemoryBackend):
 
 
 class ListsRecordsForRows(MemoryBackend):
-    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int, bytes], ...]:
         rows = super()._list_rows(replace(request, count=2**31))
-        return rows[: request.count - sum(count for _, count, _ in rows[1:])]
+        return rows[: request.count - sum(count for _, count, *_ in rows[1:])]
 
 
 class ComparesNumbersOnly(MemoryBackend):

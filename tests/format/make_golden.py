@@ -419,7 +419,7 @@ def _head_fields(head: Head) -> dict[str, Any]:
         "at": head.updated_us,
         "token": head.token.hex(),
         "branches": {
-            name: [b.line, b.number, b.record.hex(), b.hash.hex(), b.time_us, b.snapshot]
+            name: [b.line, b.number, b.record.hex(), b.hash.hex(), b.time_us, b.snapshots]
             for name, b in head.branches.items()
         },
         "lines": head.lines,
@@ -442,6 +442,8 @@ def _head_fields(head: Head) -> dict[str, Any]:
             for m in head.marks
         ],
         "sessions": head.sessions,
+        "generation": head.generation,
+        "secret": head.secret.hex(),
         "former": [_head_fields(former) for former in head.former],
     }
 

@@ -1,6 +1,6 @@
 """Schedules in which the simulator found a bug of the engine, as short as they can be told."""
 
-from perdure.engine import read
+from perdure.engine import load
 from perdure.engine.requests import Commit
 from perdure.testing.sim_actors import Upkeep, writer
 from perdure.testing.sim_world import World
@@ -22,7 +22,7 @@ def test_an_end_is_kept_though_others_save_twice_meanwhile() -> None:
     world.take(one, "proceed")
     assert one.steps is None
     world.settle()
-    loaded = world.ask(read.load(world.site))
+    loaded = world.ask(load.load(world.site))
     assert loaded is not None
     ends = {mark.holder[3]: mark.end for mark in loaded.head.marks}
     assert ends == {"w1": "closed", "w2": None}

@@ -77,11 +77,11 @@ def test_the_command_refuses_amounts_below_one(
 def test_a_long_run_is_seen_to_go_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulate, "SCHEDULES_PER_LINE", 3)
+    monkeypatch.setattr(simulate, "SCHEDULES_PER_LINE", 2)
     assert simulate.main(["--seed", "5", "--steps", "400"]) == 0
     told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith("3 schedules, ")
-    assert told[1].startswith("6 schedules, ")
+    assert told[0].startswith("2 schedules, ")
+    assert told[1].startswith("4 schedules, ")
     assert simulate.main(["--exhaustive", "--saves", "1", "--face", "objects"]) == 0
     assert capsys.readouterr().err
 

@@ -16,7 +16,7 @@ from perdure.cli.reference import DOCUMENTS, RESULTS, document
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
     *("demo", "ls", "show", "log", "diff", "sessions", "export", "import", "backup", "copy"),
-    *("rm", "undelete", "verify", "stats", "doctor"),
+    *("rm", "undelete", "verify", "stats", "maintain", "doctor"),
 )
 CALLS = {
     "ls": ["ls"],
@@ -32,6 +32,7 @@ CALLS = {
     "undelete": ["undelete", "b"],
     "verify": ["verify"],
     "stats": ["stats"],
+    "maintain": ["maintain"],
     "doctor": ["doctor"],
 }
 

@@ -186,6 +186,42 @@ def test_two_first_savers_of_one_key_conflict(store: perdure.Store) -> None:
     assert store.at("a", 2).plain() == {"x": 1, "y": 1}
 
 
+def test_kept_changes_leave_the_sections_in_the_order_of_the_next_session_P13(
+    store: perdure.Store,
+) -> None:
+    save(store, "a", x=1, y=1, z=1)
+    one, two = store.open("a"), store.open("a")
+    one.state["theirs"] = one.state.pop("y")
+    one.save()
+    two.state["waits"] = 2
+    two.state["x"] = two.state.pop("x") + 1
+    two.state["z"] = 2
+    with pytest.raises(errors.Conflict):
+        two.save()
+    two.state["later"] = 3
+    two.refresh(keep_changes=True)
+    assert list(two.state) == ["z", "theirs", "waits", "x", "later"]
+    two.save()
+    with store.open("a") as three:
+        assert list(three.state.items()) == list(two.state.items())
+
+
+def test_changes_given_up_leave_the_sections_in_the_order_of_the_store_P13(
+    store: perdure.Store,
+) -> None:
+    save(store, "a", x=1, y=1)
+    one, two = store.open("a"), store.open("a")
+    one.state["theirs"] = 2
+    one.save()
+    two.state["new"] = two.state.pop("x")
+    with pytest.raises(errors.Conflict):
+        two.save()
+    two.state["y"] = 3
+    two.refresh()
+    assert two.changes() == []
+    assert list(two.state.items()) == [("x", 1), ("y", 1), ("theirs", 2)]
+
+
 def test_an_exception_discards_what_was_not_saved(store: perdure.Store) -> None:
     save(store, "a", n=1)
     with pytest.raises(RuntimeError), store.open("a") as session:
@@ -636,3 +672,28 @@ def test_two_imports_of_one_file_at_once_both_arrive_whole(
         other.import_(tmp_path / "a.perdure", key="one", progress=again)
         assert other.at("one", 1).plain() == other.at("two", 1).plain() == {"n": 1}
         assert all(found.ok for found in other.verify())
+
+
+def test_what_certainly_did_not_land_can_be_given_up() -> None:
+    class Full(MemoryBackend):
+        full = False
+
+        def commit(self, batch: Any) -> Any:
+            if self.full:
+                raise errors.Busy("others kept the store")
+            return super().commit(batch)
+
+    backend = Full()
+    with perdure.Store(backend) as store:
+        session = store.open("a")
+        session.state["x"] = 1
+        session.save()
+        session.state["x"] = 2
+        backend.full = True
+        with pytest.raises(errors.Busy):
+            session.save(label="not wanted any more")
+        backend.full = False
+        session.refresh()
+        assert session.state["x"] == 1
+        session.close()
+        assert [each.label for each in store.history("a")] == [None]

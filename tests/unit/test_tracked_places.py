@@ -473,6 +473,19 @@ def test_replace_puts_a_section_deleted_here_back_where_it_was() -> None:
     assert document.capture() == [Set(("new",), 4)]
 
 
+def test_sections_stand_as_replay_orders_them_then_ours_that_are_new() -> None:
+    document = Document({"a": 1, "b": 2, "c": 3})
+    document.state["waits"] = 4
+    document.capture()
+    document.state["mine"] = 5
+    document.state["a"] = document.state.pop("a")
+    document.apply([Set(("theirs",), 6)], order=["a", "b", "c", "theirs", "waits"])
+    assert list(document.state) == ["b", "c", "theirs", "waits", "mine", "a"]
+    assert document.capture() == [Delete(("a",)), Set(("mine",), 5), Set(("a",), 1)]
+    document.apply([], order=["c"])  # whoever is not named is not lost
+    assert list(document.state) == ["c", "b", "theirs", "waits", "mine", "a"]
+
+
 def test_a_replaced_node_goes_in_again_as_a_copy() -> None:
     document = Document({"a": [{"n": 1}]})
     old = document.state["a"][0]

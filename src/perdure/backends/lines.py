@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from perdure.engine.requests import RecordRow, Run
+from perdure.engine.requests import ROW_START_BYTES, RecordRow, Run
 from perdure.errors import StateExists
 
 
@@ -36,9 +36,12 @@ def page_of(rows: Iterable[RecordRow], bytes_max: int) -> tuple[RecordRow, ...]:
     return tuple(page)
 
 
-def sizes_of(rows: Sequence[RecordRow], count: int) -> tuple[tuple[int, int, int], ...]:
+def sizes_of(rows: Sequence[RecordRow], count: int) -> tuple[tuple[int, int, int, bytes], ...]:
     """The first `count` rows as a `ListRows` answers them."""
-    return tuple((row.number, row.count, len(row.blob)) for row in rows[:count])
+    return tuple(
+        (row.number, row.count, len(row.blob), bytes(row.blob[:ROW_START_BYTES]))
+        for row in rows[:count]
+    )
 
 
 def place_taken(line: int, number: int) -> StateExists:

@@ -143,7 +143,7 @@ class InProcess:
     def _read_records(self, request: ReadRecords) -> tuple[RecordRow, ...]:
         raise NotImplementedError
 
-    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int, bytes], ...]:
         raise NotImplementedError
 
     def _read_pages(self, request: ReadPages) -> tuple[PageRow, ...]:
@@ -279,7 +279,7 @@ class MemoryBackend(InProcess):
         rows = self._rows(request)
         return page_of(reversed(rows) if request.newest_first else rows, request.bytes_max)
 
-    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int, bytes], ...]:
         return sizes_of(self._rows(request), request.count)
 
     def _read_pages(self, request: ReadPages) -> tuple[PageRow, ...]:

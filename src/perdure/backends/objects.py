@@ -310,7 +310,7 @@ class ObjectBackend(InProcess):
         rows = self._asked(request)
         return page_of(reversed(rows) if request.newest_first else rows, request.bytes_max)
 
-    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+    def _list_rows(self, request: ListRows) -> tuple[tuple[int, int, int, bytes], ...]:
         return sizes_of(self._asked(request), request.count)
 
     def _read_pages(self, request: ReadPages) -> tuple[PageRow, ...]:

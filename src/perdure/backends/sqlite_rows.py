@@ -9,6 +9,7 @@ import apsw
 from perdure.backends import sqlite_pages
 from perdure.backends.lines import place_taken
 from perdure.engine.requests import (
+    ROW_START_BYTES,
     Answer,
     Commit,
     Committed,
@@ -80,7 +81,7 @@ _VISIBLE = f"{_HOLDING} AND NOT EXISTS (SELECT 1 FROM staged WHERE incarnation =
 _RECORDS = f"SELECT {_RECORD} FROM records WHERE {_VISIBLE} ORDER BY number"
 _RECORDS_NEWEST_FIRST = f"{_RECORDS} DESC"
 _ROWS = (
-    f"SELECT {_NUMBERS}, IFNULL(length(blob), 0) FROM records"
+    f"SELECT rowid, {_NUMBERS}, IFNULL(length(blob), 0) FROM records"
     f" WHERE {_VISIBLE} ORDER BY number LIMIT ?5"
 )
 
@@ -104,12 +105,26 @@ def read_records(connection: apsw.Connection, request: ReadRecords) -> tuple[Rec
     return tuple(page)
 
 
-def list_rows(connection: apsw.Connection, request: ListRows) -> tuple[tuple[int, int, int], ...]:
+def list_rows(
+    connection: apsw.Connection, request: ListRows
+) -> tuple[tuple[int, int, int, bytes], ...]:
     """Answer a `ListRows`."""
     rows = connection.execute(
         _ROWS, (request.incarnation, request.line, request.first, request.last, request.count)
-    )
-    return tuple(rows)
+    ).fetchall()
+    return tuple([(*sizes, _start_of(connection, row)) for row, *sizes in rows])  # type: ignore[misc, arg-type]  # all are ints
+
+
+def _start_of(connection: apsw.Connection, row: int) -> bytes:
+    """What a row's blob begins with; a query would read all of it for that."""
+    try:
+        blob = connection.blob_open("main", "records", "blob", row, False)
+    except apsw.Error:
+        return b""  # it gave way meanwhile, or is damaged: whoever reads it will be told
+    try:
+        return blob.read(ROW_START_BYTES)
+    finally:
+        blob.close()
 
 
 def list_heads(connection: apsw.Connection, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from perdure import __version__, errors
-from perdure.cli import check, doctor, files, history, showing, states, trial
+from perdure.cli import check, doctor, files, history, showing, states, trial, upkeep
 from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
 from perdure.cli.documents import dumps
 from perdure.cli.words import safe
@@ -143,6 +143,7 @@ for _command in (
     states.undelete,
     check.verify,
     check.stats,
+    upkeep.maintain,
     doctor.doctor,
 ):
     app.add_command(_command)

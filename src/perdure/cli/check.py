@@ -57,8 +57,8 @@ def verify(ctx: click.Context, key: str | None) -> None:
 def stats(ctx: click.Context, key: str | None) -> None:
     """Show what the state KEY costs to keep, or what every state does.
 
-    Saved is what the saves said, before compression; stored is the same as it is kept, with
-    checksums and places. The exit code is 1 if any state could not be read.
+    Saved is what the saves said, before compression; stored is what is kept: records, packs of
+    them, and pages of snapshots. The exit code is 1 if any state could not be read.
     """
     unreadable: list[str] = []
     with opened(key) as store, progress("counting", quiet=settings().json) as report:
@@ -73,6 +73,7 @@ def stats(ctx: click.Context, key: str | None) -> None:
         elif not unreadable:
             hint("no states")
         if key is not None:
+            _show_kinds(found[0])
             _show_sections(found[0])
         name_unreadable(unreadable)
     ctx.exit(1 if unreadable else 0)
@@ -103,6 +104,14 @@ def _row(name: str, found: Stats) -> tuple[str, ...]:
     ratio = f"{found.stored_bytes / found.raw_bytes:.2f}" if found.raw_bytes else ""
     sizes = bytes_of(found.raw_bytes), bytes_of(found.stored_bytes)
     return (name, f"{found.checkpoints:,}", *sizes, ratio)
+
+
+def _show_kinds(found: Stats) -> None:
+    say()
+    table(("kind", ">stored"), [(kind, bytes_of(size)) for kind, size in found.stored.items()])
+    say()
+    snapshots = ", ".join(f"{number:,}" for number in found.snapshots) or "none"
+    say(f"snapshots at: {snapshots}; records after the newest: {found.tail:,}")
 
 
 def _show_sections(found: Stats) -> None:

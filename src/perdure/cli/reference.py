@@ -10,7 +10,15 @@ import click
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.documents import FORMS
 from perdure.cli.findings import Finding
-from perdure.types import Checkpoint, Exported, SessionInfo, StateInfo, Stats, Verified
+from perdure.types import (
+    Checkpoint,
+    Exported,
+    Maintained,
+    SessionInfo,
+    StateInfo,
+    Stats,
+    Verified,
+)
 
 WIDTH = 100
 
@@ -28,12 +36,13 @@ DOCUMENTS = {
     "undelete": '{"state": StateInfo}',
     "verify": '{"ok": BOOL, "states": [Verified]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
+    "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
     "demo": "what the demo found out: `ok`, `store`, `key` and its numbers",
 }
 """What each command prints under --json. Keys may come to be added; none changes its meaning."""
 
-RESULTS = (StateInfo, Checkpoint, SessionInfo, Exported, Verified, Stats, Finding)
+RESULTS = (StateInfo, Checkpoint, SessionInfo, Exported, Verified, Stats, Maintained, Finding)
 
 
 def document() -> str:

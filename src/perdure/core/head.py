@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.codec import pack, unpack
+from perdure.core.page import Ref
 from perdure.core.record import Sealed
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed
@@ -25,6 +26,13 @@ Id = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """A checkpoint whose state is kept as a tree of pages."""
+
+    number: int
+    root: Ref
+
+
 class Branch(msgspec.Struct, frozen=True, array_like=True):
     """Where a branch stands: its newest record."""
 
@@ -33,8 +41,18 @@ class Branch(msgspec.Struct, frozen=True, array_like=True):
     record: Id
     hash: Hash
     time_us: int
-    snapshot: Any = None
-    """Where the newest snapshot of it is kept; None while there is none."""
+    snapshots: tuple[Snapshot, ...] | None = None
+    """Kept snapshots of its line, newest first; None while there is none."""
+
+    @property
+    def newest(self) -> Snapshot | None:
+        """The newest snapshot."""
+        return self.snapshots[0] if self.snapshots else None
+
+    def nearest(self, number: int) -> Snapshot | None:
+        """The newest snapshot at or below a checkpoint."""
+        fitting = (each for each in self.snapshots or () if each.number <= number)
+        return next(fitting, None)
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -81,6 +99,10 @@ class Head(
     """Sessions without an end, oldest first, then at most one that ended."""
     sessions: int = 0
     """Sessions that have saved something, ever."""
+    generation: int = 0
+    """Commits of maintenance: what one step builds on is unchanged while this is."""
+    secret: bytes = b""
+    """Keys the ids of pages and the cuts between them; drawn with the first snapshot."""
     former: tuple[Head, ...] = ()
     """Deleted earlier lives of this key, newest first."""
     unknown: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
@@ -89,8 +111,8 @@ class Head(
     def advanced(self, branch: str, sealed: Sealed) -> Head:
         """This head after `sealed` was appended to `branch`."""
         old = self.branches.get(branch)
-        snapshot = old.snapshot if old is not None else None
-        tip = Branch(sealed.line, sealed.number, sealed.id, sealed.hash, sealed.time_us, snapshot)
+        kept = old.snapshots if old is not None else None
+        tip = Branch(sealed.line, sealed.number, sealed.id, sealed.hash, sealed.time_us, kept)
         return replace(self, branches={**self.branches, branch: tip}, updated_us=sealed.time_us)
 
 

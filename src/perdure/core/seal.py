@@ -39,6 +39,7 @@ class Kind(IntEnum):
     RECORD = 2
     EXPORT = 3
     PACK = 4
+    PAGE = 5
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -46,7 +47,8 @@ class Place(msgspec.Struct, frozen=True):
 
     store: bytes
     owner: bytes
-    """Incarnation of a record or pack; key (UTF-8) of a head; identity of an export file."""
+    """Incarnation of a record or pack, and of a page, whose id follows it; key (UTF-8) of a head;
+    identity of an export file."""
     line: int = 0
     number: int = 0
 

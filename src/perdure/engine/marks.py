@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core.head import MAIN, Head, Mark, mark_from_wire
 from perdure.core.record import END, ENDED_BEFORE, START
-from perdure.engine.read import Loaded, Site, read_head, take_back
+from perdure.engine.load import Loaded
+from perdure.engine.read import Site, read_head, take_back
 from perdure.engine.requests import IsAlive, Now, Steps
 from perdure.engine.view import checkpoint_of, when
 from perdure.types import Ended, Holder, Resumed, SessionInfo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -11,10 +12,10 @@ import msgspec
 from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import apply
-from perdure.core.head import MAIN, Branch, Head, open_head
+from perdure.core.head import Branch, Head, open_head
 from perdure.core.pack import open_pack
 from perdure.core.record import Record, open_record
-from perdure.engine.requests import HeadRow, ReadHead, ReadRecords, ReadState, RecordRow, Steps
+from perdure.engine.requests import Compute, HeadRow, ReadHead, ReadRecords, RecordRow, Steps
 from perdure.errors import (
     CheckpointNotFound,
     Damaged,
@@ -71,32 +72,6 @@ class Site(msgspec.Struct, frozen=True):
         ]
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """A state as of one moment."""
-
-    head: Head
-    sections: dict[str, Any]
-    last: Record | None
-    """The newest record, where there is one."""
-
-
-def load(site: Site, branch: str = MAIN) -> Steps[Loaded | None]:
-    """The newest state under the key, in one round trip; None if there is no head.
-
-    A deleted state is loaded as a head without sections: what a new life of the key is built on.
-    """
-    rows = yield ReadState(site.key)
-    if rows is None:
-        return None
-    head = site.head(rows.head)
-    if head.deleted_us is not None:
-        return Loaded(head, {}, None)
-    tip = head.branches[branch]
-    records = site.run(head.incarnation, rows.records, 1, tip.number)
-    check_run(site, records, tip, chain.ORIGIN)
-    return Loaded(head, replay(records), records[-1] if records else None)
-
-
 def read_head(site: Site) -> Steps[Head]:
     """The head of a state that is there.
 
@@ -118,7 +93,9 @@ def read_run(site: Site, head: Head, line: int, first: int, last: int) -> Steps[
         rows: Sequence[RecordRow] = yield ReadRecords(
             head.incarnation, line, first, last, limits.read_bytes_max
         )
-        found = site.run(head.incarnation, rows, first, last)
+        opening = partial(site.run, head.incarnation, rows, first, last)
+        is_long = sum(len(row.blob) for row in rows) > limits.open_at_once_bytes_max
+        found: list[Record] = (yield Compute(opening)) if is_long else opening()
         if not found or found[0].number != first:
             raise _missing(site, line, first)
         records += found
@@ -190,17 +167,6 @@ def find(site: Site, head: Head, branch: str, ref: int | str) -> Steps[int]:
     return found[0]
 
 
-def load_at(site: Site, ref: int | str, branch: str = MAIN) -> Steps[Loaded]:
-    """The state as it was at a checkpoint."""
-    head = yield from read_head(site)
-    number = yield from find(site, head, branch, ref)
-    tip = head.branches[branch]
-    records = yield from read_run(site, head, tip.line, 1, number)
-    if number == tip.number:
-        check_run(site, records, tip, chain.ORIGIN)
-    return Loaded(head, replay(records), records[-1])
-
-
 def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dict[str, Any]:
     """Sections after applying `records` in order. Takes ownership of their values.
 
@@ -217,19 +183,19 @@ def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dic
     return sections
 
 
-def check_run(site: Site, records: Sequence[Record], tip: Branch, parent: bytes) -> None:
-    """That `records` are every record from the one after `parent` to the branch's newest."""
-    first = tip.number - len(records) + 1
-    for number, record in enumerate(records, first):
+def check_run(site: Site, records: Sequence[Record], tip: Branch, after: int) -> None:
+    """That `records` are every record from the one after `after` to the branch's newest."""
+    for number, record in enumerate(records, after + 1):
         if record.number != number:
             raise _missing(site, tip.line, number)
     check_links(site, records)
+    if after + len(records) != tip.number:
+        raise _missing(site, tip.line, after + len(records) + 1)
     if not records:
-        if tip.number:
-            raise _missing(site, tip.line, tip.number)
-    elif records[0].parent != parent:
-        raise _missing(site, tip.line, records[0].number - 1)
-    elif records[-1].hash != tip.hash or records[-1].id != tip.record:
+        return
+    if not after and records[0].parent != chain.ORIGIN:
+        raise _missing(site, tip.line, 0)
+    if records[-1].hash != tip.hash or records[-1].id != tip.record:
         raise _unlinked(site, records[-1])
 
 

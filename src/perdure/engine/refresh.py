@@ -13,8 +13,9 @@ import msgspec
 from perdure.core.changes import Change, moves_of, reordered, sections_of
 from perdure.core.head import Head
 from perdure.core.record import Record
-from perdure.engine.read import load, read_run
-from perdure.engine.requests import ReadHead, Steps
+from perdure.engine.load import load
+from perdure.engine.read import read_run
+from perdure.engine.requests import Compute, ReadHead, Steps
 from perdure.engine.save import Position
 from perdure.engine.view import checkpoint_of
 from perdure.errors import Conflict, Reload, StateDeleted
@@ -90,16 +91,15 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         if mine and news.sections is None:
             return False
         core.give_up(news.sections or {})
-        core.document.apply([each for each in news.changes if str(each.path[0]) not in mine])
+        changes = [each for each in news.changes if str(each.path[0]) not in mine]
         core.names = reordered(core.names, moves_of(news.changes))
-        core.document.arrange(core.names)
+        core.take(changes, core.names)
         core.adopt_summary(head.summary)
     elif mine & sections_of(news.changes):
-        raise conflict(core, head, news.records)
+        raise conflict(core, head, news.records, news.changes)
     else:
-        core.document.apply(news.changes)
         core.names = reordered(core.names, moves_of(news.changes))
-        core.document.arrange(reordered(core.names, core.moves_waiting))
+        core.take(news.changes, reordered(core.names, core.moves_waiting))
     core.position = Position(head, head.token)
     if news.records:
         core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])
@@ -112,12 +112,16 @@ def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
         return gone(core, "deleted")
     if not _is_same_life(core, current):
         return gone(core, "deleted and made anew")
-    return conflict(core, current, (yield from read_since(core, current)))
+    theirs = yield from read_since(core, current)
+    changes = yield Compute(lambda: changes_of(theirs))  # may be much to decode
+    return conflict(core, current, theirs, changes)
 
 
-def conflict(core: SessionCore, current: Head, theirs: list[Record]) -> Conflict:
+def conflict(
+    core: SessionCore, current: Head, theirs: list[Record], their_changes: list[Change]
+) -> Conflict:
     """The error that carries both sides."""
-    key, mine, their_changes = core.site.key, core.waiting(), changes_of(theirs)
+    key, mine = core.site.key, core.waiting()
     overlap = sorted((sections_of(mine) | core.touched()) & sections_of(their_changes))
     sections = ", ".join(map(repr, overlap)) or "none"
     return Conflict(

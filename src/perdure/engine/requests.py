@@ -141,10 +141,15 @@ class ReadRecords(msgspec.Struct, frozen=True):
     newest_first: bool = False
 
 
-class ListRows(msgspec.Struct, frozen=True):
-    """The rows that hold any of the records `first` … `last` of a line, without their bytes.
+ROW_START_BYTES = 26
+"""A blob's header, and what its compressed body says of its length."""
 
-    Answer: a tuple of `(number, count, stored bytes)` in order, at most `count` of them.
+
+class ListRows(msgspec.Struct, frozen=True):
+    """The rows that hold any of the records `first` … `last` of a line, but for their bytes.
+
+    Answer: a tuple of `(number, count, stored bytes, start)` in order, at most `count` of them;
+    `start` is the first `ROW_START_BYTES` of the blob.
     """
 
     incarnation: bytes

@@ -55,10 +55,12 @@ def append(
     change: Callable[[Head], Head],
     durability: Durability,
     token: bytes | None = None,
+    doubt: Doubt | None = None,
 ) -> Steps[Position]:
     """Commit one record to a branch and `change` the head with it, once.
 
-    `token` names the new head, if it was drawn already: the same for the same record.
+    `token` names the new head, if it was drawn already: the same for the same record. `doubt` is
+    there after an error if the record may have landed all the same.
 
     Raises:
         HeadMoved: the branch moved, or the state was deleted or fenced off, meanwhile (P3).
@@ -68,7 +70,8 @@ def append(
     def advance(head: Head) -> Head:
         return change(head.advanced(branch, sealed))
 
-    return (yield from commit(site, position, advance, branch, durability, sealed, token))
+    parts = advance, branch, durability, sealed, token, doubt
+    return (yield from commit(site, position, *parts))
 
 
 def commit(
@@ -79,6 +82,7 @@ def commit(
     durability: Durability = "power",
     sealed: Sealed | None = None,
     token: bytes | None = None,
+    doubt: Doubt | None = None,
 ) -> Steps[Position]:
     """Put `change(head)` in the place of the head, with a record if one is given.
 
@@ -91,7 +95,8 @@ def commit(
     for _ in range(limits.commit_tries_max):
         token = token or (yield Random(TOKEN_BYTES))
         head = replace(change(position.head), token=token)
-        answer = yield from send(_request(site, position, head, branch, sealed, durability))
+        request = _request(site, position, head, branch, sealed, durability)
+        answer = yield from send(request, doubt)
         if isinstance(answer, Committed):
             return Position(head, token)
         assert isinstance(answer, Moved)
@@ -139,18 +144,36 @@ def _request(
 ) -> Commit:
     row = HeadRow(head.token, seal_head(head, store=site.store, key=site.key))
     records = (RecordRow(sealed.line, sealed.number, sealed.blob),) if sealed is not None else ()
+    return Commit(site.key, position.token, row, tail_of(head), records, durability)
+
+
+def tail_of(head: Head) -> Tail:
+    """What belongs in one round trip with a head: the root of its newest snapshot, and the rest."""
     tip = head.branches.get(MAIN)
-    tail = Tail(head.incarnation, tip.line if tip else 0, 0)
-    return Commit(site.key, position.token, row, tail, records, durability)
+    if tip is None or not tip.snapshots:
+        return Tail(head.incarnation, tip.line if tip else 0, 0)
+    newest = tip.snapshots[0]
+    return Tail(head.incarnation, tip.line, newest.number, newest.root.id)
 
 
-def send(request: Commit) -> Steps[Any]:
-    """One commit, sent again as it is while its answer is lost (P4)."""
+class Doubt:
+    """Whether a record may have landed though nobody said so."""
+
+    __slots__ = ("is_there",)
+
+    def __init__(self) -> None:
+        self.is_there = False
+
+
+def send(request: Commit, doubt: Doubt | None = None) -> Steps[Any]:
+    """One commit, sent again as it is while its answer is lost (P4), which makes for `doubt`."""
     pause = PAUSE_FIRST_S
     while True:
         try:
             return (yield request)
         except CommitUnknown:
+            if doubt is not None:
+                doubt.is_there = True
             if pause > PAUSE_MAX_S:
                 raise
             yield Pause(pause)

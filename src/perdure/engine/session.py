@@ -8,7 +8,7 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -40,12 +40,14 @@ from perdure.core.record import (
     Sealed,
     seal_draft,
 )
+from perdure.engine.load import Loaded, Unread, read_section
 from perdure.engine.marks import with_mark
-from perdure.engine.read import Loaded, Site
+from perdure.engine.read import Site
 from perdure.engine.refresh import conflict_with, read_news, take_in
 from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
+    Doubt,
     HeadMoved,
     Position,
     append,
@@ -54,7 +56,8 @@ from perdure.engine.save import (
     secured,
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
-from perdure.errors import Conflict, NotStorable, UsageError
+from perdure.engine.window import part
+from perdure.errors import Conflict, NotStorable, PerdureError, UsageError
 from perdure.types import Checkpoint, Holder
 
 
@@ -67,14 +70,14 @@ class Edited(Protocol):
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Take in someone else's changes."""
+    def apply(self, changes: Sequence[Change], *, order: Sequence[str]) -> list[Change]:
+        """Take in someone else's changes; those to sections that are not loaded come back.
+
+        `order` is that of all sections, as replay gives it.
+        """
 
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
-
-    def arrange(self, names: Iterable[str]) -> None:
-        """Put the sections in this order, but for new ones with edits not yet captured."""
 
 
 class Body(msgspec.Struct, eq=False):
@@ -142,10 +145,19 @@ class SessionCore:
         self._saved_summary = self.summary
         self._bodies: deque[Body] = deque()
         self._sent: _Sent | None = None
+        self._doubt = Doubt()
+        """Whether what was sent may have landed."""
         self._mark: Mark | None = None
+        self._tail_bytes = 0
+        """What the records that this session saved since the newest snapshot take (bytes)."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
+        self.unread: dict[str, Unread] = {}
+        """Sections that were not loaded, by name, as of the checkpoint that this session is at."""
+        if loaded is not None:
+            sections = loaded.sections.items()
+            self.unread = {name: each for name, each in sections if type(each) is Unread}
         self.names = list(loaded.sections) if loaded else []
         """The sections as of what this session has read and saved, in order."""
 
@@ -234,6 +246,19 @@ class SessionCore:
             if same_place(head, self.position.head, self.branch):
                 self.position = Position(head, head.token)
         return self.checkpoint
+
+    def tail_excess(self) -> float:
+        """How many times its limit the tail is, as far as this session knows (records, bytes)."""
+        if self.position is None:
+            return 0
+        tip = self.position.head.branches.get(self.branch)
+        if tip is None:
+            return 0
+        newest = tip.newest
+        records = tip.number - (newest.number if newest is not None else 0)
+        if records <= 1:
+            self._tail_bytes = 0
+        return max(records / limits.tail_records_max, self._tail_bytes / limits.tail_bytes_max)
 
     def end(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
         """Write what is queued and how the session ended; nothing if it never saved anything."""
@@ -335,14 +360,20 @@ class SessionCore:
             for body in sent.bodies:
                 if body.durability == "power":
                     durability = "power"  # one of those who share the record was promised it
-            self.position = yield from append(
-                self.site, sent.base, self.branch, sent.sealed, change, durability, sent.token
-            )
+            parts = sent.sealed, change, durability, sent.token, self._doubt
+            self.position = yield from append(self.site, sent.base, self.branch, *parts)
         except HeadMoved as moved:
             self._sent = None
+            self._doubt.is_there = False
             raise (yield from conflict_with(self, moved.head)) from None
+        except PerdureError:
+            if not self._doubt.is_there:
+                self._sent = None  # it certainly did not land: it may be given up
+            raise
+        self._doubt.is_there = False
         self._mark, self.told = sent.mark, ()
         self._at_risk = durability != "power"
+        self._tail_bytes += len(sent.sealed.blob)
         self.checkpoint = checkpoint_of_save(
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, sent.extra
         )
@@ -375,12 +406,34 @@ class SessionCore:
             with suppress(Conflict):
                 yield from self._send(self._sent, "power")
 
+    def take(self, changes: Sequence[Change], order: Sequence[str]) -> None:
+        """Make others' changes in the live tree; of sections that are not loaded, keep them."""
+        for change in self.document.apply(changes, order=order):
+            unread = self.unread[str(change.path[0])]
+            unread.changes.append(change)
+
     def touched(self) -> set[str]:
         """Sections with changes that are not saved yet, captured or not."""
         names = set(self.document.touched())
         for body in self._bodies:
             names |= body.sections
         return names
+
+    def read(self, name: str) -> Steps[Any]:
+        """The value of a section that is not loaded, as of the checkpoint that this session is at.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
+        assert self.position is not None
+        head = self.position.head
+        return (yield from read_section(self.site, head, self.branch, name, self.unread[name]))
+
+    def part(self, name: str, start: int, stop: int) -> Steps[list[Any]]:
+        """Items of a list that is not loaded, or only as a window, as `read` would give them."""
+        assert self.position is not None
+        head, unread = self.position.head, self.unread[name]
+        return (yield from part(self.site, head, self.branch, name, unread, start, stop))
 
     def give_up(self, sections: dict[str, Any]) -> None:
         """Put `sections`, the whole state, in the place of what was edited and is not saved."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.codec import pack
 from perdure.core.head import MAIN, Branch, Head
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
@@ -18,10 +17,7 @@ from perdure.engine.read import (
     Site,
     check_next,
     find,
-    load,
     read_head,
-    read_run,
-    replay,
     take_back,
 )
 from perdure.engine.requests import (
@@ -47,7 +43,7 @@ from perdure.errors import (
     StateNotFound,
     UsageError,
 )
-from perdure.types import Checkpoint, StateInfo, Stats, Verified
+from perdure.types import Checkpoint, StateInfo
 
 
 def listing(
@@ -280,53 +276,3 @@ def history(
     below = None if before is None else (yield from find(site, head, MAIN, before))
     records = yield from take_back(site, head, MAIN, before=below, count=limit)
     return [checkpoint_of(site.key, MAIN, record, changes=changes) for record in records]
-
-
-def stats(site: Site) -> Steps[Stats]:
-    """What a state costs."""
-    loaded = yield from load(site)
-    if loaded is None or loaded.head.deleted_us is not None:
-        raise StateNotFound(f"there is no state {site.key!r} in this store")
-    tip = loaded.head.branches[MAIN]
-    records = yield from read_run(site, loaded.head, tip.line, 1, tip.number)
-    return Stats(
-        key=site.key,
-        checkpoints=tip.number,
-        raw_bytes=sum(len(record.canonical) for record in records),
-        stored_bytes=sum(record.stored_bytes for record in records),
-        sections={name: len(pack(value)) for name, value in loaded.sections.items()},
-    )
-
-
-def verify(site: Site) -> Steps[Verified]:
-    """Read everything of a state, check every tag and link, and replay it.
-
-    Raises:
-        StateNotFound: there is none.
-    """
-    row = yield ReadHead(site.key)
-    if row is None:
-        raise StateNotFound(f"there is no state {site.key!r} in this store")
-    number = 0
-    try:
-        head = site.head(row)
-        number = head.branches[MAIN].number
-        if head.deleted_us is None:
-            yield from load(site)
-        else:
-            yield from _replay_life(site, head)
-        for life in head.former:
-            yield from _replay_life(site, life)
-    except PerdureError as error:
-        return Verified(site.key, number, False, f"{error.kind}: {error}")
-    return Verified(site.key, number, True, None)
-
-
-def _replay_life(site: Site, head: Head) -> Steps[None]:
-    """Check and replay all of one life of a key, some records at a time."""
-    sections: dict[str, Any] = {}
-    after: Record | None = None
-    while after is None or after.number < head.branches[MAIN].number:
-        records = yield from read_some(site, head, after)
-        replay(records, sections)
-        after = records[-1]

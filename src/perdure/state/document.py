@@ -5,32 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from perdure.core.changes import Change, Delete
+from perdure.core.changes import Change, Delete, sections_of
+from perdure.core.windows import Window
 from perdure.errors import SaveInsideAtomic
 from perdure.state.cells import wrap_tuple
-from perdure.state.mapping import TrackedDict, wrap_dict
-from perdure.state.marks import ABSENT, ADDED, MOVED
+from perdure.state.mapping import wrap_dict
+from perdure.state.marks import ABSENT, ADDED, MOVED, Mark
 from perdure.state.members import wrap_set
-from perdure.state.node import Node, plain, replaced
+from perdure.state.node import Node, replaced
 from perdure.state.place import WRAPPERS, place_of
 from perdure.state.receive import detached, receive
+from perdure.state.root import wrap_root
 from perdure.state.sections import State
 from perdure.state.sequence import wrap_list
 from perdure.state.shadow import Shadow
+from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out, wrap_unloaded
+from perdure.state.windows import wrap_window
 
 WRAPPERS.update({dict: wrap_dict, list: wrap_list, set: wrap_set, tuple: wrap_tuple})
+WRAPPERS.update({Unloaded: wrap_unloaded, Window: wrap_window})
 
 MISSING = ABSENT
 """In `Document.replace`: there is no such section."""
+
+UNLOADED: Any = Mark("UNLOADED")
+"""In place of a section's value: there is one, and it is not loaded."""
 
 
 class Document:
     """The sections of one session, tracked.
 
     Args:
-        sections: plain values by name; the document takes them over.
-        check_edits: compare the state with the changes at every capture, to find edits that C code
-            made behind the containers' backs. Costs time and memory in proportion to the state.
+        sections: by name, in order: plain values, which the document takes over; UNLOADED for those
+            that are not loaded; a `Window` of a list of which only the tail is.
+        load: called with the name of a section that is not loaded when its value is asked for, to
+            give it: a plain value, which the document takes over, or a `Window`. What it raises
+            comes out where the section was touched; the section stays as it is, to be asked for
+            again. Without one, touching such a section raises `SectionNotLoaded`.
+        check_edits: compare what is loaded with the changes at every capture, to find edits that C
+            code made behind the containers' backs. Costs time and memory in proportion to that.
 
     Example:
         >>> document = Document({"messages": []})
@@ -39,18 +52,74 @@ class Document:
         [Splice(path=('messages',), start=0, removed=0, items=['hi'])]
         >>> document.capture()
         []
+        >>> document = Document({"plan": UNLOADED}, load=lambda name: {"goal": "refund"})
+        >>> document.loaded()
+        set()
+        >>> document.state["plan"]
+        {'goal': 'refund'}
     """
 
-    __slots__ = ("_names", "_root", "_shadow", "_tracker", "state")
+    __slots__ = ("_ask", "_names", "_root", "_shadow", "_tracker", "state")
 
-    def __init__(self, sections: dict[str, Any], *, check_edits: bool = False) -> None:
-        self._root: TrackedDict = wrap_dict(sections, None, "")
-        self._tracker = self._root._tracker
-        self._tracker.root = self._root
+    def __init__(
+        self, sections: dict[str, Any], *, load: Loader | None = None, check_edits: bool = False
+    ) -> None:
+        self._ask: Loader = refuse if load is None else load
+        self._shadow: Shadow | None = None
         self._names = list(sections)
         """The sections of the last capture, in order."""
-        self._shadow = Shadow(sections) if check_edits else None
+        self._root = wrap_root(sections)
+        self._tracker = self._root._tracker
+        for name, value in sections.items():
+            if value is UNLOADED or type(value) is Window:
+                self._hold(name, value)
+        if check_edits:
+            self._shadow = Shadow(self._root)
         self.state = State(self._root)
+
+    # ---- what is loaded ---------------------------------------------------------------------
+
+    def loaded(self) -> set[str]:
+        """The names of the sections that are loaded, windows among them."""
+        return set(self._root) - self._root.unloaded()
+
+    def is_loaded(self, name: str) -> bool:
+        """Whether there is such a section and it is loaded."""
+        return name in self._root and type(dict.get(self._root, name)) is not Unloaded
+
+    def put(self, name: str, value: Any) -> None:
+        """Give a section that is not loaded its value, as the loader would.
+
+        Does nothing if it is loaded by now, was assigned or is gone: what happened meanwhile here
+        is newer.
+
+        Args:
+            name: of the section.
+            value: a plain value, which the document takes over, or a `Window`; with the changes in
+                it that `apply` returned.
+        """
+        held = dict.get(self._root, name)
+        if type(held) is Unloaded:
+            held.load = lambda _: self._told(name, value)
+            self._root._hand_out(name, held)
+
+    def _take_in(self, name: str) -> Any:
+        """Ask the loader."""
+        return self._told(name, self._ask(name))
+
+    def _told(self, name: str, value: Any) -> Any:
+        """The section's value; from now on its edits are checked, if any are."""
+        if self._shadow is not None:
+            self._shadow.replace(name, value)
+        return value
+
+    def _hold(self, name: str, value: Any) -> None:
+        """Hold what the document is given for a section."""
+        if value is UNLOADED:
+            value = Unloaded(self._take_in)
+        dict.__setitem__(self._root, name, value)
+        if type(value) is Window:
+            self._root._hand_out(name, value)
 
     # ---- what changed here ------------------------------------------------------------------
 
@@ -117,25 +186,49 @@ class Document:
 
     # ---- what changed elsewhere -------------------------------------------------------------
 
-    def apply(self, changes: Iterable[Change]) -> None:
+    def apply(
+        self, changes: Iterable[Change], *, order: Iterable[str] | None = None
+    ) -> list[Change]:
         """Make somebody else's changes, in place and leaving no marks; all or none.
 
         Live nodes follow their items; those that are replaced or removed refuse edits from now on.
+        A window stays the tail of its list. A section that is set or deleted whole is so at once,
+        also one that is not loaded; other changes to one that is not loaded are left to its loader.
 
         Args:
             changes: to sections that have no uncaptured edits; they are not kept.
+            order: the names of all sections as replay orders them: those that are stored, with
+                these changes, and then what was captured here and is not saved yet. Needed if
+                anything is; else the order follows from the changes.
 
         Raises:
             ReplayMismatch: a change does not fit what is here.
             ValueError: one of the sections has uncaptured edits.
             SaveInsideAtomic: a block is open.
+
+        Returns:
+            The changes that were not made: what the loader gives later must have them in it.
         """
         self._outside_blocks()
         changes = list(changes)
-        names = {str(change.path[0]) for change in changes}
-        both = sorted(names & self.touched())
+        both = sorted(sections_of(changes) & self.touched())
         if both:
             raise ValueError(f"sections with uncaptured edits: {', '.join(both)}")
+        now, later = sort_out(changes, self._root.unloaded())
+        self._receive(now)
+        for change in now:
+            if is_whole(change):
+                self._rename(str(change.path[0]), gone=isinstance(change, Delete))
+        if order is not None:
+            self._names = list(order)
+        self._settle_order()
+        if self._shadow is not None:
+            self._shadow.apply(now)
+            self._shadow.settle(self._names)
+        return later
+
+    def _receive(self, changes: list[Change]) -> None:
+        """Make the changes, and forget that they were made."""
         root, tracker = self._root, self._tracker
         marks = None if root._marks is None else root._marks.copy()
         dirty = root._kids is not None
@@ -153,17 +246,11 @@ class Document:
             tracker.released = None
         for place in released:
             replaced(place)
-        for name in names:
+        for name in sections_of(changes):
             self._forget(name)
         root._marks = marks
         if not dirty:
             root._kids = None
-        for change in changes:
-            if len(change.path) == 1:
-                self._rename(str(change.path[0]), gone=isinstance(change, Delete))
-        self._settle_order()
-        if self._shadow is not None:
-            self._shadow.apply(changes)
 
     def replace(self, sections: Mapping[str, Any]) -> None:
         """Take newer content for whole sections, and throw away what was edited in them here.
@@ -172,7 +259,8 @@ class Document:
         refuses edits from now on.
 
         Args:
-            sections: plain values by name, which the document takes over; MISSING removes one.
+            sections: by name: plain values, which the document takes over, windows, UNLOADED for
+                one that is to be loaded when it is touched; MISSING removes one.
 
         Raises:
             SaveInsideAtomic: a block is open.
@@ -180,36 +268,30 @@ class Document:
         self._outside_blocks()
         root = self._root
         for name, value in sections.items():
-            if self._shadow is not None:
-                self._shadow.replace(name, value)
             self._forget(name)
             if root._marks:
                 root._marks.pop(name, None)
-            old = dict.get(root, name, MISSING)
-            if isinstance(old, Node) and type(value) in type(old).__mro__:
-                old._load(value)
-            else:
-                replaced(old)
-                if value is MISSING:
-                    dict.pop(root, name, None)
-                else:
-                    dict.__setitem__(root, name, value)
+            self._exchange(name, value)
             self._rename(name, gone=value is MISSING)
+            if self._shadow is not None:
+                self._shadow.replace(name, dict.get(root, name, MISSING))
         root._wrap_again()
         self._settle_order()
 
-    def arrange(self, names: Iterable[str]) -> None:
-        """Put the sections in this order; those edited since the last capture that are new, last.
-
-        Args:
-            names: of all sections but the new ones.
-
-        Raises:
-            SaveInsideAtomic: a block is open.
-        """
-        self._outside_blocks()
-        self._names = list(names)
-        self._settle_order()
+    def _exchange(self, name: str, value: Any) -> None:
+        """Hold newer content for a section; the live object stays if it can."""
+        old = dict.get(self._root, name, MISSING)
+        content = value.items if type(value) is Window else value
+        if isinstance(old, Node) and type(content) in type(old).__mro__:
+            old._load(content)
+            if type(value) is Window:
+                old._offset = value.offset
+            return
+        replaced(old)
+        if value is MISSING:
+            dict.pop(self._root, name, None)
+        else:
+            self._hold(name, value)
 
     def _forget(self, name: str) -> None:
         """Clear the marks inside a section."""
@@ -230,9 +312,10 @@ class Document:
         """Put the sections in the order that the next save gives them: ours that are new last."""
         root = self._root
         new = [name for name, mark in (root._marks or {}).items() if mark is ADDED or mark is MOVED]
-        order = [name for name in self._names if name in root and name not in new] + new
+        known = dict.fromkeys((*self._names, *root))
+        order = [name for name in known if name in root and name not in new] + new
         if order != list(root):
-            content = dict.copy(root)
+            content = root._copy_content()
             dict.clear(root)
             for name in order:
                 dict.__setitem__(root, name, content[name])
@@ -268,11 +351,11 @@ class Document:
         self._root[name] = value
 
     def plain(self) -> dict[str, Any]:
-        """A deep copy of all sections that shares nothing with them."""
-        copy: dict[str, Any] = plain(self._root)
+        """A deep copy of all sections that shares nothing with them; loads those that are not."""
+        copy: dict[str, Any] = self._root.plain()
         return copy
 
     def close(self) -> None:
-        """Refuse every later edit; reading still works."""
+        """Refuse every later edit; reading still works, and loads if the loader still does."""
         self._tracker.closed = True
         self._tracker.guard()

@@ -18,10 +18,13 @@ from bisect import bisect_left, bisect_right
 from typing import Any, TypeAlias
 
 from perdure import limits
+from perdure.core.values import same
 from perdure.state.marks import CHANGED
+from perdure.state.place import place_of
 
 Edit: TypeAlias = tuple[int, int, int, Any]
 
+_get = list.__getitem__
 _PAST_ALL = float("inf")
 
 
@@ -57,6 +60,22 @@ def spliced(edits: list[Edit], start: int, removed: int, added: int) -> None:
             at, number, gone, base = edits[index]
             edits[index] = at + growth, number, gone, base
     _bound(edits)
+
+
+def kept_ends(before: list[Any], after: list[Any]) -> tuple[int, int]:
+    """How many items at the head and at the tail can stay when `after` takes `before`'s place."""
+    head = tail = 0
+    most = min(len(before), len(after))
+    while head < most and _stays(_get(before, head), after[head]):
+        head += 1
+    while tail < most - head and _stays(_get(before, -1 - tail), after[-1 - tail]):
+        tail += 1
+    return head, tail
+
+
+def _stays(before: Any, after: Any) -> bool:
+    """Whether assigning `after` over `before` can leave `before` there."""
+    return before is after or (place_of(after) is None and same(before, after))
 
 
 def _touching(edits: list[Edit], start: int, end: int) -> tuple[int, int]:

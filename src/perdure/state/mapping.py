@@ -17,7 +17,7 @@ it is now last. New and moved keys stand in the marks in their present order.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from perdure.core.changes import Change, Delete, Set
 from perdure.core.paths import Path
@@ -26,6 +26,9 @@ from perdure.state.marks import ABSENT, ADDED, BASELESS, CHANGED, DELETED, MOVED
 from perdure.state.node import Node, replaced
 from perdure.state.place import WRAPPERS, Place
 from perdure.state.tracker import Tracker
+
+if TYPE_CHECKING:
+    from perdure.state.sequence import TrackedList
 
 _get = dict.__getitem__
 _look = dict.get
@@ -217,8 +220,8 @@ class TrackedDict(Node, dict[str, Any]):
     def _hand_out(self, key: str, value: Any) -> Any:
         """The same, for a child given to somebody on its own."""
         wrapped = self._wrap(key, value)
-        if type(value) is list:
-            self._tracker.lists.append(wrapped)
+        if isinstance(wrapped, list):
+            self._tracker.lists.append(cast("TrackedList", wrapped))
         return wrapped
 
     def _wrap_all(self) -> None:
@@ -246,7 +249,7 @@ class TrackedDict(Node, dict[str, Any]):
             self._wrap_all()
 
     def _copy_content(self) -> dict[str, Any]:
-        return dict.copy(self)
+        return dict(dict.items(self))  # what is stored: dict.copy would ask for each child
 
     def _restore_content(
         self, content: dict[str, Any], wrapped: dict[int, tuple[Any, Any]]
@@ -298,9 +301,14 @@ class TrackedDict(Node, dict[str, Any]):
                 kid._emit((*path, at), out)
 
 
-def wrap_dict(content: dict[str, Any], parent: Place | None, at: str | int) -> TrackedDict:
+def wrap_dict(
+    content: dict[str, Any],
+    parent: Place | None,
+    at: str | int,
+    kind: type[TrackedDict] = TrackedDict,
+) -> TrackedDict:
     """A node that holds what the plain dict `content` does."""
-    node = _new(TrackedDict)
+    node = _new(kind)
     _fill(node, content)
     node._tracker = Tracker() if parent is None else parent._tracker
     node._parent = parent

@@ -8,6 +8,7 @@ from perdure.core.changes import Change, Set, text_splice
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same
 from perdure.errors import UntrackedEdit
+from perdure.state.unloaded import Unloaded
 
 
 class Mark:
@@ -28,7 +29,7 @@ DELETED: Any = Mark("DELETED")
 MOVED: Any = Mark("MOVED")
 CHANGED: Any = Mark("CHANGED")
 
-BASELESS = (dict, list, set, tuple, frozenset)
+BASELESS = (dict, list, set, tuple, frozenset, Unloaded)
 """What leaves CHANGED, and no copy of itself."""
 
 
@@ -40,6 +41,17 @@ def assignment(path: Path, base: Any, value: Any) -> Change | None:
         if type(base) is type(value) and isinstance(base, str | bytes):
             return text_splice(path, base, value) or Set(path, value)
     return Set(path, value)
+
+
+def resized(path: Path, found: int, left: int) -> UntrackedEdit:
+    """The error for a list that has `found` items where its own methods left another number."""
+    return UntrackedEdit(
+        f"{format_path(path)} has {found} items where its own methods left {left}: code that "
+        "bypasses them changed it, as heapq and bisect.insort do. Nothing was saved or lost. "
+        "Let such code work on a copy and assign that: copy = list(items); "
+        "heapq.heappush(copy, …); items[:] = copy. Now, items[:] = list(items) takes the list "
+        "as it is"
+    )
 
 
 def lost(path: Path) -> UntrackedEdit:

@@ -100,7 +100,9 @@ class Node(Place):
         try:
             taken = take(value, (), depth)
         except NotStorable:
-            take(value, (*self._path(), at), depth)  # now with the path that the message needs
+            take(
+                value, (*self._path(), self._part(at)), depth
+            )  # now with the path that the message needs
             raise
         wrap = WRAPPERS.get(type(taken))
         if wrap is None:
@@ -124,7 +126,7 @@ class Node(Place):
 
     def _check_fits(self, value: Any, place: Place, at: str | int) -> None:
         if place is self._top():
-            where = (*self._path(), at)
+            where = (*self._path(), self._part(at))
             raise NotStorable(
                 f"{format_path(where)}: a container cannot be inside itself. "
                 "Insert a copy: container.plain()",
@@ -132,7 +134,7 @@ class Node(Place):
             )
         depth = self._depth()
         if depth + _height(value) > limits.depth_max:
-            take(value, (*self._path(), at), depth)  # raises
+            take(value, (*self._path(), self._part(at)), depth)  # raises
 
     def _adopt(self, place: Place, at: str | int) -> None:
         if place._tracker is not self._tracker:

@@ -41,6 +41,8 @@ class Place:
     _marks: Any
     """What changed in it since the last capture; None if nothing did."""
     _kind: str
+    _offset: int = 0
+    """Of a list: items that precede those it holds; more than none only in a window."""
 
     def _items(self) -> Iterable[Any]:
         """What it holds, as stored."""
@@ -53,6 +55,10 @@ class Place:
     def _find(self, kid: Place) -> str | int | None:
         """Where `kid` is here now; None if it is not."""
         raise NotImplementedError
+
+    def _part(self, at: str | int) -> str | int:
+        """What a path calls the place `at` in it."""
+        return at
 
     def _emit(self, path: Path, out: list[Change]) -> None:
         """Add the changes in it and below to `out`, in the order in which they apply."""
@@ -103,6 +109,8 @@ class Place:
         if parent is not None and parent._kids:
             parent._kids.pop(id(self), None)
         self._parent = None
+        if self._offset:
+            self._offset = 0
         if tracker.released is not None:
             tracker.released.append(self)
 
@@ -128,7 +136,7 @@ class Place:
         while place._parent is not None:
             parent = place._parent
             at = parent._find(place)
-            parts.append(place._at if at is None else at)
+            parts.append(parent._part(place._at if at is None else at))
             place = parent
         return tuple(reversed(parts))
 

@@ -10,6 +10,7 @@ from typing import Any
 from perdure.core.changes import Change, Delete, Members, Set, Splice
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same
+from perdure.core.windows import into_window
 from perdure.errors import ReplayMismatch
 from perdure.state.mapping import TrackedDict
 from perdure.state.members import TrackedSet
@@ -23,6 +24,12 @@ def receive(root: TrackedDict, change: Change) -> None:
     Raises:
         ReplayMismatch: it does not fit what is there.
     """
+    section = dict.get(root, str(change.path[0]))
+    if isinstance(section, TrackedList) and section._offset:
+        seen = _seen(root, section, change)
+        if seen is None:
+            return
+        change = seen
     path = change.path
     if isinstance(change, Set):
         _set(root, path, change.value)
@@ -35,6 +42,15 @@ def receive(root: TrackedDict, change: Change) -> None:
         _splice(root, change)
     else:
         _members(root, change)
+
+
+def _seen(root: TrackedDict, window: TrackedList, change: Change) -> Change | None:
+    """What the change means in the window, which is moved to where it then begins."""
+    seen, offset = into_window(change, window._offset)
+    if offset != window._offset:
+        root._tracker.before_edit(window)
+        window._offset = offset
+    return seen
 
 
 def detached(change: Change) -> Change:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 from perdure.errors import NotStorable, ReservedSection
-from perdure.state.mapping import TrackedDict
-from perdure.state.node import plain
+from perdure.state.marks import ABSENT
+from perdure.state.root import Root
 
 RESERVED = "perdure."
 """How the names of the library's own sections start."""
@@ -19,11 +19,15 @@ class State(MutableMapping[str, Any]):
     Sections whose names start with "perdure." are the library's own: they can be read here, not
     assigned or deleted; `clear` and `popitem` leave them.
 
+    A section that is not loaded is loaded when its value is asked for, also by `==`, `copy` and the
+    like: not by `in`, `len` or going through the names, and not by assigning or deleting it.
+
     Raises:
         NotStorable: by every way of assigning, when the value or the name cannot be stored; nothing
             has changed then.
         ReservedSection: by assigning or deleting a section of the library.
         Detached: by every edit, once the session has ended.
+        SectionNotLoaded: by asking for a section that is not loaded, under asyncio.
 
     Example:
         >>> messages = session.state.setdefault("messages", [])
@@ -34,12 +38,12 @@ class State(MutableMapping[str, Any]):
 
     __slots__ = ("_root",)
 
-    def __init__(self, root: TrackedDict) -> None:
+    def __init__(self, root: Root) -> None:
         self._root = root
 
     def plain(self) -> dict[str, Any]:
         """A deep copy that shares nothing with the state: plain containers all the way down."""
-        copy: dict[str, Any] = plain(self._root)
+        copy: dict[str, Any] = self._root.plain()
         return copy
 
     def copy(self) -> dict[str, Any]:
@@ -56,6 +60,10 @@ class State(MutableMapping[str, Any]):
     def __delitem__(self, name: str, /) -> None:
         _writable(name)
         del self._root[name]
+
+    def get(self, name: str, /, default: Any = None) -> Any:
+        """The section, or the default if there is none."""
+        return self._root.get(name, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._root)
@@ -74,6 +82,19 @@ class State(MutableMapping[str, Any]):
         if name not in self:
             self[name] = default
         return self[name]
+
+    def pop(self, name: str, /, default: Any = ABSENT) -> Any:
+        """Remove the section and return it; the default, if given, where there is none.
+
+        Raises:
+            KeyError: there is none, and no default.
+        """
+        if name in self._root:
+            _writable(name)
+            return self._root.pop(name)
+        if default is ABSENT:
+            raise KeyError(name)
+        return default
 
     def popitem(self) -> tuple[str, Any]:
         """Remove and return the last section, as `(name, value)`.

@@ -10,11 +10,11 @@ from operator import is_ as _is
 from typing import Any, SupportsIndex
 
 from perdure.core.changes import Change, Splice
-from perdure.core.paths import Path, format_path
+from perdure.core.paths import Path
 from perdure.core.values import ATOMS, same, take
 from perdure.errors import UntrackedEdit
-from perdure.state.edits import Edit, assigned, covers, spliced
-from perdure.state.marks import BASELESS, CHANGED, assignment, lost
+from perdure.state.edits import Edit, assigned, covers, kept_ends, spliced
+from perdure.state.marks import BASELESS, CHANGED, assignment, lost, resized
 from perdure.state.node import Node, replaced
 from perdure.state.place import WRAPPERS, Place, place_of
 from perdure.state.tracker import Tracker
@@ -50,7 +50,7 @@ class TrackedList(Node, list[Any]):
         >>> messages[-1]["seen"] = True
     """
 
-    __slots__ = ("_at", "_kids", "_lazy", "_marks", "_parent", "_size", "_tracker")
+    __slots__ = ("_at", "_kids", "_lazy", "_marks", "_offset", "_parent", "_size", "_tracker")
 
     _kind = "list"
     _marks: list[Edit] | None
@@ -62,6 +62,17 @@ class TrackedList(Node, list[Any]):
 
     def __init__(self, items: Iterable[Any] = (), /) -> None:
         """Filled by `__new__`."""
+
+    @property
+    def offset(self) -> int:
+        """How many items of the list in the state precede the first one here (items).
+
+        0 unless the section was loaded as a window, the tail of a list. A window is a list of the
+        items it shows: `window[0]` is the first of these, `clear` and `window[:] = …` leave those
+        before alone, and `append`, `insert(0, …)` and every other edit is saved where it belongs.
+        Assigned or moved to another place, the items it shows go there.
+        """
+        return self._offset
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -285,14 +296,7 @@ class TrackedList(Node, list[Any]):
 
     def _trim(self, before: list[Any], after: list[Any]) -> tuple[int, int]:
         """How many items at the head and at the tail are the same in both."""
-        head = tail = 0
-        if len(self) == self._size:
-            most = min(len(before), len(after))
-            while head < most and _stays(_get(before, head), after[head]):
-                head += 1
-            while tail < most - head and _stays(_get(before, -1 - tail), after[-1 - tail]):
-                tail += 1
-        return head, tail
+        return kept_ends(before, after) if len(self) == self._size else (0, 0)
 
     def _wrap(self, position: int, value: Any) -> Any:
         """Make the plain child at `position` tracked."""
@@ -331,6 +335,7 @@ class TrackedList(Node, list[Any]):
             replaced(item)
         self._clean()
         self._size = len(content)
+        self._offset = 0
         _set(self, slice(None), content)
         self._wrap_again()
 
@@ -368,33 +373,32 @@ class TrackedList(Node, list[Any]):
 
     # ---- capture ----------------------------------------------------------------------------
 
+    def _part(self, at: str | int) -> int:
+        assert isinstance(at, int)
+        return at + self._offset
+
     def _emit(self, path: Path, out: list[Change]) -> None:
         if len(self) != self._size:
             raise self._resized()
         edits = self._marks or []
+        offset = self._offset
         for start, count, removed, base in edits:
             if count == removed == 1:
-                change = assignment((*path, start), base, _get(self, start))
+                change = assignment((*path, start + offset), base, _get(self, start))
                 if change is not None:
                     out.append(change)
             else:
-                out.append(Splice(path, start, removed, _get(self, slice(start, start + count))))
+                items = _get(self, slice(start, start + count))
+                out.append(Splice(path, start + offset, removed, items))
         for kid in (self._kids or {}).values():
             at = self._find(kid)
             if at is None:
                 raise lost(path)
             if not covers(edits, at):
-                kid._emit((*path, at), out)
+                kid._emit((*path, at + offset), out)
 
     def _resized(self) -> UntrackedEdit:
-        where = format_path(self._path())
-        return UntrackedEdit(
-            f"{where} has {len(self)} items where its own methods left {self._size}: code that "
-            "bypasses them changed it, as heapq and bisect.insort do. Nothing was saved or lost. "
-            "Let such code work on a copy and assign that: copy = list(items); "
-            "heapq.heappush(copy, …); items[:] = copy. Now, items[:] = list(items) takes the list "
-            "as it is"
-        )
+        return resized(self._path(), len(self), self._size)
 
 
 def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> TrackedList:
@@ -408,12 +412,8 @@ def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> Tracke
     node._marks = None
     node._lazy = True
     node._size = len(content)
+    node._offset = 0
     return node
-
-
-def _stays(before: Any, after: Any) -> bool:
-    """Whether assigning `after` over `before` can leave `before` there."""
-    return before is after or (place_of(after) is None and same(before, after))
 
 
 def _is_of(value: Any, place: Place) -> bool:

@@ -1,7 +1,8 @@
 """The check behind `Store(check_edits=True)`: a plain copy of the state, kept up by changes alone.
 
-If the copy, after a capture's changes, is not what the live containers hold, then something was
-edited without a mark.
+It holds what is loaded; in place of the rest stands what stands there in the tree. If the copy,
+after a capture's changes, is not what the live containers hold, then something was edited without
+a mark.
 """
 
 from __future__ import annotations
@@ -12,19 +13,25 @@ from typing import Any
 from perdure.core.changes import Change, apply
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same
+from perdure.core.windows import Window, into_window
 from perdure.errors import UntrackedEdit
 from perdure.state.marks import ABSENT
 from perdure.state.node import plain
 from perdure.state.receive import detached
+from perdure.state.sequence import TrackedList
 
 
 class Shadow:
     """The sections as of the last capture, plain."""
 
-    __slots__ = ("_sections",)
+    __slots__ = ("_offsets", "_sections")
 
     def __init__(self, sections: dict[str, Any]) -> None:
-        self._sections: dict[str, Any] = plain(sections)
+        self._sections: dict[str, Any] = {}
+        self._offsets: dict[str, int] = {}
+        """Items before the windows among the sections, by name."""
+        for name, value in dict.items(sections):
+            self.replace(name, value)
 
     def check(self, live: dict[str, Any], changes: Iterable[Change]) -> None:
         """Go on to `changes`, if they lead to what is live.
@@ -32,28 +39,55 @@ class Shadow:
         Raises:
             UntrackedEdit: they do not; names the first place that differs.
         """
-        sections = plain(self._sections)
-        apply(sections, [detached(change) for change in changes])
+        sections, offsets = plain(self._sections), self._offsets.copy()
+        _follow(sections, offsets, changes)
         if not same(sections, live):
-            where = format_path(first_difference(sections, live))
+            where = format_path(_true(first_difference(sections, live), offsets))
             raise UntrackedEdit(
                 f"{where} was changed by code that bypasses the methods of its container, as "
                 "heapq, bisect.insort and list.append(items, …) do. Nothing was saved or lost. Let "
                 "such code work on a copy and assign that; for now, assign what is there anew, as "
                 "a copy: its .plain()"
             )
-        self._sections = sections
+        self._sections, self._offsets = sections, offsets
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Follow somebody else's changes."""
-        apply(self._sections, [detached(change) for change in changes])
+        _follow(self._sections, self._offsets, changes)
+
+    def settle(self, order: Iterable[str]) -> None:
+        """Put the sections in this order; those it does not name last."""
+        names = dict.fromkeys((*order, *self._sections))
+        sections = self._sections
+        self._sections = {name: sections[name] for name in names if name in sections}
 
     def replace(self, name: str, value: Any) -> None:
         """Follow newer content of one section; ABSENT removes it."""
+        self._offsets.pop(name, None)
         if value is ABSENT:
             self._sections.pop(name, None)
-        else:
-            self._sections[name] = plain(value)
+            return
+        if isinstance(value, Window | TrackedList):
+            self._offsets[name] = value.offset
+        self._sections[name] = plain(value.items if isinstance(value, Window) else value)
+
+
+def _follow(sections: dict[str, Any], offsets: dict[str, int], changes: Iterable[Change]) -> None:
+    """Make changes, at their true positions, in plain sections of which some are windows."""
+    for change in changes:
+        name = str(change.path[0])
+        seen: Change | None = change
+        if offsets.get(name):
+            seen, offsets[name] = into_window(change, offsets[name])
+        if seen is not None:
+            apply(sections, [detached(seen)])
+
+
+def _true(path: Path, offsets: dict[str, int]) -> Path:
+    """The path in the state of one in the shadow."""
+    if len(path) > 1 and isinstance(path[1], int):
+        return path[0], path[1] + offsets.get(str(path[0]), 0), *path[2:]
+    return path
 
 
 def first_difference(a: Any, b: Any, path: Path = ()) -> Path:

@@ -37,12 +37,13 @@ _within: ContextVar[frozenset[object]] = ContextVar("perdure.atomic", default=fr
 class Saved:
     """A place as it was before a block's first edit of it."""
 
-    __slots__ = ("at", "content", "kids", "marks", "parent", "place")
+    __slots__ = ("at", "content", "kids", "marks", "offset", "parent", "place")
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.parent = place._parent
         self.at = place._at
+        self.offset = place._offset
         self.kids = None if place._kids is None else place._kids.copy()
         self.marks = None if place._marks is None else place._marks.copy()
         self.content: Any = None
@@ -157,6 +158,8 @@ class Tracker:
             place = saved.place
             place._parent = saved.parent
             place._at = saved.at
+            if place._offset != saved.offset:
+                place._offset = saved.offset
             place._kids = saved.kids
             place._marks = saved.marks
             if saved.content is not None:

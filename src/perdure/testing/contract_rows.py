@@ -7,6 +7,7 @@ from itertools import product
 
 from perdure.backends.protocol import Backend
 from perdure.engine.requests import (
+    ROW_START_BYTES,
     Commit,
     ListRows,
     Moved,
@@ -71,11 +72,14 @@ def check_tail_in_a_pack(make: Make) -> None:
 
 
 def check_list_rows(make: Make) -> None:
-    """`ListRows` answers number, count and size of the rows that hold any of some records."""
+    """`ListRows` answers number, count, size and start of the rows that hold some records."""
     with opened(make) as backend:
         writer = _packed(backend)
         for first, last, count in product((0, 2, 6, 10), (0, 5, 8, 10, LAST), (1, 2, 99)):
-            wanted = tuple((row.number, row.count, len(row.blob)) for row in _holding(first, 99))
+            wanted = tuple(
+                (row.number, row.count, len(row.blob), row.blob[:ROW_START_BYTES])
+                for row in _holding(first, 99)
+            )
             rows = _holding(first, min(last, 99))
             asked = ListRows(writer.incarnation, 0, first, last, count)
             must_be(backend.perform(asked), wanted[: min(len(rows), count)], f"{asked}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from perdure.core.head import MAIN
-from perdure.engine import read, states
+from perdure.engine import audit, load, maintain, states
 from perdure.engine.marks import resumed_from
 from perdure.engine.read import Site
 from perdure.engine.requests import Now, Random, Steps
@@ -137,7 +137,7 @@ def _saved(document: Document, owner: str, name: str) -> int:
 
 def _open(world: World, site: Site, model: Model, actor: Actor) -> Steps[_Session]:
     floor = model.floor
-    loaded = yield from read.load(site)
+    loaded = yield from load.load(site)
     if loaded is not None and loaded.head.deleted_us is None:
         model.seen(actor.name, loaded.head.branches[MAIN].number, loaded.sections, floor)
         sections = {name: _plain(value) for name, value in loaded.sections.items()}
@@ -167,7 +167,7 @@ def reader(world: World, loads: int) -> Script:
         last = 0
         for _ in range(loads):
             floor = max(world.model.floor, last)
-            loaded = yield from read.load(world.site)
+            loaded = yield from load.load(world.site)
             if loaded is None:
                 require(floor == 0, f"P1: {actor.name} found no state; {floor} was acknowledged")
                 continue
@@ -178,23 +178,38 @@ def reader(world: World, loads: int) -> Script:
             numbers = [checkpoint.number for checkpoint in history]
             whole = numbers == list(range(len(numbers), 0, -1)) and len(numbers) >= floor
             require(whole, f"P2: {actor.name} was shown the history {numbers}")
+            yield from _lazily(world, actor)
             at = actor.draws.randint(1, last)
-            older = yield from read.load_at(world.site, at)
+            older = yield from load.load_at(world.site, at)
             world.model.seen(f"{actor.name} at {at}", at, older.sections)
 
     return work
+
+
+def _lazily(world: World, actor: Actor) -> Steps[None]:
+    """Open, and read the sections only then: what they hold is that of one checkpoint (P2)."""
+    loaded = yield from load.load(world.site, wanted=lambda _: False)
+    assert loaded is not None
+    sections = dict(loaded.sections)
+    for name, value in loaded.sections.items():
+        if isinstance(value, load.Unread):
+            sections[name] = yield from load.read_section(
+                world.site, loaded.head, MAIN, name, value
+            )
+    number = loaded.head.branches[MAIN].number
+    world.model.seen(f"{actor.name}, which read lazily,", number, sections)
 
 
 @dataclass(slots=True)
 class Upkeep:
     """The maintenance actor: one kind of work after another, by its own dice.
 
-    A kind of work is a method named in `kinds`; later ones (packing, snapshots) go there too.
+    A kind of work is a method named in `kinds`.
     """
 
     world: World
     rounds: int
-    kinds: tuple[str, ...] = ("verify", "copy", "hide", "list")
+    kinds: tuple[str, ...] = ("maintain", "maintain", "maintain", "verify", "copy", "hide", "list")
 
     def __call__(self, actor: Actor) -> Steps[None]:
         """The actor's script."""
@@ -205,10 +220,14 @@ class Upkeep:
             except (CommitUnknown, Busy, Conflict, StateDeleted, StateNotFound):
                 continue
 
+    def maintain(self, actor: Actor) -> Steps[None]:
+        """Make snapshots and packs, and collect what they leave."""
+        yield from maintain.maintain(self.world.site, full=actor.draws.random() < 0.9)
+
     def verify(self, actor: Actor) -> Steps[None]:
         """Verify the state while it is being written."""
-        if (yield from read.load(self.world.site)) is not None:
-            found = yield from states.verify(self.world.site)
+        if (yield from load.load(self.world.site)) is not None:
+            found = yield from audit.verify(self.world.site)
             require(found.ok, f"P5: {actor.name} found damage: {found.problem}")
 
     def copy(self, actor: Actor) -> Steps[None]:
@@ -216,7 +235,7 @@ class Upkeep:
         target = Site(STORE.store_id, f"{KEY}/copy/{actor.draws.randbytes(4).hex()}")
         floor = self.world.model.floor
         info = yield from states.copy(self.world.site, target)
-        loaded = yield from read.load(target)
+        loaded = yield from load.load(target)
         assert loaded is not None
         number = loaded.head.branches[MAIN].number
         require(number == info.number, f"P2: the copy has {number}, not {info.number} checkpoints")
@@ -224,7 +243,7 @@ class Upkeep:
 
     def hide(self, actor: Actor) -> Steps[None]:
         """Make another state, delete it and bring it back; its history stays (P7)."""
-        site = Site(STORE.store_id, "sim/other")
+        site = Site(STORE.store_id, f"sim/other/{actor.name}")
         yield from self._show(site)
         session = yield from _open(self.world, site, Model(), actor)
         token = f"{actor.name}.{actor.draws.randbytes(4).hex()}"
@@ -239,7 +258,7 @@ class Upkeep:
         found = yield from states.listing(STORE.store_id, site.key, 10, None, True)
         require([info.key for info in found] == [site.key], f"{site.key} is not among the deleted")
         yield from self._show(site)
-        loaded = yield from read.load(site)
+        loaded = yield from load.load(site)
         shown = loaded.sections[f"{LOG} other"] if loaded is not None else None
         require(shown == list(log), f"P7: {site.key} came back with {shown}, not {list(log)}")
 

@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from perdure.backends.memory import InProcess, MemoryBackend
 from perdure.core.head import MAIN, Head
 from perdure.core.record import Sealed
-from perdure.engine import read, save
-from perdure.engine.read import Loaded, Site
+from perdure.engine import load, maintain, read, save
+from perdure.engine.load import Loaded
+from perdure.engine.read import Site
 from perdure.engine.requests import Answer, Commit, Moved, ReadHead, ReadRecords, Run, Steps
 from perdure.engine.session import SessionCore
 from perdure.errors import CommitUnknown
@@ -83,7 +84,9 @@ def _new_id() -> Iterator[None]:
 
 @contextmanager
 def _newer_tail() -> Iterator[None]:
-    def planted(site: Site, branch: str = MAIN) -> Steps[Loaded | None]:
+    def planted(
+        site: Site, branch: str = MAIN, wanted: load.Wanted = load.everything
+    ) -> Steps[Loaded | None]:
         row = yield ReadHead(site.key)
         if row is None:
             return None
@@ -96,9 +99,9 @@ def _newer_tail() -> Iterator[None]:
         return Loaded(head, read.replay(records), records[-1])
 
     with (
-        patch.object(read, "load", planted),
+        patch.object(load, "load", planted),
         patch("perdure.engine.refresh.load", planted),
-        patch("perdure.engine.states.load", planted),
+        patch("perdure.engine.audit.load", planted),
     ):
         yield
 
@@ -136,6 +139,27 @@ def _clock_trusted() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _generation_ignored() -> Iterator[None]:
+    goes_on = maintain._goes_on
+
+    def planted(current: Head, made_from: Head) -> bool:
+        return goes_on(current, replace(made_from, generation=current.generation))
+
+    with patch.object(maintain, "_goes_on", planted):
+        yield
+
+
+@contextmanager
+def _newer_section() -> Iterator[None]:
+    def planted(site: Site, head: Head, branch: str, name: str, unread: Any) -> Steps[Any]:
+        loaded = yield from load.load(site)
+        return loaded.sections[name] if loaded is not None else None
+
+    with patch.object(load, "read_section", planted):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Bug:
     """A bug to plant, and on which faces there is a place for it."""
@@ -145,6 +169,8 @@ class Bug:
     faces: tuple[Face, ...] = ("transactional", "objects")
     needs_skew: bool = False
     """Whether it shows only where clocks differ, which they do not in the exhaustive world."""
+    by_chance: bool = False
+    """Whether it is in what the exhaustive world has not: maintenance, and reading later."""
 
 
 BUGS: dict[str, Bug] = {
@@ -171,6 +197,14 @@ BUGS: dict[str, Bug] = {
     ),
     "torn-commit": Bug(
         "A crash in a commit leaves its head without its records (P2).", _torn_commit
+    ),
+    "collected-page": Bug(
+        "A snapshot is committed though pages it reuses were collected meanwhile (P5, P6).",
+        _generation_ignored,
+        by_chance=True,
+    ),
+    "newer-section": Bug(
+        "A section that is read later is that of a newer head (P2).", _newer_section, by_chance=True
     ),
     "clock-trusted": Bug(
         "A record takes the time of a clock that is behind its parent's.",

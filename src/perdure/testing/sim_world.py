@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
+from unittest.mock import patch
 
+from perdure import limits
 from perdure.backends import objects
 from perdure.backends.bucket import Bucket
 from perdure.backends.memory import FORMAT, InProcess, MemoryBackend
 from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import StoreInfo
+from perdure.core import tree
+from perdure.core.cut import Bounds
 from perdure.core.head import MAIN
-from perdure.engine import read, states
+from perdure.engine import audit, load, states
 from perdure.engine.read import Site
 from perdure.engine.requests import (
     Commit,
@@ -173,9 +177,11 @@ class World:
         """Let an actor work until it needs the store, or ends."""
         actor.pending = None
         assert actor.steps is not None
+        follows = False
         while True:
-            mark = repr(answer) if isinstance(answer, Exception) else answer
-            actor.history = hash((actor.history, mark))
+            if not follows:
+                mark = repr(answer) if isinstance(answer, Exception) else answer
+                actor.history = hash((actor.history, mark))
             try:
                 if isinstance(answer, Exception):
                     request = actor.steps.throw(answer)
@@ -192,6 +198,7 @@ class World:
                 actor.pending = request
                 return
             answer = self._answer(actor, request)
+            follows = isinstance(request, Compute)  # from what the actor was told before
 
     def _answer(self, actor: Actor, request: Request) -> Any:
         match request:
@@ -233,12 +240,12 @@ class World:
                 return result
             except PerdureError as error:
                 raise Broken(f"{name} got {type(error).__name__}: {error}") from error
-            is_local = isinstance(request, Now | Random | Pause | IsAlive)
+            is_local = isinstance(request, Now | Random | Pause | IsAlive | Compute)
             answer = self._answer(asker, request) if is_local else self.perform(request)  # type: ignore[arg-type]
 
     def observe(self) -> None:
         """Load the state as a reader would at this very moment, and check what it shows."""
-        loaded = self.ask(read.load(self.site))
+        loaded = self.ask(load.load(self.site))
         if loaded is not None:
             number = loaded.head.branches[MAIN].number
             self.model.seen(f"a load at step {self.step}", number, loaded.sections)
@@ -330,13 +337,13 @@ class World:
         """Compare the store as it is now with all that was tried, told and shown until now."""
         self._land_late(max((at for at, _ in self.late), default=0))
         for key in self.keys():
-            found = self.ask(states.verify(Site(STORE.store_id, key)))
+            found = self.ask(audit.verify(Site(STORE.store_id, key)))
             require(found.ok, f"P5: {key} does not verify: {found.problem}")
         for key in self.copies():
-            copied = self.ask(read.load(Site(STORE.store_id, key)))
+            copied = self.ask(load.load(Site(STORE.store_id, key)))
             assert copied is not None
             self.model.seen(key, copied.head.branches[MAIN].number, copied.sections)
-        loaded = self.ask(read.load(self.site))
+        loaded = self.ask(load.load(self.site))
         if loaded is not None:
             history = self.ask(states.history(self.site, None, None, True))
             self.model.settle(history[::-1], loaded.sections)
@@ -399,12 +406,28 @@ class _Objects(ObjectBackend):
 @contextmanager
 def inline_bytes(size: int) -> Iterator[None]:
     """Let head objects carry this many bytes of records, so that segments are put early."""
-    before = objects.inline_bytes_max
-    objects.inline_bytes_max = size
-    try:
+    with patch.object(objects, "inline_bytes_max", size):
         yield
-    finally:
-        objects.inline_bytes_max = before
+
+
+@contextmanager
+def small_world() -> Iterator[None]:
+    """Bounds so small that a few saves reach all of them: segments, snapshots, trees of levels."""
+    with ExitStack() as stack:
+        for module, name, bound in _SMALL:
+            stack.enter_context(patch.object(module, name, bound))
+        yield
+
+
+_SMALL: tuple[tuple[Any, str, Any], ...] = (
+    (objects, "inline_bytes_max", 700),
+    (limits, "tail_records_max", 2),
+    (limits, "snapshots_kept_max", 2),
+    (limits, "section_inline_bytes_max", 8),
+    (limits, "inline_bytes_max", 32),
+    (tree, "LEAVES", Bounds(16, 32, 64)),
+    (tree, "INNER", Bounds(80, 160, 240)),
+)
 
 
 def _short(answer: Any) -> str:

@@ -21,13 +21,12 @@ from typing import Any, TypeAlias, get_args
 from perdure.engine.requests import Commit, StorageRequest
 from perdure.testing.sim_actors import Upkeep, reader, writer
 from perdure.testing.sim_plants import BUGS
-from perdure.testing.sim_world import DELAY_STEPS_MAX, Action, Face, Option, World, inline_bytes
+from perdure.testing.sim_world import DELAY_STEPS_MAX, Action, Face, Option, World, small_world
 
 FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
-INLINE_BYTES = 700
 VERDICT = "no promise was broken"
-SCHEDULES_PER_LINE = 1_000
+SCHEDULES_PER_LINE = 500
 STEPS_MAX = 5_000
 """Steps of one schedule: far more than any that ends."""
 
@@ -87,7 +86,7 @@ class Plan:
     writers: int = 3
     saves: int = 3
     readers: int = 2
-    maintenance: int = 3
+    maintenance: int = 6
     """Rounds of the maintenance actor, at most."""
 
 
@@ -112,7 +111,7 @@ def explore(
     """
     report = Report()
     number = only or 0
-    with inline_bytes(INLINE_BYTES):
+    with small_world():
         while report.steps < steps:
             world = run_one(seed, number, plan)
             report.add(world)
@@ -157,8 +156,10 @@ def _populate(world: World, chance: random.Random, plan: Plan) -> None:
         world.add(f"w{number}", script, -SKEW_US * number)
     for number in range(1, chance.randint(0, plan.readers) + 1):
         world.add(f"r{number}", reader(world, chance.randint(1, 3)))
-    if plan.maintenance and chance.random() < 0.5:
-        world.add("upkeep", Upkeep(world, chance.randint(1, plan.maintenance)))
+    if plan.maintenance and chance.random() < 0.7:
+        # Two at most, so that the steps of one come between those of the other.
+        for number in range(1, chance.randint(1, 2) + 1):
+            world.add(f"upkeep {number}", Upkeep(world, chance.randint(1, plan.maintenance)))
 
 
 def _faults(world: World, request: StorageRequest) -> tuple[Action, ...]:

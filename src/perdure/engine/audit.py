@@ -1,0 +1,126 @@
+"""Looking at whole states: what they cost to keep, and whether all of it is as it was saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure import limits
+from perdure.core.codec import pack
+from perdure.core.head import MAIN, Head
+from perdure.core.record import Record
+from perdure.core.seal import Kind, unseal
+from perdure.core.tree import build
+from perdure.core.tree_read import reachable
+from perdure.engine.load import load
+from perdure.engine.pages import PageMissing, place_of, walk
+from perdure.engine.read import Site, read_head, read_run, replay
+from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
+from perdure.engine.states import read_some
+from perdure.errors import Damaged, PerdureError, ReplayMismatch, StateNotFound
+from perdure.types import Stats, Verified
+
+PAGES_AT_ONCE = 64
+
+
+def stats(site: Site) -> Steps[Stats]:
+    """What a state costs."""
+    head = yield from read_head(site)
+    tip = head.branches[MAIN]
+    records = yield from read_run(site, head, tip.line, 1, tip.number)
+    loaded = yield from load(site)
+    sections = loaded.sections if loaded is not None else {}
+    stored = yield from _stored(head)
+    newest = tip.newest.number if tip.newest is not None else 0
+    return Stats(
+        key=site.key,
+        checkpoints=tip.number,
+        raw_bytes=sum(len(record.canonical) for record in records),
+        stored_bytes=sum(stored.values()),
+        sections={name: len(pack(value)) for name, value in sections.items()},
+        stored=stored,
+        tail=tip.number - newest,
+        snapshots=tuple(each.number for each in tip.snapshots or ()),
+    )
+
+
+def _stored(head: Head) -> Steps[dict[str, int]]:
+    """Bytes by the kind of what is stored: records by themselves, packs, pages of snapshots."""
+    tip = head.branches[MAIN]
+    found = {"records": 0, "packs": 0, "pages": 0}
+    first = 1
+    while first <= tip.number:
+        rows = yield ListRows(head.incarnation, tip.line, first, tip.number, limits.upkeep_rows_max)
+        if not rows:
+            break
+        for number, count, size, _ in rows:
+            found["packs" if count > 1 else "records"] += size
+            first = number + 1
+    after: bytes | None = None
+    while pages := (yield ListPages(head.incarnation, after, limits.upkeep_rows_max)):
+        found["pages"] += sum(size for _, size in pages)
+        after = pages[-1][0]
+    return found
+
+
+def verify(site: Site) -> Steps[Verified]:
+    """Read everything of a state, check every tag and link, replay it, and compare snapshots (P6).
+
+    Raises:
+        StateNotFound: there is none.
+    """
+    row = yield ReadHead(site.key)
+    if row is None:
+        raise StateNotFound(f"there is no state {site.key!r} in this store")
+    number, generation = 0, -1
+    while True:
+        try:
+            head = site.head(row)
+            generation = head.generation
+            number = head.branches[MAIN].number
+            for life in (head, *head.former):
+                yield from _verify_life(site, life)
+        except PerdureError as error:
+            if isinstance(error, PageMissing):
+                row = yield ReadHead(site.key)
+                if row is not None and site.head(row).generation != generation:
+                    continue  # maintenance came between: what it removed is not missing
+            return Verified(site.key, number, False, f"{error.kind}: {error}")
+        return Verified(site.key, number, True, None)
+
+
+def _verify_life(site: Site, head: Head) -> Steps[None]:
+    """Check and replay all of one life of a key, some records at a time, and its pages."""
+    tip = head.branches[MAIN]
+    roots = {each.number: each.root for each in tip.snapshots or ()}
+    sections: dict[str, Any] = {}
+    after: Record | None = None
+    while after is None or after.number < tip.number:
+        for record in (yield from read_some(site, head, after)):
+            replay([record], sections)
+            after = record
+            root = roots.get(record.number)
+            if root is not None and build(sections, head.secret).root != root:
+                raise ReplayMismatch(
+                    f"the snapshot at checkpoint {record.number} of {site.key!r} is not what "
+                    "replaying its records gives; `maintain` makes later ones, and all "
+                    "checkpoints can be read from the records"
+                )
+    yield from _verify_pages(site, head)
+    yield from walk(site, head.incarnation, reachable(roots.values()))
+
+
+def _verify_pages(site: Site, head: Head) -> Steps[None]:
+    after: bytes | None = None
+    while listed := (yield ListPages(head.incarnation, after, PAGES_AT_ONCE)):
+        after = listed[-1][0]
+        ids = tuple(id_ for id_, _ in listed)
+        rows: tuple[PageRow, ...] = yield ReadPages(head.incarnation, ids)
+        for row in rows:
+            place = place_of(site, head.incarnation, row.id)
+            try:
+                unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
+            except Damaged as error:
+                raise Damaged(
+                    f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}. Nothing is "
+                    "lost: it is read from the records, and the next snapshot makes it anew"
+                ) from error

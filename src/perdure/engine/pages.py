@@ -1,0 +1,73 @@
+"""Pages of snapshots: read and verified for whoever walks a tree, and written ahead of a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from perdure import limits
+from perdure.core.compress import PACK_LEVEL
+from perdure.core.seal import Kind, Place, seal, unseal
+from perdure.core.tree_read import Reading
+from perdure.engine.read import Site
+from perdure.engine.requests import PageRow, PutPages, ReadPages, Steps
+from perdure.errors import Damaged
+
+T = TypeVar("T")
+
+
+class PageMissing(Damaged):
+    """A page is not there: it was collected since the head was read, or it is lost."""
+
+
+def walk(
+    site: Site, incarnation: bytes, reading: Reading[T], known: Iterable[PageRow] = ()
+) -> Steps[T]:
+    """Let a tree be read, giving it the pages it asks for; `known` are here already.
+
+    Raises:
+        PageMissing: one is not there.
+        Damaged: one is not what was put there (P5).
+    """
+    rows = {row.id: row for row in known}
+    payloads: Mapping[bytes, bytes] | None = None
+    while True:
+        try:
+            ids = reading.send(payloads)  # type: ignore[arg-type]  # None begins a generator
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        missing = tuple(id_ for id_ in ids if id_ not in rows)
+        if missing:
+            found: tuple[PageRow, ...] = yield ReadPages(incarnation, missing)
+            rows.update((row.id, row) for row in found)
+        payloads = {id_: _open(site, incarnation, id_, rows) for id_ in ids}
+        rows.clear()
+
+
+def _open(site: Site, incarnation: bytes, id_: bytes, rows: Mapping[bytes, PageRow]) -> bytes:
+    row = rows.get(id_)
+    if row is None:
+        raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+    place = place_of(site, incarnation, id_)
+    return unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
+
+
+def put(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> Steps[None]:
+    """Store pages, a bounded number at once; nobody sees them before a head leads to them."""
+    batch: list[PageRow] = []
+    size = 0
+    for id_, payload in pages.items():
+        blob = seal(Kind.PAGE, place_of(site, incarnation, id_), payload, level=PACK_LEVEL)
+        if batch and size + len(blob) > limits.upkeep_bytes_max:
+            yield PutPages(incarnation, tuple(batch))
+            batch, size = [], 0
+        batch.append(PageRow(id_, blob))
+        size += len(blob)
+    if batch:
+        yield PutPages(incarnation, tuple(batch))
+
+
+def place_of(site: Site, incarnation: bytes, id_: bytes) -> Place:
+    """Where a page belongs: the bytes it is sealed with."""
+    return Place(site.store, incarnation + id_)

@@ -1,0 +1,480 @@
+"""Snapshots, packs and collection: nothing is lost or changed by them, and little is read after."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import errors, limits
+from perdure.backends.memory import MemoryBackend
+from perdure.core.head import MAIN
+from perdure.core.tree import build
+from perdure.core.tree_read import reachable
+from perdure.engine import maintain
+from perdure.engine.load import load
+from perdure.engine.pages import walk
+from perdure.engine.read import read_head
+from perdure.engine.requests import (
+    Commit,
+    ListPages,
+    ListRows,
+    PutPages,
+    ReadPages,
+    ReadRecords,
+    ReadState,
+)
+
+
+@pytest.fixture(params=["sqlite", "memory", "objects"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[perdure.Store]:
+    urls = {
+        "sqlite": str(tmp_path / "a.db"),
+        "memory": "memory:",
+        "objects": "memory+objects:",
+    }
+    with perdure.Store(urls[request.param], maintenance="off") as made:
+        yield made
+
+
+def message(n: int) -> dict[str, Any]:
+    return {"role": "user", "n": n, "content": f"message {n} " * 40}
+
+
+def filled(store: perdure.Store, saves: int = 200, key: str = "a") -> dict[str, Any]:
+    with store.open(key) as session:
+        session.state.update({"messages": [], "plan": {str(n): {"v": n} for n in range(500)}})
+        session.state["draft"] = ""
+        for n in range(saves):
+            session.state["messages"].append(message(n))
+            session.state["plan"][str(n % 500)]["v"] = -n
+            session.state["draft"] += f"word {n} " * 20
+            session.save(label=f"save {n}")
+        return session.state.plain()
+
+
+def head_of(store: perdure.Store, key: str = "a") -> Any:
+    return store._driver.run(read_head(store._site(key)))
+
+
+def rows_of(store: perdure.Store, key: str = "a") -> Any:
+    head = head_of(store, key)
+    tip = head.branches[MAIN]
+    listed = ListRows(head.incarnation, tip.line, 1, tip.number, 10_000)
+    return store._driver.backend.perform(listed)
+
+
+def pages_of(store: perdure.Store, key: str = "a") -> set[bytes]:
+    listed = ListPages(head_of(store, key).incarnation, None, 10_000)
+    return {id_ for id_, _ in store._driver.backend.perform(listed)}
+
+
+def test_a_state_is_the_same_after_maintenance_P6_P7(store: perdure.Store) -> None:
+    state = filled(store)
+    history = store.history("a", changes=True)
+    earlier = {number: store.at("a", number).plain() for number in (1, 77, 150, 200)}
+    (done,) = store.maintain("a")
+    assert set(done.steps) == {"snapshot", "pack"}
+    assert store.history("a", changes=True) == history
+    assert {number: store.at("a", number).plain() for number in earlier} == earlier
+    with store.open("a") as session:
+        assert session.state.plain() == state
+    assert all(found.ok for found in store.verify())
+    assert len(rows_of(store)) < 10 < len(history)
+
+
+def test_the_root_of_a_snapshot_is_the_checksum_of_the_replayed_state_P6(
+    store: perdure.Store,
+) -> None:
+    filled(store)
+    store.maintain("a")
+    head = head_of(store)
+    newest = head.branches[MAIN].newest
+    assert newest is not None
+    replayed = store.at("a", newest.number).plain()
+    assert newest.root == build(replayed, head.secret).root
+
+
+def test_a_plan_is_data_and_changes_nothing(store: perdure.Store) -> None:
+    filled(store)
+    (planned,) = store.maintain("a", dry_run=True)
+    assert planned.key == "a"
+    assert planned.steps[0] == "snapshot"
+    assert not pages_of(store)
+    assert store.maintain("a")[0].steps[0] == "snapshot"
+    assert store.maintain("a")[0].steps == ()
+
+
+def test_a_snapshot_writes_only_pages_that_changed(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["messages"] = [message(n) for n in range(4000)]
+        for n in range(limits.tail_records_max + 2):
+            session.state["n"] = n
+            session.save()
+    store.maintain("a")
+    before = pages_of(store)
+    with store.open("a") as session:
+        for n in range(limits.tail_records_max + 2):
+            session.state["messages"].append(message(n))
+            session.save()
+    store._driver.run(maintain.maintain(store._site("a")))
+    assert 0 < len(pages_of(store) - before) <= 10 < len(before) / 3
+
+
+def test_snapshots_are_thinned_and_their_pages_collected(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["big"] = [message(n) for n in range(300)]
+        for turn in range(limits.snapshots_kept_max + 4):
+            for n in range(limits.tail_records_max + 1):
+                session.state["big"][n * 4]["n"] = (turn, n)
+                session.save()
+            store.maintain("a")
+    kept = head_of(store).branches[MAIN].snapshots
+    assert kept is not None and len(kept) == limits.snapshots_kept_max
+    gaps = [one.number - other.number for one, other in pairwise(kept)]
+    assert gaps == sorted(gaps)
+    head, site = head_of(store), store._site("a")
+    needed = store._driver.run(
+        walk(site, head.incarnation, reachable([each.root for each in kept]))
+    )
+    assert pages_of(store) == needed
+
+
+def test_a_tail_stays_within_its_limits_in_the_background(tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db") as store:
+        state = filled(store, 400)
+        done = threading.Event()
+        for _ in range(500):
+            head = head_of(store)
+            newest = head.branches[MAIN].newest
+            if newest and head.branches[MAIN].number - newest.number <= limits.tail_records_max:
+                break
+            done.wait(0.02)
+        else:
+            raise AssertionError("no snapshot came")
+        assert store._upkeep is not None and store._upkeep._thread is not None
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+        assert store.at("a", 400).plain() == state
+        assert all(found.ok for found in store.verify())
+
+
+def test_a_writer_far_beyond_the_limit_does_a_step_itself(tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db") as store:
+        assert store._upkeep is not None
+        store._upkeep._ask_for = lambda site: None  # type: ignore[method-assign]  # nobody else does
+        with store.open("a") as session:
+            for n in range(limits.tail_records_max * limits.tail_excess_max):
+                session.state["n"] = n
+                if n:
+                    assert head_of(store).branches[MAIN].newest is None
+                session.save()
+            assert head_of(store).branches[MAIN].newest is not None
+
+
+def test_saves_go_on_while_maintenance_works(tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db", maintenance="off", durability="process") as store:
+        filled(store, 300)
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                store.maintain("a")
+
+        workers = [threading.Thread(target=work) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        try:
+            with store.open("a") as session:
+                for n in range(300, 600):
+                    session.state["messages"].append(message(n))
+                    session.save()
+                saved = session.state.plain()
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join()
+        with store.open("a") as session:
+            assert session.state.plain() == saved
+        assert len(store.history("a")) == 600
+        assert all(found.ok for found in store.verify())
+
+
+def test_a_damaged_page_is_read_from_the_log_and_made_anew_P5(tmp_path: Path) -> None:
+    import apsw
+
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        state = filled(store)
+        store.maintain("a")
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE pages SET blob = substr(blob, 1, 30) || x'00' || substr(blob, 32)")
+    connection.close()
+    with perdure.Store(path, maintenance="off") as store:
+        with store.open("a") as session:
+            assert session.state.plain() == state
+            for n in range(limits.tail_records_max + 2):
+                session.state["n"] = n
+                session.save()
+            state = session.state.plain()
+        store.maintain("a")
+        site = store._site("a")
+        head = head_of(store)
+        newest = head.branches[MAIN].newest
+        assert newest is not None
+        store._driver.run(walk(site, head.incarnation, reachable([newest.root])))
+        with store.open("a") as session:
+            assert session.state.plain() == state
+
+
+class Counting(MemoryBackend):
+    """A backend that notes what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Any] = []
+
+    def perform(self, request: Any) -> Any:
+        self.asked.append(request)
+        return super().perform(request)
+
+    def kinds(self) -> list[type]:
+        kinds = [type(each) for each in self.asked]
+        self.asked.clear()
+        return kinds
+
+
+def test_opening_is_one_request_and_a_section_is_read_when_touched() -> None:
+    backend = Counting()
+    with perdure.Store(backend, maintenance="off") as store:
+        state = filled(store)
+        store.maintain("a")
+        backend.kinds()
+        session = store.open("a")
+        assert backend.kinds() == [ReadState]
+        assert list(session.state) == ["messages", "plan", "draft"]
+        assert session.length("messages") == 200
+        assert backend.kinds() == []
+        assert session.state["plan"] == state["plan"]
+        assert set(backend.kinds()) == {ReadPages}
+        session.state["messages"].append("new")
+        session.save()
+        assert store.open("a", sections=["draft"]).state["draft"] == state["draft"]
+        session.close()
+        assert store.at("a", 201)["messages"] == [*state["messages"], "new"]
+
+
+def test_a_window_reads_the_pages_it_needs_and_saves_where_it_belongs() -> None:
+    backend = Counting()
+    with perdure.Store(backend, maintenance="off") as store:
+        state = filled(store, 600)
+        store.maintain("a")
+        total = len(pages_of(store))
+        backend.kinds()
+        with store.open("a", windows={"messages": 5}) as session:
+            read = [len(each.ids) for each in backend.asked if isinstance(each, ReadPages)]
+            assert sum(read) <= 4 < total
+            assert session.state["messages"] == state["messages"][-5:]
+            assert session.state["messages"].offset == 595
+            session.state["messages"][0]["n"] = "edited"
+            session.state["messages"].append("appended")
+            assert session.window("messages", last=7) == [
+                *state["messages"][594:595],
+                *session.state["messages"].plain(),
+            ]
+            assert session.window("messages", 2, 4) == state["messages"][2:4]
+            assert session.length("messages") == 601
+        with store.open("a") as session:
+            messages = session.state["messages"]
+            assert messages[595]["n"] == "edited"
+            assert messages[600] == "appended"
+            assert messages[:595] == state["messages"][:595]
+
+
+def test_windows_of_what_is_not_loaded_are_slices_of_the_whole(store: perdure.Store) -> None:
+    state = filled(store, 300)
+    store.maintain("a")
+    with store.open("a") as session:
+        session.state["messages"].append("later")
+        session.state["messages"][10]["n"] = "changed"
+        del session.state["messages"][250:260]
+        whole = session.state["messages"].plain()
+    assert len(whole) == len(state["messages"]) + 1 - 10
+    session = store.open("a")
+    assert session.length("messages") == len(whole)
+    for start, stop in ((0, 5), (5, 15), (240, 270), (285, 400), (-3, None), (None, 4), (9, 2)):
+        assert session.window("messages", start, stop) == whole[start:stop]
+    for last in (0, 1, 20, 1000):
+        assert (
+            session.window("messages", last=last)
+            == whole[len(whole) - last if last < len(whole) else 0 :]
+        )
+    fitting = session.window("messages", tokens=30, count=lambda item: 10)
+    assert fitting == whole[-3:]
+    assert session.window("messages", tokens=10**9, count=lambda item: 1) == whole
+    assert "messages" not in session._document.loaded()
+    with pytest.raises(errors.UsageError):
+        session.window("messages", 1, last=2)
+    with pytest.raises(errors.UsageError):
+        session.window("messages", tokens=3)
+    with pytest.raises(KeyError):
+        session.window("none")
+    with pytest.raises(errors.UsageError):
+        session.window("plan", last=3) if session.state["plan"] else None
+    session.close()
+
+
+def test_a_session_reads_lazily_at_its_own_checkpoint(store: perdure.Store) -> None:
+    filled(store, 200)
+    store.maintain("a")
+    before = store.at("a", 200).plain()
+    early = store.open("a")
+    with store.open("a") as other:
+        for n in range(limits.tail_records_max * 2):
+            other.state["messages"].append("after")
+            other.state["plan"]["1"]["v"] = n
+            other.save()
+    store.maintain("a")
+    assert early.state["messages"] == before["messages"]
+    early.refresh()
+    assert early.state["plan"]["1"]["v"] == limits.tail_records_max * 2 - 1
+    assert early.state["messages"][-1] == "after"
+    early.close()
+
+
+def test_under_asyncio_nothing_loads_by_touch(tmp_path: Path) -> None:
+    async def main() -> None:
+        with perdure.Store(tmp_path / "a.db", maintenance="off") as plain:
+            state = filled(plain)
+            plain.maintain("a")
+        async with perdure.AsyncStore(tmp_path / "a.db") as store:
+            async with store.open("a") as session:
+                assert session.state.plain() == state
+            async with store.open("a", sections=["plan"]) as session:
+                assert session.state["plan"] == state["plan"]
+                with pytest.raises(errors.SectionNotLoaded, match=r"await session\.load"):
+                    session.state["messages"]
+                assert session.length("messages") == 200
+                assert await session.window("messages", last=2) == state["messages"][-2:]
+                await session.load("messages")
+                assert session.state["messages"] == state["messages"]
+            async with store.open("a", windows={"messages": 3}) as session:
+                assert session.state["messages"] == state["messages"][-3:]
+                assert session.state["plan"] == state["plan"]
+            assert (await store.maintain("a"))[0].key == "a"
+            assert await store.compact() >= 0
+
+    asyncio.run(main())
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class Dying(MemoryBackend):
+    """A backend whose process dies at its nth writing request, before or after it took effect."""
+
+    dies_at = -1
+    after = False
+
+    def perform(self, request: Any) -> Any:
+        if not isinstance(request, Commit | PutPages):
+            return super().perform(request)
+        Dying.dies_at -= 1
+        if Dying.dies_at == 0 and not self.after:
+            raise Killed
+        answer = super().perform(request)
+        if Dying.dies_at == 0:
+            raise Killed
+        return answer
+
+    def commit(self, batch: Any) -> Any:
+        return [self.perform(each) for each in batch]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_maintenance_may_be_killed_anywhere(after: bool) -> None:
+    for moment in range(1, 40):
+        backend = Dying()
+        Dying.after, Dying.dies_at = after, -1
+        store = perdure.Store(backend, maintenance="off")
+        state = filled(store, 150)
+        Dying.dies_at = moment
+        try:
+            store.maintain("a")
+        except Killed:
+            pass
+        else:
+            assert moment > 3
+            return
+        Dying.dies_at = -1
+        assert store.at("a", 150).plain() == state
+        store.maintain("a")
+        assert store.at("a", 150).plain() == state
+        assert store.at("a", 70)["messages"] == state["messages"][:70]
+        assert all(found.ok for found in store.verify())
+    raise AssertionError("it never ends")
+
+
+def test_a_page_that_is_gone_is_planned_again_at_the_same_checkpoint() -> None:
+    backend = Counting()
+    with perdure.Store(backend, maintenance="off") as store:
+        state = filled(store)
+        store.maintain("a")
+        session = store.open("a")
+        head = head_of(store)
+        backend._tables.pages[head.incarnation].clear()
+        backend.kinds()
+        assert session.state["messages"] == state["messages"]
+        assert ReadRecords in backend.kinds()
+        session.close()
+
+
+def test_what_abandoned_copies_left_is_removed(tmp_path: Path) -> None:
+    from perdure.testing.clock import Clock
+
+    clock = Clock()
+    backend = MemoryBackend()
+    with perdure.Store(backend, maintenance="off", clock=clock) as store:
+        filled(store, 20)
+
+        def killed(*_: Any) -> Any:
+            raise Killed
+            yield
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("perdure.engine.states.adopt", killed)
+            with pytest.raises(Killed):
+                store.copy("a", "b")
+        assert len(backend._tables.staged) == 1
+        store.maintain()
+        assert len(backend._tables.staged) == 1
+        clock.advance(limits.staging_us_max / 1e6 + 1)
+        store.maintain()
+        assert not backend._tables.staged
+        assert store._driver.run(load(store._site("a"))) is not None
+
+
+def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.Store) -> None:
+    state = filled(store)
+    site, run = store._site("a"), store._driver.run
+    making = maintain._snapshot(site, head_of(store))
+    answer: Any = None
+    while not isinstance(request := making.send(answer), Commit):
+        answer = store._driver._answer(request)
+    assert pages_of(store)
+    assert run(maintain._collect(site, head_of(store)))  # nothing refers to them yet
+    assert not pages_of(store)
+    with pytest.raises(StopIteration) as made:
+        making.send(store._driver._answer(request))
+    assert made.value.value is False
+    assert head_of(store).branches[MAIN].newest is None
+    assert store.maintain("a")[0].steps
+    assert all(found.ok for found in store.verify())
+    with store.open("a") as session:
+        assert session.state.plain() == state

@@ -1,0 +1,561 @@
+"""Sections that load when touched: what touches one, what does not, and what stays true then."""
+
+import copy
+import operator
+import pickle
+from collections import ChainMap
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from perdure.core.changes import Change, Delete, Members, Set, Splice
+from perdure.core.values import same
+from perdure.errors import (
+    Detached,
+    NotStorable,
+    ReplayMismatch,
+    ReservedSection,
+    SectionNotLoaded,
+    UntrackedEdit,
+)
+from perdure.state import MISSING, UNLOADED, Document, State, TrackedDict, TrackedList, TrackedSet
+
+CONTENT: dict[str, Any] = {
+    "list": [{"n": 0}, [1]],
+    "here": {"a": [1]},
+    "dict": {"b": {"c": 2}},
+    "set": {1, 2},
+    "tuple": (1, [2]),
+    "text": "some text",
+    "none": None,
+}
+LOADED = {"here"}
+
+
+class Store:
+    """What a loader reads from; counts, and fails when told to."""
+
+    def __init__(self, content: dict[str, Any], failures: int = 0) -> None:
+        self.content = content
+        self.asked: list[str] = []
+        self.failures = failures
+
+    def load(self, name: str) -> Any:
+        self.asked.append(name)
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the store cannot be reached")
+        return copy.deepcopy(self.content[name])
+
+
+def opened(
+    content: dict[str, Any] = CONTENT,
+    loaded: Iterable[str] = LOADED,
+    *,
+    failures: int = 0,
+    check_edits: bool = False,
+) -> tuple[Document, Store]:
+    """A document of which only some sections are loaded, and where it loads the others from."""
+    store = Store(content, failures)
+    sections = {
+        name: copy.deepcopy(value) if name in loaded else UNLOADED
+        for name, value in content.items()
+    }
+    return Document(sections, load=store.load, check_edits=check_edits), store
+
+
+def walk(value: Any) -> Iterable[Any]:
+    yield value
+    if isinstance(value, dict | list | tuple | set):
+        for child in dict.values(value) if isinstance(value, dict) else value:
+            yield from walk(child)
+
+
+def match(state: Any) -> dict[str, Any]:
+    match state:
+        case {"list": first, **rest}:
+            found: Any = {"list": first} | dict(rest)
+            return dict(found)
+    raise AssertionError
+
+
+def compare(how: Callable[[Any, Any], bool]) -> Callable[[State], Any]:
+    def read(state: State) -> dict[str, Any]:
+        assert how(state, CONTENT)
+        return dict(state)
+
+    return read
+
+
+READS: dict[str, list[Callable[[Any], Any]]] = {
+    "__getitem__": [
+        lambda state: {name: state[name] for name in state},
+        lambda state: dict(zip(state, operator.itemgetter(*state)(state))),
+        dict,
+        lambda state: {**state},
+        lambda state: (lambda **sections: sections)(**state),
+        lambda state: dict(ChainMap(state)),
+    ],
+    "get": [lambda state: {name: state.get(name) for name in state}, match],
+    "keys": [lambda state: {name: state.keys()._mapping[name] for name in state.keys()}],  # noqa: SIM118
+    "values": [
+        lambda state: dict(zip(state, state.values())),
+        lambda state: dict(zip(state, list(reversed(list(state.values())))[::-1])),
+    ],
+    "items": [lambda state: dict(state.items())],
+    "copy": [lambda state: state.copy(), copy.copy],
+    "__copy__": [lambda state: state.__copy__()],
+    "plain": [lambda state: state.plain()],
+    "__deepcopy__": [copy.deepcopy],
+    "__reduce_ex__": [lambda state: pickle.loads(pickle.dumps(state))],
+    "__or__": [lambda state: state | {}],
+    "__ror__": [lambda state: {} | state],
+    "__eq__": [compare(operator.eq), compare(lambda state, content: content == state)],
+    "pop": [lambda state: {name: state.pop(name) for name in list(state)}],
+    "popitem": [lambda state: dict(reversed([state.popitem() for _ in list(state)]))],
+    "setdefault": [lambda state: {name: state.setdefault(name, 1) for name in state}],
+}
+
+UNTOUCHED: dict[str, Callable[[Any], object]] = {
+    "__init__": lambda state: None,
+    "__contains__": lambda state: "list" in state,
+    "__iter__": list,
+    "__len__": len,
+    "__reversed__": lambda state: list(reversed(state)),
+    "__repr__": repr,
+    "__delitem__": lambda state: state.__delitem__("list"),
+    "__setitem__": lambda state: state.__setitem__("list", [1]),
+    "update": lambda state: state.update(list=[1], dict=2),
+    "__ior__": lambda state: state.__ior__({"list": [1]}),
+    "clear": lambda state: state.clear(),
+}
+
+WAYS = [
+    pytest.param(way, id=f"{name}-{index}")
+    for name, ways in READS.items()
+    for index, way in enumerate(ways)
+]
+
+
+def test_every_method_of_the_state_is_proved_either_to_load_or_not_to() -> None:
+    methods = {
+        name
+        for cls in State.__mro__[:-1]
+        for name, value in vars(cls).items()
+        if callable(value) and name != "__subclasshook__"
+    }
+    assert methods - set(READS) - set(UNTOUCHED) == set()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_reading_the_state_loads_and_shows_no_placeholder(
+    way: Callable[[Any], Any],
+) -> None:
+    document, store = opened()
+    read = way(document.state)
+    assert read == CONTENT
+    assert list(read) == list(CONTENT)
+    plain = {dict, list, set, tuple, str, int, type(None)}
+    assert {type(each) for each in walk(read)} <= {*plain, TrackedDict, TrackedList, TrackedSet}
+    assert sorted(store.asked) == sorted(set(CONTENT) - LOADED)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_failed_load_leaves_the_document_as_it_was_and_is_tried_again(
+    way: Callable[[Any], Any],
+) -> None:
+    document, store = opened(failures=1, check_edits=True)
+    with pytest.raises(OSError, match="reached"):
+        way(document.state)
+    assert document.loaded() == LOADED
+    assert document.capture() == []
+    assert way(document.state) == CONTENT
+    assert len(store.asked) == len(CONTENT) - len(LOADED) + 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda state: state.get("list", 1),
+        lambda state: state.pop("list", 1),
+        lambda state: state.setdefault("list", 1),
+    ],
+    ids=["get", "pop", "setdefault"],
+)
+def test_a_key_error_of_the_loader_is_not_taken_for_a_missing_section(
+    read: Callable[[Any], object],
+) -> None:
+    def load(name: str) -> Any:
+        raise KeyError("of the loader")
+
+    document = Document({"list": UNLOADED}, load=load)
+    with pytest.raises(KeyError, match="of the loader"):
+        read(document.state)
+    assert list(document.state) == ["list"]
+
+
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_names_assignments_and_deletions_load_nothing(name: str) -> None:
+    document, store = opened()
+    state = document.state
+    UNTOUCHED[name](state)
+    document.pending()
+    document.touched()
+    document.capture()
+    document.loaded()
+    assert store.asked == []
+
+
+def test_the_repr_shows_a_mark() -> None:
+    document, _ = opened({"a": [1], "b": [2]}, ["a"])
+    assert repr(document.state) == "State({'a': [1], 'b': <not loaded>})"
+    assert document.state["b"] == [2]
+    assert repr(document.state) == "State({'a': [1], 'b': [2]})"
+
+
+# ---- what is loaded -------------------------------------------------------------------------
+
+
+def test_one_touch_loads_one_section_once_in_its_place() -> None:
+    document, store = opened()
+    assert document.loaded() == {"here"}
+    section = document.state["list"]
+    assert type(section) is TrackedList
+    assert document.state["list"] is section
+    assert store.asked == ["list"]
+    assert document.loaded() == {"here", "list"}
+    assert document.is_loaded("list")
+    assert not document.is_loaded("dict")
+    assert not document.is_loaded("no such section")
+    assert list(document.state) == list(CONTENT)
+    assert document.capture() == []
+    section[0]["n"] = 1
+    document.state["tuple"][1].append(3)
+    document.state["set"].add(3)
+    document.state["text"] += "!"
+    assert document.capture() == [
+        Splice(("text",), 9, 0, "!"),
+        Set(("list", 0, "n"), 1),
+        Set(("tuple",), (1, [2, 3])),
+        Members(("set",), [], [3]),
+    ]
+
+
+def test_a_list_that_was_loaded_by_a_touch_is_watched_for_edits_behind_its_back() -> None:
+    document, _ = opened()
+    list.append(document.state["list"], 1)
+    with pytest.raises(UntrackedEdit, match="list has 3 items"):
+        document.capture()
+
+
+def test_without_a_loader_the_error_says_what_to_call() -> None:
+    document = Document({"plan": UNLOADED, 'od"d': UNLOADED, "here": 1})
+    with pytest.raises(SectionNotLoaded, match=r'await session\.load\("plan"\)') as caught:
+        document.state["plan"]
+    assert caught.value.kind == "section-not-loaded"
+    with pytest.raises(SectionNotLoaded, match="""await session\\.load\\('od"d'\\)"""):
+        document.state.get('od"d')
+    for read in (document.plain, document.state.copy, lambda: document.state == {}):
+        with pytest.raises(SectionNotLoaded):
+            read()
+    document.put("plan", {"goal": 1})
+    assert document.state["plan"] == {"goal": 1}
+
+
+def test_a_value_given_from_outside_is_as_if_it_had_been_loaded() -> None:
+    document, store = opened(check_edits=True)
+    document.put("dict", {"b": {"c": 3}})
+    assert document.is_loaded("dict")
+    assert list(document.state) == list(CONTENT)
+    assert document.touched() == set()
+    assert document.capture() == []
+    document.state["dict"]["b"]["c"] = 4
+    assert document.capture() == [Set(("dict", "b", "c"), 4)]
+    document.put("none", None)
+    assert document.state["none"] is None
+    assert store.asked == []
+
+
+def test_a_value_that_comes_too_late_changes_nothing() -> None:
+    document, _ = opened()
+    section = document.state["list"]
+    document.state["dict"] = 1
+    del document.state["set"]
+    for name in ("list", "dict", "set", "no such section"):
+        document.put(name, ["late"])
+    assert document.state["list"] is section
+    assert document.state["dict"] == 1
+    assert "set" not in document.state
+    assert "no such section" not in document.state
+
+
+# ---- saving without loading -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check_edits", [False, True])
+def test_assigning_and_deleting_are_saved_as_replay_does_them(check_edits: bool) -> None:
+    document, store = opened(check_edits=check_edits)
+    document.state["dict"] = {"new": 1}
+    del document.state["list"]
+    del document.state["text"]
+    document.state["text"] = "again"
+    document.state["set"] = {1, 2}  # the same, for all that is known here
+    expected = [
+        Delete(("list",)),
+        Delete(("text",)),
+        Set(("dict",), {"new": 1}),
+        Set(("set",), {1, 2}),
+        Set(("text",), "again"),
+    ]
+    assert document.pending() == expected
+    assert document.touched() == {"dict", "list", "text", "set"}
+    assert document.capture() == expected
+    assert list(document.state) == ["here", "dict", "set", "tuple", "none", "text"]
+    assert store.asked == []
+    document.state["dict"]["new"] = 2
+    assert document.capture() == [Set(("dict", "new"), 2)]
+
+
+def test_what_cannot_be_stored_is_refused_and_the_section_still_loads() -> None:
+    document, _ = opened()
+    with pytest.raises(NotStorable):
+        document.state["list"] = print
+    with pytest.raises(NotStorable):
+        document.state.update(dict=1, list=print)
+    assert document.capture() == []
+    assert document.plain() == CONTENT
+
+
+def test_the_librarys_own_sections_load_too_and_are_written_without_loading() -> None:
+    content = {"perdure.tasks": [1], "perdure.goals": {"a": 1}}
+    document, store = opened(content, [])
+    with pytest.raises(ReservedSection):
+        document.state.pop("perdure.tasks")
+    with pytest.raises(ReservedSection):
+        del document.state["perdure.tasks"]
+    document.state.clear()
+    document.write_reserved("perdure.goals", {"b": 2})
+    assert store.asked == []
+    document.state["perdure.tasks"].append(2)
+    assert document.capture() == [
+        Set(("perdure.goals",), {"b": 2}),
+        Splice(("perdure.tasks",), 1, 0, [2]),
+    ]
+
+
+def test_check_edits_covers_what_is_loaded() -> None:
+    document, _ = opened(check_edits=True)
+    dict.__setitem__(document.state["dict"]["b"], "c", "behind its back")
+    with pytest.raises(UntrackedEdit, match="dict/b/c"):
+        document.capture()
+    document.state["dict"] = document.state["dict"].plain()
+    document.capture()
+    document.put("list", [[1, 2]])
+    list.reverse(document.state["list"][0])
+    with pytest.raises(UntrackedEdit, match="list/0/0"):
+        document.capture()
+
+
+# ---- others' changes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check_edits", [False, True])
+def test_others_changes_to_what_is_not_loaded_are_left_to_the_loader(check_edits: bool) -> None:
+    document, store = opened(check_edits=check_edits)
+    theirs: list[Change] = [
+        Splice(("list",), 0, 0, [0]),
+        Set(("here", "a", 0), 2),
+        Set(("dict", "b", "c"), 3),
+        Set(("list", 0), 1),
+        Members(("set",), [1], [3]),
+        Set(("new",), [1]),
+        Splice(("new",), 1, 0, [2]),
+    ]
+    assert document.apply(theirs) == [theirs[0], *theirs[2:5]]
+    assert store.asked == []
+    assert document.loaded() == {"here", "new"}
+    assert list(document.state) == [*CONTENT, "new"]
+    store.content = {**CONTENT, "list": ["theirs"]}
+    assert document.state["list"] == ["theirs"]
+    assert document.state["here"] == {"a": [2]}
+    assert document.state["new"] == [1, 2]
+    assert document.capture() == []
+
+
+def test_a_whole_section_of_others_is_taken_at_once() -> None:
+    document, store = opened(check_edits=True)
+    later = document.apply(
+        [
+            Splice(("list",), 0, 0, [0]),
+            Splice(("text",), 0, 0, "x"),
+            Set(("list",), ["whole"]),
+            Splice(("list",), 1, 0, ["more"]),
+            Members(("set",), [1], []),
+            Delete(("set",)),
+            Set(("dict", "b"), 1),
+            Delete(("dict",)),
+            Set(("dict",), {"b": 2}),
+            Set(("dict", "b"), 3),
+        ]
+    )
+    assert later == [Splice(("text",), 0, 0, "x")]
+    assert store.asked == []
+    assert list(document.state) == ["list", "here", "tuple", "text", "none", "dict"]
+    assert document.state["list"] == ["whole", "more"]
+    assert document.state["dict"] == {"b": 3}
+    assert document.capture() == []
+
+
+def test_others_changes_that_do_not_fit_leave_all_as_it_was() -> None:
+    document, _ = opened(check_edits=True)
+    with pytest.raises(ReplayMismatch):
+        document.apply([Set(("list",), []), Delete(("dict",)), Delete(("no such section",))])
+    assert document.loaded() == LOADED
+    assert document.capture() == []
+    assert document.plain() == CONTENT
+
+
+def test_others_changes_to_what_was_assigned_or_deleted_here_are_refused() -> None:
+    document, _ = opened()
+    document.state["list"] = []
+    del document.state["dict"]
+    with pytest.raises(ValueError, match="uncaptured edits: dict, list"):
+        document.apply([Set(("dict", "b"), 1), Set(("text",), ""), Splice(("list",), 0, 0, [1])])
+
+
+@pytest.mark.parametrize("check_edits", [False, True])
+def test_edits_can_be_given_up_for_a_section_that_is_not_loaded(check_edits: bool) -> None:
+    document, store = opened(check_edits=check_edits)
+    kept = document.state["here"]
+    del document.state["list"]
+    document.state["dict"] = {"mine": 1}
+    mine = document.state["dict"]
+    kept["mine"] = 1
+    document.state["new"] = 1
+    document.replace(
+        {"list": UNLOADED, "dict": UNLOADED, "here": UNLOADED, "set": {3}, "new": MISSING}
+    )
+    assert document.loaded() == {"set"}
+    assert document.touched() == set()
+    assert list(document.state) == list(CONTENT)
+    assert document.capture() == []
+    for node in (mine, kept):
+        with pytest.raises(Detached, match="replaced by newer content"):
+            node["x"] = 1
+    assert store.asked == []
+    assert document.plain() == {**CONTENT, "set": {3}}
+
+
+def test_sections_are_in_the_order_given_loaded_or_not() -> None:
+    document, store = opened(check_edits=True)
+    document.state["waits"] = 1
+    document.capture()
+    document.apply([Set(("theirs",), 1)], order=[*CONTENT, "theirs", "waits"])
+    assert list(document.state) == [*CONTENT, "theirs", "waits"]
+    assert document.capture() == []
+    assert store.asked == []
+
+
+# ---- atomic blocks --------------------------------------------------------------------------
+
+
+def load_by_touch(document: Document) -> None:
+    document.state["dict"]
+
+
+def load_from_outside(document: Document) -> None:
+    document.put("dict", copy.deepcopy(CONTENT["dict"]))
+
+
+EDITS: list[Callable[[Any], object]] = [
+    lambda state: None,
+    lambda state: state["dict"]["b"].update(c=3, d=4),
+    lambda state: state.pop("dict").clear(),
+    lambda state: state.__delitem__("dict"),
+    lambda state: state.__setitem__("dict", 1),
+    lambda state: state.__setitem__("moved", [state.pop("dict")]),
+    lambda state: state.clear(),
+    lambda state: state.copy(),
+    lambda state: state.__setitem__("new", 1),
+]
+NUMBERED = [pytest.param(edit, id=str(number)) for number, edit in enumerate(EDITS)]
+
+
+@pytest.mark.parametrize("load", [load_by_touch, load_from_outside])
+@pytest.mark.parametrize("before", NUMBERED)
+@pytest.mark.parametrize("after", NUMBERED)
+@pytest.mark.parametrize("nested", [False, True])
+def test_undo_leaves_a_section_loaded_and_clean_or_not_loaded(
+    load: Callable[[Document], None],
+    before: Callable[[Any], object],
+    after: Callable[[Any], object],
+    nested: bool,
+) -> None:
+    document, store = opened(check_edits=True)
+    document.begin()
+    before(document.state)
+    if nested:
+        document.begin()
+    if "dict" in document.state:
+        load(document)
+    if "dict" in document.state and type(document.state["dict"]) is TrackedDict:
+        after(document.state)
+    if nested:
+        document.undo()
+    document.undo()
+    loaded, asked = document.loaded(), len(store.asked)
+    assert document.pending() == []
+    assert document.capture() == []
+    assert list(document.state) == list(CONTENT)
+    assert len(store.asked) == asked
+    assert same(document.plain(), CONTENT)
+    assert store.asked[asked:] == [name for name in CONTENT if name not in loaded]
+    document.state["dict"]["b"]["c"] = 9
+    assert document.capture() == [Set(("dict", "b", "c"), 9)]
+
+
+def test_a_section_read_inside_a_block_stays_the_same_live_object_after_undo() -> None:
+    document, store = opened()
+    document.begin()
+    document.state["new"] = 1
+    section = document.state["dict"]
+    text = document.state["text"]
+    section["b"]["c"] = 3
+    document.state["text"] = text + "!"
+    document.undo()
+    assert document.state["dict"] is section
+    assert document.state["text"] == text
+    assert store.asked == ["dict", "text"]
+    section["b"]["c"] = 4
+    document.state["text"] += "?"
+    assert document.capture() == [Splice(("text",), 9, 0, "?"), Set(("dict", "b", "c"), 4)]
+
+
+def test_a_block_that_is_undone_loads_nothing() -> None:
+    document, store = opened(failures=100)
+    document.begin()
+    del document.state["list"]
+    document.state.clear()
+    assert document.state.copy() == {}
+    document.undo()
+    assert list(document.state) == list(CONTENT)
+    assert store.asked == []
+
+
+# ---- the end --------------------------------------------------------------------------------
+
+
+def test_after_the_end_a_section_can_still_be_read_if_the_loader_works() -> None:
+    document, store = opened()
+    document.close()
+    section = document.state["dict"]
+    assert section == CONTENT["dict"]
+    with pytest.raises(Detached, match="dict belongs to a session that has ended"):
+        section["b"] = 1
+    store.failures = 1
+    with pytest.raises(OSError, match="reached"):
+        document.state["list"]
+    assert document.plain() == CONTENT
+    with pytest.raises(Detached):
+        document.state["list"] = 1
