@@ -25,7 +25,7 @@ def maintain(key: str | None, dry_run: bool, compact: bool) -> None:
     """
     if dry_run and compact:
         raise click.UsageError("--dry-run goes without --compact: it changes nothing")
-    with opened(write=not dry_run) as store:
+    with opened(key, write=not dry_run) as store:
         with progress("maintaining", quiet=settings().json) as report:
             found = store.maintain(key, dry_run=dry_run, progress=report)
         given_back = 0

@@ -26,7 +26,7 @@ from perdure.testing.sim_world import DELAY_STEPS_MAX, Action, Face, Option, Wor
 FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
 VERDICT = "no promise was broken"
-SCHEDULES_PER_LINE = 1_000
+SCHEDULES_PER_LINE = 500
 STEPS_MAX = 5_000
 """Steps of one schedule: far more than any that ends."""
 
