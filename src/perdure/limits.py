@@ -76,6 +76,9 @@ former_max = 64
 heartbeat_s = 60
 """A holder on another machine that saved within this time may be running (seconds)."""
 
+fork_wait_s = 5.0
+"""A fork waits so long for threads that are inside SQLite, and is made then (seconds)."""
+
 wal_checkpoint_bytes = 4 * 1024 * 1024
 """A commit that takes SQLite's WAL past this runs one passive checkpoint (bytes)."""
 
