@@ -337,6 +337,63 @@ def test_a_deleted_key_begins_a_new_life_and_the_old_one_is_kept(store: perdure.
     assert [found.ok for found in store.verify()] == [True]
 
 
+def test_every_life_of_a_key_can_be_brought_back_P7(store: perdure.Store) -> None:
+    for life in (1, 2, 3):
+        save(store, "a", n=life)
+        if life < 3:
+            store.delete("a")
+    save(store, "b", n=0)
+    store.delete("b")
+
+    def deleted() -> list[tuple[str, int]]:
+        return [(info.key, info.life) for info in store.states(deleted=True)]
+
+    assert deleted() == [("a", 2), ("a", 1), ("b", 1)]
+    assert [info.key for info in store.states(deleted=True, limit=1)] == ["a", "a"]
+    assert [info.key for info in store.states(deleted=True, after="a")] == ["b"]
+    with pytest.raises(errors.StateExists, match="delete it first"):
+        store.undelete("a", life=1)
+    for life in (1, 3, 2, 1):
+        store.delete("a")
+        info = store.undelete("a", life=life)
+        assert (info.life, info.status, info.number) == (life, "closed", 1 + (life == 2))
+        assert store.open("a").state["n"] == life
+        assert deleted() == [*(("a", each) for each in (3, 2, 1) if each != life), ("b", 1)]
+        if life == 3:
+            store.delete("a")
+            store.undelete("a", life=2)
+            save(store, "a", more=True)
+    assert store.info("a").life == 1
+    assert [found.ok for found in store.verify()] == [True, True]
+
+
+def test_a_life_that_is_not_there_is_not_brought_back(store: perdure.Store) -> None:
+    save(store, "a", n=1)
+    store.delete("a")
+    for number in (0, 2, -1):
+        with pytest.raises(errors.StateNotFound, match="its lives are 1 to 1"):
+            store.undelete("a", life=number)
+    with pytest.raises(errors.UsageError, match="a life is a number"):
+        store.undelete("a", life="1")  # type: ignore[arg-type]
+    assert store.undelete("a", life=1).life == 1
+
+
+def test_lives_are_told_apart_whatever_the_clock_says(tmp_path: Path) -> None:
+    times = iter(range(10**15, 0, -(10**6)))
+    with perdure.Store(tmp_path / "a.db", clock=lambda: next(times)) as store:
+        for life in (1, 2):
+            save(store, "a", n=life)
+            store.delete("a")
+        save(store, "b", n=3)
+        store.export("b", tmp_path / "b.perdure")
+        store.import_(tmp_path / "b.perdure", "a")
+        lives = [store.info("a"), *store.states(deleted=True)]
+        assert [info.life for info in lives] == [3, 2, 1]
+        store.delete("a")
+        store.undelete("a", life=2)
+        assert store.open("a").state["n"] == 2
+
+
 def test_a_copy_has_the_history_and_goes_its_own_way(store: perdure.Store) -> None:
     save(store, "a", n=1)
     save(store, "a", n=2)

@@ -27,7 +27,7 @@ from perdure.core.changes import (
     sections_of,
     unpack_changes,
 )
-from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire
+from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire, next_life
 from perdure.core.record import (
     END,
     ENDED_BEFORE,
@@ -55,7 +55,7 @@ from perdure.engine.save import (
     secured,
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
-from perdure.errors import Conflict, NotStorable, UsageError
+from perdure.errors import Conflict, NotStorable
 from perdure.types import Checkpoint, Holder
 
 
@@ -325,14 +325,9 @@ class SessionCore:
         head = Head(incarnation, now, now, bytes(16))
         if deleted is None:
             return Position(head, None)
-        old = deleted.head
-        if len(old.former) >= limits.former_max:
-            raise UsageError(
-                f"{self.site.key!r} was deleted {limits.former_max} times, and every life of it is "
-                "kept; use another key"
-            )
-        former = (replace(old, former=()), *old.former)
-        return Position(replace(head, former=former), deleted.token)
+        began, former = next_life(deleted.head, now)
+        head = replace(head, created_us=began, updated_us=began, former=former)
+        return Position(head, deleted.token)
 
     def _send(self, sent: _Sent, durability: Durability) -> Steps[None]:
         summary = sent.extra.get(SUMMARY, _UNSET)
