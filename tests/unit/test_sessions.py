@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -420,6 +421,35 @@ def test_states_are_paged_in_key_order(store: perdure.Store) -> None:
     assert [info.key for info in store.states("support/", after=page[-1].key)] == ["support/ü"]
 
 
+def test_a_refresh_takes_in_the_summary_unless_there_is_another_to_save(
+    store: perdure.Store,
+) -> None:
+    ours = store.open("a")
+    ours.summary = "first"
+    ours.save()
+    theirs = store.open("a")
+    theirs.summary = "theirs"
+    theirs.save()
+    assert ours.refresh(keep_changes=True) == theirs.checkpoint
+    assert ours.summary == "theirs"
+    ours.summary = "first"
+    assert ours.save().number == 3
+    assert store.info("a").summary == "first"
+    theirs.refresh(keep_changes=True)
+    ours.summary = theirs.summary = "the same"
+    theirs.save()
+    ours.refresh(keep_changes=True)
+    assert (ours.summary, ours.save().number) == ("the same", 4)
+    theirs.summary = "theirs again"
+    theirs.save()
+    ours.summary = "mine"
+    with pytest.raises(errors.Conflict):
+        ours.save()
+    ours.refresh(keep_changes=True)
+    assert (ours.summary, ours.save().number) == ("mine", 6)
+    assert store.info("a").summary == "mine"
+
+
 def test_a_summary_is_saved_and_can_be_the_only_change(store: perdure.Store) -> None:
     with store.open("a") as session:
         session.state["n"] = 1
@@ -570,14 +600,47 @@ def test_a_failed_save_at_the_end_carries_the_session_still_usable(store: perdur
     assert store.at("a", 3).plain() == {"x": 3, "y": 2}
 
 
-def test_the_users_own_error_is_not_masked_by_a_failing_end(store: perdure.Store) -> None:
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_the_users_own_error_goes_first_and_tells_of_a_failing_end(
+    store: perdure.Store, kind: type[BaseException]
+) -> None:
     save(store, "a", x=1)
-    with pytest.raises(ValueError, match="mine"), store.open("a", on_error="save") as session:
+    with pytest.raises(kind, match="mine") as caught, store.open("a", on_error="save") as session:
         session.state["y"] = 2
         save(store, "a", x=3)
+        raise kind("mine")
+    (note,) = caught.value.__notes__
+    assert "Edits to 'a' that were to be kept are not saved yet (conflict: " in note
+    failure = caught.value.__context__
+    assert isinstance(failure, errors.Conflict)
+    assert failure.session is session
+    assert not session.closed
+    session.refresh(keep_changes=True)
+    session.close()
+    assert store.at("a", 3).plain() == {"x": 3, "y": 2}
+
+
+def test_an_edit_that_cannot_be_kept_leaves_the_session_open(store: perdure.Store) -> None:
+    with pytest.raises(ValueError, match="mine"), store.open("a", on_error="save") as session:
+        session.state["heap"] = [1]
+        session.save()
+        heapq.heappush(session.state["heap"], 0)
+        raise ValueError("mine")
+    assert not session.closed
+    session.state["heap"] = sorted(session.state["heap"])
+    session.close()
+    assert store.at("a", 2)["heap"] == [0, 1]
+
+
+def test_edits_that_were_given_up_leave_nothing_open(store: perdure.Store) -> None:
+    with pytest.raises(ValueError, match="mine") as caught, store.open("a") as session:
+        session.state["x"] = 1
+        session.save()
+        session.state["x"] = 2
+        store.close()
         raise ValueError("mine")
     assert session.closed
-    assert store.at("a", 2).plain() == {"x": 3}
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_a_copy_of_a_state_at_work_resumes_as_interrupted(store: perdure.Store) -> None:

@@ -9,7 +9,6 @@ what must be compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -203,24 +202,20 @@ def _is_known(head: Head) -> bool:
 
 def _with_unknown(head: Head, wire: dict[str, Any]) -> Head:
     """`head` with what else there is in `wire`, from which it was made (P10)."""
-    unknown = Unknown(
-        {name: value for name, value in wire.items() if name not in _KNOWN},
-        {
-            **_further(wire.get("branches", {}).items(), _BRANCH_ITEMS),
-            **_further(((mark[0], mark) for mark in wire.get("marks", ())), _MARK_ITEMS),
-        },
-    )
-    if unknown.keys or unknown.items:
-        head = replace(head, unknown=unknown)
+    keys = {} if wire.keys() <= _KNOWN else {k: v for k, v in wire.items() if k not in _KNOWN}
+    items: dict[Any, list[Any]] = {}
+    for name, branch in wire.get("branches", {}).items():
+        if len(branch) > _BRANCH_ITEMS:
+            items[name] = branch[_BRANCH_ITEMS:]
+    for mark in wire.get("marks", ()):
+        if len(mark) > _MARK_ITEMS:
+            items[mark[0]] = mark[_MARK_ITEMS:]
+    if keys or items:
+        head = replace(head, unknown=Unknown(keys, items))
     if head.former:
         former = zip(head.former, wire["former"], strict=True)
         head = replace(head, former=tuple(_with_unknown(*each) for each in former))
     return head
-
-
-def _further(named: Iterable[tuple[Any, list[Any]]], known: int) -> dict[Any, list[Any]]:
-    """The items of each array after those that are known, where there are any."""
-    return {name: items[known:] for name, items in named if len(items) > known}
 
 
 def _wire(head: Head) -> dict[str, Any]:

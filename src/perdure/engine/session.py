@@ -409,6 +409,14 @@ class SessionCore:
         """Take the summary that is stored, in the place of one that is not saved."""
         self.summary = self._saved_summary = summary
 
+    def meet_summary(self, stored: str | None) -> None:
+        """Take the summary that is stored, unless this session has another one to save."""
+        if any(SUMMARY in body.extra for body in self._bodies):
+            return
+        if self.summary == self._saved_summary:
+            self.summary = stored
+        self._saved_summary = stored
+
 
 def joined(bodies: Sequence[Body]) -> bytes:
     """The changes of several bodies as one packed array."""
