@@ -90,6 +90,7 @@ class SessionBase:
 
     @summary.setter
     def summary(self, text: str | None) -> None:
+        self._require_open()
         self._core.summary = _short(text, "summary", limits.summary_chars_max)
 
     @property

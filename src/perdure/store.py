@@ -113,6 +113,7 @@ class StoreBase:
         """
         if durability not in ("power", "process"):
             raise UsageError(f'durability is "power" or "process", not {durability!r}')
+        _check_wait(busy_timeout)
         if isinstance(url, str | os.PathLike):
             from perdure.backends.url import backend_for
 
@@ -537,6 +538,14 @@ def check_key(key: str) -> None:
         raise InvalidKey(f"the key {key!r} holds a lone surrogate") from None
     if size > limits.key_bytes_max:
         raise InvalidKey(f"a key has at most {limits.key_bytes_max} bytes; this one has {size}")
+
+
+def _check_wait(seconds: object) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not (is_number and 0 <= float(seconds) <= limits.busy_timeout_max_s):  # type: ignore[arg-type]  # it is a number
+        raise UsageError(
+            f"busy_timeout is seconds from 0 to {limits.busy_timeout_max_s:,}, not {seconds!r}"
+        )
 
 
 def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:

@@ -792,3 +792,18 @@ def test_two_imports_of_one_file_at_once_both_arrive_whole(
         other.import_(tmp_path / "a.perdure", key="one", progress=again)
         assert other.at("one", 1).plain() == other.at("two", 1).plain() == {"n": 1}
         assert all(found.ok for found in other.verify())
+
+
+@pytest.mark.parametrize("wait", [None, "5", -1, float("nan"), float("inf"), 1e12, True])
+def test_a_wait_that_is_none_is_refused_at_once(tmp_path: Path, wait: Any) -> None:
+    with pytest.raises(errors.UsageError, match="busy_timeout is seconds from 0"):
+        perdure.Store(tmp_path / "a.db", busy_timeout=wait)
+
+
+def test_the_summary_of_a_closed_session_cannot_be_set(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.summary = "at work"
+        session.state["x"] = 1
+    with pytest.raises(errors.SessionClosed):
+        session.summary = "lost"
+    assert session.summary == "at work"

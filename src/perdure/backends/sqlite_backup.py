@@ -37,8 +37,10 @@ def back_up(
             _copy(source, partial, progress, outside)
             _check(partial, target)
         except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
-            kind = StorageFull if isinstance(error, apsw.FullError) else StoreUnavailable
-            raise kind(f"Cannot write the backup {target} ({error}); nothing is left.") from error
+            if isinstance(error, apsw.FullError):
+                raise StorageFull(f"No room left for {target}; nothing is left of it.") from error
+            reason = f"Cannot write the backup {target} ({error}); nothing is left."
+            raise StoreUnavailable(reason) from error
         give_name(partial, target)
     except FileExistsError as error:
         raise _taken(target) from error
