@@ -412,13 +412,15 @@ class AsyncStore(StoreBase):
     ) -> list[StateInfo]:
         """States whose key begins with `prefix`, in key order, none of them opened.
 
-        A state whose head is damaged is listed with the status `"damaged"`, deleted or not.
+        A state whose head is damaged is listed with the status `"damaged"`, deleted or not. Of one
+        key there may be several deleted states, listed newest first; `StateInfo.life` tells them
+        apart.
 
         Args:
             prefix: beginning of the keys.
-            limit: at most so many; the next page is `after=page[-1].key`.
+            limit: at most so many keys; the next page is `after=page[-1].key`.
             after: only keys after this one.
-            deleted: the deleted ones instead.
+            deleted: the deleted ones instead, also of keys that are in use again.
         """
         return await self._ask(self._listing(prefix, limit, after, deleted))
 
@@ -465,14 +467,18 @@ class AsyncStore(StoreBase):
         """
         return await self._ask(self._asking(states.delete, key))
 
-    async def undelete(self, key: str) -> StateInfo:
-        """Bring back the state that was deleted last under this key.
+    async def undelete(self, key: str, *, life: int | None = None) -> StateInfo:
+        """Bring back the state that was deleted last under this key, or an earlier one.
+
+        Args:
+            key: the state's key.
+            life: `StateInfo.life` of the one to bring back, as `states(deleted=True)` lists them.
 
         Raises:
-            StateNotFound: none was.
-            StateExists: the key is in use.
+            StateNotFound: none was deleted, or there is no such life.
+            StateExists: the key is in use; delete that state first, which loses nothing.
         """
-        return await self._ask(self._asking(states.undelete, key))
+        return await self._ask(self._undeleting(key, life))
 
     async def export(
         self,

@@ -85,6 +85,8 @@ class GroupCommit:
         """Held while the queue or the lead changes, never during a commit."""
         self._waiting: deque[_Call] = deque()
         self._leader: _Call | None = None
+        self._batch: Sequence[_Call] = ()
+        """Those whose commits are under way, until each is woken."""
         self._usual = 1
         """Calls that were settled in the last batch, or came up during it (calls)."""
         self._pace_s = 0.0
@@ -117,7 +119,12 @@ class GroupCommit:
             elif self._leader is call:
                 self._lead(call)
         except BaseException:
-            self._leave(call)
+            while True:  # interrupted again and again, if need be: others wait for the lead
+                try:
+                    self._leave(call)
+                    break
+                except BaseException:
+                    continue
             raise
         return call.outcomes
 
@@ -132,18 +139,17 @@ class GroupCommit:
         """Settle the front of the queue, where the leader stands, and hand the lead on."""
         self._gather()
         with self._door:
-            batch = self._next_batch()
+            self._take_batch()
+        batch = self._batch
         began = time.perf_counter()
-        try:
-            outcomes = self._settle([request for call in batch for request in call.requests])
-        except BaseException:
-            # Ctrl-C belongs to the thread it reached; the others learn that they must ask again.
-            unknown = CommitUnknown("the commit was interrupted; save again")
-            self._wake(batch, [unknown] * limits.batch_commits_max, leader)
-            raise
+        outcomes = self._settle([request for call in batch for request in call.requests])
         self._pace_s = time.perf_counter() - began
         self._usual = len(batch) + len(self._waiting)
-        self._wake(batch, outcomes, leader)
+        start = 0
+        for call in batch:
+            end = start + len(call.requests)
+            call.outcomes, start = outcomes[start:end], end
+        self._wake(leader)
         self._look_after()
         self._leave(leader)
 
@@ -163,16 +169,18 @@ class GroupCommit:
             # Upkeep that failed must not make durable commits seem to have failed.
             log.exception("upkeep after a commit failed; it is tried again after a later one")
 
-    def _next_batch(self) -> list[_Call]:
-        """Whole calls from the front of the queue: one, and as many more as fit. Door held."""
-        batch = [self._waiting.popleft()]
-        size = len(batch[0].requests)
-        while self._waiting:
-            size += len(self._waiting[0].requests)
-            if size > limits.batch_commits_max:
+    def _take_batch(self) -> None:
+        """Take whole calls from the front of the queue: one, and as many more as fit. Door held."""
+        count = size = 0
+        for call in self._waiting:
+            size += len(call.requests)
+            if count and size > limits.batch_commits_max:
                 break
-            batch.append(self._waiting.popleft())
-        return batch
+            count += 1
+        # In the batch before they are out of the queue: an interrupt between leaves nobody out.
+        self._batch = tuple(self._waiting)[:count]
+        for _ in range(count):
+            self._waiting.popleft()
 
     def _settle(self, requests: Sequence[Commit]) -> Sequence[Answer | BaseException]:
         try:
@@ -180,28 +188,39 @@ class GroupCommit:
         except Exception as error:
             return [error] * len(requests)
 
-    def _wake(
-        self,
-        batch: Sequence[_Call],
-        outcomes: Sequence[Answer | BaseException],
-        leader: _Call,
-    ) -> None:
-        start = 0
-        for call in batch:
-            end = start + len(call.requests)
-            call.outcomes, start = outcomes[start:end], end
-            if call is not leader and call.turn is not None:
-                call.turn.release()
+    def _wake(self, leader: _Call) -> None:
+        """Let those go whose commits were under way. Done again, it goes on where it stopped."""
+        for call in self._batch:
+            if not call.outcomes:
+                # Ctrl-C belongs to the thread it reached; the others learn to ask again.
+                unknown = CommitUnknown("the commit was interrupted; save again")
+                call.outcomes = [unknown] * len(call.requests)
+            if call is not leader:
+                self._release(call)
+        self._batch = ()
 
     def _leave(self, call: _Call) -> None:
-        """Hand on the lead, if `call` has it; if it gave up waiting, it is not sent any more."""
+        """Hand on the lead, if `call` has it; if it gave up waiting, it is not sent any more.
+
+        Each step may be done again, or stand when the next one is not reached: whoever is
+        interrupted in here comes again.
+        """
         with self._door:
-            if self._waiting and call in self._waiting:
+            if call in self._waiting:
                 self._waiting.remove(call)
             if self._leader is call:
-                self._leader = heir = self._waiting[0] if self._waiting else None
-                if heir is not None and heir.turn is not None:
-                    heir.turn.release()
+                for sent in self._batch:
+                    if sent in self._waiting:
+                        self._waiting.remove(sent)
+                self._wake(call)
+                self._leader = self._waiting[0] if self._waiting else None
+            if self._leader is not None:
+                self._release(self._leader)
+
+    def _release(self, call: _Call) -> None:
+        """Let a call's thread go on, if it does not yet; twice does no harm."""
+        if call.turn is not None and call.turn.locked():
+            call.turn.release()
 
 
 class Driver:

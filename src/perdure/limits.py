@@ -109,6 +109,12 @@ former_max = 64
 heartbeat_s = 60
 """A holder on another machine that saved within this time may be running (seconds)."""
 
+busy_timeout_max_s = 86_400
+"""The longest wait for other processes that can be asked for (seconds)."""
+
+fork_wait_s = 5.0
+"""A fork waits so long for threads that are inside SQLite, and is made then (seconds)."""
+
 wal_checkpoint_bytes = 4 * 1024 * 1024
 """A commit that takes SQLite's WAL past this runs one passive checkpoint (bytes)."""
 

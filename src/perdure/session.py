@@ -113,6 +113,7 @@ class SessionBase:
 
     @summary.setter
     def summary(self, text: str | None) -> None:
+        self._require_open()
         self._core.summary = _short(text, "summary", limits.summary_chars_max)
 
     @property
@@ -250,29 +251,49 @@ class SessionBase:
     def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
         """How the session ends, after deciding what becomes of its unsaved edits."""
         if error is None:
-            keep, how, named = True, "closed", None
-        elif isinstance(error, Exception):
-            keep, how, named = self._on_error == "save", "failed", type(error).__qualname__
+            how, named = "closed", None
         else:
-            keep, how, named = self._on_cancel == "keep", "cancelled", type(error).__qualname__
-        if keep:
+            how = "failed" if isinstance(error, Exception) else "cancelled"
+            named = type(error).__qualname__
+        if self._keeps_edits(error):
             self._core.stage(ending=True, durability=self._durability)
         else:
             self._core.drop_waiting()
         return how, named
+
+    def _keeps_edits(self, error: BaseException | None) -> bool:
+        """Whether a block that ended so has its unsaved edits saved."""
+        if isinstance(error, Exception):
+            return self._on_error == "save"
+        return error is None or self._on_cancel == "keep"
 
     def _end(self) -> None:
         self._closed = True
         self._document.close()
 
     def _end_failed(self, failure: PerdureError, error: BaseException | None) -> None:
-        """The end could not be written: the user's own error goes first, else this one."""
-        if error is None:
+        """The end could not be written: the user's own error goes first, else this one.
+
+        Where edits that were to be kept are not saved, the session stays open for another try.
+        """
+        # An error of usage is one of capturing them: an edit that no save can hold.
+        is_refused = isinstance(failure, UsageError)
+        is_unsaved = is_refused or self._core.unsaved or bool(self._core.touched())
+        if error is None or (self._keeps_edits(error) and is_unsaved):
             failure.session = self
+        if error is None:
             self._is_loss_told = True
             raise failure
         log.warning("the end of a session on %r could not be recorded: %s", self.key, failure)
-        self._end()
+        if failure.session is None:
+            self._end()
+            return
+        error.add_note(
+            f"Edits to {self.key!r} that were to be kept are not saved yet ({failure.kind}: "
+            f"{failure}). The session is still open: save or close it, after a refresh if need be."
+        )
+        if error.__context__ is None:  # where `.session` is found by whoever has only the error
+            failure.__context__, error.__context__ = None, failure
 
     @contextmanager
     def _block(self) -> Iterator[None]:

@@ -105,6 +105,7 @@ class StoreBase:
         """
         if durability not in ("power", "process"):
             raise UsageError(f'durability is "power" or "process", not {durability!r}')
+        _check_wait(busy_timeout)
         if isinstance(url, str | os.PathLike):
             from perdure.backends.url import backend_for
 
@@ -178,7 +179,7 @@ class StoreBase:
         try:
             return (yield from what(site))
         except StateNotFound as error:
-            deleted = what is states.undelete
+            deleted = getattr(what, "func", what) is states.undelete
             raise (yield from missing.told(error, site, self._name(), deleted=deleted)) from None
 
     def _name(self) -> str:
@@ -234,6 +235,9 @@ class StoreBase:
         check_key(new)
         target = Site(self._driver.store_id, new)
         return (yield from self._asking(partial(states.copy, target=target), key))
+
+    def _undeleting(self, key: str, life: int | None) -> Steps[StateInfo]:
+        return (yield from self._asking(partial(states.undelete, life=life), key))
 
     def _export(
         self, key: str, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
@@ -468,13 +472,15 @@ class Store(StoreBase):
     ) -> list[StateInfo]:
         """States whose key begins with `prefix`, in key order, none of them opened.
 
-        A state whose head is damaged is listed with the status `"damaged"`, deleted or not.
+        A state whose head is damaged is listed with the status `"damaged"`, deleted or not. Of one
+        key there may be several deleted states, listed newest first; `StateInfo.life` tells them
+        apart.
 
         Args:
             prefix: beginning of the keys.
-            limit: at most so many; the next page is `after=page[-1].key`.
+            limit: at most so many keys; the next page is `after=page[-1].key`.
             after: only keys after this one.
-            deleted: the deleted ones instead.
+            deleted: the deleted ones instead, also of keys that are in use again.
         """
         return self._look(self._listing(prefix, limit, after, deleted))
 
@@ -521,14 +527,18 @@ class Store(StoreBase):
         """
         return self._look(self._asking(states.delete, key))
 
-    def undelete(self, key: str) -> StateInfo:
-        """Bring back the state that was deleted last under this key.
+    def undelete(self, key: str, *, life: int | None = None) -> StateInfo:
+        """Bring back the state that was deleted last under this key, or an earlier one.
+
+        Args:
+            key: the state's key.
+            life: `StateInfo.life` of the one to bring back, as `states(deleted=True)` lists them.
 
         Raises:
-            StateNotFound: none was.
-            StateExists: the key is in use.
+            StateNotFound: none was deleted, or there is no such life.
+            StateExists: the key is in use; delete that state first, which loses nothing.
         """
-        return self._look(self._asking(states.undelete, key))
+        return self._look(self._undeleting(key, life))
 
     def export(
         self,
@@ -661,6 +671,14 @@ def check_key(key: str) -> None:
         raise InvalidKey(f"the key {key!r} holds a lone surrogate") from None
     if size > limits.key_bytes_max:
         raise InvalidKey(f"a key has at most {limits.key_bytes_max} bytes; this one has {size}")
+
+
+def _check_wait(seconds: object) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not (is_number and 0 <= float(seconds) <= limits.busy_timeout_max_s):  # type: ignore[arg-type]  # it is a number
+        raise UsageError(
+            f"busy_timeout is seconds from 0 to {limits.busy_timeout_max_s:,}, not {seconds!r}"
+        )
 
 
 def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:

@@ -8,6 +8,8 @@ last one the end; between them are batches of records, compressed together.
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -32,6 +34,7 @@ from perdure.errors import (
     PerdureError,
     ReplayMismatch,
     StateExists,
+    StorageFull,
     UsageError,
 )
 from perdure.newfile import give_name, partial_name
@@ -124,6 +127,8 @@ def _stage_all(staging: _Staging, reader: _Reader, head: Head, progress: Progres
             progress(number, tip.number)
     if parent != tip.hash or reader.next() != {"end": tip.number}:
         raise Damaged(f"{reader.name}: its records do not end as its manifest says")
+    if not reader.is_at_end():
+        raise Damaged(f"{reader.name}: goes on after its end; it is not what was exported")
     return last
 
 
@@ -233,6 +238,10 @@ class _Reader:
                 "moved or cut"
             ) from error
 
+    def is_at_end(self) -> bool:
+        """Whether nothing follows."""
+        return not self._file.read(1)
+
     def _exactly(self, size: int) -> bytes:
         data = self._up_to(size)
         if len(data) != size:
@@ -251,6 +260,8 @@ class _Reader:
 def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     """A file that appears under its name only when it is whole; never over another."""
     if not isinstance(target, str | os.PathLike):
+        if isinstance(target, io.TextIOBase):
+            raise UsageError("a state is exported to a binary file: open it with mode 'wb'")
         yield target
         return
     path = Path(target)
@@ -267,6 +278,8 @@ def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]
     except FileExistsError as error:
         raise _taken(path) from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"No room left for {path}; nothing is left of it.") from error
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
@@ -280,6 +293,8 @@ def _taken(path: Path) -> UsageError:
 @contextmanager
 def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(source, str | os.PathLike):
+        if isinstance(source, io.TextIOBase):
+            raise UsageError("a state is imported from a binary file: open it with mode 'rb'")
         yield source
         return
     with ExitStack() as stack:

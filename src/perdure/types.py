@@ -102,6 +102,9 @@ class StateInfo(msgspec.Struct, frozen=True):
     sessions: int
     """Sessions that have saved something."""
     deleted: datetime | None = None
+    life: int = 1
+    """Which life of its key it is: 1 for the first, and one more each time that the name was used
+    again after a deletion. `Store.undelete` brings back any."""
     problem: str | None = None
     """What is wrong with it, after the error's kind: `"damaged: …"`; `Store.verify` tells more."""
 

@@ -65,6 +65,18 @@ def test_a_reader_that_stops_is_no_error(path: str) -> None:
     assert (process.returncode, said) == (0, b"")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no full disk to try")
+@pytest.mark.parametrize("command", [["ls"], ["show", "support/alice"], ["ls", "--json"]])
+def test_output_that_finds_no_room_is_told(path: str, command: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*PERDURE, "--store", path, *command], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 6
+    assert b"the output could not be written: No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_any_encoding_can_show_any_state(path: str) -> None:
     env = {**os.environ, "PERDURE_STORE": path, "PYTHONIOENCODING": "latin-1"}
     run = subprocess.run(

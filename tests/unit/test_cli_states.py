@@ -140,6 +140,27 @@ def test_a_deleted_state_is_hidden_and_brought_back(path: str) -> None:
     assert listed(run("--store", path, "ls", "--json")) == list(KEYS)
 
 
+def test_an_earlier_life_is_listed_and_brought_back(path: str) -> None:
+    for note in ("second", "third"):
+        run("--store", path, "rm", "a/1", "--yes")
+        with Store(path) as store, store.open("a/1") as session:
+            session.state["note"] = note
+    result = run("--store", path, "ls", "--deleted")
+    head, *rows = result.stdout.splitlines()
+    assert head.split()[:2] == ["key", "life"]
+    assert [row.split()[:2] for row in rows] == [["a/1", "2"], ["a/1", "1"]]
+    assert "life" not in run("--store", path, "ls").stdout
+    assert run("--store", path, "undelete", "a/1", "--life", "2").exit_code == 2
+    run("--store", path, "rm", "a/1", "--yes")
+    page = json.loads(run("--store", path, "ls", "--deleted", "--limit", "1", "--json").stdout)
+    assert [state["life"] for state in page["states"]] == [3, 2, 1]
+    assert page["next"] is None
+    assert run("--store", path, "undelete", "a/1", "--life", "2").exit_code == 0
+    assert run("--store", path, "undelete", "a/1", "--life", "9").exit_code == 2
+    with Store(path) as store:
+        assert store.open("a/1").state["note"] == "second"
+
+
 def test_nothing_is_deleted_when_nobody_can_be_asked(path: str) -> None:
     result = run("--store", path, "rm", "a/1")
     assert result.exit_code == 2

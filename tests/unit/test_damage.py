@@ -193,6 +193,30 @@ def test_a_damaged_key_is_a_damaged_state_of_another_name(path: Path) -> None:
         assert [found.ok for found in store.verify()] == [False, True]
 
 
+@pytest.mark.parametrize("key", ["x'ff61'", "x'ffffff'"])
+def test_a_key_that_is_no_text_hides_no_head(path: Path, key: str) -> None:
+    tamper(path, f"UPDATE heads SET key = {key} WHERE key = x'61'")
+    with perdure.Store(path) as store:
+        assert "damaged" in [info.status for info in store.states()]
+        assert [found.ok for found in store.verify()].count(False) == 1
+
+
+def test_a_key_of_another_type_is_a_damaged_state(path: Path) -> None:
+    with perdure.Store(path) as store:
+        keys = [info.key for info in store.states()]
+    tamper(path, "UPDATE heads SET key = CAST(key AS TEXT) WHERE key = x'61'")
+    with perdure.Store(path) as store:
+        found = {info.key: info.status for info in store.states()}
+        assert list(found) == keys
+        assert found["a"] == "damaged"
+        paged = [store.states(limit=1, after=after)[0].key for after in (None, *keys[:-1])]
+        assert paged == keys
+        assert [each.key for each in store.verify() if not each.ok] == ["a"]
+        for ask in (store.open, store.info, store.history):
+            with pytest.raises(errors.Damaged):
+                ask("a")
+
+
 def test_the_head_of_a_newer_version_hides_no_other_P10(path: Path) -> None:
     """The fifth byte is the format."""
     tamper(

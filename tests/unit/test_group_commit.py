@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import linecache
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from types import FrameType, FunctionType
 
 import pytest
 
@@ -14,7 +18,7 @@ from perdure.drive import GroupCommit
 from perdure.engine.requests import Answer, Commit, Committed, HeadRow, Tail
 from perdure.errors import Busy, CommitUnknown, PerdureError
 
-WAIT_S = 30
+WAIT_S = 10
 
 
 class Gated(MemoryBackend):
@@ -207,6 +211,75 @@ def test_a_waiter_interrupted_holds_nobody_up(
     assert not group._waiting
     sent = [key for batch in backend.batches for key in batch]
     assert ("interrupted" in sent) == (when == "in flight")
+
+
+class InterruptAt:
+    """Raises in this thread before the n-th line of `GroupCommit` that it comes to.
+
+    Not where a block gives its lock back: Python looks for signals on neither side of that.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+        self.is_over = False
+
+    def __call__(self, frame: FrameType, event: str, _arg: object) -> InterruptAt | None:
+        if frame.f_code not in GROUP_CODE:
+            return None
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+        if event == "line" and not self.is_over and not line.startswith("with "):
+            self._left -= 1
+            if not self._left:
+                self.is_over = True
+                raise Interrupted
+        return self
+
+
+GROUP_CODE = {
+    each.__code__ for each in vars(GroupCommit).values() if isinstance(each, FunctionType)
+}
+
+
+def _commit_interrupted(interrupt: InterruptAt, usual: int) -> tuple[InterruptAt, list[Waiter]]:
+    """One commit of this thread, interrupted, while two others come; then one more."""
+    others: list[Waiter] = []
+
+    class Joined(MemoryBackend):
+        def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+            if not others:  # ours, on its way: two come to wait for it
+                come()
+            return super().commit(batch)
+
+    def come() -> None:
+        for key in "bc":
+            others.append(Waiter(lambda key=key: group.commit(_new(key))))  # type: ignore[misc]
+            _until(lambda: len(group._waiting) >= len(others) or not others[-1].is_alive())
+
+    backend = Joined()
+    backend.connect()
+    group = GroupCommit(backend)
+    group._usual = usual
+    sys.settrace(interrupt)
+    try:
+        group.commit(_new("a"))
+    except Interrupted:
+        pass
+    finally:
+        sys.settrace(None)
+    last = Waiter(lambda: group.commit(_new("last")))
+    assert last.result() == Committed()
+    return interrupt, others
+
+
+@pytest.mark.parametrize("usual", [1, 3], ids=["alone", "leading a batch"])
+def test_an_interrupt_at_any_line_holds_nobody_up(usual: int) -> None:
+    for number in itertools.count(1):
+        interrupt, others = _commit_interrupted(InterruptAt(number), usual)
+        outcomes = {type(each.result()) for each in others}
+        assert outcomes <= {Committed, CommitUnknown}
+        if not interrupt.is_over:
+            break
+    assert number > 15
 
 
 def test_a_leader_waits_for_those_who_are_usually_there(group: GroupCommit, backend: Gated) -> None:

@@ -109,3 +109,68 @@ def test_a_session_of_a_closed_store_cannot_save(tmp_path: Path) -> None:
         store.close()
     with pytest.raises(errors.StoreClosed):
         session.save()
+
+
+FORK_AT_WORK = """
+import os, signal, sys, tempfile, threading, warnings, perdure
+from pathlib import Path
+warnings.simplefilter("ignore")
+path = sys.argv[1]
+store = perdure.Store(path)
+with store.open("saved") as session:  # a module's first import does not stand a fork, in any Python
+    session.save()
+done = threading.Event()
+started = threading.Semaphore(0)
+
+def saves():
+    with store.open("saved") as session:
+        while not done.is_set():
+            session.state["n"] = session.state.get("n", 0) + 1
+            session.save(durability="process")
+            started.release()
+
+def reads():
+    while not done.is_set():
+        store.states()
+        started.release()
+
+def moves():
+    while not done.is_set():
+        store._driver.backend._move_log(empties=True)
+        started.release()
+
+threads = [threading.Thread(target=each) for each in (saves, reads, moves)]
+for each in threads:
+    each.start()
+hung = 0
+for number in range(20):
+    for _ in range(3):
+        started.acquire()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        with perdure.Store(path) as mine, mine.open(f"child {number}") as session:
+            session.state["n"] = 1
+        with store.open(f"child {number}") as session:
+            session.state["n"] = 2
+        os._exit(0)
+    hung += os.waitpid(pid, 0)[1] != 0
+done.set()
+for each in threads:
+    each.join()
+assert not hung, hung
+assert len(store.states()) == 21 and all(found.ok for found in store.verify())
+store.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system cannot fork")
+def test_a_child_forked_while_threads_use_the_store_can_use_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_AT_WORK, str(tmp_path / "a.db")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr

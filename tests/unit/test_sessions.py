@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,63 @@ def test_a_deleted_key_begins_a_new_life_and_the_old_one_is_kept(store: perdure.
     assert [found.ok for found in store.verify()] == [True]
 
 
+def test_every_life_of_a_key_can_be_brought_back_P7(store: perdure.Store) -> None:
+    for life in (1, 2, 3):
+        save(store, "a", n=life)
+        if life < 3:
+            store.delete("a")
+    save(store, "b", n=0)
+    store.delete("b")
+
+    def deleted() -> list[tuple[str, int]]:
+        return [(info.key, info.life) for info in store.states(deleted=True)]
+
+    assert deleted() == [("a", 2), ("a", 1), ("b", 1)]
+    assert [info.key for info in store.states(deleted=True, limit=1)] == ["a", "a"]
+    assert [info.key for info in store.states(deleted=True, after="a")] == ["b"]
+    with pytest.raises(errors.StateExists, match="delete it first"):
+        store.undelete("a", life=1)
+    for life in (1, 3, 2, 1):
+        store.delete("a")
+        info = store.undelete("a", life=life)
+        assert (info.life, info.status, info.number) == (life, "closed", 1 + (life == 2))
+        assert store.open("a").state["n"] == life
+        assert deleted() == [*(("a", each) for each in (3, 2, 1) if each != life), ("b", 1)]
+        if life == 3:
+            store.delete("a")
+            store.undelete("a", life=2)
+            save(store, "a", more=True)
+    assert store.info("a").life == 1
+    assert [found.ok for found in store.verify()] == [True, True]
+
+
+def test_a_life_that_is_not_there_is_not_brought_back(store: perdure.Store) -> None:
+    save(store, "a", n=1)
+    store.delete("a")
+    for number in (0, 2, -1):
+        with pytest.raises(errors.StateNotFound, match="its lives are 1 to 1"):
+            store.undelete("a", life=number)
+    with pytest.raises(errors.UsageError, match="a life is a number"):
+        store.undelete("a", life="1")  # type: ignore[arg-type]
+    assert store.undelete("a", life=1).life == 1
+
+
+def test_lives_are_told_apart_whatever_the_clock_says(tmp_path: Path) -> None:
+    times = iter(range(10**15, 0, -(10**6)))
+    with perdure.Store(tmp_path / "a.db", clock=lambda: next(times)) as store:
+        for life in (1, 2):
+            save(store, "a", n=life)
+            store.delete("a")
+        save(store, "b", n=3)
+        store.export("b", tmp_path / "b.perdure")
+        store.import_(tmp_path / "b.perdure", "a")
+        lives = [store.info("a"), *store.states(deleted=True)]
+        assert [info.life for info in lives] == [3, 2, 1]
+        store.delete("a")
+        store.undelete("a", life=2)
+        assert store.open("a").state["n"] == 2
+
+
 def test_a_copy_has_the_history_and_goes_its_own_way(store: perdure.Store) -> None:
     save(store, "a", n=1)
     save(store, "a", n=2)
@@ -361,6 +419,35 @@ def test_states_are_paged_in_key_order(store: perdure.Store) -> None:
         ("support/b", "about support/b"),
     ]
     assert [info.key for info in store.states("support/", after=page[-1].key)] == ["support/ü"]
+
+
+def test_a_refresh_takes_in_the_summary_unless_there_is_another_to_save(
+    store: perdure.Store,
+) -> None:
+    ours = store.open("a")
+    ours.summary = "first"
+    ours.save()
+    theirs = store.open("a")
+    theirs.summary = "theirs"
+    theirs.save()
+    assert ours.refresh(keep_changes=True) == theirs.checkpoint
+    assert ours.summary == "theirs"
+    ours.summary = "first"
+    assert ours.save().number == 3
+    assert store.info("a").summary == "first"
+    theirs.refresh(keep_changes=True)
+    ours.summary = theirs.summary = "the same"
+    theirs.save()
+    ours.refresh(keep_changes=True)
+    assert (ours.summary, ours.save().number) == ("the same", 4)
+    theirs.summary = "theirs again"
+    theirs.save()
+    ours.summary = "mine"
+    with pytest.raises(errors.Conflict):
+        ours.save()
+    ours.refresh(keep_changes=True)
+    assert (ours.summary, ours.save().number) == ("mine", 6)
+    assert store.info("a").summary == "mine"
 
 
 def test_a_summary_is_saved_and_can_be_the_only_change(store: perdure.Store) -> None:
@@ -513,14 +600,48 @@ def test_a_failed_save_at_the_end_carries_the_session_still_usable(store: perdur
     assert store.at("a", 3).plain() == {"x": 3, "y": 2}
 
 
-def test_the_users_own_error_is_not_masked_by_a_failing_end(store: perdure.Store) -> None:
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_the_users_own_error_goes_first_and_tells_of_a_failing_end(
+    store: perdure.Store, kind: type[BaseException]
+) -> None:
     save(store, "a", x=1)
-    with pytest.raises(ValueError, match="mine"), store.open("a", on_error="save") as session:
+    with pytest.raises(kind, match="mine") as caught, store.open("a", on_error="save") as session:
         session.state["y"] = 2
         save(store, "a", x=3)
+        raise kind("mine")
+    (note,) = caught.value.__notes__
+    assert "Edits to 'a' that were to be kept are not saved yet (conflict: " in note
+    failure = caught.value.__context__
+    assert isinstance(failure, errors.Conflict)
+    assert failure.session is session
+    assert not session.closed
+    session.refresh(keep_changes=True)
+    session.close()
+    assert store.at("a", 3).plain() == {"x": 3, "y": 2}
+
+
+def test_an_edit_that_cannot_be_kept_leaves_the_session_open(store: perdure.Store) -> None:
+    with pytest.raises(ValueError, match="mine"), store.open("a", on_error="save") as session:
+        session.state["heap"] = [1]
+        session.save()
+        heapq.heappush(session.state["heap"], 0)
+        raise ValueError("mine")
+    assert not session.closed
+    session.state["heap"] = sorted(session.state["heap"])
+    session.close()
+    assert store.at("a", 2)["heap"] == [0, 1]
+
+
+def test_edits_that_were_given_up_leave_nothing_open(store: perdure.Store) -> None:
+    with pytest.raises(ValueError, match="mine") as caught, store.open("a") as session:
+        session.state["x"] = 1
+        session.save()
+        session.state["x"] = 2
+        with pytest.warns(ResourceWarning):
+            store.close()
         raise ValueError("mine")
     assert session.closed
-    assert store.at("a", 2).plain() == {"x": 3}
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_a_copy_of_a_state_at_work_resumes_as_interrupted(store: perdure.Store) -> None:
@@ -697,3 +818,18 @@ def test_what_certainly_did_not_land_can_be_given_up() -> None:
         assert session.state["x"] == 1
         session.close()
         assert [each.label for each in store.history("a")] == [None]
+
+
+@pytest.mark.parametrize("wait", [None, "5", -1, float("nan"), float("inf"), 1e12, True])
+def test_a_wait_that_is_none_is_refused_at_once(tmp_path: Path, wait: Any) -> None:
+    with pytest.raises(errors.UsageError, match="busy_timeout is seconds from 0"):
+        perdure.Store(tmp_path / "a.db", busy_timeout=wait)
+
+
+def test_the_summary_of_a_closed_session_cannot_be_set(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.summary = "at work"
+        session.state["x"] = 1
+    with pytest.raises(errors.SessionClosed):
+        session.summary = "lost"
+    assert session.summary == "at work"

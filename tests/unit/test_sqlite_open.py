@@ -1,9 +1,10 @@
 """Opening a SQLite store: where it may be, what it refuses, and that it touches nothing else."""
 
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +16,9 @@ from perdure.backends.sqlite import SqliteBackend
 from perdure.backends.sqlite_files import filesystem_type, is_safe_library
 from perdure.engine.requests import ReadHead, ReadState
 from perdure.errors import (
+    Damaged,
     InvalidStoreURL,
+    Malformed,
     NetworkFilesystem,
     NewerFormat,
     NotAStore,
@@ -324,6 +327,38 @@ def test_a_damaged_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(PerdureError, match=r"a\.db") as caught:
         SqliteBackend(tmp_path / "a.db").connect()
     assert caught.value.kind == "damaged"
+
+
+EARLY = (
+    "DROP TABLE records",
+    "CREATE TABLE records (incarnation, line, number, blob, PRIMARY KEY (incarnation, number))",
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "kind", "told"),
+    [
+        (("PRAGMA user_version = -1",), Damaged, "what it says of itself"),
+        (("DELETE FROM perdure",), Damaged, "what it says of itself"),
+        (("UPDATE perdure SET value = NULL WHERE name = 'store_id'",), Damaged, "of itself"),
+        (("UPDATE perdure SET value = x'00' WHERE name = 'store_id'",), Damaged, "of itself"),
+        (("UPDATE perdure SET value = 'now' WHERE name = 'created_us'",), Damaged, "of itself"),
+        (("DROP TABLE records",), Damaged, "the table records is missing"),
+        (("DROP TABLE perdure",), Damaged, "the table perdure is missing"),
+        (EARLY, Malformed, "made by an early version.*export its states with that version"),
+    ],
+)
+def test_what_lacks_a_part_of_a_store_is_told(
+    tmp_path: Path, statements: tuple[str, ...], kind: type[PerdureError], told: str
+) -> None:
+    path = tmp_path / "a.db"
+    filled(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        for statement in statements:
+            database.execute(statement)
+    for read_only in (False, True):
+        with pytest.raises(kind, match=told):
+            SqliteBackend(path, read_only=read_only).connect()
 
 
 def test_files_are_their_owners_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """States as files: what is refused on the way in, and what is left of a failure on the way out."""
 
+import errno
 import io
 import os
 import sqlite3
@@ -286,3 +287,33 @@ def test_progress_counts_every_checkpoint_once_and_ends_at_all_of_them(
     assert len(out) > 2
     assert out == sorted(set(out))
     assert out[-1] == (9, 9)
+
+
+def test_what_goes_on_after_its_end_is_refused(store: perdure.Store) -> None:
+    save(store, "a")
+    file = io.BytesIO()
+    store.export("a", file)
+    with pytest.raises(errors.Damaged, match="goes on after its end"):
+        store.import_(io.BytesIO(file.getvalue() + b"\0"), "b")
+    assert [info.key for info in store.states()] == ["a"]
+
+
+def test_a_text_stream_is_no_place_for_a_state(store: perdure.Store) -> None:
+    save(store, "a")
+    with pytest.raises(errors.UsageError, match="mode 'wb'"):
+        store.export("a", io.StringIO())  # type: ignore[arg-type]
+    with pytest.raises(errors.UsageError, match="mode 'rb'"):
+        store.import_(io.StringIO())  # type: ignore[arg-type]
+
+
+def test_an_export_to_a_full_disk_says_so_and_leaves_nothing(
+    store: perdure.Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    save(store, "a")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(errors.StorageFull, match="No room left"):
+        store.export("a", files / "a.perdure")
+    assert not list(files.glob("a.perdure*"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ import apsw
 
 from perdure.backends import (
     sqlite_files,
+    sqlite_fork,
     sqlite_open,
     sqlite_pages,
     sqlite_rows,
@@ -27,6 +28,7 @@ from perdure.backends.protocol import StoreInfo
 from perdure.backends.sqlite_backup import back_up
 from perdure.backends.sqlite_log import Wal
 from perdure.backends.sqlite_open import Place, told
+from perdure.backends.sqlite_readers import Readers
 from perdure.engine.requests import (
     Answer,
     Commit,
@@ -52,9 +54,6 @@ from perdure.errors import (
 )
 
 T = TypeVar("T")
-
-READERS_IDLE_MAX = 8
-"""Connections kept to read with (connections); more are open while more threads read at once."""
 
 _READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
     ReadHead: sqlite_rows.read_head,
@@ -106,7 +105,7 @@ class SqliteBackend:
         )
         self._closed = False
         self._forget()
-        _backends.add(self)
+        sqlite_fork.join(self)
 
     def _forget(self) -> None:
         """Begin as if never connected."""
@@ -119,11 +118,22 @@ class SqliteBackend:
         """Whether a sync failed: the system may have given up what later syncs then leave out."""
         self._wal = Wal()
         self._moving = threading.Lock()  # of who moves the log into the file
-        self._pool = threading.Lock()  # of those that read, for a moment
-        self._idle: list[apsw.Connection] = []
         self._open: set[apsw.Connection] = set()
+        self._readers = Readers(self._place, self._open)
 
-    def _after_fork(self) -> None:
+    # ---- around a fork ----------------------------------------------------------------------
+
+    def hold(self, deadline: float) -> Callable[[], None]:
+        """Keep other threads out of SQLite until what this gives is called (`sqlite_fork`)."""
+        stack = ExitStack()
+        lock, readers = self._lock, self._readers
+        if sqlite_fork.acquire(lock, deadline):
+            stack.callback(lock.release)
+        stack.callback(readers.let_go)
+        readers.hold(deadline)
+        return stack.close
+
+    def renew(self) -> None:
         """In a child: leave the parent's connections exactly as they are, and open our own."""
         inherited = self._open
         if inherited:
@@ -193,7 +203,10 @@ class SqliteBackend:
 
         `progress(done, total)` counts pages. Never replaces a file.
         """
-        self._read(lambda source, _: back_up(source, Path(target), progress), None)
+        self._read(
+            lambda source, outside: back_up(source, Path(target), progress, outside),
+            self._readers.outside,
+        )
 
     def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
         """Give the file's free pages back to the file system; the bytes given back."""
@@ -210,9 +223,8 @@ class SqliteBackend:
     def close(self) -> None:
         """Close every connection; the last one to a store moves its log into its file."""
         with self._lock:
-            with self._pool:
-                self._closed = True
-                closing, self._idle = self._idle, []
+            self._closed = True
+            closing = self._readers.close()
             if self._writer:
                 closing.append(self._writer)
                 self._writer = None
@@ -236,7 +248,7 @@ class SqliteBackend:
             first, self._info = sqlite_open.open_store(self._place)
             self._open.add(first)
             if self._place.read_only:
-                self._idle.append(first)
+                self._readers.add(first)
             else:
                 self._wal.page_bytes = first.pragma("page_size")
                 # The hook also takes the place of SQLite's own checkpoints within a commit.
@@ -341,32 +353,16 @@ class SqliteBackend:
     # ---- reading ----------------------------------------------------------------------------
 
     def _read(self, work: Callable[[apsw.Connection, Any], Any], request: Any) -> Any:
-        connection = self._take()
+        if self._info is None or self._closed:
+            self.connect()
+        readers = self._readers
+        connection = readers.take()
         try:
             return work(connection, request)
         except apsw.Error as error:
             raise told(error, self._place) from error
         finally:
-            self._give_back(connection)
-
-    def _take(self) -> apsw.Connection:
-        if self._info is None or self._closed:
-            self.connect()
-        with self._pool:
-            if self._idle:
-                return self._idle.pop()
-        connection = sqlite_open.patiently(self._place, sqlite_open.reader)
-        self._open.add(connection)
-        return connection
-
-    def _give_back(self, connection: apsw.Connection) -> None:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        with self._pool:
-            if not self._closed and len(self._idle) < READERS_IDLE_MAX:
-                self._idle.append(connection)
-                return
-        self._drop(connection)
+            readers.give_back(connection)
 
     def _drop(self, connection: apsw.Connection) -> None:
         self._open.discard(connection)
@@ -394,15 +390,3 @@ def _synchronous(batch: Sequence[Commit]) -> str:
         if commit.durability == "power":
             return "FULL"
     return "NORMAL"
-
-
-_backends: weakref.WeakSet[SqliteBackend] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for backend in list(_backends):
-        backend._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

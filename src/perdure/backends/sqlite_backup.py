@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import apsw
@@ -17,9 +17,15 @@ PAGES_PER_STEP = 256
 
 
 def back_up(
-    source: apsw.Connection, target: Path, progress: Callable[[int, int], None] | None
+    source: apsw.Connection,
+    target: Path,
+    progress: Callable[[int, int], None] | None,
+    outside: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """Copy `source` to `target` under a name of its own, and give it its name when it is whole."""
+    """Copy `source` to `target` under a name of its own, and give it its name when it is whole.
+
+    `outside` is entered between two steps, for the process to be forked meanwhile.
+    """
     target = target.absolute()
     if target.exists():
         raise _taken(target)
@@ -28,11 +34,13 @@ def back_up(
     try:
         sqlite_files.make_file(str(partial))
         try:
-            _copy(source, partial, progress)
+            _copy(source, partial, progress, outside)
             _check(partial, target)
         except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
-            kind = StorageFull if isinstance(error, apsw.FullError) else StoreUnavailable
-            raise kind(f"Cannot write the backup {target} ({error}); nothing is left.") from error
+            if isinstance(error, apsw.FullError):
+                raise StorageFull(f"No room left for {target}; nothing is left of it.") from error
+            reason = f"Cannot write the backup {target} ({error}); nothing is left."
+            raise StoreUnavailable(reason) from error
         give_name(partial, target)
     except FileExistsError as error:
         raise _taken(target) from error
@@ -47,7 +55,10 @@ def _taken(target: Path) -> UsageError:
 
 
 def _copy(
-    source: apsw.Connection, partial: Path, progress: Callable[[int, int], None] | None
+    source: apsw.Connection,
+    partial: Path,
+    progress: Callable[[int, int], None] | None,
+    outside: Callable[[], AbstractContextManager[None]],
 ) -> None:
     copy = apsw.Connection(str(partial), flags=apsw.SQLITE_OPEN_READWRITE)
     # Without a read transaction of ours, every commit of another would begin the copy anew.
@@ -57,8 +68,9 @@ def _copy(
         with copy.backup("main", source, "main") as steps:
             while not steps.done:
                 steps.step(PAGES_PER_STEP)
-                if progress:
-                    progress(steps.page_count - steps.remaining, steps.page_count)
+                with outside():
+                    if progress:
+                        progress(steps.page_count - steps.remaining, steps.page_count)
     finally:
         source.execute("COMMIT")
         copy.close()

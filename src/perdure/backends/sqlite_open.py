@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -18,6 +18,7 @@ from perdure.backends.protocol import StoreInfo
 from perdure.errors import (
     Busy,
     Damaged,
+    Malformed,
     NewerFormat,
     NotAStore,
     PerdureError,
@@ -215,8 +216,39 @@ def _identified(opened: apsw.Connection, place: Place) -> StoreInfo:
     if not place.read_only:
         _check_writable(opened, place)
         _turn_to_wal(opened, place)
-    meta = dict(opened.execute("SELECT name, value FROM perdure"))
-    return StoreInfo(meta["store_id"], format_, meta["created_us"])
+    return _described(opened, place, format_)
+
+
+_TABLES = {
+    line.split("(")[0].removeprefix("CREATE TABLE ").strip()
+    for line in _SCHEMA.splitlines()
+    if line.startswith("CREATE TABLE ")
+}
+
+
+def _described(opened: apsw.Connection, place: Place, format_: int) -> StoreInfo:
+    """What the file says of itself.
+
+    Raises:
+        Damaged: it lacks what every store has.
+        Malformed: it is a store of format 0 as it was before its tables had their present form.
+    """
+    found = {name for (name,) in opened.execute("SELECT name FROM sqlite_schema")}
+    missing = sorted(_TABLES - found)
+    columns = {row[1] for row in opened.execute("PRAGMA table_info(records)")}
+    if columns and "count" not in columns:
+        raise Malformed(
+            f"{place.path} was made by an early version, whose tables this one does not read: "
+            "export its states with that version, and import them into a new store"
+        )
+    meta: dict[Any, Any] = {}
+    if not missing:
+        meta.update(opened.execute("SELECT name, value FROM perdure"))
+    match meta.get("store_id"), meta.get("created_us"):
+        case bytes(store_id), int(created_us) if len(store_id) == 16 and format_ >= 0:
+            return StoreInfo(store_id, format_, created_us)
+    what = f"the table {missing[0]} is missing" if missing else "what it says of itself is no store"
+    raise Damaged(f"{place.path} is damaged: {what}. Restore it from a backup.")
 
 
 def _is_unmarked(opened: apsw.Connection, place: Place) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
+from perdure import limits
 from perdure.backends import sqlite_pages
 from perdure.backends.lines import place_taken
 from perdure.engine.requests import (
@@ -44,7 +46,7 @@ def read_head(connection: apsw.Connection, request: ReadHead) -> HeadRow | None:
     found = connection.execute(
         f"SELECT {_HEAD} FROM heads WHERE key = ?", (_stored(request.key),)
     ).fetchone()
-    return HeadRow(*found) if found else None
+    return HeadRow(*found) if found else _misplaced(connection, request.key)
 
 
 def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | None:
@@ -56,7 +58,8 @@ def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | N
             (_stored(request.key),),
         ).fetchone()
         if found is None:
-            return None
+            misplaced = _misplaced(connection, request.key)
+            return StateRows(misplaced, (), ()) if misplaced else None
         token, head, incarnation, page, *tail = found
         rows = connection.execute(
             f"SELECT {_RECORD} FROM records"
@@ -130,15 +133,32 @@ def _start_of(connection: apsw.Connection, row: int) -> bytes:
 def list_heads(connection: apsw.Connection, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:
     """Answer a `ListHeads`."""
     prefix = _stored(request.prefix)
-    # The bytes after a key are the key and a NUL; no UTF-8 holds 0xff, so it closes a prefix.
+    # The bytes after a key are the key and a NUL; what is no UTF-8 may begin with 0xff.
     first = prefix if request.after is None else max(prefix, _stored(request.after) + b"\0")
     rows = connection.execute(
         f"SELECT key, {_HEAD} FROM heads WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
-        (first, prefix + b"\xff", request.count),
+        (first, prefix + b"\xff" * (limits.key_bytes_max + 1), request.count),
     )
-    return tuple(
-        (key.decode(errors="surrogateescape"), HeadRow(token, head)) for key, token, head in rows
-    )
+    found: list[tuple[Any, HeadRow]] = [(key, HeadRow(*row)) for key, *row in rows]
+    # Values of other types sort before all blobs; there are none but in a damaged store.
+    others: list[Any] = connection.execute(_KEYS_NO_BLOBS).fetchall()
+    if others:
+        lost = [key for (key,) in others if key >= first and key.startswith(prefix)]
+        found = sorted(dict([*found, *((key, MISPLACED) for key in lost)]).items())
+        found = found[: request.count]
+    return tuple((key.decode(errors="surrogateescape"), row) for key, row in found)
+
+
+_KEYS_NO_BLOBS = "SELECT CAST(key AS BLOB) FROM heads WHERE key < x''"
+
+MISPLACED = HeadRow(b"", b"")
+"""Stands for a head whose key is not stored as bytes, where no commit would find it."""
+
+
+def _misplaced(connection: apsw.Connection, key: str) -> HeadRow | None:
+    """What is read where a key is not found: nothing, unless it is stored as a text."""
+    sql = "SELECT 1 FROM heads WHERE key = CAST(? AS TEXT)"
+    return MISPLACED if connection.execute(sql, (_stored(key),)).get else None
 
 
 def _stored(key: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ class App(click.Group):
             code = _tell("usage", error.format_message(), as_json, USAGE)
         except errors.PerdureError as error:
             code = _tell(error.kind, str(error), as_json, exit_code(error))
+        except _NotPrinted as error:
+            code = _tell("output", f"the output could not be written: {error}", as_json, PERSON)
         sys.exit(code or 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -82,10 +85,23 @@ class App(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still buffered must go somewhere when the interpreter exits.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _give_up_output()
             result = 0
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                raise
+            _give_up_output()
+            raise _NotPrinted(error.strerror or str(error)) from error
         return result
+
+
+class _NotPrinted(Exception):
+    """What a command has to say found no place, such as on a full disk."""
+
+
+def _give_up_output() -> None:
+    """What is still buffered must go somewhere when the interpreter exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(

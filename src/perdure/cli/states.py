@@ -23,6 +23,8 @@ SUMMARY_WIDTH = 60
 
 KEYS_NAMED_MAX = 3
 
+TITLES = (">checkpoints", ">sessions", "status", "updated", "summary")
+
 
 @click.command(epilog=examples("--store agents.db ls", "ls support/ --limit 20"))
 @click.argument("prefix", default="")
@@ -31,7 +33,7 @@ KEYS_NAMED_MAX = 3
     type=click.IntRange(min=1),
     default=100,
     show_default=True,
-    help="At most so many.",
+    help="At most so many keys.",
 )
 @click.option("--after", metavar="KEY", help="Only keys after this one: the next page.")
 @click.option("--deleted", is_flag=True, help="The deleted states instead.")
@@ -45,16 +47,15 @@ def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
     """
     with opened() as store:
         page = store.states(prefix, limit=limit + 1, after=after, deleted=deleted)
-    page, more = page[:limit], page[limit:]
-    last = page[-1].key if more else None
+    keys = list(dict.fromkeys(info.key for info in page))
+    last = keys[limit - 1] if len(keys) > limit else None
+    page = [info for info in page if last is None or info.key != keys[limit]]
     if settings().json:
         print_json({"states": [document(info) for info in page], "next": last})
         return
     if page:
-        table(
-            ("key", ">checkpoints", ">sessions", "status", "updated", "summary"),
-            [_row(info) for info in page],
-        )
+        titles: tuple[str, ...] = ("key", ">life", *TITLES) if deleted else ("key", *TITLES)
+        table(titles, [_row(info, with_life=deleted) for info in page])
         name_unreadable([info.key for info in page if info.problem])
     else:
         hint("no deleted states" if deleted else "no states")
@@ -70,11 +71,12 @@ def name_unreadable(keys: Sequence[str]) -> None:
         hint(f"not readable: {named}{more} (perdure verify {quoted(keys[0])} tells more)")
 
 
-def _row(info: StateInfo) -> tuple[Cell, ...]:
+def _row(info: StateInfo, *, with_life: bool) -> tuple[Cell, ...]:
+    named = (info.key, str(info.life)) if with_life else (info.key,)
     if info.problem:
-        return (info.key, "-", "-", info.status, "-", _one_line(info.problem))
+        return (*named, "-", "-", info.status, "-", _one_line(info.problem))
     return (
-        info.key,
+        *named,
         f"{info.number:,}",
         f"{info.sessions:,}",
         info.status,
@@ -128,14 +130,21 @@ def rm(key: str, yes: bool) -> None:
     _tell(info, f"deleted {safe(key)}; this brings it back: {undo}")
 
 
-@click.command(epilog=examples("ls --deleted", "undelete support/alice"))
+@click.command(epilog=examples("ls --deleted", "undelete support/alice", "undelete a --life 2"))
 @click.argument("key")
+@click.option(
+    "--life", metavar="N", type=click.IntRange(min=1), help="Which one, as ls --deleted tells."
+)
 @on_store
 @gives_json
-def undelete(key: str) -> None:
-    """Bring back the state KEY that was deleted, with all its history."""
+def undelete(key: str, life: int | None) -> None:
+    """Bring back the state KEY that was deleted, with all its history.
+
+    By default that is the one that was deleted last. An earlier one can be brought back while no
+    state has the key; delete one that has, which loses nothing.
+    """
     with opened(write=True) as store:
-        info = store.undelete(key)
+        info = store.undelete(key, life=life)
     _tell(info, f"brought back {safe(key)} ({count(info.number, 'checkpoint')})")
 
 

@@ -1,7 +1,8 @@
 """The state head: the one small object that says what a state is now.
 
-A head's payload is a msgpack map (see `docs/format.md`), laid out by the types below. Keys that
-this version does not know are kept and written back (P10). Names of branches and the summary are
+A head's payload is a msgpack map (see `docs/format.md`), laid out by the types below. What this
+version does not know is kept and written back (P10): keys of a head and of its former lives, and
+items at the end of a branch or a mark. Names of branches and the summary are
 the user's words and stand in fields of their own, so that a keyed store can seal them apart from
 what must be compared.
 """
@@ -18,7 +19,7 @@ from perdure.core.codec import pack, unpack
 from perdure.core.page import Ref
 from perdure.core.record import Sealed
 from perdure.core.seal import Kind, Place, seal, unseal
-from perdure.errors import Damaged, Malformed
+from perdure.errors import Damaged, Malformed, UsageError
 
 MAIN = "main"
 
@@ -72,6 +73,15 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     """Whether a record holds the end; if not, the next session's first record repeats it."""
 
 
+class Unknown(msgspec.Struct, frozen=True):
+    """What there is in a head that this version does not know."""
+
+    keys: dict[str, Any]
+    """The head's further keys."""
+    items: dict[Any, list[Any]]
+    """Further items at the end of a branch, by its name, and of a mark, by its id."""
+
+
 class Head(
     msgspec.Struct,
     frozen=True,
@@ -81,6 +91,8 @@ class Head(
         "updated_us": "at",
         "deleted_us": "gone",
         "summary": "about",
+        # No key of the payload, and so no name that a newer version could give one.
+        "unknown": "-unknown",
     },
 ):
     """What a state is now."""
@@ -105,8 +117,8 @@ class Head(
     """Keys the ids of pages and the cuts between them; drawn with the first snapshot."""
     former: tuple[Head, ...] = ()
     """Deleted earlier lives of this key, newest first."""
-    unknown: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    """What a newer version wrote beside these, kept as it was. Not a key of its own."""
+    unknown: Unknown | msgspec.UnsetType = msgspec.UNSET
+    """What a newer version wrote beside these, kept as it was."""
 
     def advanced(self, branch: str, sealed: Sealed) -> Head:
         """This head after `sealed` was appended to `branch`."""
@@ -116,18 +128,48 @@ class Head(
         return replace(self, branches={**self.branches, branch: tip}, updated_us=sealed.time_us)
 
 
-_KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Head)) - {"unknown"}
+_KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Head)) - {"-unknown"}
+_BRANCH_ITEMS = len(msgspec.structs.fields(Branch))
+_MARK_ITEMS = len(msgspec.structs.fields(Mark))
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def lives(head: Head) -> list[Head]:
+    """Every life of a key, oldest first: life 1 and those after it."""
+    return sorted((*reversed(head.former), head), key=lambda life: life.created_us)
+
+
+def next_life(deleted: Head, now_us: int) -> tuple[int, tuple[Head, ...]]:
+    """When a new life of a deleted key begins, and the former lives that it remembers.
+
+    It begins after all others, whatever the clock says: that order is what they are told apart by.
+
+    Raises:
+        UsageError: too many lives of it are kept.
+    """
+    if len(deleted.former) >= limits.former_max:
+        raise UsageError(
+            f"this key was deleted {limits.former_max} times, and every life of it is kept; use "
+            "another key"
+        )
+    began = max(now_us, lives(deleted)[-1].created_us + 1)
+    return began, (replace(deleted, former=()), *deleted.former)
+
+
+def brought_back(head: Head, incarnation: bytes) -> Head:
+    """The head under which one life of a key is live again, and the others are former ones."""
+    every = lives(head)[::-1]
+    (life,) = (each for each in every if each.incarnation == incarnation)
+    former = tuple(replace(each, former=()) for each in every if each is not life)
+    return replace(life, deleted_us=None, former=former)
 
 
 def seal_head(head: Head, *, store: bytes, key: str) -> bytes:
     """A head as stored under `key`."""
-    if head.unknown is msgspec.UNSET:
+    if _is_known(head) and (not head.former or all(map(_is_known, head.former))):
         payload = _encode(head)
     else:
-        payload = pack(
-            {**msgspec.to_builtins(_known(head), builtin_types=(bytes,)), **head.unknown}
-        )
+        payload = pack(_wire(head))
     return seal(Kind.HEAD, Place(store, key.encode()), payload)
 
 
@@ -150,12 +192,44 @@ def open_head(blob: bytes, *, store: bytes, key: str, token: bytes | None = None
         raise Damaged(f"{place}: does not hold a head ({error})") from error
     if token is not None and token != head.token:
         raise Damaged(f"{place}: its token is not the one beside it")
-    unknown = {name: value for name, value in wire.items() if name not in _KNOWN}
-    return replace(head, unknown=unknown) if unknown else head
+    return _with_unknown(head, wire)
 
 
-def _known(head: Head) -> Head:
-    return replace(head, unknown=msgspec.UNSET)
+def _is_known(head: Head) -> bool:
+    """Whether this version knows all that there is in a head, its former lives aside."""
+    return head.unknown is msgspec.UNSET
+
+
+def _with_unknown(head: Head, wire: dict[str, Any]) -> Head:
+    """`head` with what else there is in `wire`, from which it was made (P10)."""
+    keys = {} if wire.keys() <= _KNOWN else {k: v for k, v in wire.items() if k not in _KNOWN}
+    items: dict[Any, list[Any]] = {}
+    for name, branch in wire.get("branches", {}).items():
+        if len(branch) > _BRANCH_ITEMS:
+            items[name] = branch[_BRANCH_ITEMS:]
+    for mark in wire.get("marks", ()):
+        if len(mark) > _MARK_ITEMS:
+            items[mark[0]] = mark[_MARK_ITEMS:]
+    if keys or items:
+        head = replace(head, unknown=Unknown(keys, items))
+    if head.former:
+        former = zip(head.former, wire["former"], strict=True)
+        head = replace(head, former=tuple(_with_unknown(*each) for each in former))
+    return head
+
+
+def _wire(head: Head) -> dict[str, Any]:
+    """The payload of a head in which there may be something that this version does not know."""
+    known = replace(head, unknown=msgspec.UNSET, former=())
+    wire: dict[str, Any] = msgspec.to_builtins(known, builtin_types=(bytes,))
+    wire["former"] = [_wire(life) for life in head.former]
+    if head.unknown is msgspec.UNSET:
+        return wire
+    for name, items in wire["branches"].items():
+        items += head.unknown.items.get(name, ())
+    for items in wire["marks"]:
+        items += head.unknown.items.get(items[0], ())
+    return {**wire, **head.unknown.keys}
 
 
 def mark_to_wire(mark: Mark) -> list[Any]:

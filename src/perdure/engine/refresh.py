@@ -101,6 +101,7 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
     else:
         core.names = reordered(core.names, moves_of(news.changes))
         core.take(news.changes, reordered(core.names, core.moves_waiting))
+        core.meet_summary(head.summary)
     core.position = Position(head, head.token)
     if news.records:
         core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])

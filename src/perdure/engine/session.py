@@ -27,7 +27,7 @@ from perdure.core.changes import (
     sections_of,
     unpack_changes,
 )
-from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire
+from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire, next_life
 from perdure.core.record import (
     END,
     ENDED_BEFORE,
@@ -57,7 +57,7 @@ from perdure.engine.save import (
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import part
-from perdure.errors import Conflict, NotStorable, PerdureError, UsageError
+from perdure.errors import Conflict, NotStorable, PerdureError
 from perdure.types import Checkpoint, Holder
 
 
@@ -352,14 +352,9 @@ class SessionCore:
         head = Head(incarnation, now, now, bytes(16))
         if deleted is None:
             return Position(head, None)
-        old = deleted.head
-        if len(old.former) >= limits.former_max:
-            raise UsageError(
-                f"{self.site.key!r} was deleted {limits.former_max} times, and every life of it is "
-                "kept; use another key"
-            )
-        former = (replace(old, former=()), *old.former)
-        return Position(replace(head, former=former), deleted.token)
+        began, former = next_life(deleted.head, now)
+        head = replace(head, created_us=began, updated_us=began, former=former)
+        return Position(head, deleted.token)
 
     def _send(self, sent: _Sent, durability: Durability) -> Steps[None]:
         summary = sent.extra.get(SUMMARY, _UNSET)
@@ -452,6 +447,14 @@ class SessionCore:
     def adopt_summary(self, summary: str | None) -> None:
         """Take the summary that is stored, in the place of one that is not saved."""
         self.summary = self._saved_summary = summary
+
+    def meet_summary(self, stored: str | None) -> None:
+        """Take the summary that is stored, unless this session has another one to save."""
+        if any(SUMMARY in body.extra for body in self._bodies):
+            return
+        if self.summary == self._saved_summary:
+            self.summary = stored
+        self._saved_summary = stored
 
 
 def joined(bodies: Sequence[Body]) -> bytes:

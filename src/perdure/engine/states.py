@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import MAIN, Branch, Head
+from perdure.core.head import MAIN, Branch, Head, Unknown, brought_back, lives, next_life
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.engine.marks import judge
@@ -22,6 +23,7 @@ from perdure.engine.read import (
 )
 from perdure.engine.requests import (
     Discard,
+    HeadRow,
     ListHeads,
     Now,
     Random,
@@ -49,28 +51,40 @@ from perdure.types import Checkpoint, StateInfo
 def listing(
     store: bytes, prefix: str, limit: int, after: str | None, deleted: bool
 ) -> Steps[list[StateInfo]]:
-    """States in key order, none of them opened; only deleted ones if `deleted`.
+    """States of up to `limit` keys, in order, none of them opened; only deleted ones if `deleted`.
 
     One whose head cannot be read is listed so, and hides no other.
     """
     now = yield Now()
     infos: list[StateInfo] = []
-    while len(infos) < limit:
+    count = 0
+    while count < limit:
         rows = yield ListHeads(prefix, after, limit)
         for key, row in rows:
             after = key
-            if len(infos) == limit:
+            if count == limit:
                 break
-            try:
-                head = Site(store, key).head(row)
-            except (Damaged, NewerFormat) as error:
-                if not deleted:
-                    infos.append(unreadable(key, error))
-                continue
-            if (head.deleted_us is not None) == deleted:
-                infos.append((yield from info_of(key, head, now)))
+            found = yield from _listed(Site(store, key), row, deleted, now)
+            infos += found
+            count += bool(found)
         if len(rows) < limit:
             break
+    return infos
+
+
+def _listed(site: Site, row: HeadRow, deleted: bool, now_us: int) -> Steps[list[StateInfo]]:
+    """What is listed of one key: its state, or its deleted lives, the newest first."""
+    try:
+        head = site.head(row)
+    except (Damaged, NewerFormat) as error:
+        return [] if deleted else [unreadable(site.key, error)]
+    if not deleted:
+        return [] if head.deleted_us is not None else [(yield from info_of(site.key, head, now_us))]
+    infos: list[StateInfo] = []
+    for life in reversed(lives(head)):
+        if life.deleted_us is not None:
+            shown = yield from info_of(site.key, head, now_us, life)
+            infos.append(shown)
     return infos
 
 
@@ -81,8 +95,10 @@ def info(site: Site) -> Steps[StateInfo]:
     return (yield from info_of(site.key, head, now))
 
 
-def info_of(key: str, head: Head, now_us: int) -> Steps[StateInfo]:
-    """A head as users see it."""
+def info_of(key: str, head: Head, now_us: int, life: Head | None = None) -> Steps[StateInfo]:
+    """A head as users see it, or one of its lives."""
+    number = lives(head).index(life or head) + 1 if head.former else 1
+    head = life or head
     last = max(head.marks, key=lambda mark: mark.saved_us, default=None)
     status = (yield from judge(last, now_us)) if last is not None else "closed"
     ends = [mark.ended_us for mark in head.marks if mark.ended_us is not None]
@@ -97,6 +113,7 @@ def info_of(key: str, head: Head, now_us: int) -> Steps[StateInfo]:
         summary=head.summary,
         sessions=head.sessions,
         deleted=when(head.deleted_us) if head.deleted_us is not None else None,
+        life=number,
     )
 
 
@@ -113,11 +130,15 @@ def delete(site: Site) -> Steps[StateInfo]:
     """Hide a state; nothing of it is removed (P7)."""
     head = yield from read_head(site)
     now = yield Now()
-    return (yield from _replace_head(site, head, replace(head, deleted_us=now), now))
+
+    def hidden(head: Head) -> Head:
+        return replace(head, deleted_us=now)
+
+    return (yield from _change_head(site, head, hidden, now))
 
 
-def undelete(site: Site) -> Steps[StateInfo]:
-    """Bring the state deleted last under this key back."""
+def undelete(site: Site, life: int | None = None) -> Steps[StateInfo]:
+    """Bring a deleted state back: the life of the key with this number, or the last to end."""
     row = yield ReadHead(site.key)
     if row is None:
         raise StateNotFound(f"there is no deleted state {site.key!r} in this store")
@@ -131,16 +152,31 @@ def undelete(site: Site) -> Steps[StateInfo]:
                 else ", not a deleted one"
             )
         )
+    wanted = _life(site, head, life).incarnation
     now = yield Now()
-    return (yield from _replace_head(site, head, replace(head, deleted_us=None), now))
+    return (yield from _change_head(site, head, lambda head: brought_back(head, wanted), now))
 
 
-def _replace_head(site: Site, old: Head, new: Head, now_us: int) -> Steps[StateInfo]:
-    try:
-        # Whatever else of the head moves meanwhile is kept: only the tombstone is changed.
-        position = yield from commit(
-            site, Position(old, old.token), lambda head: replace(head, deleted_us=new.deleted_us)
+def _life(site: Site, head: Head, number: int | None) -> Head:
+    """The life of a key with this number; the head's own for None."""
+    if number is None:
+        return head
+    every = lives(head)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise UsageError(
+            f"a life is a number, such as `states(deleted=True)` tells, not {number!r}"
         )
+    if not 1 <= number <= len(every):
+        raise StateNotFound(f"{site.key!r} has no life {number}; its lives are 1 to {len(every)}")
+    return every[number - 1]
+
+
+def _change_head(
+    site: Site, old: Head, change: Callable[[Head], Head], now_us: int
+) -> Steps[StateInfo]:
+    """Change a head that nobody saves to meanwhile; whatever else of it moves is kept."""
+    try:
+        position = yield from commit(site, Position(old, old.token), change)
     except HeadMoved:
         raise Busy(f"{site.key!r} is being saved to; nothing was changed, try again") from None
     return (yield from info_of(site.key, position.head, now_us))
@@ -238,15 +274,16 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
     deleted = yield from require_free(target)
     now = yield Now()
     tip = Branch(last.line, last.number, last.id, last.hash, last.time_us)
-    former = (replace(deleted, former=()), *deleted.former) if deleted is not None else ()
+    began, former = next_life(deleted, now) if deleted is not None else (now, ())
     head = replace(
         source,
         incarnation=incarnation,
-        created_us=now,
-        updated_us=now,
+        created_us=began,
+        updated_us=began,
         branches={MAIN: tip},
         deleted_us=None,
         former=former,
+        unknown=_of_a_copy(source.unknown),
         # Nobody is at work on the new state, whoever may still be on the old one.
         marks=tuple(
             mark if mark.end is not None else replace(mark, end="interrupted")
@@ -264,6 +301,11 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
             f"a state {target.key!r} was made meanwhile; nothing was changed"
         ) from None
     return (yield from info_of(target.key, position.head, now))
+
+
+def _of_a_copy(unknown: Unknown | UnsetType) -> Unknown | UnsetType:
+    """What a newer version wrote, but for what it says of branches and sessions of the source."""
+    return replace(unknown, items={}) if isinstance(unknown, Unknown) else unknown
 
 
 def history(
