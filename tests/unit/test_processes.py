@@ -174,3 +174,46 @@ def test_a_child_forked_while_threads_use_the_store_can_use_it(tmp_path: Path) -
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
+
+
+OUTLIVING = """
+import os, sys, warnings, perdure
+
+warnings.simplefilter("ignore", DeprecationWarning)
+path = sys.argv[1]
+from_parent, to_child = os.pipe()
+store = perdure.Store(path)
+with store.open("parent") as session:
+    session.state["x"] = 1
+pid = os.fork()
+if not pid:
+    with perdure.Store(path) as own, own.open("child") as session:
+        session.state["done"] = []
+        session.save()
+        print("begun", flush=True)
+        os.read(from_parent, 1)
+        for n in range(5):
+            session.state["done"].append(n)
+            session.save()
+    os._exit(0)
+sys.stdout.flush()
+with store.open("parent") as session:
+    session.state["x"] = 2
+store.close()
+os.write(to_child, b".")
+os.waitpid(pid, 0)
+with perdure.Store(path) as again:
+    print(again.open("child").state["done"], again.open("parent").state["x"])
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system cannot fork")
+def test_a_parent_that_closes_takes_nothing_from_its_forked_child_P1(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", OUTLIVING, str(tmp_path / "a.db")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout.splitlines()[-1] == "[0, 1, 2, 3, 4] 2", run.stderr

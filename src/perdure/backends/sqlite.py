@@ -47,6 +47,7 @@ from perdure.engine.requests import (
 )
 from perdure.errors import (
     CommitUnknown,
+    Forked,
     PerdureError,
     ReadOnlyStore,
     StoreClosed,
@@ -71,6 +72,10 @@ _WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], 
     Stage: ("FULL", sqlite_rows.stage),
     Discard: ("FULL", sqlite_pages.discard),
 }
+
+
+_inherited: set[str] = set()
+"""In a child: files of which it was forked with open connections, so that it may not open them."""
 
 
 class SqliteBackend:
@@ -127,18 +132,36 @@ class SqliteBackend:
         """Keep other threads out of SQLite until what this gives is called (`sqlite_fork`)."""
         stack = ExitStack()
         lock, readers = self._lock, self._readers
-        if sqlite_fork.acquire(lock, deadline):
+        is_locked = sqlite_fork.acquire(lock, deadline)
+        if is_locked:
             stack.callback(lock.release)
         stack.callback(readers.let_go)
-        readers.hold(deadline)
+        if readers.hold(deadline) and is_locked:
+            self._disconnect()
         return stack.close
+
+    def _disconnect(self) -> None:
+        """Close what is open; the next use opens it again.
+
+        SQLite keeps the locks of a process in tables of its own. A child that inherits them takes
+        locks for held that the system does not know of, and the parent's last connection then
+        deletes the log under the child's, acknowledged saves included.
+        """
+        if self._writer is not None and not self._writer.in_transaction:
+            writer, self._writer = self._writer, None
+            self._drop(writer)
+        for connection in self._readers.idle():
+            self._drop(connection)
+        if self._writer is None:
+            self._info = None
 
     def renew(self) -> None:
         """In a child: leave the parent's connections exactly as they are, and open our own."""
         inherited = self._open
         if inherited:
-            import ctypes  # only a child that was forked with an open store needs it
+            import ctypes  # only a child that was forked while its store was in use needs it
 
+            _inherited.add(self._place.path)
             for connection in inherited:
                 # Closing one, even at the child's end, could write to what the parent is writing.
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
@@ -245,6 +268,12 @@ class SqliteBackend:
         if self._closed:
             raise self._was_closed()
         if self._info is None:
+            if self._place.path in _inherited:
+                raise Forked(
+                    f"{self._place.path} was in use in the parent at the moment of the fork, which "
+                    "this process cannot undo for SQLite: fork when no thread uses the store, or "
+                    'start processes by "spawn" or "forkserver"'
+                )
             first, self._info = sqlite_open.open_store(self._place)
             self._open.add(first)
             if self._place.read_only:

@@ -88,15 +88,25 @@ class Readers:
             idle, self._idle = self._idle, []
         return idle
 
-    def hold(self, deadline: float) -> None:
-        """Let no other thread take a connection, and wait for those who have, until `deadline`."""
+    def idle(self) -> list[apsw.Connection]:
+        """Those that nobody has taken, for the caller to close; others are opened when needed."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        return idle
+
+    def hold(self, deadline: float) -> bool:
+        """Let no other thread take a connection, and wait for those who have, until `deadline`.
+
+        Whether nobody has one, the calling thread included.
+        """
         if not sqlite_fork.acquire(self._lock, deadline):
-            return
+            return False
         try:
             me = self._holder = threading.get_ident()
             while any(thread != me for thread in self._inside):
                 if not self._changed.wait(max(deadline - time.monotonic(), 0.0)):
                     break
+            return not self._inside
         finally:
             self._lock.release()
 
