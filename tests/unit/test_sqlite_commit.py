@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -29,6 +30,7 @@ from perdure.engine.requests import (
 from perdure.errors import (
     Busy,
     CommitUnknown,
+    Forked,
     PerdureError,
     StorageFull,
     StoreClosed,
@@ -468,21 +470,25 @@ def test_after_a_fork_both_go_on(store: SqliteBackend) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_child_never_closes_the_parents_connections(store: SqliteBackend) -> None:
     Writer("agent").save(store, b"one")
-    store.perform(ReadHead("agent"))
-    inherited = [weakref.ref(connection) for connection in store._open]
-    assert len(inherited) == 2
-    child = os.fork()
-    if not child:
-        try:
-            store.perform(ReadHead("agent"))
-            store.close()
-            gc.collect()
-            connections = [each() for each in inherited]
-            is_untouched = all(each and not each.in_transaction for each in connections)
-        except BaseException:
-            os._exit(2)
-        os._exit(0 if is_untouched else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def fork(_connection: Any, _request: None) -> int:
+        inherited = [weakref.ref(connection) for connection in store._open]
+        assert len(inherited) == 2
+        child = os.fork()  # in the middle of reading: they cannot be closed before
+        if not child:
+            try:
+                with pytest.raises(Forked, match="in use in the parent"):
+                    store.perform(ReadHead("agent"))
+                store.close()
+                gc.collect()
+                is_untouched = all(each() for each in inherited)
+            except BaseException:
+                os._exit(2)
+            os._exit(0 if is_untouched else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert store._read(fork, None) == 0
+    assert store.perform(ReadHead("agent")) is not None
 
 
 def test_a_child_that_ends_leaves_the_parents_transaction(store: SqliteBackend) -> None:
