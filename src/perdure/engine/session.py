@@ -62,8 +62,13 @@ from perdure.types import Checkpoint, Holder
 class Edited(Protocol):
     """What a session needs of its live tree (`perdure.state.document.Document`)."""
 
-    def capture(self, keep: Callable[[list[Change]], None]) -> list[Change]:
-        """Changes since the last capture; forgotten only when `keep` has taken them."""
+    def capture(
+        self, keep: Callable[[list[Change]], None], kept: Callable[[], bool]
+    ) -> list[Change]:
+        """Changes since the last capture; forgotten only when `keep` has taken them.
+
+        `kept` says whether it has, however it ended: it may have been interrupted.
+        """
 
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
@@ -190,7 +195,10 @@ class SessionCore:
             )
             self._bodies.append(bodies[0])
 
-        self.document.capture(keep)
+        def kept() -> bool:
+            return bool(bodies) and self._has(bodies[0])
+
+        self.document.capture(keep, kept)
         makes = self.is_new and not self.unsaved and not ending
         if not bodies and (extra or makes):
             bodies.append(Body(pack_changes([]), frozenset(), (), extra, durability))
@@ -207,6 +215,10 @@ class SessionCore:
     def unsaved(self) -> bool:
         """Whether a captured body still waits to be saved."""
         return bool(self._bodies) or self._sent is not None
+
+    def _has(self, body: Body) -> bool:
+        """Whether it is queued, or was and is saved by now."""
+        return body.saved is not None or any(each is body for each in self._bodies)
 
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""
