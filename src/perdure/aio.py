@@ -63,6 +63,7 @@ class AsyncSession(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "save", self.key) as detail:
             async with self._editing:  # no wait before the capture, unless a block is open
+                self._require_open()
                 body = self._stage(label, metadata, durability)
             async with self._saving:
                 await self._driver.arun(self._core.flush(durability or self._durability))
@@ -85,6 +86,7 @@ class AsyncSession(SessionBase):
                 yield
         else:
             async with self._editing:
+                self._require_open()
                 with self._block():
                     yield
 
@@ -103,6 +105,7 @@ class AsyncSession(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
+                self._require_open()
                 await self._driver.arun(self._core.settle())
                 while True:
                     # Read in a thread, where decoding what others saved does not hold the loop up;
@@ -124,13 +127,14 @@ class AsyncSession(SessionBase):
         with reported(self._on_event, "close", self.key) as detail:
             try:
                 async with self._editing, self._saving:
-                    how, named = self._ending(error)
-                    detail["ended"] = how
-                    await self._driver.arun(self._core.end(how, named, self._durability))
+                    if self._closed:
+                        return
+                    with self._closing():
+                        how, named = self._ending(error)
+                        detail["ended"] = how
+                        await self._driver.arun(self._core.end(how, named, self._durability))
             except PerdureError as failure:
                 self._end_failed(failure, error)
-            else:
-                self._end()
 
     async def __aenter__(self) -> Self:
         """The session itself."""

@@ -423,6 +423,11 @@ class Document:
         self._tracker.closed = True
         self._tracker.guard()
 
+    def reopen(self) -> None:
+        """Let edits pass again: the end did not come about."""
+        self._tracker.closed = False
+        self._tracker.guard()
+
 
 def _no() -> bool:
     """Say of changes that they are not kept yet, where only the end of `keep` shows it."""
