@@ -77,6 +77,7 @@ class AsyncSession(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "save", self.key) as detail:
             async with self._editing:  # no wait before the capture, unless a block is open
+                self._require_open()
                 body = self._stage(label, metadata, durability)
             async with self._saving:
                 steps = self._in_store(self._core.flush(durability or self._durability))
@@ -106,6 +107,7 @@ class AsyncSession(SessionBase):
                 yield
         else:
             async with self._editing:
+                self._require_open()
                 with self._block():
                     yield
 
@@ -173,6 +175,7 @@ class AsyncSession(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
+                self._require_open()
                 await self._driver.arun(self._in_store(self._core.settle()), makes=False)
                 while True:
                     # Read in a thread, where decoding what others saved does not hold the loop up;
@@ -194,14 +197,15 @@ class AsyncSession(SessionBase):
         with reported(self._on_event, "close", self.key) as detail:
             try:
                 async with self._editing, self._saving:
-                    how, named = self._ending(error)
-                    detail["ended"] = how
-                    ending = self._in_store(self._core.end(how, named, self._durability))
-                    await self._driver.arun(ending, makes=self._core.unsaved)
+                    if self._closed:
+                        return
+                    with self._closing():
+                        how, named = self._ending(error)
+                        detail["ended"] = how
+                        ending = self._in_store(self._core.end(how, named, self._durability))
+                        await self._driver.arun(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
-            else:
-                self._end()
 
     async def __aenter__(self) -> Self:
         """The session itself.

@@ -125,4 +125,4 @@ export_bytes_max = 2 * 1024 * 1024 * 1024
 """One frame of an exported state, decompressed (bytes)."""
 
 list_edits_max = 1024
-"""Separate edits that a list keeps apart between two saves (edits); more are joined into one."""
+"""Separate edits that a list keeps apart between two saves (edits); of more, the nearest join."""

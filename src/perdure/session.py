@@ -243,6 +243,8 @@ class SessionBase:
         return self._core.stage(label, metadata, durability=durability or self._durability)
 
     def _saved(self, body: Body | None, detail: dict[str, Any]) -> Checkpoint:
+        if body is not None and body.saved is None:
+            self._require_open()  # the session ended meanwhile, and gave up what was not saved
         checkpoint = body.saved if body is not None else self._core.checkpoint
         assert checkpoint is not None
         detail["number"] = checkpoint.number
@@ -266,6 +268,20 @@ class SessionBase:
         if isinstance(error, Exception):
             return self._on_error == "save"
         return error is None or self._on_cancel == "keep"
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """End the session while its locks are held; it stays open if the end fails.
+
+        No edit passes from before the last one is captured: it would not be saved any more.
+        """
+        self._document.close()
+        try:
+            yield
+        except BaseException:
+            self._document.reopen()
+            raise
+        self._end()
 
     def _end(self) -> None:
         self._closed = True
@@ -359,6 +375,7 @@ class Session(SessionBase):
         self._refuse_inside_atomic()
         with reported(self._on_event, "save", self.key) as detail:
             with self._editing:
+                self._require_open()
                 body = self._stage(label, metadata, durability)
             with self._saving:
                 self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
@@ -379,8 +396,10 @@ class Session(SessionBase):
             ConcurrentEdit: on an edit from elsewhere meanwhile.
         """
         self._require_open()
-        with self._editing, self._block():
-            yield
+        with self._editing:
+            self._require_open()
+            with self._block():
+                yield
 
     def load(self, *names: str) -> None:
         """Load sections whole, and all that are not loaded if none is named.
@@ -444,6 +463,7 @@ class Session(SessionBase):
         self._require_open()
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key), self._editing, self._saving:
+            self._require_open()
             refreshing = self._in_store(self._core.refresh(keep_changes))
             return self._driver.run(refreshing, makes=False)
 
@@ -459,14 +479,15 @@ class Session(SessionBase):
         with reported(self._on_event, "close", self.key) as detail:
             try:
                 with self._editing, self._saving:
-                    how, named = self._ending(error)
-                    detail["ended"] = how
-                    ending = self._in_store(self._core.end(how, named, self._durability))
-                    self._driver.run(ending, makes=self._core.unsaved)
+                    if self._closed:
+                        return
+                    with self._closing():
+                        how, named = self._ending(error)
+                        detail["ended"] = how
+                        ending = self._in_store(self._core.end(how, named, self._durability))
+                        self._driver.run(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
-            else:
-                self._end()
 
     def __enter__(self) -> Self:
         """The session itself.

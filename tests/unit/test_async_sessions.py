@@ -257,3 +257,51 @@ def test_a_large_save_is_sealed_off_the_loop(tmp_path: Path) -> None:
         patch.setattr(record, "_seal", noted)
         asyncio.run(main())
     assert [thread is threading.main_thread() for thread in sealed_in] == [True, False]
+
+
+def test_what_comes_while_a_session_closes_is_refused_and_not_lost(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = perdure.AsyncStore(tmp_path / "a.db")
+        session = await store.open("a")
+        messages = session.state.setdefault("messages", ["one"])
+        closing = asyncio.create_task(session.close())
+        saving = asyncio.create_task(session.save(label="late"))
+        again = asyncio.create_task(session.close())
+        refreshing = asyncio.create_task(session.refresh())
+        await asyncio.sleep(0)
+        with pytest.raises(errors.Detached):
+            messages.append("two")
+        await closing
+        await again
+        for late in (saving, refreshing):
+            with pytest.raises(errors.SessionClosed):
+                await late
+        assert [each.ended for each in await store.sessions("a")] == ["closed"]
+        assert len(await store.history("a")) == 1
+        assert (await store.at("a", 1)).plain() == {"messages": messages.plain()}
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_save_that_waits_while_a_failed_session_ends_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = perdure.AsyncStore(tmp_path / "a.db")
+        session = await store.open("a")
+        session.state["n"] = 1
+        await session.save()
+        await session._saving.acquire()  # a save is under way
+        session.state["n"] = 2
+        ending = asyncio.create_task(session.__aexit__(ValueError, ValueError(), None))
+        await asyncio.sleep(0)
+        session.state["n"] = 3
+        saving = asyncio.create_task(session.save())
+        await asyncio.sleep(0)
+        session._saving.release()
+        await ending
+        with pytest.raises(errors.SessionClosed):
+            await saving
+        assert (await store.at("a", 1)).plain() == {"n": 1}
+        await store.close()
+
+    asyncio.run(main())

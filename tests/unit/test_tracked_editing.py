@@ -4,7 +4,9 @@ import copy
 import random
 from collections import UserDict
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, StrEnum
+from functools import partial
 from typing import Any
 
 import pytest
@@ -382,3 +384,42 @@ def test_containers_made_by_hand_are_filled_and_belong_nowhere() -> None:
         TrackedList([BAD])
     assert TrackedDict.fromkeys("ab", 1) == {"a": 1, "b": 1}
     assert type(TrackedDict.fromkeys("ab")) is dict
+
+
+class Converted:
+    """A model whose conversion edits the very container it is put into."""
+
+    def __init__(self, edit: Callable[[], object]) -> None:
+        self.edit = edit
+
+    def model_dump(self, mode: str) -> dict[str, Any]:
+        self.edit()
+        return {"v": 1}
+
+
+REENTRANT: list[Callable[[Any, Any], object]] = [
+    lambda items, model: items.append(model),
+    lambda items, model: items.extend([model, 9]),
+    lambda items, model: items.insert(1, model),
+    lambda items, model: items.insert(-1, model),
+    lambda items, model: items.__setitem__(0, model),
+    lambda items, model: items.__setitem__(-1, model),
+    lambda items, model: items.__setitem__(slice(1, 3), [model, 9]),
+]
+
+
+@pytest.mark.parametrize("put", REENTRANT, ids=range(len(REENTRANT)))
+@pytest.mark.parametrize("method", ["append", "pop", "clear"])
+def test_a_conversion_that_edits_the_same_list_leaves_it_as_it_is_saved_P13(
+    put: Callable[[Any, Any], object], method: str
+) -> None:
+    base: dict[str, Any] = {"s": [1, 2, 3]}
+    document = Document({"s": [1, 2, 3]})
+    items = document.state["s"]
+    with suppress(IndexError):
+        put(items, Converted(partial(getattr(items, method), *["x"] * (method == "append"))))
+    apply(base, document.capture())
+    assert base["s"] == items.plain()
+    items.append(4)
+    apply(base, document.capture())
+    assert base["s"] == items.plain()

@@ -64,8 +64,13 @@ from perdure.types import Checkpoint, Holder
 class Edited(Protocol):
     """What a session needs of its live tree (`perdure.state.document.Document`)."""
 
-    def capture(self, keep: Callable[[list[Change]], None]) -> list[Change]:
-        """Changes since the last capture; forgotten only when `keep` has taken them."""
+    def capture(
+        self, keep: Callable[[list[Change]], None], kept: Callable[[], bool]
+    ) -> list[Change]:
+        """Changes since the last capture; forgotten only when `keep` has taken them.
+
+        `kept` says whether it has, however it ended: it may have been interrupted.
+        """
 
     def pending(self) -> list[Change]:
         """Changes since the last capture, as plain values; nothing is forgotten."""
@@ -199,7 +204,10 @@ class SessionCore:
             )
             self._bodies.append(bodies[0])
 
-        self.document.capture(keep)
+        def kept() -> bool:
+            return bool(bodies) and self._has(bodies[0])
+
+        self.document.capture(keep, kept)
         makes = self.is_new and not self.unsaved and not ending
         if not bodies and (extra or makes):
             bodies.append(Body(pack_changes([]), frozenset(), (), extra, durability))
@@ -221,6 +229,10 @@ class SessionCore:
     def is_summary_unsaved(self) -> bool:
         """Whether the summary was set since it was last captured."""
         return self.summary != self._saved_summary
+
+    def _has(self, body: Body) -> bool:
+        """Whether it is queued, or was and is saved by now."""
+        return body.saved is not None or any(each is body for each in self._bodies)
 
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from types import FrameType
+from typing import Any, TypeAlias
 
 from perdure.core.changes import Change, Delete, sections_of
 from perdure.core.windows import Window
@@ -18,7 +21,7 @@ from perdure.state.receive import detached, receive
 from perdure.state.root import wrap_root
 from perdure.state.sections import State
 from perdure.state.sequence import TrackedList, wrap_list
-from perdure.state.shadow import Shadow
+from perdure.state.shadow import Checked, Shadow
 from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out, wrap_unloaded
 from perdure.state.windows import wrap_window
 
@@ -30,6 +33,16 @@ MISSING = ABSENT
 
 UNLOADED: Any = Mark("UNLOADED")
 """In place of a section's value: there is one, and it is not loaded."""
+
+
+Handover: TypeAlias = tuple[list[str] | None, Checked | None, Callable[[], bool] | None]
+"""Changes on their way to who keeps them: the sections, if their order is new, and the shadow, as
+both are once the changes have left; whether they are kept, or None once it is certain.
+
+An interrupt may come between the keeping and the clearing of marks, or in the middle of either. So
+what is to be done is noted first, and until it is done nothing else is: an edit that came before it
+would be cleared with the rest.
+"""
 
 
 class Document:
@@ -59,13 +72,15 @@ class Document:
         {'goal': 'refund'}
     """
 
-    __slots__ = ("_ask", "_names", "_root", "_shadow", "_tracker", "state")
+    __slots__ = ("_ask", "_handover", "_names", "_root", "_shadow", "_tracker", "state")
 
     def __init__(
         self, sections: dict[str, Any], *, load: Loader | None = None, check_edits: bool = False
     ) -> None:
         self._ask: Loader = refuse if load is None else load
         self._shadow: Shadow | None = None
+        self._handover: Handover | None = None
+        """What the last capture left to be done."""
         self._names = list(sections)
         """The sections of the last capture, in order."""
         self._root = wrap_root(sections)
@@ -123,55 +138,99 @@ class Document:
 
     # ---- what changed here ------------------------------------------------------------------
 
-    def capture(self, keep: Callable[[list[Change]], None] | None = None) -> list[Change]:
+    def capture(
+        self,
+        keep: Callable[[list[Change]], None] | None = None,
+        kept: Callable[[], bool] | None = None,
+    ) -> list[Change]:
         """The changes since the last capture, in the order in which they apply; clears the marks.
 
         Values may be live nodes: encode them before any other edit. Empty if nothing changed.
-        `keep` is given them while they are still marked: if it fails, nothing is forgotten.
+
+        Args:
+            keep: given the changes while they are still marked: if it fails, nothing is forgotten.
+            kept: whether `keep` took them, however it ended. With it an interrupt at any moment
+                neither loses a change nor gives it twice: the marks are cleared by whatever is done
+                next. Without it `keep` has taken them if it returned.
 
         Raises:
             UntrackedEdit: something was changed without calling a container's methods. Nothing is
                 lost: the marks are still there.
             SaveInsideAtomic: a block is open.
         """
-        self._outside_blocks()
         root, tracker = self._root, self._tracker
+        if tracker.settle is not None:
+            self._end_capture()
+        self._outside_blocks()
+        if tracker.moving:
+            tracker.end_moves()
         for node in self._resized():
             raise node._resized()
         if root._kids is None and self._shadow is None:
             return []
         changes: list[Change] = []
-        tracker.capturing = True
-        tracker.guard()
         try:
+            tracker.settle = self._settle
+            tracker.capturing = threading.get_ident()
+            tracker.guarded = True
             if root._kids is not None:
                 root._emit((), changes)
-            if self._shadow is not None:
-                self._shadow.check(root, changes)
-            if keep is not None and changes:
-                keep(changes)
-            self._clear_marks()
+            self._hand_over(changes, keep if changes else None, kept)
         finally:
-            tracker.capturing = False
-            tracker.guard()
+            self._end_capture()
         return changes
 
     def _resized(self) -> Iterator[TrackedList]:
         """The lists here, of those handed out lately, whose length their methods did not make."""
         root = self._root
         for node in self._tracker.lists:
-            if len(node) != node._size and node._top() is root:
+            if len(node) != node._size >= 0 and node._top() is root:
                 yield node
 
-    def _clear_marks(self) -> None:
-        """Clear the marks: what they said is kept elsewhere now."""
-        try:
-            if self._root._marks:
-                self._names = list(self._root)
-            self._root._clean()
-        except BaseException:
-            self._root._clean()  # interrupted half way: a mark left behind would be saved twice
-            raise
+    def _hand_over(
+        self,
+        changes: list[Change],
+        keep: Callable[[list[Change]], None] | None,
+        kept: Callable[[], bool] | None,
+    ) -> None:
+        """Give the changes away; `_end_capture` clears the marks once they are kept."""
+        root = self._root
+        checked = None if self._shadow is None else self._shadow.check(root, changes)
+        names = list(root) if root._marks else None
+        self._handover = names, checked, kept or _no
+        if keep is not None:
+            keep(changes)
+        self._handover = names, checked, None
+
+    def _settle(self) -> None:
+        """End a capture that was interrupted, unless it is still under way."""
+        if self._tracker.settle is not None and not self._is_capturing():
+            self._end_capture()
+
+    def _is_capturing(self) -> bool:
+        """Whether a capture is under way: in another thread, or in what this code interrupts."""
+        if self._tracker.capturing != threading.get_ident():
+            return bool(self._tracker.capturing)
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_code is not Document.capture.__code__:
+            frame = frame.f_back
+        return frame is not None
+
+    def _end_capture(self) -> None:
+        """Clear the marks, if what they say is kept; begun again after an interrupt."""
+        tracker = self._tracker
+        if self._handover is not None:
+            names, checked, kept = self._handover
+            if kept is None or kept():
+                if names is not None:
+                    self._names = names
+                if self._shadow is not None and checked is not None:
+                    self._shadow.follow(checked)
+                self._root._clean()
+            self._handover = None
+        tracker.capturing = 0
+        tracker.settle = None
+        tracker.guard()
 
     def pending(self) -> list[Change]:
         """What `capture` would return, as plain values of their own; clears nothing.
@@ -179,13 +238,15 @@ class Document:
         Raises:
             UntrackedEdit: something was changed without calling a container's methods.
         """
+        self._settle()
+        self._tracker.end_moves()
         for node in self._resized():
             raise node._resized()
         changes: list[Change] = []
         if self._root._kids is not None:
             self._root._emit((), changes)
         if self._shadow is not None:
-            self._shadow.after(self._root, changes)
+            self._shadow.check(self._root, changes)
         return [detached(change) for change in changes]
 
     def has_edits(self) -> bool:
@@ -193,6 +254,8 @@ class Document:
 
         Edits behind the containers' backs that only `check_edits` finds are not looked for.
         """
+        self._settle()
+        self._tracker.end_moves()
         if any(True for _ in self._resized()):
             return True
         changes: list[Change] = []
@@ -209,6 +272,7 @@ class Document:
         Those with an edit behind the containers' backs are among them, as far as a capture would
         find it: a refresh that gives edits up is the way to be rid of it.
         """
+        self._settle()
         root = self._root
         names = set(root._marks or ())
         names.update(str(node._path()[0]) for node in self._resized())
@@ -245,6 +309,7 @@ class Document:
         Returns:
             The changes that were not made: what the loader gives later must have them in it.
         """
+        self._settle()
         self._outside_blocks()
         changes = list(changes)
         both = sorted(sections_of(changes) & self.touched())
@@ -301,6 +366,7 @@ class Document:
         Raises:
             SaveInsideAtomic: a block is open.
         """
+        self._settle()
         self._outside_blocks()
         root = self._root
         for name, value in sections.items():
@@ -347,7 +413,8 @@ class Document:
     def _settle_order(self) -> None:
         """Put the sections in the order that the next save gives them: ours that are new last."""
         root = self._root
-        new = [name for name, mark in (root._marks or {}).items() if mark is ADDED or mark is MOVED]
+        marks = root._marks or {}
+        new = [name for name in root if marks.get(name) is ADDED or marks.get(name) is MOVED]
         known = dict.fromkeys((*self._names, *root))
         order = [name for name in known if name in root and name not in new] + new
         if order != list(root):
@@ -360,6 +427,7 @@ class Document:
 
     def begin(self) -> None:
         """Open an atomic block; blocks nest."""
+        self._settle()
         self._tracker.begin()
 
     def keep(self) -> None:
@@ -395,3 +463,13 @@ class Document:
         """Refuse every later edit; reading still works, and loads if the loader still does."""
         self._tracker.closed = True
         self._tracker.guard()
+
+    def reopen(self) -> None:
+        """Let edits pass again: the end did not come about."""
+        self._tracker.closed = False
+        self._tracker.guard()
+
+
+def _no() -> bool:
+    """Say of changes that they are not kept yet, where only the end of `keep` shows it."""
+    return False

@@ -98,9 +98,31 @@ def _touching(edits: list[Edit], start: int, end: int) -> tuple[int, int]:
 
 
 def _bound(edits: list[Edit]) -> None:
-    """Join all edits when they become too many to shift at every insertion."""
-    if len(edits) > limits.list_edits_max:
-        start, (at, count, _, _) = edits[0][0], edits[-1]
-        span = at + count - start
-        removed = span + sum(gone - number for _, number, gone, _ in edits)
-        edits[:] = [(start, span, removed, CHANGED)]
+    """Join the nearest edits when they become too many to shift at every insertion.
+
+    An eighth at once: the next edits are then free of it.
+    """
+    most = limits.list_edits_max
+    if len(edits) > most:
+        by_gap = sorted(
+            range(1, len(edits)), key=lambda after: _gap(edits[after - 1], edits[after])
+        )
+        joining = set(by_gap[: len(edits) - max(most - most // 8, 1)])
+        joined: list[Edit] = []
+        for index, edit in enumerate(edits):
+            if index in joining:
+                joined[-1] = _joined(joined[-1], edit)
+            else:
+                joined.append(edit)
+        edits[:] = joined
+
+
+def _gap(first: Edit, second: Edit) -> int:
+    """How many items between two edits stand where they stood."""
+    return second[0] - first[0] - first[1]
+
+
+def _joined(first: Edit, second: Edit) -> Edit:
+    """One edit in the place of two neighbours and of what is between them."""
+    gap = _gap(first, second)
+    return first[0], first[1] + gap + second[1], first[2] + gap + second[2], CHANGED

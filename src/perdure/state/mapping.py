@@ -9,7 +9,11 @@ The marks of a dict say, for each key edited since the last capture, what the ba
 
 A scalar base stays in the mark, so that a text's growth is found, and that a value set back to
 what it was is no change. A container leaves CHANGED. A key that was deleted and set again is MOVED:
-it is now last. New and moved keys stand in the marks in their present order.
+it is now last, among the new ones, and they are where the dict has them.
+
+Marks are set before the dict is written to, so after an interrupt a key may be marked and the edit
+not made. Whether the key is there decides: ADDED and absent is no change, DELETED and there is a
+change where it stands.
 """
 
 # ruff: noqa: D102 - the methods are those of dict
@@ -179,34 +183,45 @@ class TrackedDict(Node, dict[str, Any]):
 
     def _put(self, key: str, value: Any) -> None:
         """Store what `_enter` gave."""
-        old = _look(self, key, ABSENT)
-        marks = self._marks
-        if marks is None:
-            marks = self._marks = {}
-        if old is ABSENT:
-            marks[key] = MOVED if marks.pop(key, ADDED) is DELETED else ADDED
-        elif type(old) not in ATOMS and isinstance(old, BASELESS):
-            self._drop(old)
-            marks.setdefault(key, CHANGED)
-        elif same(old, value):
+        old = base = _look(self, key, ABSENT)
+        going = None
+        if type(old) not in ATOMS and isinstance(old, BASELESS):
+            base = CHANGED
+            going = self._going(old)
+        elif old is not ABSENT and same(old, value):
             return
+        marks = self._marked()
+        if old is not ABSENT:
+            marks.setdefault(key, base)
         else:
-            marks.setdefault(key, old)
+            marks[key] = ADDED if marks.get(key, ADDED) is ADDED else MOVED
         _set(self, key, value)
-        if self._kids is None:
-            self._touch()
+        if going is not None:
+            going._leave()
 
     def _remove(self, key: str) -> None:
-        self._drop(dict.pop(self, key))
-        marks = self._marks
-        if marks is None:
-            marks = self._marks = {}
-        if marks.get(key) is ADDED:
-            del marks[key]
-        else:
+        if key not in self:
+            raise KeyError(key)
+        marks = self._marked()
+        mark = marks.get(key)
+        if mark is not ADDED and mark is not MOVED:  # these say enough, until the key is gone
             marks[key] = DELETED
+        going = self._going(_get(self, key))
+        dict.__delitem__(self, key)
+        if mark is ADDED:
+            del marks[key]
+        elif mark is MOVED:
+            marks[key] = DELETED
+        if going is not None:
+            going._leave()
+
+    def _marked(self) -> dict[str, Any]:
+        """Its marks, now that it is about to change."""
         if self._kids is None:
             self._touch()
+        if self._marks is None:
+            self._marks = {}
+        return self._marks
 
     def _wrap(self, key: str, value: Any) -> Any:
         """Make the plain child at `key` tracked."""
@@ -277,20 +292,49 @@ class TrackedDict(Node, dict[str, Any]):
         if not marks:  # nothing but what is below: what a save of a message meets on its way
             self._emit_kids(path, (), out)
             return
-        gone = [key for key, mark in marks.items() if mark is DELETED or mark is MOVED]
+        gone, changed, new = self._sorted(marks)
         if path and len(gone) > len(self):
             out.append(Set(path, self))
             return
         out.extend([Delete((*path, key)) for key in gone])
-        for key, mark in marks.items():
-            if mark is not ADDED and mark is not DELETED and mark is not MOVED:
-                change = assignment((*path, key), mark, _get(self, key))
-                if change is not None:
-                    out.append(change)
+        for key in changed:
+            change = assignment((*path, key), marks[key], _get(self, key))
+            if change is not None:
+                out.append(change)
+        if new:
+            out.extend([Set((*path, key), _get(self, key)) for key in self._last(marks, new)])
+        self._emit_kids(path, marks, out)
+
+    def _sorted(self, marks: dict[str, Any]) -> tuple[list[str], list[str], int]:
+        """The marked keys that the base had and are not in their place, those that are in it.
+
+        And how many are new or moved.
+        """
+        gone: list[str] = []
+        changed: list[str] = []
+        new = 0
         for key, mark in marks.items():
             if mark is ADDED or mark is MOVED:
-                out.append(Set((*path, key), _get(self, key)))
-        self._emit_kids(path, marks, out)
+                new += 1
+                if mark is MOVED:
+                    gone.append(key)
+            elif key in self:
+                changed.append(key)
+            else:
+                gone.append(key)
+        return gone, changed, new
+
+    def _last(self, marks: dict[str, Any], count: int) -> list[str]:
+        """The keys that are new or moved, in order: they come after all others."""
+        last: list[str] = []
+        for key in dict.__reversed__(self):
+            mark = marks.get(key)
+            if mark is ADDED or mark is MOVED:
+                last.append(key)
+                if len(last) == count:
+                    break
+        last.reverse()
+        return last
 
     def _emit_kids(self, path: Path, marks: Container[str], out: list[Change]) -> None:
         for kid in (self._kids or {}).values():

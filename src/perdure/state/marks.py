@@ -22,12 +22,21 @@ class Mark:
     def __repr__(self) -> str:
         return self._name
 
+    def copy(self) -> Mark:
+        """Itself: marks are copied when an atomic block keeps what it may have to undo."""
+        return self
+
 
 ABSENT: Any = Mark("ABSENT")
 ADDED: Any = Mark("ADDED")
 DELETED: Any = Mark("DELETED")
 MOVED: Any = Mark("MOVED")
 CHANGED: Any = Mark("CHANGED")
+WHOLE: Any = Mark("WHOLE")
+"""In place of all marks of a set: it is to be written whole."""
+
+TORN = float("-inf")
+"""The size of a list in the middle of an edit. Whatever is added to it, it stays."""
 
 BASELESS = (dict, list, set, tuple, frozenset, Unloaded)
 """What leaves CHANGED, and no copy of itself."""
@@ -38,7 +47,7 @@ GIVE_UP = "Or give it up, with all that is not saved: session.refresh()"
 
 def assignment(path: Path, base: Any, value: Any) -> Change | None:
     """The change from `base` to `value` at `path`; None if they are the same."""
-    if base is not CHANGED:
+    if base is not CHANGED and base is not DELETED:
         if same(base, value):
             return None
         if type(base) is type(value) and isinstance(base, str | bytes):

@@ -9,21 +9,22 @@ had it and what is there now:
     change    Members(removed=["a"], added=["c"])
 
 Elements that are equal need not be the same (`1`, `True` and `1.0`), so one that went and came back
-counts as replaced unless it is a text.
+counts as replaced unless it is a text. In the middle of an edit the marks are WHOLE: after an
+interrupt there the set is written whole.
 """
 
 # ruff: noqa: D102 - the methods are those of set
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from perdure.core.changes import Change, Members, Set
 from perdure.core.paths import Path
 from perdure.core.values import ATOMS, take
 from perdure.errors import NotStorable
-from perdure.state.marks import ABSENT
+from perdure.state.marks import ABSENT, WHOLE
 from perdure.state.node import Node
 from perdure.state.place import Place
 from perdure.state.tracker import Tracker
@@ -49,7 +50,8 @@ class TrackedSet(Node, set[Any]):
     __slots__ = ("_at", "_kids", "_marks", "_parent", "_tracker")
 
     _kind = "set"
-    _marks: dict[Any, tuple[bool, Any]] | None
+    _marks: Any
+    """A dict as shown above, WHOLE or None."""
 
     def __new__(cls, items: Iterable[Any] = (), /) -> TrackedSet:
         return wrap_set(take(set(items)), None, "")
@@ -125,27 +127,33 @@ class TrackedSet(Node, set[Any]):
         edit(other)
         return self
 
-    def _replace(self, gone: Iterable[Any], new: set[Any] | tuple[()]) -> None:
+    def _replace(self, gone: Collection[Any], new: set[Any] | tuple[()]) -> None:
         """Take elements out that are here, and then others in."""
         if self._tracker.guarded:
             self._tracker.before_edit(self)
-        taken = self._taken(new)
-        marks = self._marks
-        if marks is None:
-            marks = self._marks = {}
+        taken = [element for element in self._taken(new) if element not in self]
+        if not gone and not taken:
+            return
+        if self._kids is None:
+            self._touch()
+        before, self._marks = self._marks, WHOLE
+        marks = self._edit(gone, taken, {} if before is None or before is WHOLE else before)
+        self._marks = WHOLE if before is WHOLE else marks
+
+    def _edit(
+        self, gone: Iterable[Any], taken: list[Any], marks: dict[Any, tuple[bool, Any]]
+    ) -> dict[Any, tuple[bool, Any]]:
+        """The same for what makes a difference; the marks, brought up to date."""
         for element in gone:
             set.discard(self, element)
             if marks.pop(element, (True,))[0]:
                 marks[element] = True, ABSENT
         for element in taken:
-            if element in self:
-                continue
             set.add(self, element)
             in_base = marks.pop(element, (False,))[0]
             if not in_base or type(element) not in (str, bytes):
                 marks[element] = in_base, element
-        if marks and self._kids is None:
-            self._touch()
+        return marks
 
     def _taken(self, new: set[Any] | tuple[()]) -> Any:
         if ATOMS.issuperset(map(type, new)):
@@ -178,6 +186,9 @@ class TrackedSet(Node, set[Any]):
     # ---- capture ----------------------------------------------------------------------------
 
     def _emit(self, path: Path, out: list[Change]) -> None:
+        if self._marks is WHOLE:
+            out.append(Set(path, self))
+            return
         marks = self._marks or {}
         removed = [element for element, (in_base, _) in marks.items() if in_base]
         added = [element for _, element in marks.values() if element is not ABSENT]

@@ -142,14 +142,16 @@ class Node(Place):
         if self._tracker.blocks:
             self._tracker.save(place)
         place._clean()
-        place._parent = self
+        self._tracker.moving[id(place)] = place
         place._at = at
+        place._parent = self
 
-    def _drop(self, value: Any) -> None:
-        """Make free what was stored here."""
+    def _going(self, value: Any) -> Place | None:
+        """Note that a stored value is about to go; its place, which then has to leave."""
         place = place_of(value)
         if place is not None:
-            place._leave()
+            self._tracker.moving[id(place)] = place
+        return place
 
 
 def plain(value: Any) -> Any:
@@ -182,11 +184,11 @@ def replaced(value: Any) -> None:
 
 def _hand_over(place: Place, tracker: Tracker) -> None:
     """Make a free tree another document's."""
-    place._tracker = tracker
     for item in place._items():
         inner = place_of(item)
         if inner is not None:
             _hand_over(inner, tracker)
+    place._tracker = tracker  # last: before, an interrupted one is begun again
 
 
 def _height(value: Any) -> int:

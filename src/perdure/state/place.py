@@ -4,6 +4,11 @@ A place knows its parent, and a hint (key or position) of where it is there. Whi
 holds `_marks` (what changed in it) and `_kids` (its dirty children), and stands in its parent's
 `_kids`: a capture walks down these alone.
 
+An interrupt (Ctrl-C, an exception from a signal handler) may come between any two steps of an edit
+or of a capture. So at every step what is dirty is reached from the root: marking goes from the top
+down, cleaning from the bottom up. And at every step marks say at least what changed: they are set
+before what they speak of is written. A mark of what did not change is dropped by the capture.
+
     state["plan"]["steps"][3]["done"] = True
     root._kids -> plan._kids -> steps._kids -> step 3, whose _marks are {"done": False}
 
@@ -43,6 +48,10 @@ class Place:
     _kind: str
     _offset: int = 0
     """Of a list: items that precede those it holds; more than none only in a window."""
+    _size: float = 0
+    """Of a list: its length, as far as its methods were asked; TORN in the middle of an edit."""
+    _base: float = 0
+    """Of a list with marks: its length at the last capture."""
 
     def _items(self) -> Iterable[Any]:
         """What it holds, as stored."""
@@ -72,31 +81,37 @@ class Place:
         """Put back what `_copy_content` gave, with what has since been wrapped."""
         raise NotImplementedError
 
-    def _touch(self) -> None:
-        """Become dirty, up to the root."""
-        save = self._tracker.save if self._tracker.blocks else None
-        kid: Place | None = None
-        place: Place | None = self
-        while place is not None:
-            if save:
-                save(place)
-            if place._kids is not None:
-                if kid is not None:
-                    place._kids[id(kid)] = kid
-                return
-            place._kids = {} if kid is None else {id(kid): kid}
-            kid, place = place, place._parent
+    def _touch(self) -> dict[int, Place]:
+        """Become dirty, after all that it is in; its dirty children."""
+        if self._tracker.blocks:
+            self._tracker.save(self)
+        kids = self._kids
+        if kids is None:
+            parent = self._parent
+            if parent is not None:
+                if parent._kids is None or self._tracker.blocks:
+                    parent._touch()[id(self)] = self
+                else:
+                    parent._kids[id(self)] = self
+            kids = self._kids = {}
+        return kids
 
     def _clean(self) -> None:
-        """Forget all marks in it and below."""
+        """Forget all marks in it and below; it counts as dirty until all are gone."""
         kids = self._kids
         if kids is None:
             return
         if self._tracker.blocks:
             self._tracker.save(self)
-        self._kids = self._marks = None
         for kid in kids.values():
             kid._clean()
+        if self._size < 0:
+            self._mend()
+        self._marks = None
+        self._kids = None
+
+    def _mend(self) -> None:
+        """Mark as changed whatever an edit that was interrupted may have changed."""
 
     def _leave(self) -> None:
         """Become free."""
@@ -113,6 +128,7 @@ class Place:
             self._offset = 0
         if tracker.released is not None:
             tracker.released.append(self)
+        tracker.moving.pop(id(self), None)
 
     def _top(self) -> Place:
         place = self

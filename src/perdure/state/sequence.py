@@ -14,7 +14,7 @@ from perdure.core.paths import Path
 from perdure.core.values import ATOMS, same, take
 from perdure.errors import UntrackedEdit
 from perdure.state.edits import Edit, assigned, covers, kept_ends, spliced
-from perdure.state.marks import BASELESS, CHANGED, assignment, lost, resized
+from perdure.state.marks import BASELESS, CHANGED, TORN, assignment, lost, resized
 from perdure.state.node import Node, replaced
 from perdure.state.place import WRAPPERS, Place, place_of
 from perdure.state.tracker import Tracker
@@ -50,12 +50,12 @@ class TrackedList(Node, list[Any]):
         >>> messages[-1]["seen"] = True
     """
 
-    __slots__ = ("_at", "_kids", "_lazy", "_marks", "_offset", "_parent", "_size", "_tracker")
+    __slots__ = (
+        *("_at", "_base", "_kids", "_lazy", "_marks", "_offset", "_parent", "_size", "_tracker"),
+    )
 
     _kind = "list"
     _marks: list[Edit] | None
-    _size: int
-    """Its length, as far as its methods were asked."""
 
     def __new__(cls, items: Iterable[Any] = (), /) -> TrackedList:
         return wrap_list(take(list(items)), None, "")
@@ -117,11 +117,16 @@ class TrackedList(Node, list[Any]):
     def append(self, value: Any, /) -> None:
         if self._tracker.guarded:
             self._tracker.before_edit(self)
-        position = len(self)
-        value = self._enter(value, position)
+        if type(value) not in ATOMS:
+            value = self._enter(value, len(self))
+        position = len(self)  # not before: taking a value in may run code that edits this list
+        if self._kids is None:
+            self._touch()
+        edits, size = self._marks, self._size
+        if not edits and size >= 0:
+            self._base = size
+        self._size = TORN
         _append(self, value)
-        self._size += 1
-        edits = self._marks
         if not edits:
             self._marks = [(position, 1, 0, CHANGED)]
         else:
@@ -130,15 +135,13 @@ class TrackedList(Node, list[Any]):
                 edits[-1] = start, count + 1, removed, CHANGED
             else:
                 edits.append((position, 1, 0, CHANGED))
-        if self._kids is None:
-            self._touch()
+        self._size = size + 1
 
     def extend(self, values: Iterable[Any], /) -> None:
         if self._tracker.guarded:
             self._tracker.before_edit(self)
-        news = list(values)
-        size = len(self)
-        self._splice(size, 0, self._enter_all(enumerate(news, size)))
+        stored = self._enter_all(enumerate(list(values), len(self)))
+        self._splice(len(self), 0, stored)
 
     def __iadd__(self, values: Any, /) -> Any:
         self.extend(values)
@@ -158,7 +161,9 @@ class TrackedList(Node, list[Any]):
         if self._tracker.guarded:
             self._tracker.before_edit(self)
         start, _, _ = slice(_index(index), None).indices(len(self))
-        self._splice(start, 0, [self._enter(value, start)])
+        stored = self._enter(value, start)
+        start, _, _ = slice(_index(index), None).indices(len(self))
+        self._splice(start, 0, [stored])
 
     def pop(self, index: SupportsIndex = -1, /) -> Any:
         if self._tracker.guarded:
@@ -202,7 +207,8 @@ class TrackedList(Node, list[Any]):
         else:
             position = self._position(index, "list assignment")
             if _get(self, position) is not value:
-                self._put(position, self._enter(value, position))
+                stored = self._enter(value, position)
+                self._put(self._position(index, "list assignment"), stored)
 
     def __delitem__(self, index: SupportsIndex | slice, /) -> None:
         if self._tracker.guarded:
@@ -230,43 +236,66 @@ class TrackedList(Node, list[Any]):
 
     def _put(self, position: int, value: Any) -> None:
         """Store what `_enter` gave in place of one item."""
-        base = _get(self, position)
-        if type(base) not in ATOMS and isinstance(base, BASELESS):
-            self._drop(base)
+        old = base = _get(self, position)
+        going = None
+        if type(old) not in ATOMS and isinstance(old, BASELESS):
             base = CHANGED
-        elif same(base, value):
+            going = self._going(old)
+        elif same(old, value):
             return
+        edits, size = self._tear()
+        assigned(edits, position, base)
         _set(self, position, value)
-        if self._marks is None:
-            self._marks = []
-        assigned(self._marks, position, base)
-        if self._kids is None:
-            self._touch()
+        if going is not None:
+            going._leave()
+        self._size = size
 
     def _splice(self, start: int, removed: int, stored: list[Any]) -> None:
         """Put what `_enter_all` gave in place of `removed` items."""
-        if not removed and not stored:
+        start = min(start, len(self))
+        removed = min(removed, len(self) - start)
+        is_known = len(self) == self._size
+        if not removed and not stored and is_known:
             return
-        if removed:
-            staying = {id(place_of(value)) for value in stored}
-            for value in _get(self, slice(start, start + removed)):
-                place = place_of(value)
-                if place is not None and id(place) not in staying:
-                    place._leave()
-        out_of_step = len(self) != self._size and removed == len(self)
+        gone = _get(self, slice(start, start + removed))
+        going = self._all_going(gone, stored) if gone else []
+        becomes_known = not is_known and removed == len(self)
+        edits, size = self._tear()
         _set(self, slice(start, start + removed), stored)
-        edits = self._marks
-        if edits is None:
-            edits = self._marks = []
-        if out_of_step:  # it is known again, if written whole
-            base_size = self._size - sum(count - gone for _, count, gone, _ in edits)
-            edits[:] = [(0, len(stored), base_size, CHANGED)]
-            self._size = len(stored)
+        if becomes_known:  # if it is written whole
+            edits[:] = [(0, len(stored), int(self._base), CHANGED)]
+            size = len(stored)
         else:
             spliced(edits, start, removed, len(stored))
-            self._size += len(stored) - removed
+            size += len(stored) - removed
+        for place in going:
+            place._leave()
+        self._size = size
+
+    def _all_going(self, before: list[Any], after: list[Any]) -> list[Place]:
+        """Note that what is in `before` and not in `after` is about to go, and give the places."""
+        staying = {id(place_of(value)) for value in after}
+        going = [self._going(value) for value in before if id(place_of(value)) not in staying]
+        return [place for place in going if place is not None]
+
+    def _tear(self) -> tuple[list[Edit], float]:
+        """Begin an edit: what the marks and the size are, which have to be given to it at its end.
+
+        If that does not come, because of an interrupt, the list is written whole.
+        """
         if self._kids is None:
             self._touch()
+        edits, size = self._marks, self._size
+        if edits is None:
+            edits = self._marks = []
+        if not edits and size >= 0:
+            self._base = size
+        self._size = TORN
+        return edits, size
+
+    def _mend(self) -> None:
+        self._marks = [(0, len(self), int(self._base), CHANGED)]
+        self._size = len(self)
 
     def _assign(self, index: slice, values: list[Any]) -> None:
         """Store `values` in a slice; what is there already stays there."""
@@ -345,12 +374,11 @@ class TrackedList(Node, list[Any]):
             self._lazy = True
             self._wrap_all()
 
-    def _copy_content(self) -> tuple[list[Any], int]:
-        return list.copy(self), self._size
+    def _copy_content(self) -> list[Any]:
+        return list.copy(self)
 
     def _restore_content(self, content: Any, wrapped: dict[int, tuple[Any, Any]]) -> None:
-        items, self._size = content
-        _set(self, slice(None), [wrapped.get(id(item), (item, item))[1] for item in items])
+        _set(self, slice(None), [wrapped.get(id(item), (item, item))[1] for item in content])
         self._wrap_again()
 
     def _find(self, kid: Place) -> int | None:
@@ -378,6 +406,8 @@ class TrackedList(Node, list[Any]):
         return at + self._offset
 
     def _emit(self, path: Path, out: list[Change]) -> None:
+        if self._size < 0:
+            self._mend()
         if len(self) != self._size:
             raise self._resized()
         edits = self._marks or []
@@ -398,7 +428,7 @@ class TrackedList(Node, list[Any]):
                 kid._emit((*path, at + offset), out)
 
     def _resized(self) -> UntrackedEdit:
-        return resized(self._path(), len(self), self._size)
+        return resized(self._path(), len(self), int(self._size))
 
 
 def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> TrackedList:
@@ -411,7 +441,7 @@ def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> Tracke
     node._kids = None
     node._marks = None
     node._lazy = True
-    node._size = len(content)
+    node._size = node._base = len(content)
     node._offset = 0
     return node
 

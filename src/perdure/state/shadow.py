@@ -8,7 +8,7 @@ a mark.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 from perdure.core.changes import Change, apply
 from perdure.core.paths import Path, format_path
@@ -19,6 +19,9 @@ from perdure.state.marks import ABSENT, GIVE_UP
 from perdure.state.node import plain
 from perdure.state.receive import detached
 from perdure.state.sequence import TrackedList
+
+Checked: TypeAlias = tuple[dict[str, Any], dict[str, int]]
+"""The sections of a shadow, and the items before the windows among them."""
 
 
 class Shadow:
@@ -33,18 +36,12 @@ class Shadow:
         for name, value in dict.items(sections):
             self.replace(name, value)
 
-    def check(self, live: dict[str, Any], changes: Iterable[Change]) -> None:
-        """Go on to `changes`, if they lead to what is live.
+    def check(self, live: dict[str, Any], changes: Iterable[Change]) -> Checked:
+        """What it is after `changes`, if they lead to what is live; see `follow`.
 
         Raises:
             UntrackedEdit: they do not; names the first place that differs.
         """
-        self._sections, self._offsets = self.after(live, changes)
-
-    def after(
-        self, live: dict[str, Any], changes: Iterable[Change]
-    ) -> tuple[dict[str, Any], dict[str, int]]:
-        """What `check` would go on to, or its error; nothing has changed."""
         sections, offsets = plain(self._sections), self._offsets.copy()
         _follow(sections, offsets, changes)
         if not same(sections, live):
@@ -65,6 +62,10 @@ class Shadow:
             for name in names
             if not same(self._sections.get(name, ABSENT), dict.get(live, name, ABSENT))
         }
+
+    def follow(self, checked: Checked) -> None:
+        """Go on to what `check` gave."""
+        self._sections, self._offsets = checked
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Follow somebody else's changes."""

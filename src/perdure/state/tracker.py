@@ -2,8 +2,9 @@
 
 `Tracker.guarded` is the one attribute that every edit tests. It is False while nothing special is
 going on; else `before_edit` decides: the document is closed, is being captured by another thread,
-or has an atomic block open. A block keeps a shallow copy of each place from before its first edit
-inside the block, so that undoing restores content and marks exactly, on the same live objects:
+has a capture to end that was interrupted, or has an atomic block open. A block keeps a shallow copy
+of each place from before its first edit inside the block, so that undoing restores content and
+marks exactly, on the same live objects:
 
     begin()                       blocks == [{}]
     messages.append(…)            blocks == [{id(messages): Saved(…)}]
@@ -17,6 +18,7 @@ it is refused.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -37,17 +39,31 @@ _within: ContextVar[frozenset[object]] = ContextVar("perdure.atomic", default=fr
 class Saved:
     """A place as it was before a block's first edit of it."""
 
-    __slots__ = ("at", "content", "kids", "marks", "offset", "parent", "place")
+    __slots__ = ("at", "base", "content", "kids", "marks", "offset", "parent", "place", "size")
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self.parent = place._parent
         self.at = place._at
         self.offset = place._offset
+        self.size = place._size
+        self.base = place._base
         self.kids = None if place._kids is None else place._kids.copy()
         self.marks = None if place._marks is None else place._marks.copy()
         self.content: Any = None
         """Copy of its items, once one of them is about to change."""
+
+    def put_back(self, wrapped: dict[int, tuple[Any, Any]]) -> None:
+        """Make the place what it was; `wrapped` is what was wrapped since."""
+        place = self.place
+        place._parent = self.parent
+        place._at = self.at
+        if place._kind == "list":
+            place._offset, place._size, place._base = self.offset, self.size, self.base
+        place._kids = self.kids
+        place._marks = self.marks
+        if self.content is not None:
+            place._restore_content(self.content, wrapped)
 
 
 class Tracker:
@@ -55,15 +71,20 @@ class Tracker:
 
     __slots__ = (
         *("blocks", "capturing", "closed", "guarded", "lists", "names", "released", "root"),
-        "wrapped",
+        *("moving", "settle", "wrapped"),
     )
 
     def __init__(self) -> None:
         self.root: TrackedDict | None = None
         self.closed = False
-        self.capturing = False
+        self.capturing = 0
+        """The thread that is in the middle of a capture; 0 if none is."""
         self.guarded = False
         """Whether an edit has to ask `before_edit` first."""
+        self.moving: dict[int, Place] = {}
+        """Places, by id, on their way in or out, where an interrupt may have left them."""
+        self.settle: Callable[[], None] | None = None
+        """What has to be called before anything else, to end a capture that was interrupted."""
         self.lists: deque[TrackedList] = deque(maxlen=limits.edit_check_lists_max)
         """Lists handed out one by one, whose length a capture checks; the oldest fall out."""
         self.released: list[Place] | None = None
@@ -76,10 +97,12 @@ class Tracker:
 
     def guard(self) -> None:
         """Bring `guarded` up to date."""
-        self.guarded = self.closed or self.capturing or bool(self.blocks)
+        self.guarded = self.closed or self.settle is not None or bool(self.capturing or self.blocks)
 
     def before_edit(self, place: Place) -> None:
         """Let an edit of `place` pass, and keep what it will change, or refuse it."""
+        if self.settle is not None:
+            self.settle()
         if (self.closed or self.capturing) and place._top() is self.root:
             self._refuse(place)
         if self.blocks:
@@ -105,6 +128,13 @@ class Tracker:
         if place is not None:
             self.save(place)
             self.blocks[-1][id(place)].parent = None
+
+    def end_moves(self) -> None:
+        """Make free what an edit that was interrupted took out or did not put in."""
+        for place in list(self.moving.values()):
+            if place._parent is not None and place._parent._find(place) is None:
+                place._leave()
+        self.moving.clear()
 
     def _refuse(self, place: Place) -> NoReturn:
         where = format_path(place._path())
@@ -155,15 +185,7 @@ class Tracker:
         """Close the innermost block and put everything back as it was when it began."""
         block = self.blocks.pop()
         for saved in block.values():
-            place = saved.place
-            place._parent = saved.parent
-            place._at = saved.at
-            if place._offset != saved.offset:
-                place._offset = saved.offset
-            place._kids = saved.kids
-            place._marks = saved.marks
-            if saved.content is not None:
-                place._restore_content(saved.content, self.wrapped)
+            saved.put_back(self.wrapped)
         self._closed_block()
 
     def _closed_block(self) -> None:
