@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 Maintenance: TypeAlias = Literal["background", "off"]
 
+REST_PART = 9
+"""How long maintenance rests after each step, as a multiple of the time it took: a tenth of a
+processor at most, and of the interpreter's time, however fast others save."""
+
 CLOSING_WAIT_S = 0.05
 """How long closing a store waits for the step under way (seconds)."""
 
@@ -41,6 +45,10 @@ class Upkeep:
         self._door = threading.Lock()
         self._due: deque[Site] = deque()
         self._work = threading.Event()
+        self._end = threading.Event()
+        """Set when the store is being closed."""
+        self._began = 0.0
+        """When the step under way began (seconds)."""
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -59,6 +67,8 @@ class Upkeep:
     def _ask_for(self, site: Site) -> None:
         if self._pid != os.getpid():
             self._forget()
+        if site in self._due:
+            return
         with self._door:
             if self._closed or site in self._due:
                 return
@@ -76,6 +86,7 @@ class Upkeep:
                 site = self._due[0] if self._due else None
             if site is None:
                 continue
+            self._began = time.monotonic()
             self._run(site)
             with self._door:
                 self._due.popleft()
@@ -84,7 +95,7 @@ class Upkeep:
 
     def _run(self, site: Site, *, only_one: bool = False) -> None:
         """Let maintenance work; a failure is told, and tried again after a later save."""
-        steps = maintain.step(site) if only_one else maintain.maintain(site)
+        steps = maintain.step(site) if only_one else maintain.maintain(site, done=self._rest)
         try:
             self._driver.run(steps, pausing=None if only_one else self._pause)
         except PerdureError as error:
@@ -92,6 +103,10 @@ class Upkeep:
                 log.warning("maintenance of %r: %s", site.key, error)
         except Exception:
             log.exception("maintenance of %r failed", site.key)
+
+    def _rest(self, _step: maintain.Step) -> None:
+        self._end.wait(REST_PART * (time.monotonic() - self._began))
+        self._began = time.monotonic()
 
     def _pause(self) -> None:
         """Between two requests: let other threads have the interpreter, and see to closing."""
@@ -104,6 +119,7 @@ class Upkeep:
         if self._pid != os.getpid():
             return
         self._closed = True
+        self._end.set()
         self._work.set()
         if self._thread is not None:
             self._thread.join(CLOSING_WAIT_S)

@@ -158,6 +158,8 @@ class SessionCore:
         self._mark: Mark | None = None
         self._tail_bytes = 0
         """What the records that this session saved since the newest snapshot take (bytes)."""
+        self._tail_after = 0
+        """Number of that snapshot, as this session knows it; 0: there is none."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
@@ -274,10 +276,10 @@ class SessionCore:
         tip = self.position.head.branches.get(self.branch)
         if tip is None:
             return 0
-        newest = tip.newest
-        records = tip.number - (newest.number if newest is not None else 0)
-        if records <= 1:
-            self._tail_bytes = 0
+        after = tip.snapshots[0].number if tip.snapshots else 0
+        if after != self._tail_after:
+            self._tail_after, self._tail_bytes = after, 0
+        records = tip.number - after
         return max(records / limits.tail_records_max, self._tail_bytes / limits.tail_bytes_max)
 
     def end(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
