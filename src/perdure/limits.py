@@ -4,7 +4,7 @@ depth_max = 128
 """Containers within containers in one state (levels)."""
 
 edit_check_lists_max = 64
-"""Lists handed out whose length a save compares with the one recorded (lists)."""
+"""Lists handed out one by one whose length every save compares with the one recorded (lists)."""
 
 key_bytes_max = 1024
 """UTF-8 length of a state's key (bytes)."""

@@ -18,7 +18,7 @@ from perdure.state.place import WRAPPERS, place_of
 from perdure.state.receive import detached, receive
 from perdure.state.root import wrap_root
 from perdure.state.sections import State
-from perdure.state.sequence import wrap_list
+from perdure.state.sequence import check_lengths, wrap_list
 from perdure.state.shadow import Checked, Shadow
 from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out, wrap_unloaded
 from perdure.state.windows import Window, wrap_window
@@ -161,7 +161,7 @@ class Document:
         self._outside_blocks()
         if tracker.moving:
             tracker.end_moves()
-        for node in tracker.lists:
+        for node in tracker.lists.values():
             if len(node) != node._size >= 0 and node._top() is root:
                 raise node._resized()
         if root._kids is None and self._shadow is None:
@@ -222,6 +222,18 @@ class Document:
         tracker.capturing = 0
         tracker.settle = None
         tracker.guard()
+
+    def check_lists(self) -> None:
+        """Compare the length of every list that was handed out with what its methods left.
+
+        A capture does so for those that were handed out one by one; this takes time in proportion
+        to what is loaded and was touched, and belongs at the end of a session.
+
+        Raises:
+            UntrackedEdit: one was changed without calling its methods.
+        """
+        self._settle()
+        check_lengths(self._root)
 
     def pending(self) -> list[Change]:
         """What `capture` would return, as plain values of their own; clears nothing."""
@@ -336,7 +348,6 @@ class Document:
             self._rename(name, gone=value is MISSING)
             if self._shadow is not None:
                 self._shadow.replace(name, dict.get(root, name, MISSING))
-        root._wrap_again()
         self._settle_order()
 
     def _exchange(self, name: str, value: Any) -> None:
