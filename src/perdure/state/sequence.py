@@ -406,6 +406,7 @@ def check_lengths(root: Place) -> None:
         place = places.pop()
         if isinstance(place, TrackedList) and len(place) != place._size >= 0:
             raise place._resized()
-        if not ATOMS.issuperset(map(type, place._items())):
-            below = [place_of(item) for item in place._items() if type(item) not in ATOMS]
-            places += [each for each in below if each is not None]
+        for item in place._items():
+            below = None if type(item) in ATOMS else place_of(item)
+            if below is not None:
+                places.append(below)
