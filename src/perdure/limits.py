@@ -4,7 +4,7 @@ depth_max = 128
 """Containers within containers in one state (levels)."""
 
 edit_check_lists_max = 64
-"""Lists handed out whose length a save compares with the one recorded (lists)."""
+"""Lists handed out one by one whose length every save compares with the one recorded (lists)."""
 
 losses_kept_max = 100
 """Warnings of unsaved edits that were lost which a store keeps for who asks (warnings)."""

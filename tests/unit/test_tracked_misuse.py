@@ -4,11 +4,12 @@ import bisect
 import heapq
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+import perdure
 from perdure import limits
 from perdure.core.changes import Change, Set, Splice
 from perdure.errors import (
@@ -211,6 +212,45 @@ def test_the_check_of_lengths_is_bounded() -> None:
     heapq.heappush(lists[1], 0)
     with pytest.raises(UntrackedEdit, match="lists/1"):
         document.capture()
+
+
+@pytest.mark.parametrize(
+    "content", [[[3], [5]], {"a": [3], "b": [5]}, [{"in": [3]}], [([3], 1)]], ids=repr
+)
+def test_lists_taken_from_an_iterator_are_checked_at_the_end(content: Any) -> None:
+    document = Document({"s": content, "other": [1]})
+
+    def lists(value: Any) -> Iterator[Any]:
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, dict | list | tuple):
+                yield from lists(each)
+        if isinstance(value, list):
+            yield value
+
+    document.check_lists()
+    heapq.heappush(next(lists(document.state["s"])), 1)
+    document.state["other"].append(2)
+    for _ in range(2):
+        with pytest.raises(UntrackedEdit, match=r"s/.* has 2 items where its own methods left 1"):
+            document.check_lists()
+    document.state["s"] = document.state["s"].plain()
+    document.check_lists()
+    assert len(document.capture()) == 2
+
+
+def test_a_session_does_not_end_without_an_edit_behind_its_back() -> None:
+    with perdure.Store("memory:behind") as store:
+        session = store.open("a")
+        session.state["queues"] = [[3], [5]]
+        session.save()
+        for queue in session.state["queues"]:
+            heapq.heappush(queue, 1)
+        with pytest.raises(UntrackedEdit):
+            session.close()
+        for queue in session.state["queues"]:
+            queue[:] = list(queue)
+        session.close()
+        assert store.at("a", 2).plain() == {"queues": [[1, 3], [1, 5]]}
 
 
 SILENT: list[tuple[Any, Callable[[Any], object], str]] = [

@@ -14,8 +14,7 @@ import orjson
 import pydantic
 import pytest
 
-from perdure.core.changes import Set
-from perdure.errors import UntrackedEdit
+from perdure.core.changes import Set, Splice
 from perdure.state import Document, State, TrackedDict, TrackedList, TrackedSet
 
 LIST: list[Any] = [{"n": 0}, [1], {2}, ({"n": 3}, [4])]
@@ -213,16 +212,42 @@ def test_views_show_what_comes_later_tracked() -> None:
     assert [type(child) for _, child in list(items)[-2:]] == [TrackedList, TrackedDict]
 
 
-def test_reading_one_child_leaves_the_others_as_they_were_loaded() -> None:
-    _, section = opened([{"n": n} for n in range(5)])
-    section[1]["n"] = -1
-    assert [type(child) for child in list.__iter__(section)] == [
-        *(dict, TrackedDict, dict, dict, dict),
-    ]
-    assert len(section[-2:]) == 2
-    assert [type(child) for child in list.__iter__(section)] == [
-        *(dict, TrackedDict, dict, TrackedDict, TrackedDict),
-    ]
+def plain_below(value: Any) -> list[Any]:
+    """The containers in the storage of a node that are not tracked."""
+    found: list[Any] = []
+    items: Iterable[Any] = ()
+    if isinstance(value, dict):
+        items = dict.values(value)
+    elif isinstance(value, list):
+        items = list.__iter__(value)
+    elif isinstance(value, tuple):
+        items = value
+    for item in items:
+        found += [item] if type(item) in (dict, list, set) else plain_below(item)
+    return found
+
+
+def test_nothing_below_a_node_is_plain_for_c_code_to_take() -> None:
+    """P13: C code takes what is stored, without asking the container."""
+    deep = [{"n": [{"m": ({1}, [2])}]}, [[3]]]
+    document, section = opened(copy.deepcopy(deep))
+    assert plain_below(section) == []
+    section.append(copy.deepcopy(deep))
+    section[0]["new"] = copy.deepcopy(deep)
+    section[1:1] = [copy.deepcopy(deep)]
+    document.begin()
+    section.clear()
+    document.undo()
+    document.capture()
+    document.apply([Set(("section", 1), copy.deepcopy(deep))])
+    assert plain_below(section) == []
+    document.replace({"section": [copy.deepcopy(deep)]})
+    assert section == [deep]
+    assert plain_below(section) == []
+    document.state["d"] = {"deep": copy.deepcopy(deep)}
+    document.capture()
+    document.replace({"d": {"deep": copy.deepcopy(deep)}})
+    assert plain_below(document.state["d"]) == []
 
 
 def test_a_default_is_given_back_as_it_is() -> None:
@@ -282,13 +307,28 @@ def test_other_libraries_read_nodes_as_they_are() -> None:
     assert pydantic.TypeAdapter(list[dict[str, Any]]).validate_python(messages) == messages
 
 
-def test_check_edits_finds_an_edit_of_a_child_that_c_code_read() -> None:
-    """Such code reads a list's storage without asking it, and gets children that are plain."""
-    document = Document({"messages": [{"role": "user"}]}, check_edits=True)
-    read = operator.concat([], document.state["messages"])
-    read[0]["role"] = "system"
-    with pytest.raises(UntrackedEdit, match="messages/0/role"):
-        document.capture()
+class Chat(pydantic.BaseModel):
+    messages: list[dict[str, Any]]
+
+
+C_READERS: dict[str, Callable[[Any], Any]] = {
+    "concat": lambda messages: operator.concat([], messages),
+    "__add__": lambda messages: list.__add__([], messages),
+    "pydantic": lambda messages: pydantic.TypeAdapter(list[Any]).validate_python(messages),
+    "model": lambda messages: Chat(messages=messages).messages,
+    "msgspec": lambda messages: msgspec.convert(messages, list[Any]),
+}
+
+
+@pytest.mark.parametrize("read", C_READERS.values(), ids=C_READERS)
+def test_an_edit_of_a_child_that_c_code_read_is_saved_P13(read: Callable[[Any], Any]) -> None:
+    document = Document({"messages": [{"role": "user", "meta": {"tries": [1]}}]})
+    read(document.state["messages"])[0]["meta"]["tries"].append(2)
+    assert document.capture() == [Splice(("messages", 0, "meta", "tries"), 1, 0, [2])]
+    document.state["messages"].append({"meta": {"tries": [3]}})
+    document.capture()
+    read(document.state["messages"])[1]["meta"]["tries"].append(4)
+    assert document.capture() == [Splice(("messages", 1, "meta", "tries"), 1, 0, [4])]
 
 
 def test_the_state_is_a_mapping_of_its_sections() -> None:

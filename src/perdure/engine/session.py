@@ -75,6 +75,9 @@ class Edited(Protocol):
     def pending(self) -> list[Change]:
         """Changes since the last capture, as plain values; nothing is forgotten."""
 
+    def check_lists(self) -> None:
+        """Raise `UntrackedEdit` if a list's length is not what its methods left."""
+
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
 
@@ -209,6 +212,8 @@ class SessionCore:
         def kept() -> bool:
             return bool(bodies) and self._has(bodies[0])
 
+        if ending:
+            self.document.check_lists()
         self.document.capture(keep, kept)
         makes = self.is_new and not self.unsaved and not ending
         if not bodies and (extra or makes):

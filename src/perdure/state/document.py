@@ -20,7 +20,7 @@ from perdure.state.place import WRAPPERS, place_of
 from perdure.state.receive import detached, receive
 from perdure.state.root import wrap_root
 from perdure.state.sections import State
-from perdure.state.sequence import TrackedList, wrap_list
+from perdure.state.sequence import TrackedList, check_lengths, wrap_list
 from perdure.state.shadow import Checked, Shadow
 from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out, wrap_unloaded
 from perdure.state.windows import wrap_window
@@ -183,7 +183,7 @@ class Document:
     def _resized(self) -> Iterator[TrackedList]:
         """The lists here, of those handed out lately, whose length their methods did not make."""
         root = self._root
-        for node in self._tracker.lists:
+        for node in self._tracker.lists.values():
             if len(node) != node._size >= 0 and node._top() is root:
                 yield node
 
@@ -231,6 +231,18 @@ class Document:
         tracker.capturing = 0
         tracker.settle = None
         tracker.guard()
+
+    def check_lists(self) -> None:
+        """Compare the length of every list that was handed out with what its methods left.
+
+        A capture does so for those that were handed out one by one; this takes time in proportion
+        to what is loaded and was touched, and belongs at the end of a session.
+
+        Raises:
+            UntrackedEdit: one was changed without calling its methods.
+        """
+        self._settle()
+        check_lengths(self._root)
 
     def pending(self) -> list[Change]:
         """What `capture` would return, as plain values of their own; clears nothing.
@@ -377,7 +389,6 @@ class Document:
             self._rename(name, gone=value is MISSING)
             if self._shadow is not None:
                 self._shadow.replace(name, dict.get(root, name, MISSING))
-        root._wrap_again()
         self._settle_order()
 
     def _exchange(self, name: str, value: Any) -> None:

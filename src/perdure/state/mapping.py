@@ -20,8 +20,8 @@ change where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Container, Iterable
+from typing import Any
 
 from perdure.core.changes import Change, Delete, Set
 from perdure.core.paths import Path
@@ -29,10 +29,8 @@ from perdure.core.values import ATOMS, same, take
 from perdure.state.marks import ABSENT, ADDED, BASELESS, CHANGED, DELETED, MOVED, assignment, lost
 from perdure.state.node import Node, replaced
 from perdure.state.place import WRAPPERS, Place
+from perdure.state.sequence import TrackedList
 from perdure.state.tracker import Tracker
-
-if TYPE_CHECKING:
-    from perdure.state.sequence import TrackedList
 
 _get = dict.__getitem__
 _look = dict.get
@@ -59,7 +57,7 @@ class TrackedDict(Node, dict[str, Any]):
         {'goal': 'refund', 'steps': ['look up the order']}
     """
 
-    __slots__ = ("_at", "_kids", "_lazy", "_marks", "_parent", "_tracker")
+    __slots__ = ("_at", "_kids", "_marks", "_parent", "_tracker")
 
     _kind = "dict"
     _marks: dict[str, Any] | None
@@ -74,42 +72,18 @@ class TrackedDict(Node, dict[str, Any]):
 
     def __getitem__(self, key: str, /) -> Any:
         value = _get(self, key)
-        if self._lazy and type(value) in WRAPPERS:
-            return self._hand_out(key, value)
+        if type(value) is TrackedList:
+            self._tracker.watch(value)
         return value
 
     def get(self, key: str, default: Any = None, /) -> Any:
-        value = _look(self, key, ABSENT)
-        if value is ABSENT:
-            return default
-        if self._lazy and type(value) in WRAPPERS:
-            return self._hand_out(key, value)
+        value = _look(self, key, default)
+        if type(value) is TrackedList:
+            self._tracker.watch(value)
         return value
 
-    def __iter__(self) -> Iterator[str]:
-        # Not for the keys' sake: C code copies a dict without asking it, unless it has an iterator
-        # of its own.
-        return dict.__iter__(self)
-
-    def values(self) -> Any:
-        self._wrap_all()
-        return dict.values(self)
-
-    def items(self) -> Any:
-        self._wrap_all()
-        return dict.items(self)
-
     def copy(self) -> dict[str, Any]:
-        self._wrap_all()
         return dict.copy(self)
-
-    def __or__(self, other: Any, /) -> Any:
-        self._wrap_all()
-        return dict.__or__(self, other)
-
-    def __ror__(self, other: Any, /) -> Any:
-        self._wrap_all()
-        return dict.__ror__(self, other)
 
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None, /) -> Any:
@@ -169,7 +143,8 @@ class TrackedDict(Node, dict[str, Any]):
         for key, value in zip(news, self._enter_all(news.items())):
             self._put(key, value)
 
-    def __ior__(self, other: Any, /) -> Any:
+    # dict's own signature is incompatible in the same way.
+    def __ior__(self, other: Any, /) -> Any:  # type: ignore[misc]
         self.update(other)
         return self
 
@@ -223,29 +198,6 @@ class TrackedDict(Node, dict[str, Any]):
             self._marks = {}
         return self._marks
 
-    def _wrap(self, key: str, value: Any) -> Any:
-        """Make the plain child at `key` tracked."""
-        wrapped = WRAPPERS[type(value)](value, self, key)
-        if wrapped is not value:
-            if self._tracker.blocks:
-                self._tracker.wrapped[id(value)] = value, wrapped
-            _set(self, key, wrapped)
-        return wrapped
-
-    def _hand_out(self, key: str, value: Any) -> Any:
-        """The same, for a child given to somebody on its own."""
-        wrapped = self._wrap(key, value)
-        if isinstance(wrapped, list):
-            self._tracker.lists.append(cast("TrackedList", wrapped))
-        return wrapped
-
-    def _wrap_all(self) -> None:
-        if self._lazy:
-            for key, value in dict.items(self):
-                if type(value) in WRAPPERS:
-                    self._wrap(key, value)
-            self._lazy = False
-
     def _items(self) -> Iterable[Any]:
         return dict.values(self)
 
@@ -253,15 +205,9 @@ class TrackedDict(Node, dict[str, Any]):
         for item in dict.values(self):
             replaced(item)
         self._clean()
+        content = _wrapped(content, self)
         dict.clear(self)
         _fill(self, content)
-        self._wrap_again()
-
-    def _wrap_again(self) -> None:
-        """Wrap what was put in plain, if somebody may hold a view that must not show it so."""
-        if not self._lazy:
-            self._lazy = True
-            self._wrap_all()
 
     def _copy_content(self) -> dict[str, Any]:
         return dict(dict.items(self))  # what is stored: dict.copy would ask for each child
@@ -270,9 +216,7 @@ class TrackedDict(Node, dict[str, Any]):
         self, content: dict[str, Any], wrapped: dict[int, tuple[Any, Any]]
     ) -> None:
         dict.clear(self)
-        for key, value in content.items():
-            _set(self, key, wrapped.get(id(value), (value, value))[1])
-        self._wrap_again()
+        _fill(self, content)
 
     def _find(self, kid: Place) -> str | None:
         hint = str(kid._at)
@@ -353,11 +297,22 @@ def wrap_dict(
 ) -> TrackedDict:
     """A node that holds what the plain dict `content` does."""
     node = _new(kind)
-    _fill(node, content)
     node._tracker = Tracker() if parent is None else parent._tracker
     node._parent = parent
     node._at = at
     node._kids = None
     node._marks = None
-    node._lazy = True
+    _fill(node, content if kind is not TrackedDict else _wrapped(content, node))
     return node
+
+
+def _wrapped(content: dict[str, Any], node: TrackedDict) -> dict[str, Any]:
+    """The items as `node` is to hold them: tracked."""
+    if ATOMS.issuperset(map(type, content.values())):
+        return content
+    items = content.copy()
+    for key, value in content.items():
+        wrap = WRAPPERS.get(type(value))
+        if wrap is not None:
+            items[key] = wrap(value, node, key)
+    return items

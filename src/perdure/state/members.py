@@ -168,9 +168,6 @@ class TrackedSet(Node, set[Any]):
     def _items(self) -> Iterable[Any]:
         return ()  # no element is a container that could be edited
 
-    def _wrap_all(self) -> None:
-        """No element is a container that could be edited."""
-
     def _load(self, content: Any) -> None:
         self._clean()
         set.clear(self)

@@ -1,8 +1,9 @@
 """What tracked dicts, lists and sets have in common: taking values in, and giving plain ones out.
 
-A node may hold children that are still plain, as they were loaded (`_lazy`). Reading one child
-makes it a node in place; reading many first does so to all, and from then on the node holds no
-plain container, so that views and iterators of the base class are right. It never turns lazy again.
+What a node holds is tracked all the way down, from the moment on that the node is there. C code
+that reads a container past its methods (pydantic, msgspec, `operator.concat`) takes its children as
+they are stored: one that was still plain would be edited there, and never saved (P13). Only the
+mapping of sections, which nobody is given, wraps its values when they are asked for.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ class Node(Place):
     """A tracked container. Its methods are those of the plain class, and `plain`."""
 
     __slots__ = ()
-
-    _lazy: bool
 
     def plain(self) -> Any:
         """A deep copy that shares nothing with the state: plain containers all the way down.
@@ -50,10 +49,6 @@ class Node(Place):
 
     def _load(self, content: Any) -> None:
         """Hold exactly what the plain container `content` does, instead."""
-        raise NotImplementedError
-
-    def _wrap_all(self) -> None:
-        """Make every child tracked."""
         raise NotImplementedError
 
     # ---- taking values in -------------------------------------------------------------------
@@ -110,7 +105,7 @@ class Node(Place):
         stored = wrap(taken, self, at)
         tracker = self._tracker
         if type(taken) is list:
-            tracker.lists.append(stored)
+            tracker.watch(stored)
         if tracker.blocks:
             tracker.save_new(place_of(stored))
         return stored

@@ -6,6 +6,8 @@ from typing import Any
 
 from perdure.state.mapping import TrackedDict, wrap_dict
 from perdure.state.node import plain
+from perdure.state.place import WRAPPERS
+from perdure.state.sequence import TrackedList
 from perdure.state.unloaded import Unloaded
 
 
@@ -18,6 +20,38 @@ class Root(TrackedDict):
 
     __slots__ = ()
 
+    def __getitem__(self, key: str, /) -> Any:
+        return self._hand_out(key, dict.__getitem__(self, key))
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """The section, loaded and tracked; the default if there is none."""
+        return self._hand_out(key, dict.__getitem__(self, key)) if key in self else default
+
+    def copy(self) -> dict[str, Any]:
+        """A plain dict of the sections, all of them loaded and tracked."""
+        return {name: self._hand_out(name, value) for name, value in list(dict.items(self))}
+
+    def _hand_out(self, name: str, value: Any) -> Any:
+        """What a section holds, tracked from now on."""
+        wrap = WRAPPERS.get(type(value))
+        if wrap is not None:
+            wrapped = wrap(value, self, name)
+            if wrapped is not value:
+                if self._tracker.blocks:
+                    self._tracker.wrapped[id(value)] = value, wrapped
+                dict.__setitem__(self, name, wrapped)
+            value = wrapped
+        if type(value) is TrackedList:
+            self._tracker.watch(value)
+        return value
+
+    def _restore_content(
+        self, content: dict[str, Any], wrapped: dict[int, tuple[Any, Any]]
+    ) -> None:
+        dict.clear(self)
+        for name, value in content.items():
+            dict.__setitem__(self, name, wrapped.get(id(value), (value, value))[1])
+
     def plain(self) -> Any:
         """A plain deep copy of all sections; loads those that are not."""
         for name, value in dict.items(self):
@@ -28,9 +62,6 @@ class Root(TrackedDict):
     def unloaded(self) -> set[str]:
         """The names of the sections that are not loaded."""
         return {name for name, value in dict.items(self) if type(value) is Unloaded}
-
-    def _wrap_again(self) -> None:
-        self._lazy = True
 
 
 def wrap_root(sections: dict[str, Any]) -> Root:

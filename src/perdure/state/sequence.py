@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from operator import index as _index
 from operator import is_ as _is
 from typing import Any, SupportsIndex
@@ -36,8 +36,9 @@ class TrackedList(Node, list[Any]):
     Every method of list works and gives tracked children; slices, `copy`, `+` and `*` give plain
     lists of them. `plain()` gives a plain deep copy. Made by hand, it belongs to no state yet.
 
-    C code that writes to a list without calling its methods (`heapq.heappush`) is found by the next
-    save, which raises `UntrackedEdit`: let it work on a copy and assign that (`queue[:] = copy`).
+    C code that changes a list's length without calling its methods (`heapq.heappush`) is found by
+    the next save, or by the end of the session where the list was taken from an iterator: either
+    raises `UntrackedEdit`. Let such code work on a copy and assign that (`queue[:] = copy`).
 
     Raises:
         NotStorable: by every way of inserting, when the value cannot be stored; nothing has
@@ -50,9 +51,7 @@ class TrackedList(Node, list[Any]):
         >>> messages[-1]["seen"] = True
     """
 
-    __slots__ = (
-        *("_at", "_base", "_kids", "_lazy", "_marks", "_offset", "_parent", "_size", "_tracker"),
-    )
+    __slots__ = (*("_at", "_base", "_kids", "_marks", "_offset", "_parent", "_size", "_tracker"),)
 
     _kind = "list"
     _marks: list[Edit] | None
@@ -78,39 +77,12 @@ class TrackedList(Node, list[Any]):
 
     def __getitem__(self, index: SupportsIndex | slice, /) -> Any:
         value = _get(self, index)
-        if self._lazy and type(value) in WRAPPERS:
-            return self._hand_out(index, value)
+        if type(value) is TrackedList:
+            self._tracker.watch(value)
         return value
 
-    def __iter__(self) -> Iterator[Any]:
-        self._wrap_all()
-        return list.__iter__(self)
-
-    def __reversed__(self) -> Iterator[Any]:
-        self._wrap_all()
-        return list.__reversed__(self)
-
     def copy(self) -> list[Any]:
-        self._wrap_all()
         return list.copy(self)
-
-    def __add__(self, other: Any, /) -> Any:
-        self._wrap_all()
-        return list.__add__(self, other)
-
-    def __radd__(self, other: Any, /) -> Any:
-        # `plain + node` and `plain += node` both ask here first. Declined, both go on to read this
-        # list, and `+=` still extends the very list on its left.
-        self._wrap_all()
-        return NotImplemented
-
-    def __mul__(self, times: SupportsIndex, /) -> Any:
-        self._wrap_all()
-        return list.__mul__(self, times)
-
-    def __rmul__(self, times: SupportsIndex, /) -> Any:
-        self._wrap_all()
-        return list.__rmul__(self, times)
 
     # ---- editing ----------------------------------------------------------------------------
 
@@ -143,7 +115,8 @@ class TrackedList(Node, list[Any]):
         stored = self._enter_all(enumerate(list(values), len(self)))
         self._splice(len(self), 0, stored)
 
-    def __iadd__(self, values: Any, /) -> Any:
+    # list's own signature is incompatible in the same way.
+    def __iadd__(self, values: Any, /) -> Any:  # type: ignore[misc]
         self.extend(values)
         return self
 
@@ -191,8 +164,6 @@ class TrackedList(Node, list[Any]):
     def sort(self, *, key: Callable[[Any], Any] | None = None, reverse: bool = False) -> None:
         if self._tracker.guarded:
             self._tracker.before_edit(self)
-        if key is not None:
-            self._wrap_all()
         before = list.copy(self)
         after = sorted(before, key=key, reverse=reverse)
         if len(self) != len(before) or not all(map(_is, _iter(self), before)):
@@ -327,35 +298,6 @@ class TrackedList(Node, list[Any]):
         """How many items at the head and at the tail are the same in both."""
         return kept_ends(before, after) if len(self) == self._size else (0, 0)
 
-    def _wrap(self, position: int, value: Any) -> Any:
-        """Make the plain child at `position` tracked."""
-        wrapped = WRAPPERS[type(value)](value, self, position)
-        if wrapped is not value:
-            if self._tracker.blocks:
-                self._tracker.wrapped[id(value)] = value, wrapped
-            _set(self, position, wrapped)
-        return wrapped
-
-    def _hand_out(self, index: SupportsIndex | slice, value: Any) -> Any:
-        """The same, for a child or a slice given to somebody."""
-        if isinstance(index, slice):
-            for position in range(*index.indices(len(self))):
-                item = _get(self, position)
-                if type(item) in WRAPPERS:
-                    self._wrap(position, item)
-            return _get(self, index)
-        wrapped = self._wrap(self._position(index, "list"), value)
-        if type(value) is list:
-            self._tracker.lists.append(wrapped)
-        return wrapped
-
-    def _wrap_all(self) -> None:
-        if self._lazy:
-            for position, value in enumerate(_iter(self)):
-                if type(value) in WRAPPERS:
-                    self._wrap(position, value)
-            self._lazy = False
-
     def _items(self) -> Iterable[Any]:
         return _iter(self)
 
@@ -363,23 +305,15 @@ class TrackedList(Node, list[Any]):
         for item in _iter(self):
             replaced(item)
         self._clean()
-        self._size = len(content)
         self._offset = 0
-        _set(self, slice(None), content)
-        self._wrap_again()
-
-    def _wrap_again(self) -> None:
-        """Wrap what was put in plain, if somebody may hold an iterator that must not show it so."""
-        if not self._lazy:
-            self._lazy = True
-            self._wrap_all()
+        _set(self, slice(None), _wrapped(content, self))
+        self._size = len(content)
 
     def _copy_content(self) -> list[Any]:
         return list.copy(self)
 
     def _restore_content(self, content: Any, wrapped: dict[int, tuple[Any, Any]]) -> None:
-        _set(self, slice(None), [wrapped.get(id(item), (item, item))[1] for item in content])
-        self._wrap_again()
+        _set(self, slice(None), content)
 
     def _find(self, kid: Place) -> int | None:
         hint = kid._at
@@ -434,17 +368,45 @@ class TrackedList(Node, list[Any]):
 def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> TrackedList:
     """A node that holds what the plain list `content` does."""
     node = _new(TrackedList)
-    _fill(node, content)
     node._tracker = Tracker() if parent is None else parent._tracker
     node._parent = parent
     node._at = at
     node._kids = None
     node._marks = None
-    node._lazy = True
     node._size = node._base = len(content)
     node._offset = 0
+    _fill(node, _wrapped(content, node))
     return node
+
+
+def _wrapped(content: list[Any], node: TrackedList) -> list[Any]:
+    """The items as `node` is to hold them: tracked."""
+    if ATOMS.issuperset(map(type, content)):
+        return content
+    items = list.copy(content)
+    for position, value in enumerate(content):
+        wrap = WRAPPERS.get(type(value))
+        if wrap is not None:
+            items[position] = wrap(value, node, position)
+    return items
 
 
 def _is_of(value: Any, place: Place) -> bool:
     return value is place or place._holds(value)
+
+
+def check_lengths(root: Place) -> None:
+    """Compare the length of each list below `root` with what its methods left.
+
+    Raises:
+        UntrackedEdit: they differ.
+    """
+    places = [root]
+    while places:
+        place = places.pop()
+        if isinstance(place, TrackedList) and len(place) != place._size >= 0:
+            raise place._resized()
+        for item in place._items():
+            below = None if type(item) in ATOMS else place_of(item)
+            if below is not None:
+                places.append(below)

@@ -17,7 +17,6 @@ it is refused.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -85,8 +84,8 @@ class Tracker:
         """Places, by id, on their way in or out, where an interrupt may have left them."""
         self.settle: Callable[[], None] | None = None
         """What has to be called before anything else, to end a capture that was interrupted."""
-        self.lists: deque[TrackedList] = deque(maxlen=limits.edit_check_lists_max)
-        """Lists handed out one by one, whose length a capture checks; the oldest fall out."""
+        self.lists: dict[int, TrackedList] = {}
+        """By id: lists handed out one by one, whose length a capture checks."""
         self.released: list[Place] | None = None
         """Places that lost their place, collected while somebody else's changes are applied."""
         self.blocks: list[dict[int, Saved]] = []
@@ -116,6 +115,14 @@ class Tracker:
             saved = self.blocks[-1][id(place)]
             if saved.content is None:
                 saved.content = place._copy_content()
+
+    def watch(self, node: TrackedList) -> None:
+        """Have captures check the length of a list that is handed out; the oldest fall out."""
+        lists = self.lists
+        if id(node) not in lists:
+            lists[id(node)] = node
+            if len(lists) > limits.edit_check_lists_max:
+                del lists[next(iter(lists))]
 
     def save(self, place: Place) -> None:
         """Keep parent, marks and dirty children of `place` for the innermost open block."""
