@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from perdure.errors import Detached
-from perdure.state.mapping import TrackedDict, wrap_dict
+from perdure.state.mapping import TrackedDict
 from perdure.state.place import Place
+from perdure.state.root import wrap_root
 from perdure.state.tracker import Tracker
 
 
@@ -36,6 +37,6 @@ def of_the_past(sections: dict[str, Any]) -> TrackedDict:
             ...
         perdure.errors.Detached: this list shows the state as it was at a past checkpoint, …
     """
-    root = wrap_dict(sections, None, "")
-    root._tracker = PastTracker()
+    root = wrap_root(sections)
+    root._tracker = PastTracker()  # before any section is handed out, which takes it over
     return root
