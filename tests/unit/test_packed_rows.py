@@ -338,7 +338,10 @@ HARMS: dict[str, Callable[[RecordRow, RecordRow], list[RecordRow]]] = {
     "one counts none": lambda old, new: [replace(old, count=0), new],
     "one counts less than none": lambda old, new: [replace(old, count=-3), new],
     "one says to be a record": lambda old, new: [replace(old, count=1), new],
-    "one byte changed": lambda old, new: [old, replace(new, blob=new.blob[:-1] + b"x")],
+    "one byte changed": lambda old, new: [
+        old,
+        replace(new, blob=new.blob[:-1] + bytes([new.blob[-1] ^ 1])),
+    ],
     "one in another's place": lambda old, new: [old, replace(new, blob=old.blob)],
 }
 
