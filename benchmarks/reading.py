@@ -77,7 +77,7 @@ def load(run: Run) -> list[Figure]:
             percentile(times, 50) * MILLISECONDS,
             percentile(floor_times, 50) * MILLISECONDS,
             "read one zstd blob and msgspec-decode it",
-            note="no snapshots yet",
+            note="loaded whole",
         )
         for how, times in (("one by one", by_one), ("in one checkpoint", at_once))
     ]

@@ -46,7 +46,7 @@ def trajectories(run: Run) -> list[Figure]:
             disk_bytes(path) / MEGABYTE,
             raw / MEGABYTE,
             "raw msgpack of the messages",
-            note="no packing yet",
+            note="not maintained",
         ),
     ]
 

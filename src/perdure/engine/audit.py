@@ -10,7 +10,7 @@ from perdure.core.head import MAIN, Head
 from perdure.core.record import Record
 from perdure.core.seal import Kind, unseal
 from perdure.core.tree import build
-from perdure.core.tree_read import reachable
+from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine.load import load
 from perdure.engine.pages import PageMissing, place_of, walk
 from perdure.engine.read import Site, read_head, read_run, replay
@@ -18,8 +18,6 @@ from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, Read
 from perdure.engine.states import read_some
 from perdure.errors import Damaged, PerdureError, ReplayMismatch, StateNotFound
 from perdure.types import Stats, Verified
-
-PAGES_AT_ONCE = 64
 
 
 def stats(site: Site) -> Steps[Stats]:

@@ -88,25 +88,6 @@ def part(
     return items
 
 
-def newest_within(
-    site: Site,
-    head: Head,
-    branch: str,
-    name: str,
-    unread: Unread,
-    tokens: int,
-    count: Callable[[Any], int],
-) -> Steps[list[Any]]:
-    """The newest items whose counts together are at most `tokens`."""
-    look = FIRST_LOOK
-    while True:
-        found = yield from tail(site, head, branch, name, unread, look)
-        fitting = fit(found.items, tokens, count)
-        if len(fitting) < len(found.items) or not found.offset:
-            return fitting
-        look *= 2
-
-
 def fit(items: list[Any], tokens: int, count: Callable[[Any], int]) -> list[Any]:
     """The last of `items` whose counts together are at most `tokens`."""
     left = tokens
