@@ -79,6 +79,10 @@ tail_bytes_max = 256 * 1024
 tail_excess_max = 4
 """How many times its limit a tail grows before its writer does a step of maintenance (times)."""
 
+diff_items_bytes_max = 4 * 1024 * 1024
+"""What lies between a list's first and last difference is compared item by item, if it is no more
+(bytes); in more, pages that both sides have are taken for unchanged."""
+
 snapshots_kept_max = 6
 """Snapshots that a branch keeps (snapshots)."""
 

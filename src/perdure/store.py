@@ -284,11 +284,9 @@ class StoreBase:
         return View(loaded.sections, checkpoint_of(key, "main", loaded.last))
 
     def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
-        from perdure.core.diff import diff
+        from perdure.engine.compare import compare
 
-        old = yield from self._asking(partial(load_at, ref=before), key)
-        new = yield from self._asking(partial(load_at, ref=after), key)
-        return diff(old.sections, new.sections)
+        return (yield from self._asking(partial(compare, before=before, after=after), key))
 
     def _listing(
         self, prefix: str, limit: int, after: str | None, deleted: bool

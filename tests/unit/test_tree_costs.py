@@ -10,8 +10,10 @@ import pytest
 
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set, Splice
+from perdure.core.codec import pack
 from perdure.core.page import Ref, Shape
 from perdure.core.tree import Built, build
+from perdure.core.tree_diff import diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, read_items, read_root, read_value
 from perdure.errors import Damaged, ReplayMismatch
@@ -66,6 +68,36 @@ def test_an_edit_of_a_large_tree_makes_a_few_pages(name: str) -> None:
     assert 0 < len(built.pages) <= 8
     assert sum(map(len, built.pages.values())) < 512 * 1024
     assert built.root != large().root
+
+
+TOLD = {
+    "a cut at the front": ITEMS // 3,
+    "a cut at the end": ITEMS - ITEMS // 3,
+    "many appends": 64,
+}
+"""Differences; one of the others."""
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_an_edit_of_a_large_tree_changed_is_found_in_a_few_pages(name: str) -> None:
+    built, _ = run(edit(large().root, EDITS[name], SECRET), large().pages)
+    pages = {**large().pages, **built.pages}
+    found, read = run(diff_trees(large().root, built.root), pages)
+    assert len(found) == TOLD.get(name, 1)
+    changed = sum(len(pack([each.before, each.after])) for each in found)
+    assert read <= 12 + changed / limits.page_bytes_min
+
+
+def test_edits_in_several_places_of_a_long_list_are_found_without_what_is_between() -> None:
+    changes: list[Change] = [
+        Splice(("messages",), 0, ITEMS // 100, []),
+        Set(("messages", ITEMS // 2, "content"), "changed"),
+        Splice(("messages",), ITEMS - ITEMS // 100, 0, [{"role": "user", "content": "new"}]),
+    ]
+    built, _ = run(edit(large().root, changes, SECRET), large().pages)
+    found, read = run(diff_trees(large().root, built.root), {**large().pages, **built.pages})
+    assert len(found) == ITEMS // 100 + 2
+    assert read < len(large().pages) / 8
 
 
 def test_a_window_of_a_long_list_reads_its_pages_and_those_above() -> None:

@@ -260,21 +260,41 @@ class _Outline(msgspec.Struct, frozen=True, array_like=True):
     path: list[Any]
 
 
+_CODES = {_encode(code): code for code in (SET, DELETE, SPLICE, MEMBERS)}
 _read_outlines = reader(list[_Outline])
 _read_pieces = reader(list[msgspec.Raw])
 
 
-def sections_in(packed: bytes | msgspec.Raw) -> list[str] | None:
-    """The section of each packed change, in order; no value is decoded.
+class Touch(msgspec.Struct, frozen=True):
+    """What a packed change does, as far as that is told without its value."""
+
+    section: str
+    move: Move | None = None
+    """What it does to the order of sections; None if it is a change inside of one."""
+    is_known: bool = True
+    """False for a kind of change to a whole section that this version does not know."""
+
+
+def touches_in(packed: bytes | msgspec.Raw) -> list[Touch] | None:
+    """What each packed change touches, in order; no value is decoded.
 
     None if that cannot be told: what is wrong with them is for `unpack_changes` to say.
     """
     try:
-        paths = [outline.path for outline in _read_outlines(packed)]
+        outlines = _read_outlines(packed)
     except Malformed:
         return None
-    names = [path[0] for path in paths if path and type(path[0]) is str]
-    return names if len(names) == len(paths) else None
+    if not all(each.path and type(each.path[0]) is str for each in outlines):
+        return None
+    return [_touch(outline) for outline in outlines]
+
+
+def _touch(outline: _Outline) -> Touch:
+    name = outline.path[0]
+    if len(outline.path) > 1:
+        return Touch(name)
+    code = _CODES.get(bytes(outline.code))
+    return Touch(name, (name, code == DELETE), code is not None)
 
 
 def pieces_of(packed: bytes | msgspec.Raw) -> list[msgspec.Raw]:
@@ -306,6 +326,16 @@ def sections_of(changes: Iterable[Change]) -> set[str]:
 
 Move: TypeAlias = tuple[str, bool]
 """What a change does to the order of sections: the name, and whether it goes (or is put last)."""
+
+
+def touches_of(changes: Iterable[Change]) -> list[Touch]:
+    """What each change touches, in order."""
+    return [
+        Touch(str(each.path[0]), (str(each.path[0]), type(each) is Delete))
+        if len(each.path) == 1
+        else Touch(str(each.path[0]))
+        for each in changes
+    ]
 
 
 def moves_of(changes: Iterable[Change]) -> tuple[Move, ...]:

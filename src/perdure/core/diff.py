@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
@@ -70,7 +70,7 @@ def diff(before: dict[str, Any], after: dict[str, Any]) -> list[Difference]:
         >>> diff({"tags": ["a", "b"]}, {"tags": ["b"]})
         [Difference(path=('tags', 0), kind='removed', before='a', after=None)]
     """
-    return list(_differences((), before, after))
+    return list(differences((), before, after))
 
 
 def to_changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
@@ -86,7 +86,13 @@ def to_changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
 # ---- to be shown ----------------------------------------------------------------------------
 
 
-def _differences(path: Path, a: Any, b: Any) -> Iterator[Difference]:
+def differences(path: Path, a: Any, b: Any) -> Iterator[Difference]:
+    """Every difference between two values, both of which stand at `path`.
+
+    Example:
+        >>> [each.summary() for each in differences(("plan",), [1, 2], [1])]
+        ['removed plan/1: 2']
+    """
     if isinstance(a, dict) and isinstance(b, dict):
         yield from _dict_differences(path, a, b)
     elif isinstance(a, list) and isinstance(b, list):
@@ -98,7 +104,7 @@ def _differences(path: Path, a: Any, b: Any) -> Iterator[Difference]:
 def _dict_differences(path: Path, a: dict[str, Any], b: dict[str, Any]) -> Iterator[Difference]:
     for key, value in a.items():
         if key in b:
-            yield from _differences((*path, key), value, b[key])
+            yield from differences((*path, key), value, b[key])
         else:
             yield Difference((*path, key), "removed", value, None)
     for key, value in b.items():
@@ -110,18 +116,15 @@ def _dict_differences(path: Path, a: dict[str, Any], b: dict[str, Any]) -> Itera
 
 
 def _list_differences(path: Path, a: list[Any], b: list[Any]) -> Iterator[Difference]:
-    for a_start, a_end, b_start, b_end in _gaps(a, b):
-        pairs = min(a_end - a_start, b_end - b_start)
-        for at in range(pairs):
-            was, now, here = a[a_start + at], b[b_start + at], (*path, b_start + at)
-            if _akin(was, now):
-                yield from _differences(here, was, now)
-            else:
-                yield Difference(here, "changed", was, now)
-        for at in range(a_start + pairs, a_end):
+    for at, to in paired(gaps(a, b)):
+        if at == NOWHERE:
+            yield Difference((*path, to), "added", None, b[to])
+        elif to == NOWHERE:
             yield Difference((*path, at), "removed", a[at], None)
-        for at in range(b_start + pairs, b_end):
-            yield Difference((*path, at), "added", None, b[at])
+        elif akin(a[at], b[to]):
+            yield from differences((*path, to), a[at], b[to])
+        else:
+            yield Difference((*path, to), "changed", a[at], b[to])
 
 
 # ---- to be made again -----------------------------------------------------------------------
@@ -172,15 +175,15 @@ def _keys_that_stay(a: dict[str, Any], b: dict[str, Any]) -> set[str]:
 
 def _list_changes(path: Path, a: list[Any], b: list[Any]) -> Iterator[Change]:
     # From the end on, so that positions before a change stay as they are in `a`.
-    for a_start, a_end, b_start, b_end in reversed(_gaps(a, b)):
+    for a_start, a_end, b_start, b_end in reversed(gaps(a, b)):
         pairs = list(zip(range(a_start, a_end), range(b_start, b_end)))
-        if not any(_akin(a[at], b[to]) for at, to in pairs):
+        if not any(akin(a[at], b[to]) for at, to in pairs):
             pairs = []
         rest, items = a_start + len(pairs), take(b[b_start + len(pairs) : b_end])
         if rest < a_end or items:
             yield Splice(path, rest, a_end - rest, items)
         for at, to in pairs:
-            if _akin(a[at], b[to]):
+            if akin(a[at], b[to]):
                 yield from _changes((*path, at), a[at], b[to])
             else:
                 yield Set((*path, at), take(b[to]))
@@ -189,35 +192,73 @@ def _list_changes(path: Path, a: list[Any], b: list[Any]) -> Iterator[Change]:
 # ---- aligning lists -------------------------------------------------------------------------
 
 
-def _akin(a: Any, b: Any) -> bool:
+NOWHERE = -1
+"""Where an item is in the list that lacks it."""
+
+
+def paired(found: Iterable[Gap]) -> Iterator[tuple[int, int]]:
+    """Where the items in gaps are in both lists, in the order in which they are told.
+
+    Example:
+        >>> list(paired([(0, 2, 0, 1)]))
+        [(0, 0), (1, -1)]
+    """
+    for a_start, a_end, b_start, b_end in found:
+        pairs = min(a_end - a_start, b_end - b_start)
+        yield from zip(range(a_start, a_start + pairs), range(b_start, b_start + pairs))
+        yield from ((at, NOWHERE) for at in range(a_start + pairs, a_end))
+        yield from ((NOWHERE, to) for to in range(b_start + pairs, b_end))
+
+
+def akin(a: Any, b: Any) -> bool:
     """Whether one item of a list is better told as the other edited than as another one."""
     if isinstance(a, dict) and isinstance(b, dict):
         return any(key in b and same(value, b[key]) for key, value in a.items())
     return isinstance(a, list) and isinstance(b, list)
 
 
-def _gaps(a: list[Any], b: list[Any]) -> list[Gap]:
-    """The runs in which two lists differ, in order."""
+def name_of(value: Any) -> bytes:
+    """A short name of a value, equal for values that are the same."""
+    return blake2b(pack(value), digest_size=16).digest()
+
+
+def gaps(
+    a: Sequence[Any],
+    b: Sequence[Any],
+    equal: Callable[[Any, Any], bool] = same,
+    name: Callable[[Any], Hashable] = name_of,
+) -> list[Gap]:
+    """The runs in which two lists differ, in order.
+
+    Args:
+        a: one list.
+        b: the other.
+        equal: whether two items are the same.
+        name: equal for items that are.
+
+    Example:
+        >>> gaps(["a", "b", "c"], ["a", "x", "y", "c"])
+        [(1, 2, 1, 3)]
+    """
     head, shorter = 0, min(len(a), len(b))
-    while head < shorter and same(a[head], b[head]):
+    while head < shorter and equal(a[head], b[head]):
         head += 1
     tail = 0
-    while tail < shorter - head and same(a[-1 - tail], b[-1 - tail]):
+    while tail < shorter - head and equal(a[-1 - tail], b[-1 - tail]):
         tail += 1
     middle = (head, len(a) - tail, head, len(b) - tail)
     if middle[0] == middle[1] or middle[2] == middle[3]:
         return [middle] if len(a) != len(b) else []
-    a_names = {at: _name(a[at]) for at in range(middle[0], middle[1])}
-    b_names = {at: _name(b[at]) for at in range(middle[2], middle[3])}
+    a_names = {at: name(a[at]) for at in range(middle[0], middle[1])}
+    b_names = {at: name(b[at]) for at in range(middle[2], middle[3])}
     return list(_split(a_names, b_names, middle, ROUNDS_MAX))
 
 
-def _name(value: Any) -> bytes:
-    """Equal for values that are the same."""
-    return blake2b(pack(value), digest_size=16).digest()
+_Names: TypeAlias = dict[int, Hashable]
+"""Of items, by position."""
 
 
-def _split(a: dict[int, bytes], b: dict[int, bytes], gap: Gap, rounds: int) -> Iterator[Gap]:
+def _split(a: _Names, b: _Names, gap: Gap, rounds: int) -> Iterator[Gap]:
     """The gaps within a gap, between the items that both sides of it have once."""
     a_start, a_end, b_start, b_end = gap
     while a_start < a_end and b_start < b_end and a[a_start] == b[b_start]:
@@ -236,9 +277,7 @@ def _split(a: dict[int, bytes], b: dict[int, bytes], gap: Gap, rounds: int) -> I
         a_start, b_start = at + 1, to + 1
 
 
-def _anchors(
-    a: dict[int, bytes], a_range: range, b: dict[int, bytes], b_range: range
-) -> list[tuple[int, int]]:
+def _anchors(a: _Names, a_range: range, b: _Names, b_range: range) -> list[tuple[int, int]]:
     """Pairs of equal items that are the only such on either side, in rising order on both."""
     counts = Counter(a[at] for at in a_range), Counter(b[to] for to in b_range)
     places = {b[to]: to for to in b_range if counts[1][b[to]] == 1}

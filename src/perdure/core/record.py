@@ -16,7 +16,7 @@ import msgspec
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, from_wire, pieces_of, sections_in, sections_of
+from perdure.core.changes import Change, Touch, from_wire, pieces_of, touches_in, touches_of
 from perdure.core.codec import pack, reader, unpack
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed
@@ -117,18 +117,34 @@ class Record(msgspec.Struct, frozen=True):
         Raises as `changes` does.
         """
         packed = self.packed
-        names = sections_in(packed)
-        if names is None:
+        touches = touches_in(packed)
+        if touches is None:
             return [change for change in self.changes() if change.path[0] in sections]
-        if all(name in sections for name in names):
+        if all(touch.section in sections for touch in touches):
             return self.changes()
-        chosen = zip(names, pieces_of(packed), strict=True)
-        return [from_wire(self._unpack(piece)) for name, piece in chosen if name in sections]
+        chosen = zip(touches, pieces_of(packed), strict=True)
+        return [
+            from_wire(self._unpack(piece)) for touch, piece in chosen if touch.section in sections
+        ]
+
+    def touches(self) -> list[Touch]:
+        """What each of its changes touches, in order; values stay packed.
+
+        Raises:
+            Damaged: they are no packed values.
+            Malformed: one is no change, or does what this version does not know to a whole section.
+        """
+        touches = touches_in(self.packed)
+        if touches is None or not all(touch.is_known for touch in touches):
+            return touches_of(self.changes())
+        return touches
 
     def sections(self) -> tuple[str, ...]:
         """Names of the sections it changes, sorted; values stay packed. Raises as `changes`."""
-        names = sections_in(self.packed)
-        return tuple(sorted(sections_of(self.changes()) if names is None else set(names)))
+        touches = touches_in(self.packed)
+        if touches is None:
+            touches = touches_of(self.changes())
+        return tuple(sorted({touch.section for touch in touches}))
 
     def _unpack(self, data: msgspec.Raw) -> Any:
         try:

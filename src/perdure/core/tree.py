@@ -58,7 +58,12 @@ class Builder:
         return self.top(Shape.MAP, self.leaves(pairs, Shape.MAP) or [self.leaf(pairs, Shape.MAP)])
 
     def entry(self, value: Any, inline_bytes_max: int) -> bytes | Ref:
-        """A value as it stands in a page: packed, or the tree that it has of its own."""
+        """A value as it stands in a page: packed, or the tree that it has of its own.
+
+        A tree that is there already stands for itself.
+        """
+        if type(value) is Ref:
+            return value
         if isinstance(value, dict | list) and len(value) > inline_bytes_max:
             return self.tree(value)
         packed = pack(value)

@@ -84,7 +84,7 @@ def leaves_between(ref: Ref, start: int, stop: int) -> Reading[tuple[list[Ref], 
     """The pages of content that hold positions `start` to `stop`, and where the first begins."""
     level, first = [ref], 0
     while level[0].level:
-        payloads = yield from _payloads(level)
+        payloads = yield from payloads_of(level)
         below: list[Ref] = []
         at, begins = first, None
         for parent in level:
@@ -103,7 +103,7 @@ def all_leaves(ref: Ref) -> Reading[list[Ref]]:
     """Every page of content of a tree, in order."""
     level = [ref]
     while level and level[0].level:
-        payloads = yield from _payloads(level)
+        payloads = yield from payloads_of(level)
         level = [
             parent.below(child)
             for parent in level
@@ -153,10 +153,25 @@ def _each(leaves: Sequence[Ref], take: Any) -> Reading[None]:
             take(leaf, payloads[leaf.id])
 
 
-def _payloads(refs: Sequence[Ref]) -> Reading[dict[bytes, bytes]]:
-    """The payloads of these pages, by id."""
+def payloads_of(refs: Sequence[Ref]) -> Reading[dict[bytes, bytes]]:
+    """The payloads of these pages, by id; all of them in memory at once."""
     payloads: dict[bytes, bytes] = {}
     for start in range(0, len(refs), PAGES_AT_ONCE):
         some = refs[start : start + PAGES_AT_ONCE]
         payloads.update((yield tuple(ref.id for ref in some)))
     return payloads
+
+
+def remembering(reading: Reading[T], pages: dict[bytes, bytes]) -> Reading[T]:
+    """The same reading, which finds in `pages` what is there, and puts there what it reads."""
+    payloads: Mapping[bytes, bytes] | None = None
+    while True:
+        try:
+            ids = reading.send(payloads)  # type: ignore[arg-type]  # None begins a generator
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        missing = tuple(id_ for id_ in ids if id_ not in pages)
+        if missing:
+            pages.update((yield missing))
+        payloads = {id_: pages[id_] for id_ in ids}

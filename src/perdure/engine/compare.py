@@ -1,0 +1,171 @@
+"""What differs between two checkpoints: two trees, walked together. See `0011-diff.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from perdure import limits
+from perdure.core.changes import Move, reordered
+from perdure.core.diff import Difference, diff
+from perdure.core.head import MAIN, Branch, Head, Snapshot
+from perdure.core.page import Ref
+from perdure.core.record import Record
+from perdure.core.tree import build
+from perdure.core.tree_diff import diff_trees
+from perdure.core.tree_edit import edit
+from perdure.core.tree_read import Reading, T, read_root, remembering
+from perdure.engine.load import state_at
+from perdure.engine.pages import walk
+from perdure.engine.read import Site, check_run, find, read_head, read_run
+from perdure.engine.requests import Steps
+from perdure.errors import Damaged, Malformed, ReplayMismatch
+
+
+def compare(
+    site: Site, before: int | str, after: int | str, branch: str = MAIN
+) -> Steps[list[Difference]]:
+    """Every difference between two checkpoints, whichever is the older.
+
+    Raises:
+        StateNotFound: there is no such state.
+        CheckpointNotFound: it has no such checkpoint.
+        Damaged: one of them cannot be read.
+    """
+    head = yield from read_head(site)
+    first = yield from find(site, head, branch, before)
+    second = yield from find(site, head, branch, after)
+    if first == second:
+        return []
+    tip = head.branches[branch]
+    walking = _Walk(site, head, tip)
+    try:
+        older, newer = yield from walking.points(min(first, second), max(first, second))
+        sides = (older, newer) if first < second else (newer, older)
+        return (yield from walking.between(*sides))
+    except (Damaged, Malformed, ReplayMismatch):
+        # What can be read in another way is told all the same, and what cannot says where it fails.
+        old, _ = yield from state_at(site, head, tip, first)
+        new, _ = yield from state_at(site, head, tip, second)
+        return diff(old, new)
+
+
+class _Point(msgspec.Struct, frozen=True):
+    """A checkpoint, as far as it may differ from another."""
+
+    root: Ref
+    """The tree of the sections that may."""
+    names: list[str]
+    """All sections, in order."""
+
+
+class _Walk:
+    """One comparison, and the pages that were read or made for it."""
+
+    def __init__(self, site: Site, head: Head, tip: Branch) -> None:
+        self.site, self.head, self.tip = site, head, tip
+        self.pages: dict[bytes, bytes] = {}
+
+    def between(self, before: _Point, after: _Point) -> Steps[list[Difference]]:
+        """What differs between two points."""
+        found = yield from self._read(diff_trees(before.root, after.root))
+        were, are = (dict.fromkeys(point.names) for point in (before, after))
+        orders = [name for name in were if name in are], [name for name in are if name in were]
+        # The order of some sections says nothing of that of all.
+        found = [each for each in found if each.path]
+        if orders[0] != orders[1]:
+            found.append(Difference((), "moved", *orders))
+        return found
+
+    def points(self, older: int, newer: int) -> Steps[tuple[_Point, _Point]]:
+        """Both checkpoints."""
+        start = self.tip.nearest(older)
+        begin = start.number if start is not None else 0
+        if newer - begin <= limits.tail_records_max or self.tip.nearest(newer) is start:
+            return (yield from self._after_one(start, older, newer))
+        return (yield from self._after_two(start, older, newer))
+
+    def _after_one(
+        self, start: Snapshot | None, older: int, newer: int
+    ) -> Steps[tuple[_Point, _Point]]:
+        """Both from one snapshot: only sections that the records between them change."""
+        records = yield from self._records(start, newer)
+        early = [record for record in records if record.number <= older]
+        late = [record for record in records if record.number > older]
+        chosen = _touched(late)
+        entries = yield from self._entries(start)
+        base = self._tree(entries, chosen)
+        one = _Point((yield from self._edited(base, early, chosen)), _names(entries, early))
+        other = yield from self._edited(one.root, late, chosen)
+        return one, _Point(other, _names(one.names, late))
+
+    def _after_two(
+        self, start: Snapshot | None, older: int, newer: int
+    ) -> Steps[tuple[_Point, _Point]]:
+        """Each from its snapshot: sections that differ there, or change after either."""
+        starts = start, self.tip.nearest(newer)
+        numbers = older, newer
+        records, entries = [], []
+        for snapshot, number in zip(starts, numbers, strict=True):
+            records.append((yield from self._records(snapshot, number)))
+            entries.append((yield from self._entries(snapshot)))
+        chosen = _touched(records[0]) | _touched(records[1]) | _unlike(*entries)
+        points: list[_Point] = []
+        for kept, since in zip(entries, records, strict=True):
+            root = yield from self._edited(self._tree(kept, chosen), since, chosen)
+            points.append(_Point(root, _names(kept, since)))
+        return points[0], points[1]
+
+    def _records(self, start: Snapshot | None, number: int) -> Steps[list[Record]]:
+        after = start.number if start is not None else 0
+        records = yield from read_run(self.site, self.head, self.tip.line, after + 1, number)
+        if number == self.tip.number:
+            check_run(self.site, records, self.tip, after)
+        return records
+
+    def _entries(self, start: Snapshot | None) -> Steps[dict[str, Any]]:
+        """The sections at a snapshot: small ones as they are, of others the tree."""
+        return (yield from self._read(read_root(start.root))) if start is not None else {}
+
+    def _tree(self, entries: dict[str, Any], chosen: Container[str]) -> Ref:
+        """A tree of some of the sections; theirs are referred to."""
+        some = {name: value for name, value in entries.items() if name in chosen}
+        built = build(some, self.head.secret)
+        self.pages.update(built.pages)
+        return built.root
+
+    def _edited(self, root: Ref, records: Iterable[Record], chosen: Container[str]) -> Steps[Ref]:
+        changes = [change for record in records for change in record.changes_of(chosen)]
+        built = yield from self._read(edit(root, changes, self.head.secret))
+        self.pages.update(built.pages)
+        return built.root
+
+    def _read(self, reading: Reading[T]) -> Steps[T]:
+        return (yield from walk(self.site, self.head.incarnation, remembering(reading, self.pages)))
+
+
+def _touched(records: Iterable[Record]) -> set[str]:
+    return {name for record in records for name in record.sections()}
+
+
+def _unlike(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    """Sections that two snapshots keep differently, or one of them not."""
+    return {
+        name
+        for name in one.keys() | other.keys()
+        if not (name in one and name in other and _is_like(one[name], other[name]))
+    }
+
+
+def _is_like(one: Any, other: Any) -> bool:
+    return one.id == other.id if type(one) is type(other) is Ref else False
+
+
+def _names(before: Iterable[str], records: Sequence[Record]) -> list[str]:
+    """The order of all sections after these records."""
+    moves: list[Move] = [
+        touch.move for record in records for touch in record.touches() if touch.move is not None
+    ]
+    return reordered(before, moves)
