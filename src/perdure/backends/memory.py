@@ -36,6 +36,7 @@ from perdure.engine.requests import (
     RecordRow,
     Run,
     Stage,
+    StateAnswer,
     StateRows,
     StorageRequest,
     Tail,
@@ -138,7 +139,7 @@ class InProcess:
     def _read_head(self, request: ReadHead) -> HeadRow | None:
         raise NotImplementedError
 
-    def _read_state(self, request: ReadState) -> StateRows | Unchanged | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         raise NotImplementedError
 
     def _read_records(self, request: ReadRecords) -> tuple[RecordRow, ...]:
@@ -259,7 +260,7 @@ class MemoryBackend(InProcess):
             present = self._tables.heads.get(request.key)
         return present[0] if present else None
 
-    def _read_state(self, request: ReadState) -> StateRows | Unchanged | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         tables = self._tables
         with tables.lock:
             present = tables.heads.get(request.key)

@@ -59,6 +59,7 @@ from perdure.engine.requests import (
     RecordRow,
     Run,
     Stage,
+    StateAnswer,
     StateRows,
     Unchanged,
 )
@@ -299,7 +300,7 @@ class ObjectBackend(InProcess):
         head = self._head_object(request.key)
         return head.row if head else None
 
-    def _read_state(self, request: ReadState) -> StateRows | Unchanged | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         read = partial(self._state, request.known)
         return self._follow(lambda: self._head_object(request.key), read)
 

@@ -25,6 +25,7 @@ from perdure.engine.requests import (
     RecordRow,
     Run,
     Stage,
+    StateAnswer,
     StateRows,
     Tail,
     Unchanged,
@@ -55,7 +56,7 @@ UNCHANGED = Unchanged()
 """The answer to who knows the head that is there."""
 
 
-def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | Unchanged | None:
+def read_state(connection: apsw.Connection, request: ReadState) -> StateAnswer:
     """Answer a `ReadState`: one row is looked at, or all in one read transaction."""
     known = request.known
     if known and connection.execute(_IS_THERE, (_stored(request.key), known.token)).get:

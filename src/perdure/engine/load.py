@@ -61,7 +61,7 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
     More are made for pages of sections that are wanted. A deleted state is loaded as a head without
     sections: what a new life of the key is built on.
     """
-    latest, pages = yield from read_latest(site, branch)
+    latest = yield from read_latest(site, branch)
     if latest is None:
         return None
     head, records = latest.head, latest.records
@@ -71,7 +71,7 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
     newest = tip.newest
     last = records[-1] if records else None
     try:
-        sections = yield from _sections(site, head, newest, records, wanted, pages)
+        sections = yield from _sections(site, head, newest, records, wanted, latest.pages)
     except Damaged:
         if newest is None:
             raise

@@ -80,6 +80,10 @@ class Unchanged(msgspec.Struct, frozen=True):
     """Answer to `ReadState`: the head that is known is still there, and so is what it names."""
 
 
+StateAnswer: TypeAlias = StateRows | Unchanged | None
+"""Every answer to `ReadState`."""
+
+
 # ---- answered by the driver -----------------------------------------------------------------
 
 
