@@ -26,8 +26,14 @@ JUDGED = {
     "import": 1,
     "first-save": 1,
     "open": 1,
-    "load": 0,
+    "open-long": 1,
+    "load": 2,
+    "window-memory": 3,
+    "plan-edits": 4,
+    "edit-costs": 7,
+    "worst-save": 0,
     "trajectories": 0,
+    "disk": 2,
 }
 
 
