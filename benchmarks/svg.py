@@ -78,10 +78,10 @@ def text(
     )
 
 
-def line(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: float = 1) -> str:
     return (
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-        f' stroke="{colour}" stroke-width="1.5"/>'
+        f' stroke="{colour}" stroke-width="{width:g}"/>'
     )
 
 

@@ -20,7 +20,7 @@ from benchmarks.svg import (
     text,
 )
 
-WIDTH_PX, HEIGHT_PX = 560, 320
+WIDTH_PX, HEIGHT_PX = 620, 320
 LEFT_PX, TOP_PX, ACROSS_PX, DOWN_PX = 72, 76, 330, 190
 
 
@@ -59,7 +59,7 @@ def _curve(across: Scale, up: Scale, points: Sequence[Point], *, floor: bool) ->
     colour = FLOOR if floor else OURS
     at = [(across.at(each.messages), up.at(each.floor if floor else each.value)) for each in points]
     for one, other in pairwise(at):
-        yield line(*one, *other, colour)
+        yield line(*one, *other, colour, width=2)
     for x, y in at:
         yield dot(x, y, colour, hollow=floor)
 

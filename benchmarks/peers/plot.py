@@ -95,7 +95,7 @@ def _dots(panel: Panel, rows: Sequence[Row], scale: Scale, y: float) -> Iterator
     ordered = sorted(rows, key=lambda row: row.messages)
     colour = _colour(ordered[0].name)
     xs = [scale.at(_value(panel, row)) for row in ordered]
-    yield line(xs[0], y, xs[-1], y, colour)
+    yield line(xs[0], y, xs[-1], y, colour, width=1.5)
     for number, x in enumerate(xs, 1):
         yield dot(x, y, colour, hollow=number < len(xs))
     said = panel.text(_value(panel, ordered[-1]))

@@ -33,7 +33,7 @@ JUDGED = {
     "edit-costs": 7,
     "worst-save": 0,
     "trajectories": 0,
-    "disk": 2,
+    "disk": 0,
 }
 
 
@@ -88,11 +88,18 @@ def test_recorded_conversations_are_used_where_they_are(tmp_path: Path) -> None:
     talks = [{"messages": [message(n), message(n + 1)]} for n in range(2)]
     data = tmp_path / "talks.jsonl.gz"
     data.write_bytes(gzip.compress("\n".join(map(json.dumps, talks)).encode()))
+    (tmp_path / "disk").mkdir()
     run_trajectories, _ = BENCHMARKS["trajectories"]
     figures = run_trajectories(Run(quick=True, directory=tmp_path, data=data))
     assert "recorded airline trajectories: 2 states, 4 checkpoints" in figures[0].note
-    disk = figures[-1]
-    assert disk.floor == sum(len(packed(said)) for talk in talks for said in talk["messages"]) / 1e6
+    raw = sum(len(packed(said)) for talk in talks for said in talk["messages"]) / 1e6
+    assert figures[-1].floor == raw
+    run_disk, _ = BENCHMARKS["disk"]
+    own, joined, made_up = run_disk(Run(quick=True, directory=tmp_path / "disk", data=data))
+    assert own.floor == joined.floor == raw
+    assert own.goal == Goal(ratio_max=0.75)
+    assert joined.goal == Goal(ratio_max=0.45)
+    assert made_up.goal is None
 
 
 def test_verdict_is_the_goals() -> None:
