@@ -143,21 +143,23 @@ def read_children(payload: bytes, ref: Ref) -> list[Child]:
 
 def read_list(payload: bytes, ref: Ref) -> list[Any]:
     """The items of a page of a list; a tree of its own is its `Ref`."""
-    items: list[Any] = _content(payload, ref, list)
+    page = _opened(payload, ref)
+    items: list[Any] = _content(page, ref, list)
     if len(items) != ref.count:
         raise _damaged(ref, f"it holds {len(items)} items, not {ref.count}")
-    for placed in _placed(payload, ref):
+    for placed in _placed(page, ref):
         items[placed.at] = placed.ref
     return items
 
 
 def read_map(payload: bytes, ref: Ref) -> dict[str, Any]:
     """The pairs of a page of a map; a value that is a tree of its own is its `Ref`."""
-    flat = _content(payload, ref, list)
+    page = _opened(payload, ref)
+    flat = _content(page, ref, list)
     keys, values = flat[::2], flat[1::2]
     if len(keys) != ref.count or len(values) != ref.count or set(map(type, keys)) - {str}:
         raise _damaged(ref, "it does not hold the pairs of a map")
-    for placed in _placed(payload, ref):
+    for placed in _placed(page, ref):
         values[placed.at] = placed.ref
     found = dict(zip(keys, values))
     if len(found) != ref.count:
@@ -167,9 +169,10 @@ def read_map(payload: bytes, ref: Ref) -> dict[str, Any]:
 
 def read_block(payload: bytes, ref: Ref) -> Any:
     """The piece of a str or bytes in a page, or the one value of a whole."""
+    page = _opened(payload, ref)
     if ref.shape is Shape.WHOLE:
-        return _content(payload, ref, object)
-    block = _content(payload, ref, str if ref.shape is Shape.TEXT else bytes)
+        return _content(page, ref, object)
+    block = _content(page, ref, str if ref.shape is Shape.TEXT else bytes)
     if len(block) != ref.count:
         raise _damaged(ref, f"it holds {len(block)}, not {ref.count}")
     return block
@@ -185,9 +188,9 @@ def _opened(payload: bytes, ref: Ref) -> _Page:
     return page
 
 
-def _content(payload: bytes, ref: Ref, kind: type) -> Any:
+def _content(page: _Page, ref: Ref, kind: type) -> Any:
     try:
-        content = unpack(_opened(payload, ref).body)
+        content = unpack(page.body)
     except Malformed as error:
         raise _damaged(ref, str(error)) from error
     if not isinstance(content, kind):
@@ -195,9 +198,9 @@ def _content(payload: bytes, ref: Ref, kind: type) -> Any:
     return content
 
 
-def _placed(payload: bytes, ref: Ref) -> list[Placed]:
+def _placed(page: _Page, ref: Ref) -> list[Placed]:
     try:
-        placed = _read_placed(_opened(payload, ref).refs)
+        placed = _read_placed(page.refs)
     except msgspec.MsgspecError as error:
         raise _damaged(ref, str(error)) from error
     if any(each.at >= ref.count for each in placed):

@@ -12,11 +12,11 @@ from perdure.core.changes import Change, Delete, sections_of
 from perdure.core.windows import Window
 from perdure.errors import SaveInsideAtomic, UntrackedEdit
 from perdure.state.cells import wrap_tuple
-from perdure.state.mapping import wrap_dict
+from perdure.state.mapping import wrap_dict, wrap_dicts
 from perdure.state.marks import ABSENT, ADDED, MOVED, Mark
 from perdure.state.members import wrap_set
 from perdure.state.node import Node, replaced
-from perdure.state.place import WRAPPERS, place_of
+from perdure.state.place import BULK_WRAPPERS, WRAPPERS, place_of
 from perdure.state.receive import detached, receive
 from perdure.state.root import wrap_root
 from perdure.state.sections import State
@@ -26,6 +26,7 @@ from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out,
 from perdure.state.windows import wrap_window
 
 WRAPPERS.update({dict: wrap_dict, list: wrap_list, set: wrap_set, tuple: wrap_tuple})
+BULK_WRAPPERS[dict] = wrap_dicts
 WRAPPERS.update({Unloaded: wrap_unloaded, Window: wrap_window})
 
 MISSING = ABSENT

@@ -183,6 +183,7 @@ def _hand_over(place: Place, tracker: Tracker) -> None:
         inner = place_of(item)
         if inner is not None:
             _hand_over(inner, tracker)
+    tracker.lists_made += place._kind == "list"
     place._tracker = tracker  # last: before, an interrupted one is begun again
 
 

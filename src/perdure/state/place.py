@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 WRAPPERS: dict[type, Callable[[Any, Place, str | int], Any]] = {}
 """By the class of a plain container: how its items become tracked. Filled in `document`."""
 
+BULK_WRAPPERS: dict[type, Callable[[list[Any], Place], list[Any]]] = {}
+"""The same for all items of a list at once, where they are of one class."""
+
 
 class Place:
     """Something with a place in the tree. Its attributes are private to this package."""

@@ -16,7 +16,7 @@ from perdure.errors import UntrackedEdit
 from perdure.state.edits import Edit, assigned, covers, kept_ends, spliced
 from perdure.state.marks import BASELESS, CHANGED, TORN, assignment, lost, resized
 from perdure.state.node import Node, replaced
-from perdure.state.place import WRAPPERS, Place, place_of
+from perdure.state.place import BULK_WRAPPERS, WRAPPERS, Place, place_of
 from perdure.state.tracker import Tracker
 
 _get = list.__getitem__
@@ -28,6 +28,9 @@ _iter = list.__iter__
 
 NEAR = 16
 """Steps around its hint in which a child is looked for before all hints are renewed."""
+
+MANY = 8
+"""Items of one class from which on it pays to wrap them together (items)."""
 
 
 class TrackedList(Node, list[Any]):
@@ -368,7 +371,8 @@ class TrackedList(Node, list[Any]):
 def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> TrackedList:
     """A node that holds what the plain list `content` does."""
     node = _new(TrackedList)
-    node._tracker = Tracker() if parent is None else parent._tracker
+    tracker = node._tracker = Tracker() if parent is None else parent._tracker
+    tracker.lists_made += 1
     node._parent = parent
     node._at = at
     node._kids = None
@@ -381,8 +385,13 @@ def wrap_list(content: list[Any], parent: Place | None, at: str | int) -> Tracke
 
 def _wrapped(content: list[Any], node: TrackedList) -> list[Any]:
     """The items as `node` is to hold them: tracked."""
-    if ATOMS.issuperset(map(type, content)):
+    kinds = set(map(type, content))
+    if kinds <= ATOMS:
         return content
+    if len(kinds) == 1 and len(content) >= MANY:
+        wrap_all = BULK_WRAPPERS.get(kinds.pop())
+        if wrap_all is not None:
+            return wrap_all(content, node)
     items = list.copy(content)
     for position, value in enumerate(content):
         wrap = WRAPPERS.get(type(value))
@@ -401,12 +410,15 @@ def check_lengths(root: Place) -> None:
     Raises:
         UntrackedEdit: they differ.
     """
-    places = [root]
-    while places:
-        place = places.pop()
-        if isinstance(place, TrackedList) and len(place) != place._size >= 0:
-            raise place._resized()
-        for item in place._items():
-            below = None if type(item) in ATOMS else place_of(item)
-            if below is not None:
-                places.append(below)
+    unseen = root._tracker.lists_made
+    level = [root]
+    while level:
+        for place in level:
+            if isinstance(place, TrackedList):
+                if len(place) != place._size >= 0:
+                    raise place._resized()
+                unseen -= 1
+        if unseen <= 0:  # as where a long list holds flat messages: none of these is looked at
+            break
+        below = [place_of(item) for place in level for item in place._items()]
+        level = [place for place in below if place is not None]

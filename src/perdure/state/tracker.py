@@ -69,8 +69,8 @@ class Tracker:
     """The bookkeeping of one document."""
 
     __slots__ = (
-        *("blocks", "capturing", "closed", "guarded", "lists", "names", "released", "root"),
-        *("moving", "settle", "wrapped"),
+        *("blocks", "capturing", "closed", "guarded", "lists", "lists_made", "names"),
+        *("moving", "released", "root", "settle", "wrapped"),
     )
 
     def __init__(self) -> None:
@@ -88,6 +88,8 @@ class Tracker:
         """By id: lists handed out one by one, whose length a capture checks."""
         self.released: list[Place] | None = None
         """Places that lost their place, collected while somebody else's changes are applied."""
+        self.lists_made = 0
+        """How many lists ever came into the document; who has seen so many has seen them all."""
         self.blocks: list[dict[int, Saved]] = []
         self.names: list[object] = []
         """What `_within` knows each open block by."""
