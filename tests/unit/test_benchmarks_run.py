@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def test_command_prints_the_table_and_writes_json(
     assert list(told["benchmarks"]) == ["open"]
     assert told["about"]["mode"].startswith("quick")
     assert told["about"]["command"] == "python -m benchmarks open --quick"
+    assert re.fullmatch(r"[0-9.]+ minutes; seconds: open \d+", told["about"]["took"])
     assert "500 µs" in printed
     assert "of 1 goals met" in printed
     assert list(work.iterdir()) == []
