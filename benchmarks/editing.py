@@ -49,7 +49,9 @@ def _plan_edited(run: Run, count: int, edited: list[int], where: str) -> Iterato
             store.maintain(KEY)
         written = backend.written.since(before)
     log, file = (disk[kind] - disk_before[kind] for kind in ("log", "file"))
-    in_file = f"and {file / MEGABYTE:.1f} MB to the file; each save writes four of SQLite's pages"
+    in_file = (
+        f"{log / len(edited) / KILOBYTE:.1f} kB an edit; and {file / MEGABYTE:.1f} MB to the file"
+    )
     for name, of, goal, note in (
         ("records, packs and pages written", written.content, PLAN_GOAL, written.by_kind()),
         ("file and log grew", disk_bytes(path) - size, PLAN_GOAL, "maintained, closed"),
