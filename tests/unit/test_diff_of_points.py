@@ -93,7 +93,7 @@ def grown(store: perdure.Store) -> list[int]:
 @pytest.fixture(scope="module")
 def told() -> Any:
     backend = Counting()
-    with perdure.Store(backend, maintenance="off") as store:
+    with perdure.Store(backend, maintenance="off", cache_bytes=0) as store:
         numbers = grown(store)
         assert len(snapshots_of(store)) == 3
         yield store, backend, numbers, {n: store.at("a", n).plain() for n in numbers}
@@ -143,7 +143,7 @@ class Large:
 
     def __init__(self) -> None:
         self.backend = Counting()
-        self.store = perdure.Store(self.backend, maintenance="off")
+        self.store = perdure.Store(self.backend, maintenance="off", cache_bytes=0)
         self.numbers: dict[str, int] = {}
         with self.store.open("a") as session:
             state = session.state
