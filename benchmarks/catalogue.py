@@ -9,7 +9,7 @@ from benchmarks.asyncio_saves import save_async
 from benchmarks.figure import Figure
 from benchmarks.flat import list_length, state_size
 from benchmarks.measure import Run
-from benchmarks.reading import load, open_small
+from benchmarks.reading import load, open_small, reopen
 from benchmarks.saves import save_full, save_normal
 from benchmarks.startup import first_save, import_time
 from benchmarks.threads import threads, threads_slow_sync
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "import": (import_time, "import perdure"),
     "first-save": (first_save, "fresh process to first durable save"),
     "open": (open_small, "open and read a small state"),
+    "reopen": (reopen, "open a long state, for the first time and again"),
     "load": (load, "load 10,000 messages"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
 }

@@ -26,6 +26,7 @@ JUDGED = {
     "import": 1,
     "first-save": 1,
     "open": 1,
+    "reopen": 0,
     "load": 0,
     "trajectories": 0,
 }

@@ -95,6 +95,7 @@ def maintain(
     Raises:
         Damaged: what would be rewritten cannot be read; nothing was changed by that step.
     """
+    site = site.stored()  # a page that is damaged there is made anew
     count, collects = 0, full
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)
@@ -116,6 +117,7 @@ def maintain(
 
 def step(site: Site) -> Steps[bool]:
     """The one step that is most due, if any is."""
+    site = site.stored()
     head = yield from _living_head(site)
     if head is None:
         return False
