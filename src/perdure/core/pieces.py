@@ -21,6 +21,9 @@ Pieces: TypeAlias = Generator[tuple[()], Any, T]
 VALUE_BYTES = 256
 """What it costs to look at a value, however small, in bytes packed at the same cost."""
 
+RECORD_BYTES = 2048
+"""The same of a record."""
+
 
 def at_once(pieces: Pieces[T]) -> T:
     """What they compute, without a break.

@@ -13,7 +13,7 @@ from perdure.core import chain
 from perdure.core.changes import apply
 from perdure.core.head import Branch, Head, open_head
 from perdure.core.pack import opening_pack
-from perdure.core.pieces import Meter
+from perdure.core.pieces import RECORD_BYTES, Meter
 from perdure.core.record import Record, open_record
 from perdure.core.seal import Place
 from perdure.engine.requests import (
@@ -124,7 +124,7 @@ def _opened(opening: Iterator[Record]) -> Steps[list[Record]]:
         found, meter = list[Record](), Meter()
         for record in opening:
             found.append(record)
-            if meter.is_full(len(record.canonical)) or len(found) == limits.piece_records_max:
+            if meter.is_full(RECORD_BYTES + len(record.canonical)):
                 break
         return found
 
@@ -219,7 +219,7 @@ def replaying(records: Iterable[Record]) -> Steps[dict[str, Any]]:
     meter = Meter()
     for record in records:
         replay([record], sections)
-        if meter.is_full(len(record.canonical)):
+        if meter.is_full(RECORD_BYTES + len(record.canonical)):
             yield LET_GO
     return sections
 
