@@ -45,7 +45,7 @@ endef
 .DEFAULT_GOAL := help
 # Lint first and pytest last, so that its closing line is the last line, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-all pytest lint format bench bench-peers constraints clean remake
+.PHONY: help setup demo test test-fast test-all pytest lint format bench bench-growth bench-peers constraints clean remake
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | \
@@ -111,6 +111,9 @@ format: $(STAMP) ## let ruff format the code and fix what it can
 
 bench: $(STAMP) ## the benchmarks, each as a ratio to a floor of the same run
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-growth: $(STAMP) ## costs of a conversation of 100 to 100,000 messages; ARGS=--write renews docs/
+	@$(PY) -m benchmarks.growth $(ARGS)
 
 bench-peers: $(PEERS_STAMP) ## Perdure beside other libraries; ARGS=--write renews docs/benchmarks.md
 	@PYTHONPATH=src $(PEERS)/bin/python -m benchmarks.peers $(ARGS)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         print(f"no such benchmark: {', '.join(sorted(unknown))}; see --list", file=sys.stderr)
         return 2
-    figures = {}
+    figures, took = {}, {}
     status = Console(stderr=True)
     where = options.dir or ROOT / "build"
     where.mkdir(parents=True, exist_ok=True)
@@ -40,12 +41,20 @@ def main(arguments: list[str] | None = None) -> int:
         told = about(run.directory, quick=run.quick, command=_command(options))
         for name in options.names or BENCHMARKS:
             benchmark, what = BENCHMARKS[name]
+            began = time.perf_counter()
             with status.status(f"{name}: {what}"):
                 figures[name] = benchmark(run)
+            took[name] = time.perf_counter() - began
+    told["took"] = _took(took)
     print_table(console, figures, told)
     if options.json:
         options.json.write_text(json.dumps(as_json(figures, told), indent=2) + "\n", "utf-8")
     return 0
+
+
+def _took(seconds: dict[str, float]) -> str:
+    each = ", ".join(f"{name} {took:.0f}" for name, took in seconds.items())
+    return f"{sum(seconds.values()) / 60:.1f} minutes; seconds: {each}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,10 +6,15 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from benchmarks.asyncio_saves import save_async
+from benchmarks.disk import disk
+from benchmarks.editing import edit_costs, plan_edits
 from benchmarks.figure import Figure
 from benchmarks.flat import list_length, state_size
+from benchmarks.longrun import worst_save
 from benchmarks.measure import Run
-from benchmarks.reading import load, open_small
+from benchmarks.memory import window_memory
+from benchmarks.opening import open_long
+from benchmarks.reading import load, open_small, reopen
 from benchmarks.saves import save_full, save_normal
 from benchmarks.startup import first_save, import_time
 from benchmarks.threads import threads, threads_slow_sync
@@ -30,6 +35,13 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "import": (import_time, "import perdure"),
     "first-save": (first_save, "fresh process to first durable save"),
     "open": (open_small, "open and read a small state"),
-    "load": (load, "load 10,000 messages"),
+    "reopen": (reopen, "open a long state, for the first time and again"),
+    "open-long": (open_long, "open 100,000 messages at their end, beside 1,000"),
+    "load": (load, "load 10,000 messages, at worst too"),
+    "window-memory": (window_memory, "memory that a window of a state of 1 GB takes"),
+    "plan-edits": (plan_edits, "1,000 edits of a plan of 1 MB: what is written in all"),
+    "edit-costs": (edit_costs, "pages that a snapshot writes after one edit"),
+    "worst-save": (worst_save, "the slowest of 100,000 saves"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
+    "disk": (disk, "the same on disk, once maintenance is through"),
 }

@@ -29,6 +29,10 @@ class Floor:
     def insert(self, blob: bytes) -> None:
         self._execute("INSERT INTO log (blob) VALUES (?)", (blob,))
 
+    def last(self) -> int:
+        """Number of the row that was inserted last."""
+        return self._connection.last_insert_rowid()
+
     def read(self, number: int) -> bytes:
         blob: bytes = self._execute("SELECT blob FROM log WHERE number = ?", (number,)).get
         return blob

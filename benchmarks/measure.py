@@ -10,6 +10,7 @@ from pathlib import Path
 
 MICROSECONDS = 1e6
 MILLISECONDS = 1e3
+MEGABYTE = 1e6
 
 
 @dataclass(slots=True)

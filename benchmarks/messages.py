@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,10 +15,19 @@ Message: TypeAlias = dict[str, Any]
 
 _SYLLABLES = ["ba", "ce", "di", "fo", "gu", "ka", "le", "mi", "no", "pu", "ra", "ti", "vo", "zu"]
 CONTENT_CHARS = 560
+CONTENTS = 5_000
+"""Texts that are made up, each at some cost; more messages repeat them, too far apart for
+compression to find: a pack holds at most 1 MiB of them, a page 128 KiB."""
 
 
 def message(seed: int) -> Message:
     """A message of about 600 bytes as msgpack, unlike every other."""
+    role = "assistant" if seed % 2 else "user"
+    return {"role": role, "content": _content(seed % CONTENTS), "turn": seed}
+
+
+@cache
+def _content(seed: int) -> str:
     choose = random.Random(seed)
     words: list[str] = []
     chars = 0
@@ -25,8 +35,7 @@ def message(seed: int) -> Message:
         word = "".join(choose.choices(_SYLLABLES, k=choose.randint(1, 4)))
         words.append(word)
         chars += len(word) + 1
-    role = "assistant" if seed % 2 else "user"
-    return {"role": role, "content": " ".join(words)[:CONTENT_CHARS], "turn": seed}
+    return " ".join(words)[:CONTENT_CHARS]
 
 
 def messages(count: int, first: int = 0) -> list[Message]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Literal
 
@@ -37,6 +37,15 @@ class Saver:
         number = checkpoint.number if checkpoint is not None else 0
         if number < self._saves:
             raise RuntimeError(f"{self._saves} saves made {number} checkpoints")
+
+
+def save_each(store: perdure.Store, key: str, many: Sequence[Message]) -> None:
+    """A conversation, every message of which is a checkpoint."""
+    with store.open(key) as session:
+        listed = session.state.setdefault("messages", [])
+        for message in many:
+            listed.append(message)
+            session.save()
 
 
 def save_full(run: Run) -> list[Figure]:

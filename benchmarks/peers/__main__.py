@@ -11,15 +11,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.document import PEERS, write
 from benchmarks.peers.catalogue import ENTRIES
-from benchmarks.peers.document import write
 from benchmarks.peers.plot import drawn
 from benchmarks.peers.table import how_measured, markdown, print_table
 from benchmarks.peers.trial import ROOT, Row, trial
 from benchmarks.report import about
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-PICTURE = ROOT / "docs" / "peers.svg"
+PICTURE = ROOT / "docs" / "plots" / "peers.svg"
 WIDTH = 128
 MESSAGES, MESSAGES_QUICK = (1_000, 5_000), (10, 30)
 LOADS, LOADS_QUICK = 3, 1
@@ -43,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
         found = {"about": told, "how": explained, "rows": [row.as_json() for row in rows]}
         options.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     if options.write:
-        write(DOCUMENT, markdown(rows, told, explained), PICTURE, drawn(rows))
+        shown = f"![Perdure beside other libraries]({PICTURE.relative_to(DOCUMENT.parent)})"
+        section = f"{shown}\n\n{markdown(rows, told, explained)}"
+        write(DOCUMENT, section, PEERS, {PICTURE: drawn(rows)})
     return 0
 
 
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="few messages: proves that they run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument(
-        "--write", action="store_true", help="renew docs/benchmarks.md and docs/peers.svg"
+        "--write", action="store_true", help="renew docs/benchmarks.md and docs/plots/peers.svg"
     )
     parser.add_argument(
         "--dir",

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import asyncio
     import queue
 
+    from perdure.cache import Cache
+
 T = TypeVar("T")
 
 AT_ONCE = frozenset({Now, Random})
@@ -226,9 +228,13 @@ class GroupCommit:
 class Driver:
     """Answers the requests of one store's engine."""
 
-    def __init__(self, backend: Backend, clock: Clock = system_clock) -> None:
+    def __init__(
+        self, backend: Backend, clock: Clock = system_clock, cache: Cache | None = None
+    ) -> None:
         self.backend = backend
         self.clock = clock
+        self.cache = cache
+        """What was read of the store, for its engine to use; emptied in a forked child."""
         self._pid = os.getpid()
         self._connected: StoreInfo | None = None
         self._closed = False
@@ -292,6 +298,8 @@ class Driver:
         self._group, self._writer = GroupCommit(self.backend), None
         self._answers[Commit] = self._group.commit
         self._opening, self._connected = threading.Lock(), None
+        if self.cache is not None:
+            self.cache.renew()
 
     def run(
         self, steps: Steps[T], *, makes: bool = True, pausing: Callable[[], None] | None = None
@@ -371,6 +379,8 @@ class Driver:
         self._closed = True
         if self._pid != os.getpid():
             return
+        if self.cache is not None:
+            self.cache.close()
         if self._writer is not None:
             self._writer.close()
         self.backend.close()

@@ -117,6 +117,12 @@ head_bytes_max = 4 * 1024 * 1024
 read_bytes_max = 4 * 1024 * 1024
 """Records asked for in one request (bytes)."""
 
+cache_bytes = 32 * 1024 * 1024
+"""What a store keeps in memory of what it read, unless told otherwise (bytes)."""
+
+cache_item_bytes = 600
+"""What a record or a page takes in memory besides its payload (bytes)."""
+
 commit_tries_max = 32
 """Times a commit is built anew because an unrelated part of the head moved (tries)."""
 

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
+from msgspec.structs import replace
+
 from perdure import limits, unsaved
 from perdure.core.values import take
-from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.engine.session import Body, SessionCore
 from perdure.engine.window import FIRST_LOOK, fit, length
@@ -223,7 +224,7 @@ class SessionBase:
 
     def _first_in_store(self, steps: Steps[T]) -> Steps[T]:
         core = self._core
-        core.site = Site(self._driver.store_id, core.site.key)
+        core.site = replace(core.site, store=self._driver.store_id)
         return (yield from steps)
 
     def _has_unsaved(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 import msgspec
 
 from perdure import host, limits, missing, unsaved
+from perdure.cache import Cache
 from perdure.core.head import MAIN
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, marks, states
@@ -81,6 +82,7 @@ class StoreBase:
         create: bool = True,
         maintenance: Maintenance = "background",
         on_event: OnEvent | None = None,
+        cache_bytes: int = limits.cache_bytes,
         clock: Clock | None = None,
     ) -> None:
         """Name a store; it is opened when it is used, and made when it is first written to.
@@ -98,6 +100,8 @@ class StoreBase:
             maintenance: `"background"` keeps states quick to open and small, in a thread of its
                 own; `"off"` leaves that to `maintain`.
             on_event: called with an `Event` after each open, load, save, refresh and close.
+            cache_bytes: how much to keep in memory of what was read, so that a state that is opened
+                again is not read again; 0: nothing.
             clock: microseconds since 1970 UTC, for tests.
 
         Raises:
@@ -120,7 +124,8 @@ class StoreBase:
         self._durability: Durability = durability
         self._check_edits = check_edits
         self._on_event = on_event
-        self._driver = Driver(backend, clock or system_clock)
+        cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
+        self._driver = Driver(backend, clock or system_clock, cache)
         self._upkeep: Upkeep | None = None
         if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
             self._upkeep = Upkeep(self._driver) if not read_only else None
@@ -171,11 +176,11 @@ class StoreBase:
         """Where a key's state is; opens the store."""
         check_key(key)
         self._driver.connect()
-        return Site(self._driver.store_id, key)
+        return Site(self._driver.store_id, key, self._driver.cache)
 
     def _about(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
         """The same, for a key that came out of the store: damage may have made it an odd one."""
-        site = Site(self._driver.store_id, key)
+        site = Site(self._driver.store_id, key, self._driver.cache)
         try:
             return (yield from what(site))
         except StateNotFound as error:
@@ -679,6 +684,12 @@ def _check_wait(seconds: object) -> None:
         raise UsageError(
             f"busy_timeout is seconds from 0 to {limits.busy_timeout_max_s:,}, not {seconds!r}"
         )
+
+
+def _checked_size(size_bytes: object) -> int:
+    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
+        raise UsageError(f"cache_bytes is a number of bytes, 0 or more, not {size_bytes!r}")
+    return size_bytes
 
 
 def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:

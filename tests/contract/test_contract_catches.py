@@ -22,6 +22,7 @@ from perdure.engine.requests import (
     ReadRecords,
     ReadState,
     Stage,
+    StateAnswer,
     StateRows,
     StorageRequest,
 )
@@ -234,12 +235,14 @@ class ReadsHeadAndRecordsApart(MemoryBackend):
         _committed.set()
         return answer
 
-    def _read_state(self, request: ReadState) -> StateRows | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         _committed.clear()
         before = super()._read_state(request)
         _committed.wait(0.2)
         after = super()._read_head(ReadHead(request.key))
-        return StateRows(after, before.records) if before and after else None
+        if not isinstance(before, StateRows):
+            return before
+        return StateRows(after, before.records) if after else None
 
 
 _committed = Event()

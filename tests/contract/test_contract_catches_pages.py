@@ -19,6 +19,7 @@ from perdure.engine.requests import (
     ReadPages,
     ReadState,
     Stage,
+    StateAnswer,
     StateRows,
 )
 from perdure.errors import PerdureError
@@ -69,15 +70,17 @@ class ListsPagesFromAfter(MemoryBackend):
 
 
 class LeavesTheRootOut(MemoryBackend):
-    def _read_state(self, request: ReadState) -> StateRows | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         state = super()._read_state(request)
-        return replace(state, pages=()) if state else None
+        return replace(state, pages=()) if isinstance(state, StateRows) else state
 
 
 class AnswersARootOfAnyState(MemoryBackend):
-    def _read_state(self, request: ReadState) -> StateRows | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         state = super()._read_state(request)
-        if state is None or (wanted := self._tables.heads[request.key][1].page) is None:
+        if not isinstance(state, StateRows):
+            return state
+        if (wanted := self._tables.heads[request.key][1].page) is None:
             return state
         every = (pages.get(wanted) for pages in self._tables.pages.values())
         found = (PageRow(wanted, blob) for blob in every if blob is not None)

@@ -21,6 +21,7 @@ from perdure.engine.requests import (
     ReadState,
     RecordRow,
     Run,
+    StateAnswer,
     StateRows,
 )
 from perdure.errors import PerdureError, StateExists
@@ -41,10 +42,10 @@ class ForgetsTheCount(MemoryBackend):
 
 
 class LeavesPacksOutOfTheTail(MemoryBackend):
-    def _read_state(self, request: ReadState) -> StateRows | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         state = super()._read_state(request)
-        if state is None:
-            return None
+        if not isinstance(state, StateRows):
+            return state
         after = self._tables.heads[request.key][1].after
         whole = (row for row in state.records if row.number - row.count >= after)
         return replace(state, records=tuple(whole))
@@ -161,12 +162,12 @@ class ReadsTheRootApart(MemoryBackend):
         _committed.set()
         return answer
 
-    def _read_state(self, request: ReadState) -> StateRows | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         _committed.clear()
         state = super()._read_state(request)
         _committed.wait(0.2)
-        if state is None:
-            return None
+        if not isinstance(state, StateRows):
+            return state
         now = super()._read_pages(
             ReadPages(self._tables.heads[request.key][1].incarnation, (state.head.blob,))
         )

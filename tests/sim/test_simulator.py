@@ -78,7 +78,7 @@ def test_a_long_run_is_seen_to_go_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(simulate, "SCHEDULES_PER_LINE", 2)
-    assert simulate.main(["--seed", "5", "--steps", "400"]) == 0
+    assert simulate.main(["--seed", "5", "--steps", "900"]) == 0
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("2 schedules, ")
     assert told[1].startswith("4 schedules, ")

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.document import GROWTH, PEERS, rewritten, write
 from benchmarks.floor import wal_bytes
 from benchmarks.messages import message, messages, packed
 from benchmarks.peers import __main__ as command
 from benchmarks.peers.catalogue import ENTRIES, Entry
-from benchmarks.peers.document import BEGIN, END, rewritten, write
 from benchmarks.peers.json_file import JsonFile
 from benchmarks.peers.ours import PerdurePower
 from benchmarks.peers.peer import AsyncPeer, Peer, sqlite_mode, with_text
-from benchmarks.peers.plot import PANELS, drawn, scale_of
+from benchmarks.peers.plot import PANEL_PX, PANELS, drawn
 from benchmarks.peers.sqlite_floor import FloorFull
 from benchmarks.peers.table import COLUMNS, lines, markdown, notes
 from benchmarks.peers.trial import Measured, Row, trial
 from benchmarks.peers.worker import TAIL_SAVES_MAX, TURN_INSERTS, Turns, load, save
 from benchmarks.report import digits
+from benchmarks.svg import scale_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -247,8 +248,8 @@ def test_the_picture_shows_each_row_at_its_place() -> None:
     assert texts.count("dbos on SQLite") == 1
     assert texts.count("not measured") == 3
     assert len(dots) == 2 * 3
-    scale = scale_of([100.0, 110.0], 220)
-    expected = [f"{scale.x(100.0):.1f}", f"{scale.x(110.0):.1f}"]
+    scale = scale_of([100.0, 110.0], 220, PANEL_PX)
+    expected = [f"{scale.at(100.0):.1f}", f"{scale.at(110.0):.1f}"]
     assert [dot["cx"] for dot in dots[:2]] == expected
     assert [dot["fill"] == dot["stroke"] for dot in dots[:2]] == [False, True]
 
@@ -262,39 +263,41 @@ def test_figures_in_the_picture_are_short() -> None:
 
 
 def test_a_scale_has_whole_decades() -> None:
-    scale = scale_of([30.0, 2_000.0], 100)
+    scale = scale_of([30.0, 2_000.0], 100, 300)
     assert (scale.low, scale.high) == (1, 4)
-    assert scale.x(10) == 100
-    assert scale.x(10_000) - scale.x(1_000) == pytest.approx(scale.x(100) - scale.x(10))
-    assert scale_of([10.0], 0).high > scale_of([10.0], 0).low
+    assert [scale.at(value) for value in scale.decades()] == pytest.approx([100, 200, 300, 400])
+    assert scale_of([2_000.0], 400, -300).at(10_000) == 100
+    assert scale_of([10.0], 0, 1).high > scale_of([10.0], 0, 1).low
 
 
 def test_a_run_renews_its_section_and_nothing_else(tmp_path: Path) -> None:
     document, picture = tmp_path / "page.md", tmp_path / "peers.svg"
-    document.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n", "utf-8")
+    begin, end = PEERS.begin, PEERS.end
+    document.write_text(f"before\n\n{begin}\nold\n{end}\n\nafter\n", "utf-8")
     told = {"machine": "this one"}
     for _ in range(2):
-        write(document, markdown(ROWS, told, "how"), picture, drawn(ROWS))
+        write(document, markdown(ROWS, told, "how"), PEERS, {picture: drawn(ROWS)})
         text = document.read_text("utf-8")
-        assert text.startswith(f"before\n\n{BEGIN}\n\n![")
-        assert text.endswith(f"{END}\n\nafter\n")
+        assert text.startswith(f"before\n\n{begin}\n\n")
+        assert text.endswith(f"{end}\n\nafter\n")
         assert "old" not in text
-        assert "(peers.svg)" in text
         assert "machine: this one" in text
         assert "| Perdure, power (1) | 1,000 | 100.0 | 1.25 | 2,000 |" in text
     assert picture.read_text("utf-8") == drawn(ROWS)
 
 
-@pytest.mark.parametrize("text", ["", BEGIN, f"{END} {BEGIN}", f"{BEGIN} {END} {BEGIN} {END}"])
+@pytest.mark.parametrize("text", ["", "{0}", "{1} {0}", "{0} {1} {0} {1}"])
 def test_a_document_without_its_marks_is_left_alone(text: str) -> None:
     with pytest.raises(ValueError, match="once each"):
-        rewritten(text, "new")
+        rewritten(text.format(PEERS.begin, PEERS.end), "new", PEERS)
 
 
 def test_the_document_has_the_marks_and_names_the_command() -> None:
     text = DOCUMENT.read_text("utf-8")
-    assert "new" in rewritten(text, "new")
+    for marks in (PEERS, GROWTH):
+        assert "new" in rewritten(text, "new", marks)
     assert "make bench-peers" in text
+    assert "make bench-growth" in text
 
 
 def test_only_a_full_run_is_kept(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,15 @@ JUDGED = {
     "import": 1,
     "first-save": 1,
     "open": 1,
-    "load": 0,
+    "reopen": 0,
+    "open-long": 1,
+    "load": 2,
+    "window-memory": 3,
+    "plan-edits": 4,
+    "edit-costs": 7,
+    "worst-save": 0,
     "trajectories": 0,
+    "disk": 0,
 }
 
 
@@ -65,6 +73,7 @@ def test_command_prints_the_table_and_writes_json(
     assert list(told["benchmarks"]) == ["open"]
     assert told["about"]["mode"].startswith("quick")
     assert told["about"]["command"] == "python -m benchmarks open --quick"
+    assert re.fullmatch(r"[0-9.]+ minutes; seconds: open \d+", told["about"]["took"])
     assert "500 µs" in printed
     assert "of 1 goals met" in printed
     assert list(work.iterdir()) == []
@@ -82,11 +91,18 @@ def test_recorded_conversations_are_used_where_they_are(tmp_path: Path) -> None:
     talks = [{"messages": [message(n), message(n + 1)]} for n in range(2)]
     data = tmp_path / "talks.jsonl.gz"
     data.write_bytes(gzip.compress("\n".join(map(json.dumps, talks)).encode()))
+    (tmp_path / "disk").mkdir()
     run_trajectories, _ = BENCHMARKS["trajectories"]
     figures = run_trajectories(Run(quick=True, directory=tmp_path, data=data))
     assert "recorded airline trajectories: 2 states, 4 checkpoints" in figures[0].note
-    disk = figures[-1]
-    assert disk.floor == sum(len(packed(said)) for talk in talks for said in talk["messages"]) / 1e6
+    raw = sum(len(packed(said)) for talk in talks for said in talk["messages"]) / 1e6
+    assert figures[-1].floor == raw
+    run_disk, _ = BENCHMARKS["disk"]
+    own, joined, made_up = run_disk(Run(quick=True, directory=tmp_path / "disk", data=data))
+    assert own.floor == joined.floor == raw
+    assert own.goal == Goal(ratio_max=0.75)
+    assert joined.goal == Goal(ratio_max=0.45)
+    assert made_up.goal is None
 
 
 def test_verdict_is_the_goals() -> None:

@@ -139,7 +139,7 @@ def test_snapshots_are_thinned_and_their_pages_collected(store: perdure.Store) -
     assert kept is not None and len(kept) == limits.snapshots_kept_max
     gaps = [one.number - other.number for one, other in pairwise(kept)]
     assert gaps == sorted(gaps)
-    head, site = head_of(store), store._site("a")
+    head, site = head_of(store), store._site("a").stored()
     needed = store._driver.run(
         walk(site, head.incarnation, reachable([each.root for each in kept]))
     )
@@ -210,7 +210,7 @@ def test_a_damaged_page_is_read_from_the_log_and_made_anew_P5(tmp_path: Path) ->
                 session.save()
             state = session.state.plain()
         store.maintain("a")
-        site = store._site("a")
+        site = store._site("a").stored()
         head = head_of(store)
         newest = head.branches[MAIN].newest
         assert newest is not None

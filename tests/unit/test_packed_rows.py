@@ -119,7 +119,7 @@ def saved(text: str = "message") -> tuple[Packed, perdure.Store]:
     """A state of SAVES checkpoints by four sessions."""
     backend = Packed()
     ticks = count(1_767_225_600_000_000, 1_234_567)
-    store = perdure.Store(backend, clock=lambda: next(ticks))
+    store = perdure.Store(backend, cache_bytes=0, clock=lambda: next(ticks))
     for turn in range(4):
         with store.open("a") as session:
             for number in range(SAVES // 4):

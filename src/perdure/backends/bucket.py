@@ -8,7 +8,7 @@ import msgspec
 
 from perdure.backends.lines import holds
 from perdure.backends.memory import new_store
-from perdure.engine.requests import HeadRow, RecordRow
+from perdure.engine.requests import HeadRow, RecordRow, Tail
 
 
 class Bucket:
@@ -121,6 +121,11 @@ class HeadObject(msgspec.Struct, array_like=True, frozen=True):
     def row(self) -> HeadRow:
         """The head, without what the backend keeps beside it."""
         return HeadRow(self.token, self.blob)
+
+    @property
+    def tail(self) -> Tail:
+        """What belongs in one round trip with it."""
+        return Tail(self.incarnation, self.line, self.after, self.page)
 
 
 def head_name(key: str) -> str:

@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from perdure.engine.requests import ROW_START_BYTES, RecordRow, Run
+from perdure.engine.requests import ROW_START_BYTES, Known, RecordRow, Run, Tail
 from perdure.errors import StateExists
 
 
@@ -47,6 +47,13 @@ def sizes_of(rows: Sequence[RecordRow], count: int) -> tuple[tuple[int, int, int
 def place_taken(line: int, number: int) -> StateExists:
     """What a row is answered if one of its records is in another row already."""
     return StateExists(f"Record {number} of line {line} is already stored. Nothing was written.")
+
+
+def unknown_of(tail: Tail, known: Known | None) -> tuple[int, bytes | None]:
+    """After which number the records of a tail are not known, and its page if that is not."""
+    if known is None or known.tail != tail:
+        return tail.after, tail.page
+    return max(tail.after, known.number), None
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perdure.backends.lines import Lines, page_of, sizes_of
+from perdure.backends.lines import Lines, page_of, sizes_of, unknown_of
 from perdure.backends.protocol import StoreInfo
 from perdure.engine.requests import (
     Answer,
@@ -36,9 +36,11 @@ from perdure.engine.requests import (
     RecordRow,
     Run,
     Stage,
+    StateAnswer,
     StateRows,
     StorageRequest,
     Tail,
+    Unchanged,
 )
 from perdure.errors import PerdureError, StateExists, StoreClosed, UsageError
 
@@ -137,7 +139,7 @@ class InProcess:
     def _read_head(self, request: ReadHead) -> HeadRow | None:
         raise NotImplementedError
 
-    def _read_state(self, request: ReadState) -> StateRows | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         raise NotImplementedError
 
     def _read_records(self, request: ReadRecords) -> tuple[RecordRow, ...]:
@@ -258,15 +260,18 @@ class MemoryBackend(InProcess):
             present = self._tables.heads.get(request.key)
         return present[0] if present else None
 
-    def _read_state(self, request: ReadState) -> StateRows | None:
+    def _read_state(self, request: ReadState) -> StateAnswer:
         tables = self._tables
         with tables.lock:
             present = tables.heads.get(request.key)
             if present is None:
                 return None
             head, tail = present
-            rows = tables.line(tail.incarnation, tail.line, tail.after + 1, NUMBER_MAX)
-            root = () if tail.page is None else (tail.page,)
+            if request.known is not None and request.known.token == head.token:
+                return Unchanged()
+            after, page = unknown_of(tail, request.known)
+            rows = tables.line(tail.incarnation, tail.line, after + 1, NUMBER_MAX)
+            root = () if page is None else (page,)
             return StateRows(head, tuple(rows), tables.found(tail.incarnation, root))
 
     def _rows(self, request: ReadRecords | ListRows) -> list[RecordRow]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import TypeVar
 from uuid import uuid4
@@ -34,7 +35,7 @@ from perdure.backends.bucket import (
     staged_name,
     staging_name,
 )
-from perdure.backends.lines import gives_way, page_of, place_taken, sizes_of
+from perdure.backends.lines import gives_way, page_of, place_taken, sizes_of, unknown_of
 from perdure.backends.memory import NUMBER_MAX, InProcess, keys_of
 from perdure.backends.protocol import StoreInfo
 from perdure.engine.requests import (
@@ -43,6 +44,7 @@ from perdure.engine.requests import (
     Committed,
     Discard,
     HeadRow,
+    Known,
     ListHeads,
     ListPages,
     ListRows,
@@ -57,7 +59,9 @@ from perdure.engine.requests import (
     RecordRow,
     Run,
     Stage,
+    StateAnswer,
     StateRows,
+    Unchanged,
 )
 from perdure.errors import StateExists
 
@@ -296,13 +300,17 @@ class ObjectBackend(InProcess):
         head = self._head_object(request.key)
         return head.row if head else None
 
-    def _read_state(self, request: ReadState) -> StateRows | None:
-        return self._follow(lambda: self._head_object(request.key), self._state)
+    def _read_state(self, request: ReadState) -> StateAnswer:
+        read = partial(self._state, request.known)
+        return self._follow(lambda: self._head_object(request.key), read)
 
-    def _state(self, head: HeadObject) -> tuple[StateRows, bool]:
-        place = head.incarnation, head.line, head.after + 1, NUMBER_MAX
+    def _state(self, known: Known | None, head: HeadObject) -> tuple[StateRows | Unchanged, bool]:
+        if known is not None and known.token == head.token:
+            return Unchanged(), True
+        after, page = unknown_of(head.tail, known)
+        place = head.incarnation, head.line, after + 1, NUMBER_MAX
         rows, is_whole = self._rows(head, *place)
-        ids = () if head.page is None else (head.page,)
+        ids = () if page is None else (page,)
         pages = self._read_pages(ReadPages(head.incarnation, ids))
         return StateRows(head.row, tuple(rows), pages), is_whole and len(pages) == len(ids)
 

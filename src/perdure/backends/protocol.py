@@ -26,7 +26,8 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
   Only the answer `Committed` says so: a head that is merely found may be one that was not synced.
 - *Failure.* An error says what is true: `CommitUnknown` if the batch may have taken effect,
   `Busy` if it did not and trying again later may help, any other `PerdureError` if it did not.
-- *Consistent.* `ReadState` answers head, records and root page as of one moment.
+- *Consistent.* `ReadState` answers head, records and root page as of one moment; less to who says
+  what it knows, and `Unchanged` only where the head that is stored has the token that is known.
 - *Made.* `connect` makes a store that is not there. A backend that can tell so beforehand has a
   method `is_made() -> bool` too; then a store that is only read is not made.
 - *Threads.* Every method may be called from any thread; `commit` is called by one at a time.

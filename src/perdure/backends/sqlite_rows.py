@@ -9,7 +9,7 @@ import apsw
 
 from perdure import limits
 from perdure.backends import sqlite_pages
-from perdure.backends.lines import place_taken
+from perdure.backends.lines import place_taken, unknown_of
 from perdure.engine.requests import (
     ROW_START_BYTES,
     Answer,
@@ -25,7 +25,10 @@ from perdure.engine.requests import (
     RecordRow,
     Run,
     Stage,
+    StateAnswer,
     StateRows,
+    Tail,
+    Unchanged,
 )
 from perdure.errors import PerdureError, StateExists
 
@@ -49,8 +52,15 @@ def read_head(connection: apsw.Connection, request: ReadHead) -> HeadRow | None:
     return HeadRow(*found) if found else _misplaced(connection, request.key)
 
 
-def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | None:
-    """Answer a `ReadState`, in one read transaction."""
+UNCHANGED = Unchanged()
+"""The answer to who knows the head that is there."""
+
+
+def read_state(connection: apsw.Connection, request: ReadState) -> StateAnswer:
+    """Answer a `ReadState`: one row is looked at, or all in one read transaction."""
+    known = request.known
+    if known and connection.execute(_IS_THERE, (_stored(request.key), known.token)).get:
+        return UNCHANGED
     connection.execute("BEGIN")
     try:
         found = connection.execute(
@@ -60,11 +70,12 @@ def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | N
         if found is None:
             misplaced = _misplaced(connection, request.key)
             return StateRows(misplaced, (), ()) if misplaced else None
-        token, head, incarnation, page, *tail = found
+        token, head, incarnation, page, line, after = found
+        after, page = unknown_of(Tail(incarnation, line, after, page), known)
         rows = connection.execute(
             f"SELECT {_RECORD} FROM records"
             " WHERE incarnation = ? AND line = ? AND number > ? ORDER BY number",
-            (incarnation, *tail),
+            (incarnation, line, after),
         )
         records = tuple(RecordRow(*row) for row in rows)
         pages = () if page is None else sqlite_pages.found(connection, incarnation, (page,))
@@ -72,6 +83,8 @@ def read_state(connection: apsw.Connection, request: ReadState) -> StateRows | N
     finally:
         connection.execute("COMMIT")
 
+
+_IS_THERE = "SELECT 1 FROM heads WHERE key = ? AND token = ?"
 
 # Rows never overlap, so the only one that can reach beyond ?4 is the first that ends there or
 # after. Naming it closes the range: the records after it are not looked at.

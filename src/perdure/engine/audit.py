@@ -21,7 +21,8 @@ from perdure.types import Stats, Verified
 
 
 def stats(site: Site) -> Steps[Stats]:
-    """What a state costs."""
+    """What a state costs, as it is stored."""
+    site = site.stored()
     head = yield from read_head(site)
     tip = head.branches[MAIN]
     records = yield from read_run(site, head, tip.line, 1, tip.number)
@@ -63,9 +64,12 @@ def _stored(head: Head) -> Steps[dict[str, int]]:
 def verify(site: Site) -> Steps[Verified]:
     """Read everything of a state, check every tag and link, replay it, and compare snapshots (P6).
 
+    Everything is read from the store, whatever is in the cache.
+
     Raises:
         StateNotFound: there is none.
     """
+    site = site.stored()
     row = yield ReadHead(site.key)
     if row is None:
         raise StateNotFound(f"there is no state {site.key!r} in this store")

@@ -17,9 +17,10 @@ from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.tree_read import read_root, read_value
+from perdure.engine.latest import read_latest
 from perdure.engine.pages import walk
 from perdure.engine.read import Site, check_run, find, read_head, read_run, replaying
-from perdure.engine.requests import PageRow, ReadState, Steps
+from perdure.engine.requests import PageRow, Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
 Wanted: TypeAlias = Callable[[str], bool]
@@ -55,23 +56,22 @@ class Loaded(msgspec.Struct, frozen=True):
 def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[Loaded | None]:
     """The newest state under the key, in one round trip; None if there is no head.
 
+    What is in the site's cache is not read again.
+
     More are made for pages of sections that are wanted. A deleted state is loaded as a head without
     sections: what a new life of the key is built on.
     """
-    rows = yield ReadState(site.key)
-    if rows is None:
+    latest = yield from read_latest(site, branch)
+    if latest is None:
         return None
-    head = site.head(rows.head)
+    head, records = latest.head, latest.records
     if head.deleted_us is not None:
         return Loaded(head, {}, None)
     tip = head.branches[branch]
     newest = tip.newest
-    after = newest.number if newest is not None else 0
-    records = site.run(head.incarnation, rows.records, after + 1, tip.number)
-    check_run(site, records, tip, after)
     last = records[-1] if records else None
     try:
-        sections = yield from _sections(site, head, newest, records, wanted, rows.pages)
+        sections = yield from _sections(site, head, newest, records, wanted, latest.pages)
     except Damaged:
         if newest is None:
             raise

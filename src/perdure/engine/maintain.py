@@ -96,6 +96,7 @@ def maintain(
     Raises:
         Damaged: what would be rewritten cannot be read; nothing was changed by that step.
     """
+    site = site.stored()  # a page that is damaged there is made anew
     count, loose, last = 0, int(full), ""
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)

@@ -26,12 +26,14 @@ def walk(
 ) -> Steps[T]:
     """Let a tree be read, giving it the pages it asks for; `known` are here already.
 
+    What is in the site's cache is not read again.
+
     Raises:
         PageMissing: one is not there.
         Damaged: one is not what was put there (P5).
     """
     rows = {row.id: row for row in known}
-    payloads: Mapping[bytes, bytes] | None = None
+    payloads: dict[bytes, bytes] | None = None
     while True:
         try:
             ids = reading.send(payloads)  # type: ignore[arg-type]  # None begins a generator
@@ -41,12 +43,23 @@ def walk(
         if not ids:
             payloads = yield LET_GO
             continue
-        missing = tuple(id_ for id_ in ids if id_ not in rows)
+        payloads = _kept(site, incarnation, ids)
+        missing = tuple(id_ for id_ in ids if id_ not in payloads and id_ not in rows)
         if missing:
             found: tuple[PageRow, ...] = yield ReadPages(incarnation, missing)
             rows.update((row.id, row) for row in found)
-        payloads = {id_: _open(site, incarnation, id_, rows) for id_ in ids}
+        for id_ in ids:
+            if id_ not in payloads:
+                payloads[id_] = _open(site, incarnation, id_, rows)
         rows.clear()
+
+
+def _kept(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The payloads that are in the cache. A page never changes, so they are what is stored."""
+    if site.cache is None:
+        return {}
+    found = ((id_, site.kept((incarnation, id_))) for id_ in ids)
+    return {id_: payload for id_, payload in found if payload is not None}
 
 
 def _open(site: Site, incarnation: bytes, id_: bytes, rows: Mapping[bytes, PageRow]) -> bytes:
@@ -54,7 +67,9 @@ def _open(site: Site, incarnation: bytes, id_: bytes, rows: Mapping[bytes, PageR
     if row is None:
         raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
     place = place_of(site, incarnation, id_)
-    return unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
+    payload = unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
+    site.keep((incarnation, id_), payload, len(payload) + limits.cache_item_bytes)
+    return payload
 
 
 def in_pieces(pieces: Pieces[T]) -> Steps[T]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -37,11 +37,36 @@ from perdure.errors import (
 PREFIX_DIGITS_MIN = 4
 
 
+class Cache(Protocol):
+    """Where things that were verified are kept, by their places; it may let them go at any time."""
+
+    def get(self, place: Hashable) -> Any:
+        """What is kept at a place, or None."""
+
+    def keep(self, place: Hashable, thing: Any, size_bytes: int) -> None:
+        """Keep what takes so many bytes in memory, and is never changed."""
+
+
 class Site(msgspec.Struct, frozen=True):
     """Which state of which store an engine function works on."""
 
     store: bytes
     key: str
+    cache: Cache | None = None
+    """Of what was read of this store; None: everything is read from it."""
+
+    def stored(self) -> Site:
+        """The same for who has to see what is stored: nothing is taken from memory."""
+        return self if self.cache is None else Site(self.store, self.key)
+
+    def kept(self, place: Hashable) -> Any:
+        """What was kept at a place, or None."""
+        return self.cache.get(place) if self.cache is not None else None
+
+    def keep(self, place: Hashable, thing: Any, size_bytes: int) -> None:
+        """Keep what was verified; it must never be changed."""
+        if self.cache is not None:
+            self.cache.keep(place, thing, size_bytes)
 
     def head(self, row: HeadRow) -> Head:
         """A stored head, verified."""

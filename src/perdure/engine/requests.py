@@ -76,6 +76,14 @@ class StateRows(msgspec.Struct, frozen=True):
     pages: tuple[PageRow, ...] = ()
 
 
+class Unchanged(msgspec.Struct, frozen=True):
+    """Answer to `ReadState`: the head that is known is still there, and so is what it names."""
+
+
+StateAnswer: TypeAlias = StateRows | Unchanged | None
+"""Every answer to `ReadState`."""
+
+
 # ---- answered by the driver -----------------------------------------------------------------
 
 
@@ -123,10 +131,27 @@ class ReadHead(msgspec.Struct, frozen=True):
     key: str
 
 
+class Known(msgspec.Struct, frozen=True):
+    """What a reader of a state has from before.
+
+    That is the head with `token`, whose tail was `tail`, its page, and its records up to `number`.
+    """
+
+    token: bytes
+    tail: Tail
+    number: int
+
+
 class ReadState(msgspec.Struct, frozen=True):
-    """The head under `key` with what its tail names, as `StateRows`, or None. One round trip."""
+    """The head under `key` with what its tail names, as `StateRows`, or None. One round trip.
+
+    Who has read it before says what it has, as `known`. If that head is still there, the answer is
+    `Unchanged`; if another is there whose tail is the same, the answer has neither the page nor the
+    rows that hold only records up to `known.number`.
+    """
 
     key: str
+    known: Known | None = None
 
 
 class ReadRecords(msgspec.Struct, frozen=True):

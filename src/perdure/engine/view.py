@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure.core.record import LABEL, METADATA, Record, Sealed
+from perdure.core.values import take
 from perdure.types import Checkpoint
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,7 +29,7 @@ def checkpoint_of(key: str, branch: str, record: Record, *, changes: bool = Fals
         session=record.session.hex(),
         hash=record.hash.hex(),
         label=record.extra.get(LABEL),
-        metadata=record.extra.get(METADATA),
+        metadata=take(record.extra.get(METADATA)),  # the record may be shared; this is the user's
         sections=record.sections(),
         changes=tuple(record.changes()) if changes else None,
     )

@@ -27,6 +27,7 @@ from perdure.backends.url import backend_for
 from perdure.errors import InvalidStoreURL
 from perdure.testing import (
     contract_checks,
+    contract_known,
     contract_pages,
     contract_rows,
     contract_staging,
@@ -42,7 +43,14 @@ def _checks_of(module: ModuleType) -> list[Check]:
     return [value for name, value in members.items() if name.startswith("check_")]
 
 
-_MODULES = (contract_checks, contract_rows, contract_pages, contract_staging, contract_threads)
+_MODULES = (
+    contract_checks,
+    contract_rows,
+    contract_pages,
+    contract_known,
+    contract_staging,
+    contract_threads,
+)
 CHECKS: tuple[Check, ...] = tuple(check for module in _MODULES for check in _checks_of(module))
 """Every check, in the order in which they are best read."""
 

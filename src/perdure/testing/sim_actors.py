@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from msgspec.structs import replace
+
 from perdure.core.head import MAIN
 from perdure.engine import audit, load, maintain, states
 from perdure.engine.marks import resumed_from
@@ -113,7 +115,7 @@ def writer(world: World, saves: int, owner: str | None = None, *, rides: bool = 
     """
 
     def work(actor: Actor) -> Steps[None]:
-        session = yield from _open(world, world.site, world.model, actor)
+        session = yield from _open(actor.site, world.model, actor)
         sections = owner or actor.name
         tries = 0
         while (done := _saved(session.document, sections, actor.name)) < saves:
@@ -135,7 +137,7 @@ def _saved(document: Document, owner: str, name: str) -> int:
     return sum(token.startswith(f"{name}.") for token in log)
 
 
-def _open(world: World, site: Site, model: Model, actor: Actor) -> Steps[_Session]:
+def _open(site: Site, model: Model, actor: Actor) -> Steps[_Session]:
     floor = model.floor
     loaded = yield from load.load(site)
     if loaded is not None and loaded.head.deleted_us is None:
@@ -167,20 +169,20 @@ def reader(world: World, loads: int) -> Script:
         last = 0
         for _ in range(loads):
             floor = max(world.model.floor, last)
-            loaded = yield from load.load(world.site)
+            loaded = yield from load.load(actor.site)
             if loaded is None:
                 require(floor == 0, f"P1: {actor.name} found no state; {floor} was acknowledged")
                 continue
             last = loaded.head.branches[MAIN].number
             world.model.seen(actor.name, last, loaded.sections, floor)
             floor = world.model.floor
-            history = yield from states.history(world.site, None, None, False)
+            history = yield from states.history(actor.site, None, None, False)
             numbers = [checkpoint.number for checkpoint in history]
             whole = numbers == list(range(len(numbers), 0, -1)) and len(numbers) >= floor
             require(whole, f"P2: {actor.name} was shown the history {numbers}")
             yield from _lazily(world, actor)
             at = actor.draws.randint(1, last)
-            older = yield from load.load_at(world.site, at)
+            older = yield from load.load_at(actor.site, at)
             world.model.seen(f"{actor.name} at {at}", at, older.sections)
 
     return work
@@ -188,13 +190,13 @@ def reader(world: World, loads: int) -> Script:
 
 def _lazily(world: World, actor: Actor) -> Steps[None]:
     """Open, and read the sections only then: what they hold is that of one checkpoint (P2)."""
-    loaded = yield from load.load(world.site, wanted=lambda _: False)
+    loaded = yield from load.load(actor.site, wanted=lambda _: False)
     assert loaded is not None
     sections = dict(loaded.sections)
     for name, value in loaded.sections.items():
         if isinstance(value, load.Unread):
             sections[name] = yield from load.read_section(
-                world.site, loaded.head, MAIN, name, value
+                actor.site, loaded.head, MAIN, name, value
             )
     number = loaded.head.branches[MAIN].number
     world.model.seen(f"{actor.name}, which read lazily,", number, sections)
@@ -222,19 +224,19 @@ class Upkeep:
 
     def maintain(self, actor: Actor) -> Steps[None]:
         """Make snapshots and packs, and collect what they leave."""
-        yield from maintain.maintain(self.world.site, full=actor.draws.random() < 0.9)
+        yield from maintain.maintain(actor.site, full=actor.draws.random() < 0.9)
 
     def verify(self, actor: Actor) -> Steps[None]:
         """Verify the state while it is being written."""
-        if (yield from load.load(self.world.site)) is not None:
-            found = yield from audit.verify(self.world.site)
+        if (yield from load.load(actor.site)) is not None:
+            found = yield from audit.verify(actor.site)
             require(found.ok, f"P5: {actor.name} found damage: {found.problem}")
 
     def copy(self, actor: Actor) -> Steps[None]:
         """Copy the state under a new name; the copy is a whole state of its own."""
-        target = Site(STORE.store_id, f"{KEY}/copy/{actor.draws.randbytes(4).hex()}")
+        target = replace(actor.site, key=f"{KEY}/copy/{actor.draws.randbytes(4).hex()}")
         floor = self.world.model.floor
-        info = yield from states.copy(self.world.site, target)
+        info = yield from states.copy(actor.site, target)
         loaded = yield from load.load(target)
         assert loaded is not None
         number = loaded.head.branches[MAIN].number
@@ -243,9 +245,9 @@ class Upkeep:
 
     def hide(self, actor: Actor) -> Steps[None]:
         """Make another state, delete it and bring it back; its history stays (P7)."""
-        site = Site(STORE.store_id, f"sim/other/{actor.name}")
+        site = replace(actor.site, key=f"sim/other/{actor.name}")
         yield from self._show(site)
-        session = yield from _open(self.world, site, Model(), actor)
+        session = yield from _open(site, Model(), actor)
         token = f"{actor.name}.{actor.draws.randbytes(4).hex()}"
         session.document.state.setdefault(f"{LOG} other", []).append(token)
         log = session.document.state[f"{LOG} other"]

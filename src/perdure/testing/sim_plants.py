@@ -19,7 +19,17 @@ from perdure.core.record import Sealed
 from perdure.engine import load, maintain, read, save
 from perdure.engine.load import Loaded
 from perdure.engine.read import Site
-from perdure.engine.requests import Answer, Commit, Moved, ReadHead, ReadRecords, Run, Steps
+from perdure.engine.requests import (
+    Answer,
+    Commit,
+    Moved,
+    ReadHead,
+    ReadRecords,
+    ReadState,
+    Run,
+    Steps,
+    Unchanged,
+)
 from perdure.engine.session import SessionCore
 from perdure.errors import CommitUnknown
 from perdure.testing.sim_world import Face, World
@@ -160,6 +170,19 @@ def _newer_section() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _moved_head() -> Iterator[None]:
+    perform = InProcess.perform
+
+    def planted(self: InProcess, request: Any) -> Any:
+        if isinstance(request, ReadState) and request.known is not None:
+            return Unchanged()
+        return perform(self, request)
+
+    with patch.object(InProcess, "perform", planted):
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Bug:
     """A bug to plant, and on which faces there is a place for it."""
@@ -205,6 +228,11 @@ BUGS: dict[str, Bug] = {
     ),
     "newer-section": Bug(
         "A section that is read later is that of a newer head (P2).", _newer_section, by_chance=True
+    ),
+    "moved-head": Bug(
+        "What is in the cache is taken for the state, though its head has moved (P1, P2).",
+        _moved_head,
+        by_chance=True,
     ),
     "clock-trusted": Bug(
         "A record takes the time of a clock that is behind its parent's.",

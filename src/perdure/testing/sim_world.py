@@ -21,6 +21,7 @@ from perdure.backends.bucket import Bucket
 from perdure.backends.memory import FORMAT, InProcess, MemoryBackend
 from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import StoreInfo
+from perdure.cache import Cache
 from perdure.core import tree
 from perdure.core.cut import Bounds
 from perdure.core.head import MAIN
@@ -83,6 +84,8 @@ STORE = StoreInfo(b"simulated store!", FORMAT, 0)
 EPOCH_US = 1_700_000_000_000_000
 TICK_US = 1000
 DELAY_STEPS_MAX = 30
+CACHE_BYTES = 1_000_000
+"""More than all that is read in one schedule."""
 
 
 class Died(BaseException):
@@ -96,6 +99,9 @@ class Actor:
     name: str
     script: Callable[[Actor], Steps[None]]
     draws: random.Random
+    site: Site
+    """The state it works on, with the cache of its process: whatever that keeps, and when it lets
+    go, what the actor is shown has to be right."""
     skew_us: int = 0
     """How far its clock is off."""
     steps: Steps[None] | None = None
@@ -152,9 +158,16 @@ class World:
 
     # ---- actors ---------------------------------------------------------------------------
 
-    def add(self, name: str, script: Callable[[Actor], Steps[None]], skew_us: int = 0) -> Actor:
-        """A new actor, begun."""
-        actor = Actor(name, script, random.Random(f"{self.seed}/{name}"), skew_us)
+    def add(
+        self,
+        name: str,
+        script: Callable[[Actor], Steps[None]],
+        skew_us: int = 0,
+        cache: Cache | None = None,
+    ) -> Actor:
+        """A new actor, begun; `cache` is that of its process, one of its own by default."""
+        site = Site(STORE.store_id, KEY, Cache(CACHE_BYTES) if cache is None else cache)
+        actor = Actor(name, script, random.Random(f"{self.seed}/{name}"), site, skew_us)
         self.actors.append(actor)
         self.begin(actor)
         return actor
@@ -171,6 +184,8 @@ class World:
             actor.steps.close()
         actor.pending = None
         actor.history = hash((actor.history, "died"))
+        assert isinstance(actor.site.cache, Cache)
+        actor.site.cache.renew()
         self.begin(actor)
 
     def resume(self, actor: Actor, answer: Any) -> None:
@@ -227,7 +242,7 @@ class World:
 
     def ask(self, steps: Steps[T], name: str = "the checker") -> T:
         """Run an engine function without interruption, as a checker does."""
-        asker = Actor(name, lambda _: steps, random.Random(name))  # type: ignore[arg-type, return-value]
+        asker = Actor(name, lambda _: steps, random.Random(name), self.site)  # type: ignore[arg-type, return-value]
         answer: Any = None
         while True:
             try:

@@ -18,10 +18,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, get_args
 
+from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
 from perdure.testing.sim_actors import Upkeep, reader, writer
 from perdure.testing.sim_plants import BUGS
-from perdure.testing.sim_world import DELAY_STEPS_MAX, Action, Face, Option, World, small_world
+from perdure.testing.sim_world import (
+    CACHE_BYTES,
+    DELAY_STEPS_MAX,
+    Action,
+    Face,
+    Option,
+    World,
+    small_world,
+)
 
 FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
@@ -150,16 +159,28 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
 
 def _populate(world: World, chance: random.Random, plan: Plan) -> None:
     shared = chance.choice((None, None, "all"))
+    cache = _shared_cache(random.Random(world.seed))
     for number in range(1, chance.randint(1, plan.writers) + 1):
         saves = chance.randint(1, plan.saves)
         script = writer(world, saves, shared, rides=chance.random() < 0.5)
-        world.add(f"w{number}", script, -SKEW_US * number)
+        world.add(f"w{number}", script, -SKEW_US * number, cache)
     for number in range(1, chance.randint(0, plan.readers) + 1):
-        world.add(f"r{number}", reader(world, chance.randint(1, 3)))
+        world.add(f"r{number}", reader(world, chance.randint(1, 3)), 0, cache)
     if plan.maintenance and chance.random() < 0.7:
         # Two at most, so that the steps of one come between those of the other.
         for number in range(1, chance.randint(1, 2) + 1):
-            world.add(f"upkeep {number}", Upkeep(world, chance.randint(1, plan.maintenance)))
+            upkeep = Upkeep(world, chance.randint(1, plan.maintenance))
+            world.add(f"upkeep {number}", upkeep, 0, cache)
+
+
+def _shared_cache(chance: random.Random) -> Cache | None:
+    """The cache of all actors, as threads of one process; None where each is a process.
+
+    Between one that keeps nothing and one that keeps all that is read. When one of them dies, it is
+    emptied: it may be at any time.
+    """
+    size = chance.choice((None, None, 0, 4_000, CACHE_BYTES))
+    return None if size is None else Cache(size)
 
 
 def _faults(world: World, request: StorageRequest) -> tuple[Action, ...]:
