@@ -83,8 +83,9 @@ class AsyncSession(SessionBase):
                 steps = self._in_store(self._core.flush(durability or self._durability))
                 await self._driver.arun(steps)
             checkpoint = self._saved(body, detail)
-        if self._upkeep is not None:
-            self._upkeep.saved(self._core)
+        if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
+            # In a thread: the loop goes on, and only who saves too fast to be kept up with waits.
+            await asyncio.to_thread(self._upkeep.help, self._core.site, share)
         return checkpoint
 
     def atomic(self) -> AtomicBlock:

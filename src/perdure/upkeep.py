@@ -1,8 +1,10 @@
 """Maintenance in the background: one thread a store, which works on the states that need it.
 
-A session asks for it after a save, when its state's tail has grown past its limit. A save never
-waits for it; a writer that finds the tail far past its limit does one step of it itself, after its
-save was acknowledged.
+A session asks for it after a save, when its state's tail has grown past its limit. The thread works
+in slices of a millisecond, and rests nine times as long after each: others feel no more than one
+slice, however much there is to do. A writer that saves faster than that keeps up with, and finds
+the tail at four times its limit, does a slice of it itself after its save was acknowledged, and
+two at eight times: so the tail grows no further than its writer works it off.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure import limits
 from perdure.engine import maintain
+from perdure.engine.requests import LET_GO
 from perdure.errors import PerdureError
 from perdure.events import log
 
@@ -25,12 +27,63 @@ if TYPE_CHECKING:
 
 Maintenance: TypeAlias = Literal["background", "off"]
 
+SLICE_S = 0.0005
+"""How long the thread works before it rests (seconds). What is under way then is finished first:
+a piece of computing, of which none takes longer, or a transaction."""
+
 REST_PART = 9
-"""How long maintenance rests after each step, as a multiple of the time it took: a tenth of a
-processor at most, and of the interpreter's time, however fast others save."""
+"""How long it rests after each slice, as a multiple of the time that took: a tenth of a processor
+at most, and of the interpreter's time, however fast others save."""
+
+SHARE_S = 0.001
+"""How long a writer works after a save where the tail is at `limits.tail_excess_max` (seconds)."""
 
 CLOSING_WAIT_S = 0.05
-"""How long closing a store waits for the step under way (seconds)."""
+"""How long closing a store waits for the slice under way (seconds)."""
+
+
+class Job:
+    """The maintenance of one state, done a slice at a time by whoever holds its lock."""
+
+    def __init__(self, driver: Driver, site: Site) -> None:
+        self.site = site
+        self.lock = threading.Lock()
+        self.is_done = False
+        self._driver = driver
+        self._steps = maintain.maintain(site)
+        self._answer: Any = None
+        self._error: Exception | None = None
+
+    def work(self, seconds: float) -> None:
+        """Go on for about so long, or to the end; a failure is told, and is an end."""
+        until = time.monotonic() + seconds
+        try:
+            while not self.is_done and time.monotonic() < until:
+                self._go_on()
+        except PerdureError as error:
+            self.is_done = True
+            if not self._driver.closed:
+                log.warning("maintenance of %r: %s", self.site.key, error)
+        except Exception:
+            self.is_done = True
+            log.exception("maintenance of %r failed", self.site.key)
+        except BaseException:
+            self.is_done = True  # interrupted: what it was to be told may be lost
+            raise
+
+    def _go_on(self) -> None:
+        """To the next request, and its answer."""
+        answer, error, self._answer, self._error = self._answer, self._error, None, None
+        try:
+            request = self._steps.throw(error) if error else self._steps.send(answer)
+        except StopIteration:
+            self.is_done = True
+            return
+        if request is not LET_GO:
+            try:
+                self._answer = self._driver.answer(request)
+            except Exception as raised:
+                self._error = raised
 
 
 class Upkeep:
@@ -43,87 +96,82 @@ class Upkeep:
     def _forget(self) -> None:
         self._pid = os.getpid()
         self._door = threading.Lock()
-        self._due: deque[Site] = deque()
-        self._work = threading.Event()
+        """Held while the jobs or the thread change, never during work."""
+        self._jobs: dict[str, Job] = {}
+        """By key of the state, the next to be worked on first."""
+        self._due = threading.Event()
+        """Set when there may be a job, or the store is being closed."""
         self._end = threading.Event()
         """Set when the store is being closed."""
-        self._began = 0.0
-        """When the step under way began (seconds)."""
-        self._closed = False
         self._thread: threading.Thread | None = None
 
-    def saved(self, core: SessionCore) -> bool:
-        """See to a state after a save; whether its writer should do a step itself."""
+    def saved(self, core: SessionCore) -> float:
+        """See to a state after a save; how long its writer should `help` with it (seconds)."""
         over = core.tail_excess()
         if over < 1:
-            return False
-        self._ask_for(core.site)
-        return over >= limits.tail_excess_max
+            return 0
+        self.ask_for(core.site)
+        return SHARE_S * over / limits.tail_excess_max if over >= limits.tail_excess_max else 0
 
-    def step(self, core: SessionCore) -> None:
-        """One bounded step, in the writer's own thread."""
-        self._run(core.site, only_one=True)
-
-    def _ask_for(self, site: Site) -> None:
+    def ask_for(self, site: Site) -> None:
+        """Have a state maintained in the background, if anything is due; returns at once."""
         if self._pid != os.getpid():
             self._forget()
-        if site in self._due:
+        if site.key in self._jobs:
             return
         with self._door:
-            if self._closed or site in self._due:
+            if self._end.is_set() or site.key in self._jobs:
                 return
-            self._due.append(site)
+            self._jobs[site.key] = Job(self._driver, site)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go, name="perdure-upkeep", daemon=True)
                 self._thread.start()
-        self._work.set()
+            self._due.set()
+
+    def help(self, site: Site, seconds: float) -> None:
+        """Work on a state in the caller's thread for about so long, its turn waited for included.
+
+        A longer transaction or piece of computing is finished, but nothing is begun after that.
+        """
+        job, until = self._jobs.get(site.key), time.monotonic() + seconds
+        if job is None or not job.lock.acquire(timeout=seconds):
+            return
+        try:
+            job.work(until - time.monotonic())
+        finally:
+            job.lock.release()
+        self._settle(job)
+
+    def _settle(self, job: Job) -> None:
+        """Forget a job that is done."""
+        with self._door:
+            if job.is_done and self._jobs.get(job.site.key) is job:
+                del self._jobs[job.site.key]
 
     def _go(self) -> None:
-        while not self._closed:
-            self._work.wait()
+        while not self._end.is_set():
+            self._due.wait()
             with self._door:
-                self._work.clear()
-                site = self._due[0] if self._due else None
-            if site is None:
-                continue
-            self._began = time.monotonic()
-            self._run(site)
-            with self._door:
-                self._due.popleft()
-                if self._due:
-                    self._work.set()
+                job = next(iter(self._jobs.values()), None)
+                if job is None and not self._end.is_set():
+                    self._due.clear()
+            if job is not None:
+                self._end.wait(REST_PART * self._slice_of(job))
 
-    def _run(self, site: Site, *, only_one: bool = False) -> None:
-        """Let maintenance work; a failure is told, and tried again after a later save."""
-        steps = maintain.step(site) if only_one else maintain.maintain(site, done=self._rest)
-        try:
-            self._driver.run(steps, pausing=None if only_one else self._pause)
-        except PerdureError as error:
-            if not self._closed:
-                log.warning("maintenance of %r: %s", site.key, error)
-        except Exception:
-            log.exception("maintenance of %r failed", site.key)
-
-    def _rest(self, _step: maintain.Step) -> None:
-        self._end.wait(REST_PART * (time.monotonic() - self._began))
-        self._began = time.monotonic()
-
-    def _pause(self) -> None:
-        """Between two requests: let other threads have the interpreter, and see to closing."""
-        if self._closed:
-            raise _Closing
-        time.sleep(0)
+    def _slice_of(self, job: Job) -> float:
+        """Work on a job; how long that took (seconds)."""
+        with job.lock:
+            began = time.monotonic()
+            job.work(SLICE_S)
+            took = time.monotonic() - began
+        self._settle(job)
+        return took
 
     def close(self) -> None:
-        """Stop after the request under way; wait for it, but not for long."""
+        """Stop after the slice under way; wait for it, but not for long."""
         if self._pid != os.getpid():
             return
-        self._closed = True
         self._end.set()
-        self._work.set()
+        self._due.set()
         if self._thread is not None:
             self._thread.join(CLOSING_WAIT_S)
-
-
-class _Closing(PerdureError):
-    """The store is being closed."""

@@ -164,19 +164,6 @@ def test_a_tail_stays_within_its_limits_in_the_background(tmp_path: Path) -> Non
         assert all(found.ok for found in store.verify())
 
 
-def test_a_writer_far_beyond_the_limit_does_a_step_itself(tmp_path: Path) -> None:
-    with perdure.Store(tmp_path / "a.db") as store:
-        assert store._upkeep is not None
-        store._upkeep._ask_for = lambda site: None  # type: ignore[method-assign]  # nobody else does
-        with store.open("a") as session:
-            for n in range(limits.tail_records_max * limits.tail_excess_max):
-                session.state["n"] = n
-                if n:
-                    assert head_of(store).branches[MAIN].newest is None
-                session.save()
-            assert head_of(store).branches[MAIN].newest is not None
-
-
 def test_saves_go_on_while_maintenance_works(tmp_path: Path) -> None:
     with perdure.Store(tmp_path / "a.db", maintenance="off", durability="process") as store:
         filled(store, 300)

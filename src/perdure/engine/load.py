@@ -19,7 +19,7 @@ from perdure.core.record import Record
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.latest import read_latest
 from perdure.engine.pages import walk
-from perdure.engine.read import Site, check_run, find, read_head, read_run, replay
+from perdure.engine.read import Site, check_run, find, read_head, read_run, replaying
 from perdure.engine.requests import PageRow, Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
@@ -150,7 +150,7 @@ def _sections(
 ) -> Steps[dict[str, Any]]:
     """What a snapshot and the records after it make; the values of wanted sections read."""
     if snapshot is None:
-        return replay(records)
+        return (yield from replaying(records))
     incarnation = head.incarnation
     base = yield from walk(site, incarnation, read_root(snapshot.root), known)
     changes = _all(records)
