@@ -14,6 +14,7 @@ import msgspec
 from perdure import host, limits, missing, unsaved
 from perdure.cache import Cache
 from perdure.core.head import MAIN
+from perdure.core.windows import Window
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, marks, states
 from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
@@ -21,7 +22,7 @@ from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.view import checkpoint_of
-from perdure.engine.window import opened
+from perdure.engine.window import Elsewhere, opened
 from perdure.errors import (
     InvalidKey,
     InvalidStoreURL,
@@ -30,6 +31,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, reported
+from perdure.parts import check_windows
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
     Checkpoint,
@@ -211,6 +213,8 @@ class StoreBase:
             for name, value in opened.content.items()
         }
         document = Document(content, load=read if lazy else None, check_edits=self._check_edits)
+        if not lazy:
+            document.track()
         core = SessionCore(
             site,
             document,
@@ -219,6 +223,7 @@ class StoreBase:
             started_us=opened.now_us,
             holder=host.holder(),
             told=opened.told,
+            elsewhere=opened.elsewhere,
             missing=MISSING,
         )
         options = {
@@ -314,13 +319,14 @@ class StoreBase:
 class _Opened:
     """What `_opening` read, before it becomes a session."""
 
-    __slots__ = ("content", "id", "loaded", "now_us", "resumed", "site", "told")
+    __slots__ = ("content", "elsewhere", "id", "loaded", "now_us", "resumed", "site", "told")
 
     def __init__(
         self,
         site: Site,
         loaded: Loaded | None,
         content: dict[str, Any],
+        elsewhere: Elsewhere,
         resumed: Resumed | None,
         told: tuple[Any, ...],
         id: bytes,
@@ -329,6 +335,7 @@ class _Opened:
         self.site = site
         self.loaded = loaded
         self.content = content
+        self.elsewhere = elsewhere
         self.resumed = resumed
         self.told = told
         self.id = id
@@ -347,13 +354,13 @@ class Loading(msgspec.Struct, frozen=True):
 
     def wanted(self) -> Wanted:
         """Which sections to load at once."""
-        for name, count in self.windows.items():
-            if count < 0:
-                raise UsageError(f"windows[{name!r}] is a number of items, not {count!r}")
+        check_windows(self.windows)
         if isinstance(self.sections, str):
             raise UsageError(f"sections is a list of names: [{self.sections!r}]")
         if self.sections is not None:
             names = frozenset(self.sections) - self.windows.keys()
+            if not all(isinstance(name, str) for name in names):
+                raise UsageError(f"sections is a list of names, not {self.sections!r}")
             return lambda name: name in names
         if not self.lazy and not self.windows:
             return everything
@@ -366,12 +373,17 @@ def _open(site: Site, *, loading: Loading) -> Steps[_Opened]:
     if loading.must_exist and (loaded is None or loaded.head.deleted_us is not None):
         yield from read_head(site)  # raises
     content: dict[str, Any] = {}
+    elsewhere: Elsewhere = {}
     if loaded is not None:
-        content = yield from opened(site, loaded, MAIN, loading.windows)
+        content, elsewhere = yield from opened(site, loaded, MAIN, loading.windows)
+    for name in loading.windows:
+        if name in content and type(content[name]) is not Window:
+            kind = type(content[name]).__name__
+            raise UsageError(f"windows[{name!r}]: the section is a {kind}; only lists have windows")
     resumed, told = yield from marks.resumed_from(site, loaded)
     id_ = yield Random(16)
     now = yield Now()
-    return _Opened(site, loaded, content, resumed, tuple(told), id_, now)
+    return _Opened(site, loaded, content, elsewhere, resumed, tuple(told), id_, now)
 
 
 def _required(site: Site) -> Steps[Site]:
