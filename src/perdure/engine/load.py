@@ -52,6 +52,8 @@ class Loaded(msgspec.Struct, frozen=True):
     """In order; `Unread` in place of one that was not wanted."""
     last: Record | None
     """The newest record, where there is one."""
+    tail_bytes: int = 0
+    """What the records after the newest snapshot take in the store (bytes)."""
 
 
 def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[Loaded | None]:
@@ -77,7 +79,7 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
         if newest is None:
             raise
         sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=newest.number)
-    return Loaded(head, sections, last)
+    return Loaded(head, sections, last, latest.tail_bytes)
 
 
 def load_at(site: Site, ref: int | str, branch: str = MAIN) -> Steps[Loaded]:

@@ -164,9 +164,9 @@ class SessionCore:
         self._doubt = Doubt()
         """Whether what was sent may have landed."""
         self._mark: Mark | None = None
-        self._tail_bytes = 0
-        """What the records that this session saved since the newest snapshot take (bytes)."""
-        self._tail_after = 0
+        self._tail_bytes = loaded.tail_bytes if loaded is not None else 0
+        """What the records since the newest snapshot take, as far as this session knows (bytes)."""
+        self._tail_after = _snapshot_of(loaded.head, self.branch) if loaded is not None else 0
         """Number of that snapshot, as this session knows it; 0: there is none."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
@@ -283,7 +283,7 @@ class SessionCore:
         tip = self.position.head.branches.get(self.branch)
         if tip is None:
             return 0
-        after = tip.snapshots[0].number if tip.snapshots else 0
+        after = _snapshot_of(self.position.head, self.branch)
         if after != self._tail_after:
             self._tail_after, self._tail_bytes = after, 0
         records = tip.number - after
@@ -495,6 +495,12 @@ def joined(bodies: Sequence[Body]) -> bytes:
     if len(bodies) == 1:
         return bodies[0].changes
     return pack_changes([change for body in bodies for change in unpack_changes(body.changes)])
+
+
+def _snapshot_of(head: Head, branch: str) -> int:
+    """Number of the newest snapshot; 0: there is none."""
+    tip = head.branches.get(branch)
+    return tip.snapshots[0].number if tip is not None and tip.snapshots else 0
 
 
 _UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)
