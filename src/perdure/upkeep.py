@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure import limits
@@ -38,8 +39,24 @@ at most, and of the interpreter's time, however fast others save."""
 SHARE_S = 0.001
 """How long a writer works after a save where the tail is at `limits.tail_excess_max` (seconds)."""
 
+BREAK_S = 0.0001
+"""How long maintenance that was called beside an event loop rests after each slice (seconds)."""
+
 CLOSING_WAIT_S = 0.05
 """How long closing a store waits for the slice under way (seconds)."""
+
+
+def breaks() -> Callable[[], None]:
+    """What `Driver.run` calls while it runs maintenance beside an event loop, which goes on so."""
+    began = time.monotonic()
+
+    def pause() -> None:
+        nonlocal began
+        if time.monotonic() - began > SLICE_S:
+            time.sleep(BREAK_S)
+            began = time.monotonic()
+
+    return pause
 
 
 class Job:
