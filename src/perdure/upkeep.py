@@ -72,11 +72,13 @@ class Job:
         self._error: Exception | None = None
 
     def work(self, seconds: float) -> None:
-        """Go on for about so long, or to the end; a failure is told, and is an end."""
+        """Go on for about so long, one piece at least; a failure is told, and is an end."""
         until = time.monotonic() + seconds
         try:
-            while not self.is_done and time.monotonic() < until:
+            while not self.is_done:
                 self._go_on()
+                if time.monotonic() >= until:
+                    break
         except PerdureError as error:
             self.is_done = True
             if not self._driver.closed:
