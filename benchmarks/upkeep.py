@@ -12,7 +12,7 @@ from typing import Any, Literal
 import perdure
 from benchmarks.asyncio_saves import turns_while
 from benchmarks.figure import Figure, Goal
-from benchmarks.measure import MILLISECONDS, Run, interleaved, percentile
+from benchmarks.measure import MILLISECONDS, Run, percentile, timed
 from benchmarks.messages import endless, messages
 from benchmarks.saves import Saver
 from perdure.core import compress
@@ -20,6 +20,9 @@ from perdure.upkeep import Job, Maintenance
 
 KEY = "bench/upkeep"
 WAYS: tuple[Maintenance, Maintenance] = ("background", "off")
+SAVES = 500
+"""Without a pause, in one go."""
+
 OFF = 'the same with maintenance="off"'
 
 
@@ -27,8 +30,8 @@ def upkeep(run: Run) -> list[Figure]:
     """Saves, an event loop, and how long maintenance computes in one go."""
     count = run.size(20_000, 400)
     return [
-        *_saves(run, count, "power", rounds=run.size(30, 2)),
-        *_saves(run, count, "process", rounds=run.size(60, 2)),
+        *_saves(run, count, "power", rounds=run.size(6, 1)),
+        *_saves(run, count, "process", rounds=run.size(6, 1)),
         *asyncio.run(_loop(run, count)),
         *_computing(run, count),
     ]
@@ -51,16 +54,17 @@ def _saves(
 ) -> Iterator[Figure]:
     paths = [_prepared(run.path(way), count) for way in WAYS]
     pool = endless()
-    with (
-        perdure.Store(paths[0], maintenance=WAYS[0], durability=durability) as beside,
-        perdure.Store(paths[1], maintenance=WAYS[1], durability=durability) as alone,
-        beside.open(KEY) as one,
-        alone.open(KEY) as other,
-    ):
-        savers = [Saver(session, pool) for session in (one, other)]
-        ours, bare = interleaved(rounds, 100, *(saver.save for saver in savers))
-        for saver in savers:
-            saver.check()
+    ours, bare = list[float](), list[float]()
+    for _ in range(rounds):
+        # One after the other: what works in the background of one would be felt by the other.
+        for path, way, times in zip(paths, WAYS, (ours, bare), strict=True):
+            with (
+                perdure.Store(path, maintenance=way, durability=durability) as store,
+                store.open(KEY, windows={"messages": 10}) as session,
+            ):
+                saver = Saver(session, pool)
+                times += [timed(saver.save) for _ in range(SAVES)]
+                saver.check()
     with perdure.Store(paths[0], maintenance="off") as store:
         tail = f"{store.stats(KEY).tail} records in the tail after {len(ours):,} saves"
     what = f"save beside maintenance, {'FULL' if durability == 'power' else 'NORMAL'}"
@@ -78,7 +82,10 @@ async def _loop(run: Run, count: int) -> list[Figure]:
     turns: list[list[float]] = []
     for way in WAYS:
         path = _prepared(run.path(way), count)
-        async with perdure.AsyncStore(path, maintenance=way) as store, store.open(KEY) as session:
+        async with (
+            perdure.AsyncStore(path, maintenance=way) as store,
+            store.open(KEY, windows={"messages": 10}) as session,
+        ):
             turns.append(await turns_while(lambda: _save_many(session, run.size(1_500, 150))))
     beside, alone = turns
     return [
@@ -123,7 +130,7 @@ def _spans_of(job: Job) -> list[float]:
     """Processor time of each piece of a job, and of what it asks for (seconds)."""
     spans: list[float] = []
     with _noted() as outside:
-        while not job.is_done:
+        while not job.ended.is_set():
             outside.clear()
             began = time.thread_time()
             job.work(0)

@@ -85,8 +85,7 @@ class AsyncSession(SessionBase):
                 await self._driver.arun(steps)
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
-            # In a thread: the loop goes on, and only who saves too fast to be kept up with waits.
-            await asyncio.to_thread(self._upkeep.help, self._core.site, share)
+            await asyncio.sleep(share)
         return checkpoint
 
     def atomic(self) -> AtomicBlock:

@@ -573,7 +573,6 @@ def test_a_state_that_comes_with_its_history_gets_a_snapshot(how: str, tmp_path:
             store.copy("a", "b")
         else:
             store.import_(tmp_path / "a.perdure", "b")
-        while "b" in store._upkeep._jobs:
-            store._upkeep.help(store._site("b"), 1)
+        store._upkeep.wait(store._site("b"), 60)
         assert head_of(store, "b").branches[MAIN].newest is not None
         assert store.at("b", 150).plain() == store.at("a", 150).plain()
