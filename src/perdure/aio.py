@@ -28,6 +28,7 @@ from perdure.types import (
     Stats,
     Verified,
 )
+from perdure.upkeep import breaks
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
@@ -84,8 +85,7 @@ class AsyncSession(SessionBase):
                 await self._driver.arun(steps)
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
-            # In a thread: the loop goes on, and only who saves too fast to be kept up with waits.
-            await asyncio.to_thread(self._upkeep.help, self._core.site, share)
+            await asyncio.sleep(share)
         return checkpoint
 
     def _outside_block(self) -> AbstractAsyncContextManager[object]:
@@ -580,18 +580,21 @@ class AsyncStore(StoreBase):
         """Do the maintenance that is due, of one state or of all; what was done, state by state.
 
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
-        refers to are removed. It goes on beside sessions in any process, and may be killed at any
-        moment. Over all states, it also removes what abandoned copies and imports left behind.
+        refers to are removed. It goes on beside sessions in any process, and may be interrupted or
+        killed at any moment: what it did by then stays done. Over all states, it also removes what
+        abandoned copies and imports left behind.
 
         Args:
             key: the state's key; all states by default.
             dry_run: only say what would be done first.
-            progress: called with (states done, all).
+            progress: called with (states done, all); for one state, with (checkpoints gone over,
+                all).
 
         Raises:
+            StateNotFound: there is no such state.
             Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
-        return await asyncio.to_thread(self._maintaining, key, dry_run, progress)
+        return await asyncio.to_thread(self._maintaining, key, dry_run, progress, breaks())
 
     async def compact(self, *, progress: Progress | None = None) -> int:
         """Give space that is not used any more back to the file system; how many bytes.

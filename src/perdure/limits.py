@@ -67,7 +67,7 @@ have to be kept whole in it."""
 pack_records_max = 16_384
 """Records in one pack (records)."""
 
-pack_rows_max = 512
+pack_rows_max = 256
 """Rows that become one pack in one transaction (rows)."""
 
 upkeep_bytes_max = 256 * 1024
@@ -94,7 +94,7 @@ tail_bytes_max = 256 * 1024
 """The same by what they take in the store (bytes)."""
 
 tail_excess_max = 4
-"""How many times its limit a tail grows before its writer does a step of maintenance (times)."""
+"""How many times its limit a tail grows before its writer waits for maintenance (times)."""
 
 snapshots_kept_max = 6
 """Snapshots that a branch keeps (snapshots)."""

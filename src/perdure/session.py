@@ -338,7 +338,7 @@ class Session(SessionBase):
                 self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
-            self._upkeep.help(self._core.site, share)
+            self._upkeep.wait(self._core.site, share)
         return checkpoint
 
     def _outside_block(self) -> AbstractContextManager[object]:

@@ -1,10 +1,11 @@
 """Maintenance in the background: one thread a store, which works on the states that need it.
 
 A session asks for it after a save, when its state's tail has grown past its limit. The thread works
-in slices of a millisecond, and rests nine times as long after each: others feel no more than one
-slice, however much there is to do. A writer that saves faster than that keeps up with, and finds
-the tail at four times its limit, does a slice of it itself after its save was acknowledged, and
-two at eight times: so the tail grows no further than its writer works it off.
+in slices of half a millisecond, and rests nine times as long after each: others feel no more than
+one slice, however much there is to do. Where saves come faster than that keeps up with, a writer
+that finds the tail at four times its limit gives it time after its save was acknowledged: it waits
+a millisecond, two at eight times, while the thread works on without rest. So the tail grows no
+further than is worked off, and no save waits for a whole step.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure import limits
@@ -36,40 +38,57 @@ REST_PART = 9
 at most, and of the interpreter's time, however fast others save."""
 
 SHARE_S = 0.001
-"""How long a writer works after a save where the tail is at `limits.tail_excess_max` (seconds)."""
+"""How long a writer waits after a save where the tail is at `limits.tail_excess_max` (seconds)."""
+
+BREAK_S = 0.0001
+"""The shortest rest in which another thread is sure to get the interpreter (seconds): that after
+each slice where a writer waits, and of maintenance that was called beside an event loop."""
 
 CLOSING_WAIT_S = 0.05
 """How long closing a store waits for the slice under way (seconds)."""
 
 
+def breaks() -> Callable[[], None]:
+    """What `Driver.run` calls while it runs maintenance beside an event loop, which goes on so."""
+    began = time.monotonic()
+
+    def pause() -> None:
+        nonlocal began
+        if time.monotonic() - began > SLICE_S:
+            time.sleep(BREAK_S)
+            began = time.monotonic()
+
+    return pause
+
+
 class Job:
-    """The maintenance of one state, done a slice at a time by whoever holds its lock."""
+    """The maintenance of one state, done piece by piece."""
 
     def __init__(self, driver: Driver, site: Site) -> None:
         self.site = site
-        self.lock = threading.Lock()
-        self.is_done = False
+        self.is_hurried = False
+        """Whether a writer waits for it."""
+        self.ended = threading.Event()
         self._driver = driver
         self._steps = maintain.maintain(site)
         self._answer: Any = None
         self._error: Exception | None = None
 
     def work(self, seconds: float) -> None:
-        """Go on for about so long, or to the end; a failure is told, and is an end."""
+        """Go on for about so long, one piece at least; a failure is told, and is an end."""
         until = time.monotonic() + seconds
         try:
-            while not self.is_done and time.monotonic() < until:
+            while not self.ended.is_set():
                 self._go_on()
+                if time.monotonic() >= until:
+                    break
         except PerdureError as error:
-            self.is_done = True
+            self.ended.set()
             if not self._driver.closed:
                 log.warning("maintenance of %r: %s", self.site.key, error)
         except Exception:
-            self.is_done = True
+            self.ended.set()
             log.exception("maintenance of %r failed", self.site.key)
-        except BaseException:
-            self.is_done = True  # interrupted: what it was to be told may be lost
-            raise
 
     def _go_on(self) -> None:
         """To the next request, and its answer."""
@@ -77,7 +96,7 @@ class Job:
         try:
             request = self._steps.throw(error) if error else self._steps.send(answer)
         except StopIteration:
-            self.is_done = True
+            self.ended.set()
             return
         if request is not LET_GO:
             try:
@@ -101,26 +120,34 @@ class Upkeep:
         """By key of the state, the next to be worked on first."""
         self._due = threading.Event()
         """Set when there may be a job, or the store is being closed."""
+        self._hurry = threading.Event()
+        """Set when a writer begins to wait, or the store is being closed."""
         self._end = threading.Event()
         """Set when the store is being closed."""
         self._thread: threading.Thread | None = None
 
     def saved(self, core: SessionCore) -> float:
-        """See to a state after a save; how long its writer should `help` with it (seconds)."""
+        """See to a state after a save; how long its writer should `wait` then (seconds)."""
         over = core.tail_excess()
         if over < 1:
             return 0
         self.ask_for(core.site)
-        return SHARE_S * over / limits.tail_excess_max if over >= limits.tail_excess_max else 0
+        if over < limits.tail_excess_max:
+            return 0
+        job = self._jobs.get(core.site.key)
+        if job is not None and not job.is_hurried:
+            job.is_hurried = True
+            self._hurry.set()
+        return SHARE_S * over / limits.tail_excess_max
 
     def ask_for(self, site: Site) -> None:
         """Have a state maintained in the background, if anything is due; returns at once."""
         if self._pid != os.getpid():
             self._forget()
-        if site.key in self._jobs:
+        if self._is_asked_for(site):
             return
         with self._door:
-            if self._end.is_set() or site.key in self._jobs:
+            if self._end.is_set() or self._is_asked_for(site):
                 return
             self._jobs[site.key] = Job(self._driver, site)
             if self._thread is None:
@@ -128,44 +155,44 @@ class Upkeep:
                 self._thread.start()
             self._due.set()
 
-    def help(self, site: Site, seconds: float) -> None:
-        """Work on a state in the caller's thread for about so long, its turn waited for included.
+    def _is_asked_for(self, site: Site) -> bool:
+        job = self._jobs.get(site.key)
+        return job is not None and not job.ended.is_set()
 
-        A longer transaction or piece of computing is finished, but nothing is begun after that.
-        """
-        job, until = self._jobs.get(site.key), time.monotonic() + seconds
-        if job is None or not job.lock.acquire(timeout=seconds):
-            return
-        try:
-            job.work(until - time.monotonic())
-        finally:
-            job.lock.release()
-        self._settle(job)
-
-    def _settle(self, job: Job) -> None:
-        """Forget a job that is done."""
-        with self._door:
-            if job.is_done and self._jobs.get(job.site.key) is job:
-                del self._jobs[job.site.key]
+    def wait(self, site: Site, seconds: float) -> None:
+        """Wait for so long, or until a state's maintenance has ended."""
+        job = self._jobs.get(site.key)
+        if job is not None:
+            job.ended.wait(seconds)
 
     def _go(self) -> None:
         while not self._end.is_set():
             self._due.wait()
-            with self._door:
-                job = next(iter(self._jobs.values()), None)
-                if job is None and not self._end.is_set():
-                    self._due.clear()
-            if job is not None:
-                self._end.wait(REST_PART * self._slice_of(job))
+            self._due.clear()
+            while (job := self._next()) is not None:
+                began = time.monotonic()
+                job.work(SLICE_S)
+                self._rest(time.monotonic() - began)
 
-    def _slice_of(self, job: Job) -> float:
-        """Work on a job; how long that took (seconds)."""
-        with job.lock:
-            began = time.monotonic()
-            job.work(SLICE_S)
-            took = time.monotonic() - began
-        self._settle(job)
-        return took
+    def _next(self) -> Job | None:
+        """What to work on: that for which a writer waits, or the first that was asked for."""
+        with self._door:
+            for key in [key for key, job in self._jobs.items() if job.ended.is_set()]:
+                del self._jobs[key]
+            if self._end.is_set():
+                return None
+            first = next(iter(self._jobs.values()), None)
+            return next((job for job in self._jobs.values() if job.is_hurried), first)
+
+    def _rest(self, worked: float) -> None:
+        """Rest after work that took so long (seconds), until a writer waits or the store closes."""
+        self._hurry.clear()
+        if self._end.is_set():
+            return
+        if any(job.is_hurried for job in tuple(self._jobs.values())):
+            time.sleep(BREAK_S)
+        else:
+            self._hurry.wait(REST_PART * worked)
 
     def close(self) -> None:
         """Stop after the slice under way; wait for it, but not for long."""
@@ -173,5 +200,6 @@ class Upkeep:
             return
         self._end.set()
         self._due.set()
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join(CLOSING_WAIT_S)

@@ -1,4 +1,4 @@
-"""What a moment of maintenance costs others: transactions and computing at a time are bounded."""
+"""What a moment of maintenance costs others: no transaction and no computation is long."""
 
 from __future__ import annotations
 

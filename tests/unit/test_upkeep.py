@@ -15,7 +15,7 @@ from perdure.backends.memory import MemoryBackend
 from perdure.core.head import MAIN
 from perdure.engine.read import read_head
 from perdure.engine.requests import Commit, ListRows
-from perdure.upkeep import SHARE_S, Job
+from perdure.upkeep import BREAK_S, SHARE_S, Upkeep
 
 TAIL_MAX = limits.tail_records_max * limits.tail_excess_max
 """Records in a tail whose writer works on it."""
@@ -31,13 +31,14 @@ def saved(session: perdure.Session, times: int) -> None:
         session.save()
 
 
-def without_thread(store: perdure.Store | perdure.AsyncStore) -> None:
-    """Nobody works in the background, as if the thread were kept busy by another state."""
+def without_thread(store: perdure.Store | perdure.AsyncStore) -> Upkeep:
+    """The upkeep of a store in which nobody works but the test."""
     assert store._upkeep is not None
     ended = threading.Thread(target=lambda: None)
     ended.start()
     ended.join()
     store._upkeep._thread = ended
+    return store._upkeep
 
 
 class Stuck(MemoryBackend):
@@ -59,75 +60,98 @@ class Stuck(MemoryBackend):
         return super().commit(batch)
 
 
-def test_a_writer_far_beyond_the_limit_works_on_it_itself() -> None:
+def test_a_tail_is_worked_off_while_its_writer_saves_on() -> None:
+    with perdure.Store("memory:") as store, store.open("a") as session:
+        for _ in range(100_000):
+            saved(session, 1)
+            if len(tip_of(store).snapshots or ()) > 1:
+                break
+        else:
+            raise AssertionError("no snapshots came")
+
+
+def test_a_writer_waits_the_longer_the_further_the_tail_has_grown() -> None:
     with perdure.Store("memory:") as store:
-        without_thread(store)
+        upkeep = without_thread(store)
+        waits: list[float] = []
+        upkeep.wait = lambda site, seconds: waits.append(seconds)  # type: ignore[method-assign]
         with store.open("a") as session:
             saved(session, TAIL_MAX - 1)
-            assert tip_of(store).newest is None
-            for _ in range(10_000):
-                saved(session, 1)
-                if tip_of(store).newest is not None:
-                    break
-            else:
-                raise AssertionError("no snapshot came")
+            assert not waits
+            assert not upkeep._jobs["a"].is_hurried
+            saved(session, 1)
+            assert upkeep._jobs["a"].is_hurried
+            saved(session, TAIL_MAX)
+    assert waits[0] == pytest.approx(SHARE_S)
+    assert waits[-1] == pytest.approx(2 * SHARE_S)
+    assert len(waits) == TAIL_MAX + 1
 
 
-def test_a_writer_works_the_more_the_longer_the_tail_has_grown() -> None:
-    with perdure.Store("memory:") as store:
-        without_thread(store)
-        upkeep = store._upkeep
-        assert upkeep is not None
-        with store.open("a") as session:
-            upkeep.help = lambda *_: None  # type: ignore[method-assign]
-            shares = []
-            for _ in range(2 * TAIL_MAX):
-                saved(session, 1)
-                shares.append(upkeep.saved(session._core))
-    assert set(shares[: TAIL_MAX - 1]) == {0}
-    assert shares[TAIL_MAX - 1] == pytest.approx(SHARE_S)
-    assert shares[-1] == pytest.approx(2 * SHARE_S)
+def test_under_asyncio_the_loop_goes_on_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
 
-
-def test_under_asyncio_the_writer_works_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    helpers = set()
-    work = Job.work
-
-    def noted(self: Job, seconds: float) -> None:
-        helpers.add(threading.current_thread())
-        work(self, seconds)
-
-    monkeypatch.setattr(Job, "work", noted)
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
 
     async def main() -> None:
         async with perdure.AsyncStore("memory:") as store:
             without_thread(store)
             async with store.open("a") as session:
-                for n in range(TAIL_MAX + 2):
+                for n in range(TAIL_MAX):
+                    assert not waits
                     session.state["n"] = n
                     await session.save()
 
+    monkeypatch.delattr(Upkeep, "wait")  # it would hold up the loop
+    monkeypatch.setattr("perdure.aio.asyncio.sleep", sleep)
     asyncio.run(main())
-    assert helpers
-    assert threading.current_thread() not in helpers
+    assert waits == [pytest.approx(SHARE_S)]
 
 
-def test_writer_and_thread_do_one_job_together() -> None:
-    backend = Stuck()
-    with perdure.Store(backend) as store:
-        upkeep = store._upkeep
-        assert upkeep is not None
-        session = store.open("a")
-        saved(session, limits.tail_records_max + 1)
-        assert backend.is_reached.wait(60)
-        job = upkeep._jobs["a"]
-        upkeep.help(job.site, 0.001)  # the thread is at it: its turn does not come
-        assert not job.is_done
-        backend.goes_on.set()
-        while not job.is_done:
-            upkeep.help(job.site, 0.01)
-        assert tip_of(store).newest is not None
-        session.close()
+def test_a_writer_waits_no_longer_than_until_the_job_has_ended() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        with store.open("a") as session:
+            saved(session, limits.tail_records_max + 1)
+            site = session._core.site
+            waiting = threading.Thread(target=upkeep.wait, args=(site, 3600))
+            waiting.start()
+            upkeep._jobs["a"].work(60)
+            waiting.join(60)
+            assert not waiting.is_alive()
+            upkeep.wait(site, 3600)
+            assert tip_of(store).newest is not None
+
+
+def test_a_state_whose_writer_waits_is_worked_on_first_and_without_rest() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        upkeep.wait = lambda *_: None  # type: ignore[method-assign]
+        with store.open("a") as one, store.open("b") as other:
+            saved(one, limits.tail_records_max + 1)
+            saved(other, TAIL_MAX - 1)
+            assert upkeep._next() is upkeep._jobs["a"]
+            resting = threading.Thread(target=upkeep._rest, args=(1000,))
+            resting.start()
+            saved(other, 1)
+            resting.join(60)
+            assert not resting.is_alive()
+            upkeep._rest(1000)
+            assert upkeep._next() is upkeep._jobs["b"]
+            upkeep._jobs["b"].work(60)
+            assert upkeep._next() is upkeep._jobs["a"]
+            assert list(upkeep._jobs) == ["a"]
+
+
+def test_closing_a_store_ends_a_rest() -> None:
+    store = perdure.Store("memory:")
+    upkeep = without_thread(store)
+    resting = threading.Thread(target=upkeep._rest, args=(1000,))
+    resting.start()
+    store.close()
+    resting.join(60)
+    assert not resting.is_alive()
+    upkeep._rest(1000)
 
 
 def test_closing_a_store_does_not_wait_for_a_step_to_end() -> None:
@@ -172,43 +196,33 @@ def test_a_failure_is_told_and_tried_again_after_a_later_save(
 
     backend = Failing()
     with perdure.Store(backend) as store, caplog.at_level(logging.WARNING):
-        without_thread(store)
-        upkeep = store._upkeep
-        assert upkeep is not None
+        upkeep = without_thread(store)
         with store.open("a") as session:
             saved(session, limits.tail_records_max + 1)
-            upkeep.help(session._core.site, 60)
+            upkeep._jobs["a"].work(60)
             assert "no listing today" in caplog.text
-            assert not upkeep._jobs
             backend.fails = False
             saved(session, 1)
-            upkeep.help(session._core.site, 60)
-            assert not upkeep._jobs
+            upkeep._jobs["a"].work(60)
             assert tip_of(store).newest is not None
 
 
-def test_an_interrupted_writer_gives_its_part_of_the_job_up() -> None:
-    class Interrupted(MemoryBackend):
-        interrupts = True
+def test_under_asyncio_maintenance_that_is_called_takes_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.upkeep.SLICE_S", 0)
+    rests: list[float] = []
+    monkeypatch.setattr("perdure.upkeep.time.sleep", rests.append)
 
-        def perform(self, request: Any) -> Any:
-            answer = super().perform(request)
-            if isinstance(request, ListRows) and self.interrupts:
-                raise KeyboardInterrupt
-            return answer
+    async def main() -> None:
+        async with perdure.AsyncStore("memory:", maintenance="off") as store:
+            async with store.open("a") as session:
+                for n in range(limits.tail_records_max + 1):
+                    session.state["n"] = n
+                    await session.save()
+            (done,) = await store.maintain("a")
+            assert "snapshot" in done.steps
 
-    backend = Interrupted()
-    with perdure.Store(backend) as store:
-        without_thread(store)
-        upkeep = store._upkeep
-        assert upkeep is not None
-        with store.open("a") as session:
-            saved(session, limits.tail_records_max + 1)
-            site = session._core.site
-            with pytest.raises(KeyboardInterrupt):
-                upkeep.help(site, 60)
-            backend.interrupts = False
-            upkeep.help(site, 60)
-            saved(session, 1)
-            upkeep.help(site, 60)
-            assert tip_of(store).newest is not None
+    asyncio.run(main())
+    assert len(rests) > 20
+    assert set(rests) == {BREAK_S}
