@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar
 
-from perdure import unsaved
+from perdure import parts, unsaved
 from perdure.engine import audit, marks, states
 from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
@@ -28,6 +28,7 @@ from perdure.types import (
     Stats,
     Verified,
 )
+from perdure.upkeep import breaks
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
@@ -83,9 +84,13 @@ class AsyncSession(SessionBase):
                 steps = self._in_store(self._core.flush(durability or self._durability))
                 await self._driver.arun(steps)
             checkpoint = self._saved(body, detail)
-        if self._upkeep is not None:
-            self._upkeep.saved(self._core)
+        if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
+            await asyncio.sleep(share)
         return checkpoint
+
+    def _outside_block(self) -> AbstractAsyncContextManager[object]:
+        """The turn of what must not come into others' blocks; code inside a block has it."""
+        return nullcontext() if self._document.is_within_block() else self._editing
 
     def atomic(self) -> AtomicBlock:
         """Edits that belong together: no save takes effect inside, an exception undoes them.
@@ -114,19 +119,23 @@ class AsyncSession(SessionBase):
     async def load(self, *names: str) -> None:
         """Load sections whole, and all that are not loaded if none is named.
 
+        A window that is named shows the whole list from then on, and stays the same live list.
+
         Raises:
             KeyError: there is no such section.
             Damaged: what is stored is not what was saved.
         """
         self._require_open()
-        async with self._editing, self._saving:
+        async with self._outside_block(), self._saving:
             for name in names:
-                self._require_section(name)
-            for name in names or tuple(self._core.unread):
-                if not self._document.is_loaded(name):
-                    reading = self._core.read(name)
-                    value = await asyncio.to_thread(self._driver.run, reading, makes=False)
-                    self._document.put(name, value)
+                parts.require(self._document, name)
+            for name in names or sorted(self._document.unloaded()):
+                reading = self._missing_of(name)
+                if reading is not None:
+                    with reported(self._on_event, "load", self.key) as detail:
+                        detail["section"] = name
+                        run = self._driver.run
+                        self._take_in(name, await asyncio.to_thread(run, reading, makes=False))
 
     async def window(
         self,
@@ -145,7 +154,8 @@ class AsyncSession(SessionBase):
             start: position of the first, as in a slice.
             stop: position after the last, as in a slice.
             last: instead: the newest so many items.
-            tokens: instead: the newest items that count at most so much together.
+            tokens: instead: the newest items that count at most so much together; none, if the
+                newest alone counts more.
             count: what one item counts, with `tokens`.
 
         Raises:
@@ -157,8 +167,10 @@ class AsyncSession(SessionBase):
             >>> session.window("messages", tokens=8000, count=estimate)
         """
         self._require_open()
-        windowing = self._windowing(name, start, stop, last, tokens, count)
-        return await self._driver.arun(windowing, makes=False)
+        asked = parts.Asked(start, stop, last, tokens, count)
+        async with self._saving:
+            reading = parts.read_part(self._document, self._core, name, asked)
+            return await self._driver.arun(reading, makes=False)
 
     async def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.
@@ -206,6 +218,8 @@ class AsyncSession(SessionBase):
                         await self._driver.arun(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
+        if self._upkeep is not None:
+            self._upkeep.saved(self._core)  # asked for, not waited for
 
     async def __aenter__(self) -> Self:
         """The session itself.
@@ -357,7 +371,10 @@ class AsyncStore(StoreBase):
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
                 opened = await self._ask(self._opening(key, loading))
-            args, options = self._session_parts(opened, on_error, on_cancel, lazy=False)
+                # In a thread, too: a node for each container of a long state takes its time.
+                args, options = await asyncio.to_thread(
+                    self._session_parts, opened, on_error, on_cancel, lazy=False
+                )
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -563,18 +580,21 @@ class AsyncStore(StoreBase):
         """Do the maintenance that is due, of one state or of all; what was done, state by state.
 
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
-        refers to are removed. It goes on beside sessions in any process, and may be killed at any
-        moment. Over all states, it also removes what abandoned copies and imports left behind.
+        refers to are removed. It goes on beside sessions in any process, and may be interrupted or
+        killed at any moment: what it did by then stays done. Over all states, it also removes what
+        abandoned copies and imports left behind.
 
         Args:
             key: the state's key; all states by default.
             dry_run: only say what would be done first.
-            progress: called with (states done, all).
+            progress: called with (states done, all); for one state, with (checkpoints gone over,
+                all).
 
         Raises:
+            StateNotFound: there is no such state.
             Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
-        return await asyncio.to_thread(self._maintaining, key, dry_run, progress)
+        return await asyncio.to_thread(self._maintaining, key, dry_run, progress, breaks())
 
     async def compact(self, *, progress: Progress | None = None) -> int:
         """Give space that is not used any more back to the file system; how many bytes.

@@ -67,8 +67,25 @@ have to be kept whole in it."""
 pack_records_max = 16_384
 """Records in one pack (records)."""
 
+pack_rows_max = 256
+"""Rows that become one pack in one transaction (rows)."""
+
 upkeep_bytes_max = 256 * 1024
-"""Rows that one step of maintenance replaces, as stored (bytes): no step keeps a save waiting."""
+"""Rows that one transaction of maintenance replaces, or pages that it removes, as stored (bytes),
+unless a page alone is larger: no transaction keeps a save waiting."""
+
+piece_bytes_max = 64 * 1024
+"""Values packed or unpacked by maintenance between two moments at which other threads may have the
+interpreter (bytes); takes about 0.3 ms."""
+
+piece_records_max = 32
+"""Records verified or packed between two such moments (records)."""
+
+piece_rows_max = 256
+"""Rows or pages whose sizes are listed in one request of maintenance (rows)."""
+
+put_bytes_max = 64 * 1024
+"""Pages stored in one transaction (bytes), unless one alone is larger; takes about 0.5 ms."""
 
 tail_records_max = 64
 """Records after the newest snapshot that are not yet worth a new one (records)."""
@@ -77,7 +94,7 @@ tail_bytes_max = 256 * 1024
 """The same by what they take in the store (bytes)."""
 
 tail_excess_max = 4
-"""How many times its limit a tail grows before its writer does a step of maintenance (times)."""
+"""How many times its limit a tail grows before its writer waits for maintenance (times)."""
 
 diff_items_bytes_max = 4 * 1024 * 1024
 """What lies between a list's first and last difference is compared item by item, if it is no more
@@ -85,6 +102,9 @@ diff_items_bytes_max = 4 * 1024 * 1024
 
 snapshots_kept_max = 6
 """Snapshots that a branch keeps (snapshots)."""
+
+snapshots_loose_max = 64
+"""Snapshots let go, whose pages are not collected yet, before others are made (snapshots)."""
 
 upkeep_rows_max = 4096
 """Rows or pages that one step of maintenance looks at together (rows)."""

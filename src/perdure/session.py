@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from perdure import limits, unsaved
+from perdure import limits, parts, unsaved
 from perdure.core.values import take
 from perdure.engine.requests import Steps
 from perdure.engine.session import Body, SessionCore
-from perdure.engine.window import FIRST_LOOK, fit, length
 from perdure.errors import (
     Forked,
     PerdureError,
@@ -24,8 +23,6 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, log, reported
-from perdure.state.node import plain
-from perdure.state.sections import MissingSection
 from perdure.types import Checkpoint, Durability, Resumed
 
 if TYPE_CHECKING:
@@ -142,70 +139,29 @@ class SessionBase:
     def length(self, name: str) -> int:
         """How much a section holds: items of a list, keys of a dict, characters of a text.
 
-        A section that is not loaded stays so; of a window, the whole list counts.
+        Of a list or text that is not loaded, nothing is read; of a window, the whole list counts.
+        Other sections load if they have to.
 
         Raises:
             KeyError: there is no such section.
             TypeError: it has no length.
+            SectionNotLoaded: under asyncio, where one would have to load.
         """
-        if self._document.is_loaded(name):
-            value = self._document.state[name]
-            return len(value) + getattr(value, "offset", 0)
-        self._require_section(name)
-        return length(self._core.unread[name])
+        return parts.length_of(self._document, self._core, name)
 
-    def _require_section(self, name: str) -> None:
-        if name not in self._document.state:
-            raise MissingSection(name, self._document.state)
+    def _missing_of(self, name: str) -> Steps[Any] | None:
+        """What reads as much of a section as is not live; None if all of it is."""
+        if not self._document.is_loaded(name):
+            return self._core.read(name)
+        before, _ = self._document.windows().get(name, (0, 0))
+        return self._core.part(name, 0, before) if before else None
 
-    def _part_here(
-        self, name: str, start: int | None, stop: int | None, last: int | None
-    ) -> tuple[int, int]:
-        """The positions that a call of `window` asks for."""
-        size = self.length(name)
-        if last is not None:
-            if start is not None or stop is not None or last < 0:
-                raise UsageError("window() takes last=, or start and stop, counted from the front")
-            start = max(size - last, 0)
-        first, end, _ = slice(start, stop).indices(size)
-        return first, max(first, end)
-
-    def _windowing(
-        self,
-        name: str,
-        start: int | None,
-        stop: int | None,
-        last: int | None,
-        tokens: int | None,
-        count: Callable[[Any], int] | None,
-    ) -> Steps[list[Any]]:
-        """Read a part of a list, from what is live and what is not loaded."""
-        if (tokens is None) != (count is None):
-            raise UsageError("window() takes tokens= together with count=, what an item counts")
-        if tokens is None or count is None:
-            first, end = self._part_here(name, start, stop, last)
-            return (yield from self._reading(name, first, end))
-        size, look = self.length(name), FIRST_LOOK
-        while True:
-            first = max(size - look, 0)
-            items = yield from self._reading(name, first, size)
-            fitting = fit(items, tokens, count)
-            if not first or len(fitting) < len(items):
-                return fitting
-            look *= 2
-
-    def _reading(self, name: str, first: int, end: int) -> Steps[list[Any]]:
-        here: list[Any] = []
-        if self._document.is_loaded(name):
-            value = self._document.state[name]
-            if not isinstance(value, list):
-                raise UsageError(f"section {name!r} is no list: window() shows parts of lists")
-            offset: int = getattr(value, "offset", 0)
-            here = [plain(item) for item in value[max(first - offset, 0) : max(end - offset, 0)]]
-            if first >= offset:
-                return here
-            end = min(end, offset)
-        return [*(yield from self._core.part(name, first, end)), *here]
+    def _take_in(self, name: str, value: Any) -> None:
+        """Make live what was missing, unless the section was assigned meanwhile."""
+        if not self._document.is_loaded(name):
+            self._document.put(name, value)
+        elif self._document.windows().get(name, (0, 0))[0] == len(value):
+            self._document.widen(name, value)
 
     # ---- what both facades do around their waiting ----------------------------------------
 
@@ -348,7 +304,7 @@ class Session(SessionBase):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._saving = threading.Lock()
+        self._saving = threading.RLock()
         self._editing = threading.RLock()
 
     def save(
@@ -381,9 +337,13 @@ class Session(SessionBase):
             with self._saving:
                 self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
             checkpoint = self._saved(body, detail)
-        if self._upkeep is not None and self._upkeep.saved(self._core):
-            self._upkeep.step(self._core)
+        if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
+            self._upkeep.wait(self._core.site, share)
         return checkpoint
+
+    def _outside_block(self) -> AbstractContextManager[object]:
+        """The turn of what must not come into others' blocks; code inside a block has it."""
+        return nullcontext() if self._document.is_within_block() else self._editing
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -405,18 +365,22 @@ class Session(SessionBase):
     def load(self, *names: str) -> None:
         """Load sections whole, and all that are not loaded if none is named.
 
+        A window that is named shows the whole list from then on, and stays the same live list.
+
         Raises:
             KeyError: there is no such section.
             Damaged: what is stored is not what was saved.
         """
         self._require_open()
-        with self._editing, self._saving:
+        with self._outside_block(), self._saving:
             for name in names:
-                self._require_section(name)
-            for name in names or tuple(self._core.unread):
-                if not self._document.is_loaded(name):
-                    value = self._driver.run(self._core.read(name), makes=False)
-                    self._document.put(name, value)
+                parts.require(self._document, name)
+            for name in names or sorted(self._document.unloaded()):
+                reading = self._missing_of(name)
+                if reading is not None:
+                    with reported(self._on_event, "load", self.key) as detail:
+                        detail["section"] = name
+                        self._take_in(name, self._driver.run(reading, makes=False))
 
     def window(
         self,
@@ -435,7 +399,8 @@ class Session(SessionBase):
             start: position of the first, as in a slice.
             stop: position after the last, as in a slice.
             last: instead: the newest so many items.
-            tokens: instead: the newest items that count at most so much together.
+            tokens: instead: the newest items that count at most so much together; none, if the
+                newest alone counts more.
             count: what one item counts, with `tokens`.
 
         Raises:
@@ -447,8 +412,10 @@ class Session(SessionBase):
             >>> session.window("messages", tokens=8000, count=estimate)
         """
         self._require_open()
-        windowing = self._windowing(name, start, stop, last, tokens, count)
-        return self._driver.run(windowing, makes=False)
+        asked = parts.Asked(start, stop, last, tokens, count)
+        with self._saving:
+            reading = parts.read_part(self._document, self._core, name, asked)
+            return self._driver.run(reading, makes=False)
 
     def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.
@@ -489,6 +456,8 @@ class Session(SessionBase):
                         self._driver.run(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)
+        if self._upkeep is not None:
+            self._upkeep.saved(self._core)  # asked for, not waited for
 
     def __enter__(self) -> Self:
         """The session itself.

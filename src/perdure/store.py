@@ -14,6 +14,7 @@ import msgspec
 from perdure import host, limits, missing, unsaved
 from perdure.cache import Cache
 from perdure.core.head import MAIN
+from perdure.core.windows import Window
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, marks, states
 from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
@@ -21,7 +22,7 @@ from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.view import checkpoint_of
-from perdure.engine.window import opened
+from perdure.engine.window import Elsewhere, opened
 from perdure.errors import (
     InvalidKey,
     InvalidStoreURL,
@@ -30,12 +31,14 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, reported
+from perdure.parts import check_windows
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
     Checkpoint,
     Durability,
     Exported,
     Maintained,
+    MaintenanceStep,
     Resumed,
     SessionInfo,
     StateInfo,
@@ -136,26 +139,49 @@ class StoreBase:
         self._driver.close()
 
     def _maintaining(
-        self, key: str | None, dry_run: bool, progress: Progress | None
+        self,
+        key: str | None,
+        dry_run: bool,
+        progress: Progress | None,
+        pausing: Callable[[], None] | None = None,
     ) -> list[Maintained]:
         if key is not None:
-            check_key(key)
+            self._look(self._asking(_required, key))
         keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
             plan = self._look(self._about(partial(maintain.plan, full=True), each))
-            steps = tuple(step.work for step in plan.steps)
+            steps = plan.steps
             if not dry_run:
-                made: list[maintain.Step] = []
-                work = partial(maintain.maintain, full=True, done=made.append)
-                self._look(self._about(work, each))
-                steps = tuple(step.work for step in made)
-            found.append(Maintained(each, steps))
-            if progress is not None:
+                told = progress if key is not None else None
+                steps = self._maintained(plan, told, pausing)
+            found.append(Maintained(each, tuple(step.work for step in steps), steps))
+            if progress is not None and (key is None or dry_run):
                 progress(done, len(keys))
         if key is None and not dry_run:
             self._look(maintain.discard_abandoned())
         return found
+
+    def _maintained(
+        self, plan: maintain.Plan, progress: Progress | None, pausing: Callable[[], None] | None
+    ) -> tuple[MaintenanceStep, ...]:
+        """Maintain one state; the steps that were made."""
+        made: list[MaintenanceStep] = []
+        total, reached = plan.checkpoints, 0
+
+        def done(step: MaintenanceStep) -> None:
+            nonlocal reached
+            made.append(step)
+            if step.work == "pack":
+                reached = min(max(reached, step.last), total)
+            if progress is not None:
+                progress(reached, total)
+
+        work = self._about(partial(maintain.maintain, full=True, done=done), plan.key)
+        self._driver.run(work, makes=False, pausing=pausing)
+        if progress is not None:
+            progress(total, total)
+        return tuple(made)
 
     def _compacting(self, progress: Progress | None) -> int:
         return self._driver.backend.compact(progress) if self._driver.is_made() else 0
@@ -211,6 +237,8 @@ class StoreBase:
             for name, value in opened.content.items()
         }
         document = Document(content, load=read if lazy else None, check_edits=self._check_edits)
+        if not lazy:
+            document.track()
         core = SessionCore(
             site,
             document,
@@ -219,6 +247,7 @@ class StoreBase:
             started_us=opened.now_us,
             holder=host.holder(),
             told=opened.told,
+            elsewhere=opened.elsewhere,
             missing=MISSING,
         )
         options = {
@@ -239,7 +268,14 @@ class StoreBase:
     def _copying(self, key: str, new: str) -> Steps[StateInfo]:
         check_key(new)
         target = Site(self._driver.store_id, new)
-        return (yield from self._asking(partial(states.copy, target=target), key))
+        info = yield from self._asking(partial(states.copy, target=target), key)
+        self._made(target)
+        return info
+
+    def _made(self, site: Site) -> None:
+        """A state came here with its history: it is quick to open as soon as it has a snapshot."""
+        if self._upkeep is not None:
+            self._upkeep.ask_for(site)
 
     def _undeleting(self, key: str, life: int | None) -> Steps[StateInfo]:
         return (yield from self._asking(partial(states.undelete, life=life), key))
@@ -263,7 +299,9 @@ class StoreBase:
         if key is not None:
             check_key(key)
         store = self._driver.connect().store_id
-        return import_state(self._driver, store, source, key, progress)
+        info = import_state(self._driver, store, source, key, progress)
+        self._made(Site(store, info.key))
+        return info
 
     def _backup(self, path: str | os.PathLike[str], progress: Progress | None) -> None:
         if not self._driver.is_made():
@@ -312,13 +350,14 @@ class StoreBase:
 class _Opened:
     """What `_opening` read, before it becomes a session."""
 
-    __slots__ = ("content", "id", "loaded", "now_us", "resumed", "site", "told")
+    __slots__ = ("content", "elsewhere", "id", "loaded", "now_us", "resumed", "site", "told")
 
     def __init__(
         self,
         site: Site,
         loaded: Loaded | None,
         content: dict[str, Any],
+        elsewhere: Elsewhere,
         resumed: Resumed | None,
         told: tuple[Any, ...],
         id: bytes,
@@ -327,6 +366,7 @@ class _Opened:
         self.site = site
         self.loaded = loaded
         self.content = content
+        self.elsewhere = elsewhere
         self.resumed = resumed
         self.told = told
         self.id = id
@@ -345,13 +385,13 @@ class Loading(msgspec.Struct, frozen=True):
 
     def wanted(self) -> Wanted:
         """Which sections to load at once."""
-        for name, count in self.windows.items():
-            if count < 0:
-                raise UsageError(f"windows[{name!r}] is a number of items, not {count!r}")
+        check_windows(self.windows)
         if isinstance(self.sections, str):
             raise UsageError(f"sections is a list of names: [{self.sections!r}]")
         if self.sections is not None:
             names = frozenset(self.sections) - self.windows.keys()
+            if not all(isinstance(name, str) for name in names):
+                raise UsageError(f"sections is a list of names, not {self.sections!r}")
             return lambda name: name in names
         if not self.lazy and not self.windows:
             return everything
@@ -364,12 +404,17 @@ def _open(site: Site, *, loading: Loading) -> Steps[_Opened]:
     if loading.must_exist and (loaded is None or loaded.head.deleted_us is not None):
         yield from read_head(site)  # raises
     content: dict[str, Any] = {}
+    elsewhere: Elsewhere = {}
     if loaded is not None:
-        content = yield from opened(site, loaded, MAIN, loading.windows)
+        content, elsewhere = yield from opened(site, loaded, MAIN, loading.windows)
+    for name in loading.windows:
+        if name in content and type(content[name]) is not Window:
+            kind = type(content[name]).__name__
+            raise UsageError(f"windows[{name!r}]: the section is a {kind}; only lists have windows")
     resumed, told = yield from marks.resumed_from(site, loaded)
     id_ = yield Random(16)
     now = yield Now()
-    return _Opened(site, loaded, content, resumed, tuple(told), id_, now)
+    return _Opened(site, loaded, content, elsewhere, resumed, tuple(told), id_, now)
 
 
 def _required(site: Site) -> Steps[Site]:
@@ -618,15 +663,18 @@ class Store(StoreBase):
         """Do the maintenance that is due, of one state or of all; what was done, state by state.
 
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
-        refers to are removed. It goes on beside sessions in any process, and may be killed at any
-        moment. Over all states, it also removes what abandoned copies and imports left behind.
+        refers to are removed. It goes on beside sessions in any process, and may be interrupted or
+        killed at any moment: what it did by then stays done. Over all states, it also removes what
+        abandoned copies and imports left behind.
 
         Args:
             key: the state's key; all states by default.
             dry_run: only say what would be done first.
-            progress: called with (states done, all).
+            progress: called with (states done, all); for one state, with (checkpoints gone over,
+                all).
 
         Raises:
+            StateNotFound: there is no such state.
             Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
         return self._maintaining(key, dry_run, progress)

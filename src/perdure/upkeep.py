@@ -1,8 +1,11 @@
 """Maintenance in the background: one thread a store, which works on the states that need it.
 
-A session asks for it after a save, when its state's tail has grown past its limit. A save never
-waits for it; a writer that finds the tail far past its limit does one step of it itself, after its
-save was acknowledged.
+A session asks for it after a save, when its state's tail has grown past its limit. The thread works
+in slices of half a millisecond, and rests nine times as long after each: others feel no more than
+one slice, however much there is to do. Where saves come faster than that keeps up with, a writer
+that finds the tail at four times its limit gives it time after its save was acknowledged: it waits
+a millisecond, two at eight times, while the thread works on without rest. So the tail grows no
+further than is worked off, and no save waits for a whole step.
 """
 
 from __future__ import annotations
@@ -10,11 +13,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure import limits
 from perdure.engine import maintain
+from perdure.engine.requests import LET_GO
 from perdure.errors import PerdureError
 from perdure.events import log
 
@@ -25,12 +29,80 @@ if TYPE_CHECKING:
 
 Maintenance: TypeAlias = Literal["background", "off"]
 
+SLICE_S = 0.0005
+"""How long the thread works before it rests (seconds). What is under way then is finished first:
+a piece of computing, of which none takes longer, or a transaction."""
+
 REST_PART = 9
-"""How long maintenance rests after each step, as a multiple of the time it took: a tenth of a
-processor at most, and of the interpreter's time, however fast others save."""
+"""How long it rests after each slice, as a multiple of the time that took: a tenth of a processor
+at most, and of the interpreter's time, however fast others save."""
+
+SHARE_S = 0.001
+"""How long a writer waits after a save where the tail is at `limits.tail_excess_max` (seconds)."""
+
+BREAK_S = 0.0001
+"""The shortest rest in which another thread is sure to get the interpreter (seconds): that after
+each slice where a writer waits, and of maintenance that was called beside an event loop."""
 
 CLOSING_WAIT_S = 0.05
-"""How long closing a store waits for the step under way (seconds)."""
+"""How long closing a store waits for the slice under way (seconds)."""
+
+
+def breaks() -> Callable[[], None]:
+    """What `Driver.run` calls while it runs maintenance beside an event loop, which goes on so."""
+    began = time.monotonic()
+
+    def pause() -> None:
+        nonlocal began
+        if time.monotonic() - began > SLICE_S:
+            time.sleep(BREAK_S)
+            began = time.monotonic()
+
+    return pause
+
+
+class Job:
+    """The maintenance of one state, done piece by piece."""
+
+    def __init__(self, driver: Driver, site: Site) -> None:
+        self.site = site
+        self.is_hurried = False
+        """Whether a writer waits for it."""
+        self.ended = threading.Event()
+        self._driver = driver
+        self._steps = maintain.maintain(site)
+        self._answer: Any = None
+        self._error: Exception | None = None
+
+    def work(self, seconds: float) -> None:
+        """Go on for about so long, one piece at least; a failure is told, and is an end."""
+        until = time.monotonic() + seconds
+        try:
+            while not self.ended.is_set():
+                self._go_on()
+                if time.monotonic() >= until:
+                    break
+        except PerdureError as error:
+            self.ended.set()
+            if not self._driver.closed:
+                log.warning("maintenance of %r: %s", self.site.key, error)
+        except Exception:
+            self.ended.set()
+            log.exception("maintenance of %r failed", self.site.key)
+
+    def _go_on(self) -> None:
+        """To the next request, and its answer."""
+        answer, error, self._answer, self._error = self._answer, self._error, None, None
+        try:
+            request = self._steps.throw(error) if error else self._steps.send(answer)
+        except StopIteration:
+            self.ended.set()
+            return
+        if request is not LET_GO:
+            try:
+                self._answer = self._driver.answer(request)
+            except Exception as raised:
+                self._error = raised
 
 
 class Upkeep:
@@ -43,87 +115,91 @@ class Upkeep:
     def _forget(self) -> None:
         self._pid = os.getpid()
         self._door = threading.Lock()
-        self._due: deque[Site] = deque()
-        self._work = threading.Event()
+        """Held while the jobs or the thread change, never during work."""
+        self._jobs: dict[str, Job] = {}
+        """By key of the state, the next to be worked on first."""
+        self._due = threading.Event()
+        """Set when there may be a job, or the store is being closed."""
+        self._hurry = threading.Event()
+        """Set when a writer begins to wait, or the store is being closed."""
         self._end = threading.Event()
         """Set when the store is being closed."""
-        self._began = 0.0
-        """When the step under way began (seconds)."""
-        self._closed = False
         self._thread: threading.Thread | None = None
 
-    def saved(self, core: SessionCore) -> bool:
-        """See to a state after a save; whether its writer should do a step itself."""
+    def saved(self, core: SessionCore) -> float:
+        """See to a state after a save; how long its writer should `wait` then (seconds)."""
         over = core.tail_excess()
         if over < 1:
-            return False
-        self._ask_for(core.site)
-        return over >= limits.tail_excess_max
+            return 0
+        self.ask_for(core.site)
+        if over < limits.tail_excess_max:
+            return 0
+        job = self._jobs.get(core.site.key)
+        if job is not None and not job.is_hurried:
+            job.is_hurried = True
+            self._hurry.set()
+        return SHARE_S * over / limits.tail_excess_max
 
-    def step(self, core: SessionCore) -> None:
-        """One bounded step, in the writer's own thread."""
-        self._run(core.site, only_one=True)
-
-    def _ask_for(self, site: Site) -> None:
+    def ask_for(self, site: Site) -> None:
+        """Have a state maintained in the background, if anything is due; returns at once."""
         if self._pid != os.getpid():
             self._forget()
-        if site in self._due:
+        if self._is_asked_for(site):
             return
         with self._door:
-            if self._closed or site in self._due:
+            if self._end.is_set() or self._is_asked_for(site):
                 return
-            self._due.append(site)
+            self._jobs[site.key] = Job(self._driver, site)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go, name="perdure-upkeep", daemon=True)
                 self._thread.start()
-        self._work.set()
+            self._due.set()
+
+    def _is_asked_for(self, site: Site) -> bool:
+        job = self._jobs.get(site.key)
+        return job is not None and not job.ended.is_set()
+
+    def wait(self, site: Site, seconds: float) -> None:
+        """Wait for so long, or until a state's maintenance has ended."""
+        job = self._jobs.get(site.key)
+        if job is not None:
+            job.ended.wait(seconds)
 
     def _go(self) -> None:
-        while not self._closed:
-            self._work.wait()
-            with self._door:
-                self._work.clear()
-                site = self._due[0] if self._due else None
-            if site is None:
-                continue
-            self._began = time.monotonic()
-            self._run(site)
-            with self._door:
-                self._due.popleft()
-                if self._due:
-                    self._work.set()
+        while not self._end.is_set():
+            self._due.wait()
+            self._due.clear()
+            while (job := self._next()) is not None:
+                began = time.monotonic()
+                job.work(SLICE_S)
+                self._rest(time.monotonic() - began)
 
-    def _run(self, site: Site, *, only_one: bool = False) -> None:
-        """Let maintenance work; a failure is told, and tried again after a later save."""
-        steps = maintain.step(site) if only_one else maintain.maintain(site, done=self._rest)
-        try:
-            self._driver.run(steps, pausing=None if only_one else self._pause)
-        except PerdureError as error:
-            if not self._closed:
-                log.warning("maintenance of %r: %s", site.key, error)
-        except Exception:
-            log.exception("maintenance of %r failed", site.key)
+    def _next(self) -> Job | None:
+        """What to work on: that for which a writer waits, or the first that was asked for."""
+        with self._door:
+            for key in [key for key, job in self._jobs.items() if job.ended.is_set()]:
+                del self._jobs[key]
+            if self._end.is_set():
+                return None
+            first = next(iter(self._jobs.values()), None)
+            return next((job for job in self._jobs.values() if job.is_hurried), first)
 
-    def _rest(self, _step: maintain.Step) -> None:
-        self._end.wait(REST_PART * (time.monotonic() - self._began))
-        self._began = time.monotonic()
-
-    def _pause(self) -> None:
-        """Between two requests: let other threads have the interpreter, and see to closing."""
-        if self._closed:
-            raise _Closing
-        time.sleep(0)
+    def _rest(self, worked: float) -> None:
+        """Rest after work that took so long (seconds), until a writer waits or the store closes."""
+        self._hurry.clear()
+        if self._end.is_set():
+            return
+        if any(job.is_hurried for job in tuple(self._jobs.values())):
+            time.sleep(BREAK_S)
+        else:
+            self._hurry.wait(REST_PART * worked)
 
     def close(self) -> None:
-        """Stop after the request under way; wait for it, but not for long."""
+        """Stop after the slice under way; wait for it, but not for long."""
         if self._pid != os.getpid():
             return
-        self._closed = True
         self._end.set()
-        self._work.set()
+        self._due.set()
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join(CLOSING_WAIT_S)
-
-
-class _Closing(PerdureError):
-    """The store is being closed."""

@@ -19,6 +19,7 @@ from perdure.core import pack as packs
 from perdure.core.changes import Splice, pack_changes
 from perdure.core.codec import pack
 from perdure.core.pack import open_pack, pack_records, seal_pack, unpack_records
+from perdure.core.pieces import Pieces
 from perdure.core.record import Draft, Record, open_record, read_canonical, seal_again, seal_draft
 from perdure.core.seal import HEADER_BYTES, Kind, Place, payload_bytes, seal, unseal
 from perdure.errors import Damaged, Malformed, NewerFormat, UsageError
@@ -216,7 +217,12 @@ def test_a_pack_is_read_back_before_it_is_trusted(monkeypatch: pytest.MonkeyPatc
     records = run_of(3)
     changed = [records[0], replace(records[1], salt=b"y" * 16), records[2]]
     payload = pack_records(changed)
-    monkeypatch.setattr(packs, "pack_records", lambda *_: payload)
+
+    def packing(*_: Any) -> Pieces[bytes]:
+        yield ()
+        return payload
+
+    monkeypatch.setattr(packs, "packing", packing)
     with pytest.raises(Damaged, match="as it went in"):
         seal_pack(records, **SITE, parent=records[0].parent)
 

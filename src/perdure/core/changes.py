@@ -5,7 +5,7 @@ A path never enters a tuple or a set: those change as wholes, a set also by `Mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, AnyStr, TypeAlias, cast
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from perdure.core.abbreviate import abbreviate, count
 from perdure.core.codec import pack, reader, unpack
 from perdure.core.paths import Path, format_path
+from perdure.core.values import take
 from perdure.errors import Malformed, ReplayMismatch
 
 SET, DELETE, SPLICE, MEMBERS = 1, 2, 3, 4
@@ -96,6 +97,24 @@ def apply(sections: dict[str, Any], changes: Iterable[Change]) -> None:
         if not change.path:
             raise _mismatch(change, "a path has at least one part")
         _APPLY[type(change)](sections, change)
+
+
+def copies(changes: Iterable[Change]) -> Iterator[Change]:
+    """The same changes with values of their own: for `apply`, where they are needed again.
+
+    Example:
+        >>> change = Splice(("messages",), 0, 0, [{"n": 1}])
+        >>> (copy,) = copies([change])
+        >>> copy == change, copy.items[0] is change.items[0]
+        (True, False)
+    """
+    for change in changes:
+        if isinstance(change, Set):
+            yield Set(change.path, take(change.value))
+        elif isinstance(change, Splice) and isinstance(change.items, list):
+            yield Splice(change.path, change.start, change.removed, take(change.items))
+        else:
+            yield change
 
 
 def _set(sections: dict[str, Any], change: Set) -> None:

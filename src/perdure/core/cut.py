@@ -15,6 +15,7 @@ from hashlib import blake2b
 import msgspec
 
 from perdure import limits
+from perdure.core.pieces import Meter, Pieces
 
 _HASH_MAX = 2**64
 
@@ -35,16 +36,16 @@ INNER = Bounds(limits.page_bytes_min // 8, limits.page_bytes_aim // 8, limits.pa
 """References do not compress, and every snapshot writes those on the way to the root anew."""
 
 
-def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds) -> int:
+def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds) -> Pieces[int]:
     """How many of the entries from `start` on make the first page; 0 if it does not end in them."""
-    size = 0
+    size, meter = 0, Meter()
     for at in range(start, len(packed)):
         entry = packed[at]
         size += len(entry)
-        if size < bounds.least:
-            continue
-        if size >= bounds.full or ends_page(entry, secret, bounds):
+        if size >= bounds.least and (size >= bounds.full or ends_page(entry, secret, bounds)):
             return at + 1 - start
+        if meter.is_full():
+            yield ()
     return 0
 
 

@@ -8,15 +8,16 @@ of the newest record.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from perdure import limits
 from perdure.core import chain, compress
 from perdure.core.codec import reader
+from perdure.core.pieces import Pieces, at_once
 from perdure.core.record import (
     ID_BYTES,
     Record,
@@ -73,18 +74,35 @@ def seal_pack(
     Raises:
         UsageError: they are fewer than two, or more than one pack holds.
     """
+    return at_once(sealing(records, store=store, incarnation=incarnation, parent=parent))
+
+
+def sealing(
+    records: Sequence[Record], *, store: bytes, incarnation: bytes, parent: bytes
+) -> Pieces[Sealed]:
+    """The same, in pieces."""
     newest = records[-1]
     place = Place(store, incarnation, newest.line, newest.number)
-    payload = pack_records(records, parent)
-    found = unpack_records(payload, place, 0)
-    if list(map(_kept, found)) != list(map(_kept, records)):
-        raise Damaged(f"{place}: does not come out of a pack as it went in")
+    payload = yield from packing(records, parent)
+    hash_ = yield from _read_back(payload, place, records)
     # The hash before, ids and salts, apart from their lengths.
     random = chain.HASH_BYTES + (ID_BYTES + chain.SALT_BYTES) * len(records)
     blob = seal(Kind.PACK, place, payload, level=compress.PACK_LEVEL, random_bytes=random)
-    return Sealed(
-        newest.line, newest.number, newest.id, newest.time_us, parent, found[-1].hash, blob
-    )
+    return Sealed(newest.line, newest.number, newest.id, newest.time_us, parent, hash_, blob)
+
+
+def _read_back(payload: bytes, place: Place, records: Sequence[Record]) -> Pieces[bytes]:
+    """That a pack gives back these records; the chain hash of the newest."""
+    columns = _columns_of(payload, place)
+    is_whole, hash_ = len(columns.turns) == len(records), b""
+    for at, (found, record) in enumerate(zip(_each(columns, place, 0), records), 1):
+        is_whole = is_whole and _kept(found) == _kept(record)
+        hash_ = found.hash
+        if not at % limits.piece_records_max:
+            yield ()
+    if not is_whole:
+        raise Damaged(f"{place}: does not come out of a pack as it went in")
+    return hash_
 
 
 def _kept(record: Record) -> tuple[object, ...]:
@@ -102,11 +120,16 @@ def open_pack(
         NewerFormat: it needs a newer Perdure.
     """
     place = Place(store, incarnation, line, number)
+    return list(opening_pack(blob, place, count))
+
+
+def opening_pack(blob: bytes, place: Place, count: int) -> Iterator[Record]:
+    """The same records one by one, oldest first; `place` is that of the newest."""
     payload = unseal(Kind.PACK, place, blob, limits.pack_payload_bytes_max)
-    records = unpack_records(payload, place, len(blob))
-    if len(records) != count:
-        raise Damaged(f"{place}: is a pack of {len(records)} records, not of {count}")
-    return records
+    columns = _columns_of(payload, place)
+    if len(columns.turns) != count:
+        raise Damaged(f"{place}: is a pack of {len(columns.turns)} records, not of {count}")
+    yield from _each(columns, place, len(blob))
 
 
 # ---- payloads -------------------------------------------------------------------------------
@@ -120,22 +143,28 @@ def pack_records(records: Sequence[Record], parent: bytes | None = None) -> byte
     Raises:
         UsageError: they are fewer than two, or more than one pack holds.
     """
+    return at_once(packing(records, parent))
+
+
+def packing(records: Sequence[Record], parent: bytes | None = None) -> Pieces[bytes]:
+    """The same, in pieces."""
     count = len(records)
     if not 2 <= count <= limits.pack_records_max:
         raise UsageError(f"{count} records: a pack holds 2 to {limits.pack_records_max}")
+    bodies = yield from _bodies_of(records)
     sessions: dict[bytes, int] = {}
-    bodies = [_body_of(record) for record in records]
     times = accumulate(records, _later, initial=0)
     columns = _Columns(
         records[0].parent if parent is None else parent,
-        b"".join(record.id for record in records),
-        b"".join(record.salt for record in records),
+        b"".join([record.id for record in records]),
+        b"".join([record.salt for record in records]),
         turns=[sessions.setdefault(record.session, len(sessions)) for record in records],
         sessions=b"".join(sessions),
         times=[after - before for before, after in pairwise(times)],
         changes=[changes for changes, _ in bodies],
         extras=[extra for _, extra in bodies],
     )
+    yield ()
     payload = _encode(columns)
     if len(payload) > limits.pack_payload_bytes_max:
         raise UsageError(
@@ -144,13 +173,25 @@ def pack_records(records: Sequence[Record], parent: bytes | None = None) -> byte
     return payload
 
 
+_Body: TypeAlias = tuple[msgspec.Raw, msgspec.Raw]
+"""What stands in the last two columns."""
+
+
+def _bodies_of(records: Sequence[Record]) -> Pieces[list[_Body]]:
+    bodies: list[_Body] = []
+    for start in range(0, len(records), limits.piece_records_max):
+        some = records[start : start + limits.piece_records_max]
+        bodies += map(_body_of, some)
+        yield ()
+    return bodies
+
+
 def _later(time_us: int, record: Record) -> int:
     """The time of a record; that of the one before where the columns cannot say it."""
     return record.time_us if 0 <= record.time_us <= _TIME_US_MAX else time_us
 
 
-def _body_of(record: Record) -> tuple[msgspec.Raw, msgspec.Raw]:
-    """What stands in the last two columns."""
+def _body_of(record: Record) -> _Body:
     canonical, changes = record.canonical, record.packed
     start = opening(record.id, record.time_us, record.session)
     end = len(start) + len(changes)
@@ -168,6 +209,11 @@ def unpack_records(payload: bytes, place: Place, stored_bytes: int) -> list[Reco
     Raises:
         Damaged: these are not the bytes of a pack.
     """
+    return list(_each(_columns_of(payload, place), place, stored_bytes))
+
+
+def _columns_of(payload: bytes, place: Place) -> _Columns:
+    """The columns of a pack, which fit each other."""
     try:
         columns = _read_columns(payload)
     except Malformed as error:
@@ -175,15 +221,19 @@ def unpack_records(payload: bytes, place: Place, stored_bytes: int) -> list[Reco
     count = len(columns.turns)
     if not _fit(columns, count) or count > place.number:
         raise Damaged(f"{place}: does not hold a pack")
-    records: list[Record] = []
+    return columns
+
+
+def _each(columns: _Columns, place: Place, stored_bytes: int) -> Iterator[Record]:
+    """The records of a pack, oldest first."""
+    count = len(columns.turns)
     parent, first = columns.parent, place.number - count + 1
     for at, time_us in enumerate(accumulate(columns.times)):
         here = Place(place.store, place.owner, place.line, first + at)
         share = stored_bytes * (at + 1) // count - stored_bytes * at // count
         record = _record_at(columns, at, time_us, here, parent, share)
-        records.append(record)
+        yield record
         parent = record.hash
-    return records
 
 
 def _fit(columns: _Columns, count: int) -> bool:

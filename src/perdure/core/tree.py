@@ -20,6 +20,7 @@ from perdure.core.page import (
     page_id,
     shape_of,
 )
+from perdure.core.pieces import Meter, Pieces, at_once
 
 _encode = msgspec.msgpack.Encoder().encode
 _NIL = b"\xc0"
@@ -41,8 +42,14 @@ def build(sections: Mapping[str, Any], secret: bytes) -> Built:
         >>> built.root.count, len(built.pages)
         (1, 1)
     """
+    return at_once(building(sections, secret))
+
+
+def building(sections: Mapping[str, Any], secret: bytes) -> Pieces[Built]:
+    """The same, in pieces."""
     builder = Builder(secret)
-    return Built(builder.root(sections), builder.pages)
+    root = yield from builder.root(sections)
+    return Built(root, builder.pages)
 
 
 class Builder:
@@ -51,80 +58,108 @@ class Builder:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self.pages: dict[bytes, bytes] = {}
+        self.meter = Meter()
+        """Counts the values that were packed."""
 
-    def root(self, sections: Mapping[str, Any]) -> Ref:
+    def root(self, sections: Mapping[str, Any]) -> Pieces[Ref]:
         """The tree of a whole state, which is never inline."""
-        pairs = self.pairs(sections, limits.section_inline_bytes_max)
-        return self.top(Shape.MAP, self.leaves(pairs, Shape.MAP) or [self.leaf(pairs, Shape.MAP)])
+        pairs = yield from self.pairs(sections, limits.section_inline_bytes_max)
+        leaves = yield from self.leaves(pairs, Shape.MAP)
+        return (yield from self.top(Shape.MAP, leaves or [self.leaf(pairs, Shape.MAP)]))
 
-    def entry(self, value: Any, inline_bytes_max: int) -> bytes | Ref:
+    def inline(self, value: Any, inline_bytes_max: int) -> bytes | None:
+        """A value as it stands in a page, packed; None if it has a tree of its own."""
+        if isinstance(value, dict | list) and _is_longer(value, inline_bytes_max):
+            return None
+        packed = pack(value)
+        return packed if len(packed) <= inline_bytes_max else None
+
+    def entry(self, value: Any, inline_bytes_max: int) -> Pieces[bytes | Ref]:
         """A value as it stands in a page: packed, or the tree that it has of its own.
 
         A tree that is there already stands for itself.
         """
         if type(value) is Ref:
             return value
-        if isinstance(value, dict | list) and len(value) > inline_bytes_max:
-            return self.tree(value)
-        packed = pack(value)
-        return packed if len(packed) <= inline_bytes_max else self.tree(value)
+        packed = self.inline(value, inline_bytes_max)
+        return packed if packed is not None else (yield from self.tree(value))
 
-    def tree(self, value: Any) -> Ref:
+    def tree(self, value: Any) -> Pieces[Ref]:
         """The tree that keeps `value`."""
         shape = shape_of(value)
         match shape:
             case Shape.LIST:
-                children = self.leaves(self.items(value), shape)
+                items = yield from self.items(value)
+                children = yield from self.leaves(items, shape)
             case Shape.MAP:
-                children = self.leaves(self.pairs(value, limits.inline_bytes_max), shape)
+                pairs = yield from self.pairs(value, limits.inline_bytes_max)
+                children = yield from self.leaves(pairs, shape)
             case Shape.WHOLE:
                 children = [self.block(shape, value, 1)]
             case _:
-                starts = range(0, len(value), limits.block_max)
-                blocks = (value[start : start + limits.block_max] for start in starts)
-                children = [self.block(shape, block, len(block)) for block in blocks]
-        return self.top(shape, children)
+                children = yield from self.blocks(shape, value)
+        return (yield from self.top(shape, children))
 
     # ---- entries --------------------------------------------------------------------------
 
-    def items(self, values: Iterable[Any]) -> Entries:
+    def items(self, values: Iterable[Any]) -> Pieces[Entries]:
         """The items of a list, as its pages keep them."""
         entries = Entries()
         for value in values:
-            entries.add(None, self.entry(value, limits.inline_bytes_max))
+            yield from self.add(entries, None, value, limits.inline_bytes_max)
         return entries
 
-    def pairs(self, values: Mapping[str, Any], inline_bytes_max: int) -> Entries:
+    def pairs(self, values: Mapping[str, Any], inline_bytes_max: int) -> Pieces[Entries]:
         """The pairs of a map, as its pages keep them."""
         entries = Entries()
         for key, value in values.items():
-            entries.add(key, self.entry(value, inline_bytes_max))
+            yield from self.add(entries, key, value, inline_bytes_max)
         return entries
+
+    def add(
+        self, entries: Entries, key: str | None, value: Any, inline_bytes_max: int
+    ) -> Pieces[None]:
+        """One more value; `key` of a pair."""
+        entry = yield from self.entry(value, inline_bytes_max)
+        size = entries.add(key, entry)
+        if self.meter.is_full(size):
+            yield ()
 
     # ---- pages ----------------------------------------------------------------------------
 
-    def leaves(self, entries: Entries, shape: Shape) -> list[Child]:
+    def leaves(self, entries: Entries, shape: Shape) -> Pieces[list[Child]]:
         """All pages of content of a tree, from its first entry to its last."""
         children: list[Child] = []
         start, end = 0, len(entries.packed)
         while start < end:
-            count = self.cut(entries, start)
+            count = yield from self.cut(entries, start)
             stop = start + count if count else end
             children.append(self.leaf(entries.part(start, stop), shape))
+            yield ()
             start = stop
         return children
 
-    def cut(self, entries: Entries, start: int = 0) -> int:
+    def cut(self, entries: Entries, start: int = 0) -> Pieces[int]:
         """How many entries from `start` on make a page that ends; 0 if it goes on after them."""
         return first_cut(entries.packed, start, self._secret, LEAVES)
 
     def leaf(self, entries: Entries, shape: Shape) -> Child:
         """One page of items or pairs."""
-        count = len(entries.packed)
+        count, body = len(entries.packed), entries.body()
         fields = count * (2 if shape is Shape.MAP else 1)
-        payload = leaf_payload(shape, _array(fields) + entries.body(), entries.placed())
-        size, trees = entries.size(), len(entries.trees)
-        return Child(self.keep(payload), count, size, trees)
+        payload = leaf_payload(shape, _array(fields) + body, entries.placed())
+        # A tree counts with its content, not with the nil in its place.
+        size = len(body) + sum(ref.bytes - len(_NIL) for _, ref in entries.trees.values())
+        return Child(self.keep(payload), count, size, len(entries.trees))
+
+    def blocks(self, shape: Shape, value: Any) -> Pieces[list[Child]]:
+        """The pages of a long text or bytes."""
+        children: list[Child] = []
+        for start in range(0, len(value), limits.block_max):
+            block = value[start : start + limits.block_max]
+            children.append(self.block(shape, block, len(block)))
+            yield ()
+        return children
 
     def block(self, shape: Shape, value: Any, count: int) -> Child:
         """One page of a long text or bytes, or of a value that is kept whole."""
@@ -138,34 +173,40 @@ class Builder:
                 size = len(packed)
         return Child(self.keep(leaf_payload(shape, packed)), count, size)
 
-    def top(self, shape: Shape, children: Sequence[Child]) -> Ref:
+    def top(self, shape: Shape, children: Sequence[Child]) -> Pieces[Ref]:
         """The tree over these pages of content: pages of references, until one is left."""
         level = 0
         while len(children) > 1:
             level += 1
-            children = self._above(shape, level, children)
+            children = yield from self._above(shape, level, children)
         (child,) = children
         return Ref(shape, child.id, level, child.count, child.bytes, child.trees)
 
-    def _above(self, shape: Shape, level: int, children: Sequence[Child]) -> list[Child]:
-        packed = [_encode(child) for child in children]
+    def _above(self, shape: Shape, level: int, children: Sequence[Child]) -> Pieces[list[Child]]:
+        packed: list[bytes] = []
+        for child in children:
+            packed.append(_encode(child))
+            if self.meter.is_full():
+                yield ()
         above: list[Child] = []
         start = 0
         while start < len(children):
+            found = yield from first_cut(packed, start, self._secret, INNER)
             # Two at least, or a level would not be smaller than the one below it.
-            count = max(first_cut(packed, start, self._secret, INNER) or len(children), 2)
-            group = children[start : start + count]
-            payload = inner_payload(shape, level, group)
-            above.append(
-                Child(
-                    self.keep(payload),
-                    sum(child.count for child in group),
-                    sum(child.bytes for child in group),
-                    sum(child.trees for child in group),
-                )
-            )
+            count = max(found or len(children), 2)
+            above.append(self._inner(shape, level, children[start : start + count]))
             start += count
+            yield ()
         return above
+
+    def _inner(self, shape: Shape, level: int, group: Sequence[Child]) -> Child:
+        """One page of references."""
+        return Child(
+            self.keep(inner_payload(shape, level, group)),
+            sum(child.count for child in group),
+            sum(child.bytes for child in group),
+            sum(child.trees for child in group),
+        )
 
     def keep(self, payload: bytes) -> bytes:
         """Keep a page; its id."""
@@ -185,13 +226,15 @@ class Entries:
         self.trees: dict[int, tuple[bytes, Ref]] = {}
         """By position: what stands before the value (a pair's key), and the tree."""
 
-    def add(self, key: str | None, entry: bytes | Ref) -> None:
-        """One more; `key` of a pair."""
+    def add(self, key: str | None, entry: bytes | Ref) -> int:
+        """One more; `key` of a pair. How long it is, packed (bytes)."""
         before = b"" if key is None else pack(key)
         if type(entry) is Ref:
             self.trees[len(self.packed)] = before, entry
             entry = _encode(entry)
-        self.packed.append(before + entry)  # type: ignore[operator]  # it is bytes by now
+        packed: bytes = before + entry  # type: ignore[operator]  # it is bytes by now
+        self.packed.append(packed)
+        return len(packed)
 
     def part(self, start: int, stop: int) -> Entries:
         """Those from `start` to `stop`."""
@@ -215,12 +258,25 @@ class Entries:
         """The trees among them."""
         return [Placed(at, ref) for at, (_, ref) in sorted(self.trees.items())]
 
-    def size(self) -> int:
-        """Length of all, packed; a tree counts with its content."""
-        size = sum(map(len, self.packed))
-        for at, (key, ref) in self.trees.items():
-            size += len(key) + ref.bytes - len(self.packed[at])
-        return size
+
+def _is_longer(value: Any, size: int) -> bool:
+    """Whether these containers are longer than `size` for certain, once they are packed (bytes).
+
+    So that what is kept as a tree anyway is not packed as a whole first: that takes as long as it
+    is large.
+    """
+    todo, left = [value], size
+    while todo:
+        value = todo.pop()
+        left -= len(value)
+        if left < 0:
+            return True
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, dict | list):
+                todo.append(each)
+            elif isinstance(each, str | bytes):
+                left -= len(each)
+    return left < 0
 
 
 def _array(count: int) -> bytes:

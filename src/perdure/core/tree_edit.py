@@ -1,7 +1,7 @@
 """Editing trees of pages: making a state's changes on its tree, page by page.
 
 Only pages that a change touches are read, and cut anew from there until a cut falls where one fell
-before. The result is the tree that `build` makes of the changed state (P6).
+before. The result is the tree that `build` makes of the changed state (P6). All of it is in pieces.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set, Splice, apply, describe
 from perdure.core.page import Child, Ref, Shape, read_block, read_children, read_list, read_map
+from perdure.core.pieces import Pieces
 from perdure.core.tree import Builder, Built, Entries
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading, T, all_leaves, read_value
 from perdure.errors import ReplayMismatch
@@ -30,7 +31,7 @@ def edit(root: Ref, changes: Iterable[Change], secret: bytes) -> Reading[Built]:
     """
     builder, read = Builder(secret), set[bytes]()
     top = yield from _noting(_edited(root, changes, builder), read)
-    return Built(top, _new_pages(top, builder.pages, read))
+    return Built(top, (yield from _new_pages(top, builder.pages, read)))
 
 
 def _edited(root: Ref, changes: Iterable[Change], builder: Builder) -> Reading[Ref]:
@@ -38,11 +39,12 @@ def _edited(root: Ref, changes: Iterable[Change], builder: Builder) -> Reading[R
     yield from state.open()
     for change in changes:
         yield from _make(state, change)
+        yield ()
     children = yield from state.children()
-    return builder.top(Shape.MAP, children or [builder.leaf(Entries(), Shape.MAP)])
+    return (yield from builder.top(Shape.MAP, children or [builder.leaf(Entries(), Shape.MAP)]))
 
 
-def _new_pages(root: Ref, made: dict[bytes, bytes], read: set[bytes]) -> dict[bytes, bytes]:
+def _new_pages(root: Ref, made: dict[bytes, bytes], read: set[bytes]) -> Pieces[dict[bytes, bytes]]:
     """Those of the pages made that belong to the tree, and did not come out as they were read."""
     found: dict[bytes, bytes] = {}
     todo = [root]
@@ -61,6 +63,7 @@ def _new_pages(root: Ref, made: dict[bytes, bytes], read: set[bytes]) -> dict[by
                 else read_map(payload, ref).values()
             )
             todo += (value for value in values if type(value) is Ref)
+        yield ()
     return {id_: payload for id_, payload in found.items() if id_ not in read}
 
 
@@ -114,10 +117,15 @@ class _Node:
         self.inline_bytes_max = inline_bytes_max
         """Of the values in it: the longest that is not a tree of its own."""
         self.runs: list[_Run] = []
+        self.size = ref.count
+        """How much it holds, in its shape's unit; kept up for what has positions."""
 
     def open(self) -> Reading[None]:
         """Read which pages of content there are."""
-        self.runs = [_Run(leaf) for leaf in (yield from all_leaves(self.ref))]
+        for leaf in (yield from all_leaves(self.ref)):
+            self.runs.append(_Run(leaf))
+            if self.builder.meter.is_full():
+                yield ()
 
     def load(self, *runs: _Run) -> Reading[None]:
         """Read the content of pages that were not read yet."""
@@ -128,6 +136,7 @@ class _Node:
             for run in some:
                 if run.ref is not None:
                     run.content = self.read(payloads[run.ref.id], run.ref)
+                    yield ()
 
     def children(self) -> Reading[list[Child]]:
         """The pages of content, cut anew where something changed."""
@@ -137,10 +146,12 @@ class _Node:
             if pending is None and not run.is_changed and run.ref is not None:
                 ref = run.ref
                 children.append(Child(ref.id, ref.count, ref.bytes, ref.trees))
+                if self.builder.meter.is_full():
+                    yield ()
                 continue
             yield from self.load(run)
             pending = yield from self.joined(pending, run.content)
-            pending = self.cut(pending, children)
+            pending = yield from self.cut(pending, children)
         if pending is not None:
             children.append(self.last(pending))
         return children
@@ -149,9 +160,9 @@ class _Node:
         """The tree as it stands in the page of what holds it."""
         children = yield from self.children()
         if sum(child.bytes for child in children) > inline_bytes_max:
-            return self.builder.top(self.ref.shape, children)
+            return (yield from self.builder.top(self.ref.shape, children))
         # It may fit inline now: decided by its packed length, as when it is built.
-        return self.builder.entry((yield from self.plain()), inline_bytes_max)
+        return (yield from self.builder.entry((yield from self.plain()), inline_bytes_max))
 
     def plain(self) -> Reading[Any]:
         """The whole value."""
@@ -166,12 +177,6 @@ class _Node:
         node = _NODES[value.shape](value, self.builder, limits.inline_bytes_max)
         yield from node.open()
         return node
-
-    def entry(self, value: Any) -> Reading[bytes | Ref]:
-        """A value in it as it stands in a page."""
-        if isinstance(value, _Node):
-            return (yield from value.close(self.inline_bytes_max))
-        return value if type(value) is Ref else self.builder.entry(value, self.inline_bytes_max)
 
     def whole(self, value: Any) -> Reading[Any]:
         """A value in it, plain."""
@@ -189,7 +194,7 @@ class _Node:
         """What is still to be cut, with the content of one more page."""
         raise NotImplementedError
 
-    def cut(self, pending: Any, children: list[Child]) -> Any:
+    def cut(self, pending: Any, children: list[Child]) -> Pieces[Any]:
         """Cut whole pages from the front; what is left, or None."""
         raise NotImplementedError
 
@@ -225,15 +230,21 @@ class _Entried(_Node):
         entries = pending or Entries()
         pairs = content.items() if isinstance(content, Mapping) else ((None, v) for v in content)
         for key, value in pairs:
-            entries.add(key, (yield from self.entry(value)))
+            if type(value) is Ref:
+                entries.add(key, value)
+            elif isinstance(value, _Node):
+                entries.add(key, (yield from value.close(self.inline_bytes_max)))
+            else:
+                yield from self.builder.add(entries, key, value, self.inline_bytes_max)
         return entries
 
-    def cut(self, pending: Entries, children: list[Child]) -> Entries | None:
+    def cut(self, pending: Entries, children: list[Child]) -> Pieces[Entries | None]:
         start, end = 0, len(pending.packed)
-        while count := self.builder.cut(pending, start):
+        while count := (yield from self.builder.cut(pending, start)):
             part = pending.part(start, start + count)
             children.append(self.builder.leaf(part, self.ref.shape))
             start += count
+            yield ()
         return pending.part(start, end) if start < end else None
 
     def last(self, pending: Entries) -> Child:
@@ -299,7 +310,7 @@ class _Sequence(_Node):
         end = start + removed
         if type(items) is not self.kind:
             raise LookupError(f"it is a {self.kind.__name__}")
-        if not 0 <= start <= end <= sum(run.size for run in self.runs):
+        if not 0 <= start <= end <= self.size:
             raise LookupError("it ends before that")
         first, before = self._run_at(start)
         last, at = first, before
@@ -312,15 +323,17 @@ class _Sequence(_Node):
         head = touched[0].content[: start - before] if touched else self.kind()
         tail = touched[-1].content[end - at :] if touched else self.kind()
         # The pages between are not even read.
-        self.runs[first : last + 1] = [_Run(None, head + items + tail)]
+        made = _Run(None, head + items + tail)
+        self.runs[first : last + 1] = [made]
+        self.size += made.size - sum(run.size for run in touched)
 
     def _run_at(self, position: int) -> tuple[int, int]:
         """Which page a position is in, and where that begins; the last one for the end of all."""
-        begins = 0
-        for index, run in enumerate(self.runs):
-            if position < begins + run.size or index == len(self.runs) - 1:
+        begins = self.size  # from there, because most edits are near it
+        for index in range(len(self.runs) - 1, -1, -1):
+            begins -= self.runs[index].size
+            if begins <= position:
                 return index, begins
-            begins += run.size
         return 0, 0
 
 
@@ -342,7 +355,7 @@ class _List(_Sequence, _Entried):
         run.is_changed = True
 
     def _item(self, part: str | int) -> Reading[tuple[_Run, int]]:
-        if not isinstance(part, int) or not 0 <= part < sum(run.size for run in self.runs):
+        if not isinstance(part, int) or not 0 <= part < self.size:
             raise LookupError(f"there is no {part!r} in it")
         index, begins = self._run_at(part)
         yield from self.load(self.runs[index])
@@ -367,11 +380,12 @@ class _Blocks(_Sequence):
         return content if pending is None else pending + content
         yield
 
-    def cut(self, pending: Any, children: list[Child]) -> Any:
+    def cut(self, pending: Any, children: list[Child]) -> Pieces[Any]:
         start = 0
         while len(pending) - start >= limits.block_max:
             children.append(self.last(pending[start : start + limits.block_max]))
             start += limits.block_max
+            yield ()
         return pending[start:] if start < len(pending) else None
 
     def last(self, pending: Any) -> Child:

@@ -1,7 +1,8 @@
 """Reading trees of pages, whole or in part.
 
 A reader is a generator: it yields the ids of pages that it needs, many at once, and is sent their
-payloads by id. It knows nothing of where pages are kept.
+payloads by id. It knows nothing of where pages are kept. One that has much to compute yields no ids
+now and then (`perdure.core.pieces`).
 """
 
 from __future__ import annotations
@@ -104,11 +105,11 @@ def all_leaves(ref: Ref) -> Reading[list[Ref]]:
     level = [ref]
     while level and level[0].level:
         payloads = yield from payloads_of(level)
-        level = [
-            parent.below(child)
-            for parent in level
-            for child in read_children(payloads[parent.id], parent)
-        ]
+        below: list[Ref] = []
+        for parent in level:
+            below += map(parent.below, read_children(payloads[parent.id], parent))
+            yield ()
+        level = below
     return level
 
 
@@ -127,9 +128,9 @@ def reachable(roots: Iterable[Ref]) -> Reading[set[bytes]]:
             some = reading[start : start + PAGES_AT_ONCE]
             payloads = yield tuple(ref.id for ref in some)
             for ref in some:
-                for below in _below(payloads[ref.id], ref):
-                    if below.id not in found:
-                        todo[below.id] = below
+                below = _below(payloads[ref.id], ref)
+                todo.update((each.id, each) for each in below if each.id not in found)
+                yield ()
     return found
 
 
@@ -172,6 +173,6 @@ def remembering(reading: Reading[T], pages: dict[bytes, bytes]) -> Reading[T]:
             result: T = stop.value
             return result
         missing = tuple(id_ for id_ in ids if id_ not in pages)
-        if missing:
-            pages.update((yield missing))
+        if missing or not ids:
+            pages.update((yield missing) or {})
         payloads = {id_: pages[id_] for id_ in ids}

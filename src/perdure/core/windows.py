@@ -17,7 +17,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from perdure.core.changes import Change, Splice, apply
+from perdure.core.changes import Change, Splice, apply, copies
+from perdure.core.paths import format_path
+from perdure.core.values import take
+from perdure.errors import ReplayMismatch
 
 
 class Window(msgspec.Struct, frozen=True, eq=False):
@@ -67,38 +70,136 @@ def _splice_into(change: Splice, items: list[Any], offset: int) -> tuple[Change 
     return replace(change, start=0, removed=end - offset), start
 
 
-class Tail:
-    """A window that is being filled: what a store holds of a list's end, and what changed since."""
+def before_window(change: Change, offset: int) -> Change | None:
+    """What somebody's change to a list means for the items before a window of it; None: nothing.
 
-    __slots__ = ("items", "offset")
+    Of one that reaches across the window's start, what is left of the part before it goes: the
+    window shows from there on (`into_window`).
 
-    def __init__(self, items: list[Any], offset: int) -> None:
-        self.items: Any = items
-        """Those from `offset` on; another value, once the section was set to one."""
-        self.offset = offset
+    Example:
+        >>> before_window(Splice(("messages",), 2, 3, ["summary"]), 4)
+        Splice(path=('messages',), start=2, removed=2, items=[])
+    """
+    if len(change.path) > 1:
+        at = change.path[1]
+        return change if isinstance(at, int) and at < offset else None
+    if not isinstance(change, Splice) or change.start >= offset:
+        return None
+    if change.start + change.removed <= offset:
+        return change
+    return Splice(change.path, change.start, offset - change.start, [])
+
+
+class Run(msgspec.Struct):
+    """Neighbours in a list that was changed: stored items, or items that came since."""
+
+    start: int
+    """Position of the first one where it is stored; of no meaning for new ones."""
+    count: int
+    items: list[Any] | None = None
+    """The new ones; None: they are stored."""
+    changes: list[Change] = []
+    """Of a single stored item: what changed in it, in order, as if it were the first of a list."""
+
+
+class Changed:
+    """A list as it is after changes to what is stored of it, none of which has been read.
+
+    Example:
+        >>> now = Changed(1000)
+        >>> now.apply([Splice(("messages",), 0, 998, ["summary"])])
+        >>> len(now), [(run.start, run.items) for run in now.between(0, 2)]
+        (3, [(0, ['summary']), (998, None)])
+    """
+
+    __slots__ = ("_runs",)
+
+    def __init__(self, count: int) -> None:
+        self._runs = [Run(0, count)] if count else []
+
+    def __len__(self) -> int:
+        return sum(run.count for run in self._runs)
 
     def apply(self, changes: Iterable[Change]) -> None:
-        """Make changes that speak of true positions.
+        """Note changes to the list; their values are copied.
 
         Raises:
             ReplayMismatch: one does not fit.
         """
         for change in changes:
-            seen: Change | None = change
-            if self.offset:
-                seen, self.offset = into_window(change, self.offset)
-            if seen is not None:
-                holder = {str(seen.path[0]): self.items}
-                apply(holder, [seen])
-                self.items = holder[str(seen.path[0])]
+            if len(change.path) > 1:
+                self._edit(change)
+            elif isinstance(change, Splice) and type(change.items) is list:
+                self._splice(change, take(change.items))
+            else:
+                raise ReplayMismatch(f"{format_path(change.path)}: a list is not changed so")
+
+    def between(self, start: int, stop: int) -> list[Run]:
+        """The runs from position `start` to `stop`, cut to that."""
+        found: list[Run] = []
+        at = 0
+        for run in self._runs:
+            low, high = max(start - at, 0), min(stop - at, run.count)
+            if low < high:
+                found.append(_cut(run, low, high))
+            at += run.count
+        return found
+
+    def _splice(self, change: Splice, items: list[Any]) -> None:
+        begin = self._split(change.start, change)
+        end = self._split(change.start + change.removed, change)
+        last = self._runs[begin - 1] if begin else None
+        if begin == end and last is not None and last.items is not None:  # one more at the end
+            last.items += items
+            last.count += len(items)
+        else:
+            self._runs[begin:end] = [Run(0, len(items), items)] if items else []
+
+    def _edit(self, change: Change) -> None:
+        position = change.path[1]
+        if not isinstance(position, int):
+            raise ReplayMismatch(f"{format_path(change.path)}: a list has no such place")
+        index, at = self._find(position, change)
+        run = self._runs[index]
+        if run.items is not None:
+            inside = replace(change, path=(LIST, position - at, *change.path[2:]))
+            apply({LIST: run.items}, copies([inside]))
+            return
+        self._split(position, change)
+        index = self._split(position + 1, change) - 1
+        run = self._runs[index]
+        inside = replace(change, path=(LIST, 0, *change.path[2:]))
+        self._runs[index] = replace(run, changes=[*run.changes, inside])
+
+    def _find(self, position: int, change: Change) -> tuple[int, int]:
+        """The run that holds a position, and where it begins."""
+        at = 0
+        for index, run in enumerate(self._runs):
+            if at <= position < at + run.count:
+                return index, at
+            at += run.count
+        raise ReplayMismatch(f"{format_path(change.path)}: the list ends at {at}")
+
+    def _split(self, position: int, change: Change) -> int:
+        """Let a run begin at a position; its index."""
+        at = 0
+        for index, run in enumerate(self._runs):
+            if position == at:
+                return index
+            if position < at + run.count:
+                head, tail = _cut(run, 0, position - at), _cut(run, position - at, run.count)
+                self._runs[index : index + 1] = [head, tail]
+                return index + 1
+            at += run.count
+        if position == at:
+            return len(self._runs)
+        raise ReplayMismatch(f"{format_path(change.path)}: the list ends at {at}")
 
 
-def front_of(changes: Iterable[Change]) -> int | None:
-    """The lowest position of a list that these changes to it touch; None if they touch none."""
-    found: list[int] = []
-    for change in changes:
-        if len(change.path) == 1:
-            found.append(change.start if isinstance(change, Splice) else 0)
-        elif isinstance(change.path[1], int):
-            found.append(change.path[1])
-    return min(found, default=None)
+LIST = "list"
+"""What the section is called where an item is changed by itself."""
+
+
+def _cut(run: Run, low: int, high: int) -> Run:
+    items = None if run.items is None else run.items[low:high]
+    return Run(run.start + low, high - low, items, run.changes)

@@ -29,6 +29,8 @@ class Latest(msgspec.Struct, frozen=True):
     """Those after the newest snapshot, in order; of a deleted state none."""
     pages: tuple[PageRow, ...] = ()
     """The root of that snapshot, where it had to be read."""
+    tail_bytes: int = 0
+    """What the rows of these records take in the store (bytes)."""
 
 
 def read_latest(site: Site, branch: str = MAIN) -> Steps[Latest | None]:
@@ -61,7 +63,10 @@ def _read(site: Site, branch: str, seen: Latest | None) -> Steps[Latest | None]:
     before = seen.records if seen and known and known.tail == tail_of(head) else ()
     after = tip.newest.number if tip.newest is not None else 0
     new = site.run(head.incarnation, rows.records, after + len(before) + 1, tip.number)
-    latest = Latest(head, (*before, *new))
+    stored = sum(len(row.blob) for row in rows.records)
+    if before and seen is not None:
+        stored += seen.tail_bytes
+    latest = Latest(head, (*before, *new), tail_bytes=stored)
     check_run(site, latest.records, tip, after)
     site.keep(_place(site, branch), latest, _bytes_of(latest, len(rows.head.blob)))
     return msgspec.structs.replace(latest, pages=rows.pages)

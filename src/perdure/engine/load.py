@@ -8,20 +8,22 @@ after it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from perdure.core.changes import Change, Set, apply, moves_of, reordered
+from perdure.core.changes import Change, Set, apply, copies, moves_of, reordered
 from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.latest import read_latest
 from perdure.engine.pages import walk
-from perdure.engine.read import Site, check_run, find, read_head, read_run, replay
-from perdure.engine.requests import PageRow, Steps
+from perdure.engine.read import Site, check_run, find, read_head, read_run, replaying
+from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
+
+T = TypeVar("T")
 
 Wanted: TypeAlias = Callable[[str], bool]
 """Whether a section is to be loaded, by its name."""
@@ -37,10 +39,9 @@ class Unread(msgspec.Struct, frozen=True):
 
     snapshot: int
     """Number of the checkpoint at which `ref` is what it holds."""
-    ref: Ref | None
+    ref: Ref
     changes: list[Change]
-    front: list[Any] | None = None
-    """Of a window of a list that was read whole: the items before it."""
+    """To be made whenever the section is read, so by `copies`: `apply` takes values over."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -51,6 +52,8 @@ class Loaded(msgspec.Struct, frozen=True):
     """In order; `Unread` in place of one that was not wanted."""
     last: Record | None
     """The newest record, where there is one."""
+    tail_bytes: int = 0
+    """What the records after the newest snapshot take in the store (bytes)."""
 
 
 def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[Loaded | None]:
@@ -76,7 +79,7 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
         if newest is None:
             raise
         sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=newest.number)
-    return Loaded(head, sections, last)
+    return Loaded(head, sections, last, latest.tail_bytes)
 
 
 def load_at(site: Site, ref: int | str, branch: str = MAIN) -> Steps[Loaded]:
@@ -123,21 +126,76 @@ def state_at(
     raise AssertionError("the log was not tried")
 
 
-def read_section(site: Site, head: Head, branch: str, name: str, unread: Unread) -> Steps[Any]:
-    """The value of a section that was not loaded, at the session's checkpoint."""
-    assert unread.ref is not None
-    try:
-        value = yield from walk(site, head.incarnation, read_value(unread.ref))
-    except Damaged:
-        # Collected meanwhile, or damaged: planned again, at the same checkpoint.
-        tip = head.branches[branch]
-        sections, _ = yield from state_at(
-            site, head, tip, unread.snapshot, lambda each: each == name, below=unread.snapshot
-        )
-        value = sections[name]
+def read_section(
+    site: Site, head: Head, branch: str, name: str, unread: dict[str, Unread]
+) -> Steps[Any]:
+    """The value of a section that was not loaded; see `use_unread`.
+
+    Raises:
+        Damaged: nothing that is stored gives it.
+    """
+
+    def stored(kept: Unread) -> Steps[Any]:
+        return value_of(site, head.incarnation, name, kept)
+
+    return (yield from use_unread(site, head, branch, name, unread, stored, lambda value: value))
+
+
+def value_of(site: Site, incarnation: bytes, name: str, unread: Unread) -> Steps[Any]:
+    """The value of a section, from where it is kept.
+
+    Raises:
+        Damaged: a page is damaged, or not there any more.
+    """
+    value = yield from walk(site, incarnation, read_value(unread.ref))
     holder = {name: value}
-    apply(holder, unread.changes)
+    apply(holder, copies(unread.changes))
     return holder[name]
+
+
+def use_unread(
+    site: Site,
+    head: Head,
+    branch: str,
+    name: str,
+    unread: dict[str, Unread],
+    use: Callable[[Unread], Steps[T]],
+    use_value: Callable[[Any], T],
+) -> Steps[T]:
+    """Make something of a section that was not loaded, at the checkpoint that `head` says.
+
+    Where its pages were collected meanwhile or are damaged, it is planned anew, from what is stored
+    now, which `unread` is told; and in the end from older snapshots and the log.
+
+    `use` makes it from where the section is kept, and raises `Damaged` if it cannot; `use_value`
+    makes it from the section's value.
+    """
+    try:
+        return (yield from use(unread[name]))
+    except Damaged:
+        value = yield from _planned_anew(site, head, branch, name)
+    if type(value) is Unread:
+        unread[name] = value
+        try:
+            return (yield from use(value))
+        except Damaged:
+            tip, below = head.branches[branch], value.snapshot
+            wanted: Wanted = name.__eq__
+            sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=below)
+            value = sections[name]
+    return use_value(value)
+
+
+def _planned_anew(site: Site, head: Head, branch: str, name: str) -> Steps[Any]:
+    """The section as `Unread` from the nearest snapshot that there is now; or its value."""
+    row: HeadRow | None = yield ReadHead(site.key)
+    now = site.head(row) if row is not None else head
+    tip, number = head.branches[branch], head.branches[branch].number
+    there = now.branches.get(branch)
+    if now.incarnation == head.incarnation and there is not None and there.line == tip.line:
+        tip = there if there.number >= number else tip
+    sections, _ = yield from state_at(site, head, tip, number, lambda _: False)
+    return sections[name]
 
 
 def _sections(
@@ -150,7 +208,7 @@ def _sections(
 ) -> Steps[dict[str, Any]]:
     """What a snapshot and the records after it make; the values of wanted sections read."""
     if snapshot is None:
-        return replay(records)
+        return (yield from replaying(records))
     incarnation = head.incarnation
     base = yield from walk(site, incarnation, read_root(snapshot.root), known)
     changes = _all(records)

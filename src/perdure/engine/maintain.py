@@ -7,22 +7,22 @@ came first. So it may run anywhere, in any number of processes, and be killed at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.head import MAIN, Branch, Head, Snapshot, seal_head
-from perdure.core.pack import seal_pack
+from perdure.core.pack import sealing
 from perdure.core.seal import payload_bytes
-from perdure.core.tree import Built, build
+from perdure.core.tree import Built, building
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import reachable
 from perdure.engine.load import state_at
 from perdure.engine.packing import RowSize, next_run
-from perdure.engine.pages import put, walk
+from perdure.engine.pages import in_pieces, put, walk
 from perdure.engine.read import Site, read_run
 from perdure.engine.requests import (
     Commit,
@@ -42,23 +42,9 @@ from perdure.engine.requests import (
 )
 from perdure.engine.save import TOKEN_BYTES, send, tail_of
 from perdure.errors import Damaged
+from perdure.types import MaintenanceStep as Step
 
 SECRET_BYTES = 32
-
-Work = Literal["snapshot", "pack", "collect"]
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One step of a plan."""
-
-    work: Work
-    first: int = 0
-    """Of a pack: the records it takes, by number; of a snapshot: those since the one before."""
-    last: int = 0
-    rows: int = 0
-    """Rows that become one."""
-    bytes: int = 0
-    """What these rows take in the store (bytes)."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -66,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     key: str
     steps: tuple[Step, ...] = ()
+    checkpoints: int = 0
+    """How many the state has."""
 
 
 def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
@@ -82,7 +70,7 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
     ]
     if full and head.branches[MAIN].snapshots:
         steps.append(Step("collect"))
-    return Plan(site.key, tuple(steps))
+    return Plan(site.key, tuple(steps), head.branches[MAIN].number)
 
 
 def maintain(
@@ -96,32 +84,24 @@ def maintain(
         Damaged: what would be rewritten cannot be read; nothing was changed by that step.
     """
     site = site.stored()  # a page that is damaged there is made anew
-    count, collects = 0, full
+    count, loose, last = 0, int(full), ""
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)
         if head is None:
             break
-        step, made = yield from _one(site, head, full)
-        if step is None and collects:
-            collects, step = False, Step("collect")
-            made = yield from _collect(site, head)
+        # Turn by turn: where saves come so fast that a snapshot is always due, packs are made too.
+        step = yield from _due(site, head, full, pack_first=last == "snapshot")
+        if loose and (step is None or loose > limits.snapshots_loose_max):
+            loose, step = 0, Step("collect")
         if step is None:
             break
-        if made:
-            collects = collects or _lets_go(head, step)
+        last = step.work
+        if (yield from _make(site, head, step)):
+            loose += _lets_go(head, step)
             count += 1
             if done is not None:
                 done(step)
     return count
-
-
-def step(site: Site) -> Steps[bool]:
-    """The one step that is most due, if any is."""
-    site = site.stored()
-    head = yield from _living_head(site)
-    if head is None:
-        return False
-    return (yield from _one(site, head, False))[1]
 
 
 def discard_abandoned() -> Steps[int]:
@@ -137,13 +117,13 @@ def discard_abandoned() -> Steps[int]:
 # ---- planning -------------------------------------------------------------------------------
 
 
-def _one(site: Site, head: Head, full: bool) -> Steps[tuple[Step | None, bool]]:
-    """Make the first step that is due."""
-    for step in (yield from _snapshot_due(site, head)) or ():
-        return step, (yield from _snapshot(site, head))
-    for step in (yield from _pack_due(head, full=full)) or ():
-        return step, (yield from _pack(site, head, step))
-    return None, False
+def _due(site: Site, head: Head, full: bool, *, pack_first: bool) -> Steps[Step | None]:
+    """The first step that is due."""
+    kinds = [partial(_snapshot_due, site, head), partial(_pack_due, head, full=full)]
+    for kind in reversed(kinds) if pack_first else kinds:
+        for step in (yield from kind()) or ():
+            return step
+    return None
 
 
 def _living_head(site: Site) -> Steps[Head | None]:
@@ -159,11 +139,12 @@ def _snapshot_due(site: Site, head: Head) -> Steps[list[Step] | None]:
     last = tip.number - 1
     if last <= after:
         return None
-    sizes = yield from _sizes(head, tip, after + 1, tip.number, limits.tail_records_max + 2)
+    sizes = yield from _sizes(head, tip, after + 1, tip.number, limits.upkeep_rows_max)
     stored = sum(row.stored_bytes for row in sizes)
     if tip.number - after <= limits.tail_records_max and stored <= limits.tail_bytes_max:
         return None
-    return [Step("snapshot", after + 1, last, len(sizes), stored)]
+    kept = [row.stored_bytes for row in sizes if row.number <= last]
+    return [Step("snapshot", after + 1, last, len(kept), sum(kept))]
 
 
 def _pack_due(head: Head, *, full: bool) -> Steps[list[Step] | None]:
@@ -181,13 +162,18 @@ def _pack_due(head: Head, *, full: bool) -> Steps[list[Step] | None]:
 
 
 def _sizes(head: Head, tip: Branch, first: int, last: int, count: int) -> Steps[list[RowSize]]:
-    if first > last:
-        return []
-    rows = yield ListRows(head.incarnation, tip.line, first, last, count)
-    return [
-        RowSize(number, held, payload_bytes(start, stored), stored)
-        for number, held, stored, start in rows
-    ]
+    sizes: list[RowSize] = []
+    while first <= last and len(sizes) < count:
+        asked = min(count - len(sizes), limits.piece_rows_max)
+        rows = yield ListRows(head.incarnation, tip.line, first, last, asked)
+        sizes += [
+            RowSize(number, held, payload_bytes(start, stored), stored)
+            for number, held, stored, start in rows
+        ]
+        if len(rows) < asked:
+            break
+        first = sizes[-1].number + 1
+    return sizes
 
 
 def _lets_go(head: Head, made: Step) -> bool:
@@ -197,6 +183,17 @@ def _lets_go(head: Head, made: Step) -> bool:
 
 
 # ---- steps ----------------------------------------------------------------------------------
+
+
+def _make(site: Site, head: Head, step: Step) -> Steps[bool]:
+    """Make a step; whether it came to something."""
+    match step.work:
+        case "snapshot":
+            return (yield from _snapshot(site, head))
+        case "pack":
+            return (yield from _pack(site, head, step))
+        case "collect":
+            return (yield from _collect(site, head))
 
 
 def _snapshot(site: Site, head: Head) -> Steps[bool]:
@@ -219,14 +216,15 @@ def _tree_at(site: Site, head: Head, tip: Branch, number: int, secret: bytes) ->
     newest = tip.newest
     if newest is not None:
         records = yield from read_run(site, head, tip.line, newest.number + 1, number)
-        changes = [change for record in records for change in record.changes()]
+        # Decoded one by one, as they are made.
+        changes = (change for record in records for change in record.changes())
         try:
             return (yield from walk(site, head.incarnation, edit(newest.root, changes, secret)))
         except Damaged:
             pass  # a page is lost: all are made anew, from what is older or from the log
     below = newest.number if newest is not None else None
     sections, _ = yield from state_at(site, head, tip, number, below=below)
-    return build(sections, secret)
+    return (yield from in_pieces(building(sections, secret)))
 
 
 def thinned(snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
@@ -252,9 +250,9 @@ def _pack(site: Site, head: Head, step: Step) -> Steps[bool]:
     """Let the rows of a run give way to one that holds their records."""
     tip = head.branches[MAIN]
     records = yield from read_run(site, head, tip.line, step.first, step.last)
-    sealed = seal_pack(
-        records, store=site.store, incarnation=head.incarnation, parent=records[0].parent
-    )
+    parent = records[0].parent
+    packing = sealing(records, store=site.store, incarnation=head.incarnation, parent=parent)
+    sealed = yield from in_pieces(packing)
     row = RecordRow(sealed.line, sealed.number, sealed.blob, len(records))
     removed = (Run(tip.line, step.first, step.last),)
     found = yield from _commit(site, head, lambda now: now, records=(row,), removed=removed)
@@ -270,23 +268,38 @@ def _collect(site: Site, head: Head) -> Steps[bool]:
         return False  # what a lost page refers to is not known: nothing is removed
     garbage = yield from _garbage(head, needed)
     now: Head | None = head
-    for start in range(0, len(garbage), limits.upkeep_rows_max):
+    for some in _bounded(garbage):
         if now is None:
             break
-        some = tuple(garbage[start : start + limits.upkeep_rows_max])
         now = yield from _commit(site, now, lambda each: each, dropped=some)
     return bool(garbage)
 
 
-def _garbage(head: Head, needed: set[bytes]) -> Steps[list[bytes]]:
-    found: list[bytes] = []
+def _garbage(head: Head, needed: set[bytes]) -> Steps[list[tuple[bytes, int]]]:
+    """The pages that are not needed: their ids, and what they take in the store (bytes)."""
+    found: list[tuple[bytes, int]] = []
     after: bytes | None = None
     while True:
-        listed = yield ListPages(head.incarnation, after, limits.upkeep_rows_max)
-        found += (id_ for id_, _ in listed if id_ not in needed)
-        if len(listed) < limits.upkeep_rows_max:
+        listed = yield ListPages(head.incarnation, after, limits.piece_rows_max)
+        found += (page for page in listed if page[0] not in needed)
+        if len(listed) < limits.piece_rows_max:
             return found
         after = listed[-1][0]
+
+
+def _bounded(pages: Iterable[tuple[bytes, int]]) -> Iterator[tuple[bytes, ...]]:
+    """Ids of pages, as many at a time as one transaction may remove."""
+    some: list[bytes] = []
+    size = 0
+    for id_, stored in pages:
+        is_full = size + stored > limits.upkeep_bytes_max or len(some) == limits.piece_rows_max
+        if some and is_full:
+            yield tuple(some)
+            some, size = [], 0
+        some.append(id_)
+        size += stored
+    if some:
+        yield tuple(some)
 
 
 def _commit(

@@ -63,6 +63,7 @@ def _fitting(rows: Iterable[RowSize]) -> int:
             records > limits.pack_records_max
             or raw > limits.pack_bytes_max
             or stored > limits.upkeep_bytes_max
+            or found == limits.pack_rows_max
             or not (beside is None or _are_neighbours(beside, row))
         ):
             break

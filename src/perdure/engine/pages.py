@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from perdure import limits
 from perdure.core.compress import PACK_LEVEL
+from perdure.core.pieces import Pieces
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.core.tree_read import Reading
 from perdure.engine.read import Site
-from perdure.engine.requests import PageRow, PutPages, ReadPages, Steps
+from perdure.engine.requests import LET_GO, PageRow, PutPages, ReadPages, Steps
 from perdure.errors import Damaged
 
 T = TypeVar("T")
@@ -39,6 +40,9 @@ def walk(
         except StopIteration as stop:
             result: T = stop.value
             return result
+        if not ids:
+            payloads = yield LET_GO
+            continue
         payloads = _kept(site, incarnation, ids)
         missing = tuple(id_ for id_ in ids if id_ not in payloads and id_ not in rows)
         if missing:
@@ -68,17 +72,29 @@ def _open(site: Site, incarnation: bytes, id_: bytes, rows: Mapping[bytes, PageR
     return payload
 
 
+def in_pieces(pieces: Pieces[T]) -> Steps[T]:
+    """What they compute, letting others have a turn between them."""
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        yield LET_GO
+
+
 def put(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> Steps[None]:
     """Store pages, a bounded number at once; nobody sees them before a head leads to them."""
     batch: list[PageRow] = []
     size = 0
     for id_, payload in pages.items():
         blob = seal(Kind.PAGE, place_of(site, incarnation, id_), payload, level=PACK_LEVEL)
-        if batch and size + len(blob) > limits.upkeep_bytes_max:
+        if batch and size + len(blob) > limits.put_bytes_max:
             yield PutPages(incarnation, tuple(batch))
             batch, size = [], 0
         batch.append(PageRow(id_, blob))
         size += len(blob)
+        yield LET_GO
     if batch:
         yield PutPages(incarnation, tuple(batch))
 

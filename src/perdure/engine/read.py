@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from functools import partial
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -13,9 +12,19 @@ from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import apply
 from perdure.core.head import Branch, Head, open_head
-from perdure.core.pack import open_pack
+from perdure.core.pack import opening_pack
+from perdure.core.pieces import RECORD_BYTES, Meter
 from perdure.core.record import Record, open_record
-from perdure.engine.requests import Compute, HeadRow, ReadHead, ReadRecords, RecordRow, Steps
+from perdure.core.seal import Place
+from perdure.engine.requests import (
+    LET_GO,
+    Compute,
+    HeadRow,
+    ReadHead,
+    ReadRecords,
+    RecordRow,
+    Steps,
+)
 from perdure.errors import (
     CheckpointNotFound,
     Damaged,
@@ -63,23 +72,16 @@ class Site(msgspec.Struct, frozen=True):
         """A stored head, verified."""
         return open_head(row.blob, store=self.store, key=self.key, token=row.token)
 
-    def records(self, incarnation: bytes, row: RecordRow) -> list[Record]:
+    def records(self, incarnation: bytes, row: RecordRow) -> Iterator[Record]:
         """The records in a stored row, oldest first, verified against their place."""
         line, number = row.line, row.number
         if row.count == 1:
-            return [
-                open_record(
-                    row.blob, store=self.store, incarnation=incarnation, line=line, number=number
-                )
-            ]
-        return open_pack(
-            row.blob,
-            store=self.store,
-            incarnation=incarnation,
-            line=line,
-            number=number,
-            count=row.count,
-        )
+            yield open_record(
+                row.blob, store=self.store, incarnation=incarnation, line=line, number=number
+            )
+            return
+        place = Place(self.store, incarnation, line, number)
+        yield from opening_pack(row.blob, place, row.count)
 
     def run(
         self, incarnation: bytes, rows: Iterable[RecordRow], first: int, last: int
@@ -88,13 +90,19 @@ class Site(msgspec.Struct, frozen=True):
 
         The rows that hold the ends of a run may hold more; one that holds none is not opened.
         """
-        return [
+        return list(self.each(incarnation, rows, first, last))
+
+    def each(
+        self, incarnation: bytes, rows: Iterable[RecordRow], first: int, last: int
+    ) -> Iterator[Record]:
+        """The same, one by one."""
+        return (
             record
             for row in rows
             if row.number >= first and row.number - row.count < last
             for record in self.records(incarnation, row)
             if first <= record.number <= last
-        ]
+        )
 
 
 def read_head(site: Site) -> Steps[Head]:
@@ -118,14 +126,36 @@ def read_run(site: Site, head: Head, line: int, first: int, last: int) -> Steps[
         rows: Sequence[RecordRow] = yield ReadRecords(
             head.incarnation, line, first, last, limits.read_bytes_max
         )
-        opening = partial(site.run, head.incarnation, rows, first, last)
-        is_long = sum(len(row.blob) for row in rows) > limits.open_at_once_bytes_max
-        found: list[Record] = (yield Compute(opening)) if is_long else opening()
+        opening = site.each(head.incarnation, rows, first, last)
+        found = (yield from _opened(opening)) if _are_many(rows) else list(opening)
         if not found or found[0].number != first:
             raise _missing(site, line, first)
         records += found
         first = found[-1].number + 1
     check_links(site, records)
+    return records
+
+
+def _are_many(rows: Sequence[RecordRow]) -> bool:
+    """Whether to verify and decode these rows takes long enough for others to feel it."""
+    size, count = sum(len(row.blob) for row in rows), sum(row.count for row in rows)
+    return size > limits.open_at_once_bytes_max or count > 2 * limits.piece_records_max
+
+
+def _opened(opening: Iterator[Record]) -> Steps[list[Record]]:
+    """These records, some at a time: others have a turn between."""
+
+    def some() -> list[Record]:
+        found, meter = list[Record](), Meter()
+        for record in opening:
+            found.append(record)
+            if meter.is_full(RECORD_BYTES + len(record.canonical)):
+                break
+        return found
+
+    records: list[Record] = []
+    while found := (yield Compute(some)):
+        records += found
     return records
 
 
@@ -205,6 +235,17 @@ def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dic
             apply(sections, record.changes())
         except (ReplayMismatch, Malformed) as error:
             raise type(error)(f"checkpoint {record.number} does not apply: {error}") from error
+    return sections
+
+
+def replaying(records: Iterable[Record]) -> Steps[dict[str, Any]]:
+    """The same as `replay`, letting others have a turn between the records."""
+    sections: dict[str, Any] = {}
+    meter = Meter()
+    for record in records:
+        replay([record], sections)
+        if meter.is_full(RECORD_BYTES + len(record.canonical)):
+            yield LET_GO
     return sections
 
 

@@ -19,10 +19,22 @@ from perdure.engine.read import read_run
 from perdure.engine.requests import Compute, ReadHead, Steps
 from perdure.engine.save import Position
 from perdure.engine.view import checkpoint_of
+from perdure.engine.window import Elsewhere, opened
 from perdure.errors import Conflict, Reload, StateDeleted
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
+
+
+class Instead(msgspec.Struct, frozen=True):
+    """What takes the place of edits that are given up."""
+
+    names: frozenset[str] = frozenset()
+    """The sections that were edited."""
+    sections: dict[str, Any] = {}
+    """Those of them that there are now."""
+    elsewhere: Elsewhere = {}
+    """What comes before the windows among them."""
 
 
 class News(msgspec.Struct, frozen=True):
@@ -32,29 +44,44 @@ class News(msgspec.Struct, frozen=True):
     """The head that is there now; None if there is none, or the state was deleted."""
     records: list[Record] = []
     changes: list[Change] = []
-    sections: dict[str, Any] | None = None
-    """The whole state as it is now; read only where edits are to be given up for it."""
+    instead: Instead | None = None
+    """Read only where edits are to be given up."""
 
 
 def read_news(core: SessionCore, keep_changes: bool) -> Steps[News]:
-    """Read what `take_in` needs: what is new, and the whole state if edits are given up.
+    """Read what `take_in` needs: what is new, and the sections whose edits are given up.
 
     Changes nothing in `core`, whose fate of what was sent has to be settled.
     """
-    sections: dict[str, Any] | None = None
+    instead: Instead | None = None
     if keep_changes or not core.touched():
         row = yield ReadHead(core.site.key)
         head = core.site.head(row) if row is not None else None
     else:
-        loaded = yield from load(core.site, core.branch)
-        head = loaded.head if loaded is not None else None
-        sections = loaded.sections if loaded is not None else {}
+        head, instead = yield from _read_instead(core)
     if head is None or head.deleted_us is not None:
-        return News(None, sections={})
+        return News(None, instead=instead)
     records: list[Record] = []
     if _is_same_life(core, head):
         records = yield from read_since(core, head)
-    return News(head, records, changes_of(records), sections)
+    return News(head, records, changes_of(records), instead)
+
+
+def _read_instead(core: SessionCore) -> Steps[tuple[Head | None, Instead]]:
+    """The sections that were edited as they are now, windows as windows, and the head of that."""
+    names = frozenset(core.touched())
+    windows = {name: count for name, (_, count) in core.document.windows().items() if name in names}
+    loaded = yield from load(
+        core.site, core.branch, lambda name: name in names and name not in windows
+    )
+    if loaded is None:
+        return None, Instead(names)
+    sections, elsewhere = yield from opened(core.site, loaded, core.branch, windows)
+    return loaded.head, Instead(
+        names,
+        {name: sections[name] for name in names if name in sections},
+        {name: elsewhere[name] for name in windows if name in elsewhere},
+    )
 
 
 def read_since(core: SessionCore, current: Head) -> Steps[list[Record]]:
@@ -84,14 +111,15 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         if not core.is_new:
             raise gone(core, "deleted")
         if not keep_changes:
-            core.give_up({})
+            core.give_up(Instead())
         return True
     if not _is_same_life(core, head):
         raise gone(core, "deleted and made anew")
     if not keep_changes:
-        if mine and news.sections is None:
+        instead = news.instead or Instead()
+        if not mine <= instead.names:
             return False
-        core.give_up(news.sections or {})
+        core.give_up(instead)
         changes = [each for each in news.changes if str(each.path[0]) not in mine]
         core.names = reordered(core.names, moves_of(news.changes))
         core.take(changes, core.names)

@@ -98,9 +98,13 @@ class Random(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """Wait this long before the next try. Answer: None."""
+    """Wait this long before the next try; 0: only let others have a turn. Answer: None."""
 
     seconds: float
+
+
+LET_GO = Pause(0)
+"""Long work yields this now and then: where others may have the interpreter for a moment."""
 
 
 class IsAlive(msgspec.Struct, frozen=True):

@@ -40,10 +40,11 @@ from perdure.core.record import (
     Sealed,
     seal_draft,
 )
+from perdure.core.windows import into_window
 from perdure.engine.load import Loaded, Unread, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
-from perdure.engine.refresh import conflict_with, read_news, take_in
+from perdure.engine.refresh import Instead, conflict_with, read_news, take_in
 from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
@@ -56,7 +57,7 @@ from perdure.engine.save import (
     secured,
 )
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
-from perdure.engine.window import part
+from perdure.engine.window import Elsewhere, part, take_before
 from perdure.errors import Conflict, NotStorable, PerdureError
 from perdure.types import Checkpoint, Holder
 
@@ -86,6 +87,9 @@ class Edited(Protocol):
 
         `order` is that of all sections, as replay gives it.
         """
+
+    def windows(self) -> dict[str, tuple[int, int]]:
+        """Of each window, by name of the section: items before it, and items in it."""
 
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
@@ -138,6 +142,7 @@ class SessionCore:
         started_us: int,
         holder: Holder,
         told: tuple[Mark, ...] = (),
+        elsewhere: Elsewhere,
         missing: object,
     ) -> None:
         self.site = site
@@ -159,18 +164,15 @@ class SessionCore:
         self._doubt = Doubt()
         """Whether what was sent may have landed."""
         self._mark: Mark | None = None
-        self._tail_bytes = 0
-        """What the records that this session saved since the newest snapshot take (bytes)."""
-        self._tail_after = 0
+        self._tail_bytes = loaded.tail_bytes if loaded is not None else 0
+        """What the records since the newest snapshot take, as far as this session knows (bytes)."""
+        self._tail_after = _snapshot_of(loaded.head, self.branch) if loaded is not None else 0
         """Number of that snapshot, as this session knows it; 0: there is none."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
-        self.unread: dict[str, Unread] = {}
-        """Sections that were not loaded, by name, as of the checkpoint that this session is at."""
-        if loaded is not None:
-            sections = loaded.sections.items()
-            self.unread = {name: each for name, each in sections if type(each) is Unread}
+        self.elsewhere = elsewhere
+        """What is not in the live tree, as of the checkpoint that this session is at."""
         self.names = list(loaded.sections) if loaded else []
         """The sections as of what this session has read and saved, in order."""
 
@@ -281,7 +283,7 @@ class SessionCore:
         tip = self.position.head.branches.get(self.branch)
         if tip is None:
             return 0
-        after = tip.snapshots[0].number if tip.snapshots else 0
+        after = _snapshot_of(self.position.head, self.branch)
         if after != self._tail_after:
             self._tail_after, self._tail_bytes = after, 0
         records = tip.number - after
@@ -429,10 +431,17 @@ class SessionCore:
                 yield from self._send(self._sent, "power")
 
     def take(self, changes: Sequence[Change], order: Sequence[str]) -> None:
-        """Make others' changes in the live tree; of sections that are not loaded, keep them."""
+        """Make others' changes in the live tree, and in what is not there."""
+        offsets = {name: before for name, (before, _) in self.document.windows().items()}
         for change in self.document.apply(changes, order=order):
-            unread = self.unread[str(change.path[0])]
-            unread.changes.append(change)
+            kept = self.elsewhere[str(change.path[0])]
+            assert isinstance(kept, Unread)
+            kept.changes.append(change)
+        for change in changes:
+            name = str(change.path[0])
+            if offsets.get(name):
+                take_before(self.elsewhere, name, change, offsets[name])
+                _, offsets[name] = into_window(change, offsets[name])
 
     def touched(self) -> set[str]:
         """Sections with changes that are not saved yet, captured or not."""
@@ -448,20 +457,25 @@ class SessionCore:
             Damaged: it cannot be read.
         """
         assert self.position is not None
-        head = self.position.head
-        return (yield from read_section(self.site, head, self.branch, name, self.unread[name]))
+        head, kept = self.position.head, self.elsewhere[name]
+        assert isinstance(kept, Unread)
+        unread = {name: kept}
+        value = yield from read_section(self.site, head, self.branch, name, unread)
+        self.elsewhere[name] = unread[name]
+        return value
 
     def part(self, name: str, start: int, stop: int) -> Steps[list[Any]]:
-        """Items of a list that is not loaded, or only as a window, as `read` would give them."""
+        """Items of a list that are not in the live tree, as `read` would give them."""
         assert self.position is not None
-        head, unread = self.position.head, self.unread[name]
-        return (yield from part(self.site, head, self.branch, name, unread, start, stop))
+        head = self.position.head
+        return (yield from part(self.site, head, self.branch, name, self.elsewhere, start, stop))
 
-    def give_up(self, sections: dict[str, Any]) -> None:
-        """Put `sections`, the whole state, in the place of what was edited and is not saved."""
+    def give_up(self, instead: Instead) -> None:
+        """Put what is stored in the place of what was edited and is not saved."""
         mine = self.touched()
         self._bodies.clear()
-        self.document.replace({name: sections.get(name, self._missing) for name in mine})
+        self.document.replace({name: instead.sections.get(name, self._missing) for name in mine})
+        self.elsewhere.update(instead.elsewhere)
 
     def adopt_summary(self, summary: str | None) -> None:
         """Take the summary that is stored, in the place of one that is not saved."""
@@ -481,6 +495,12 @@ def joined(bodies: Sequence[Body]) -> bytes:
     if len(bodies) == 1:
         return bodies[0].changes
     return pack_changes([change for body in bodies for change in unpack_changes(body.changes)])
+
+
+def _snapshot_of(head: Head, branch: str) -> int:
+    """Number of the newest snapshot; 0: there is none."""
+    tip = head.branches.get(branch)
+    return tip.snapshots[0].number if tip is not None and tip.snapshots else 0
 
 
 _UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)

@@ -3,111 +3,185 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from perdure.core.changes import Splice
+import msgspec
+
+from perdure.core.changes import Change, Members, Splice, apply, copies
 from perdure.core.head import Head
 from perdure.core.page import Shape
 from perdure.core.tree_read import read_items
 from perdure.core.values import take
-from perdure.core.windows import Tail, Window, front_of
-from perdure.engine.load import Loaded, Unread, read_section
+from perdure.core.windows import LIST, Changed, Run, Window, before_window
+from perdure.engine.load import Loaded, Unread, use_unread, value_of
 from perdure.engine.pages import walk
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
-from perdure.errors import Damaged
 
 FIRST_LOOK = 32
 """Items that are read at first when a window is measured by what is in them (items)."""
 
-
-def length(unread: Unread) -> int:
-    """How many items, pairs or characters a section holds; no page is read for it."""
-    grown = (
-        len(change.items) - change.removed
-        for change in unread.changes
-        if isinstance(change, Splice) and len(change.path) == 1
-    )
-    assert unread.ref is not None
-    return unread.ref.count + sum(grown)
+GAP = 256
+"""Stored items between two that are wanted which are rather read than passed over (items)."""
 
 
-def tail(
-    site: Site, head: Head, branch: str, name: str, unread: Unread, count: int
-) -> Steps[Window]:
-    """The last `count` items of a list, as many as there are."""
-    assert unread.ref is not None
-    if unread.ref.shape is not Shape.LIST:
-        value = yield from read_section(site, head, branch, name, unread)
-        return Window(value, 0)
-    reach = count
-    while True:
-        begin = max(unread.ref.count - reach, 0)
-        found = yield from _from(site, head, branch, name, unread, begin)
-        if not found.offset or len(found.items) >= count:
-            break
-        reach *= 2  # much was removed since the snapshot
-    surplus = max(len(found.items) - count, 0)
-    return Window(found.items[surplus:], found.offset + surplus)
+class Front(msgspec.Struct, frozen=True):
+    """What comes before the window of a list that was read whole."""
+
+    items: list[Any]
+
+
+Elsewhere: TypeAlias = dict[str, "Unread | Front"]
+"""What is not in the live tree: sections that were not loaded, and what comes before windows."""
+
+
+def length(unread: Unread) -> int | None:
+    """How many items, pairs or characters a section holds; None if only reading it tells."""
+    shape, changes = unread.ref.shape, unread.changes
+    if shape in (Shape.LIST, Shape.TEXT, Shape.BYTES):
+        grown = (
+            len(change.items) - change.removed
+            for change in changes
+            if isinstance(change, Splice) and len(change.path) == 1
+        )
+        return unread.ref.count + sum(grown)
+    if shape is Shape.MAP and not any(_may_add_or_remove(change) for change in changes):
+        return unread.ref.count
+    return None
+
+
+def _may_add_or_remove(change: Change) -> bool:
+    """Whether a change to a mapping may be one of its keys."""
+    return len(change.path) < 3 and not isinstance(change, Splice | Members)
 
 
 def opened(
     site: Site, loaded: Loaded, branch: str, windows: Mapping[str, int]
-) -> Steps[dict[str, Any]]:
-    """The sections of a state that was loaded, some lists as windows of their last items."""
+) -> Steps[tuple[dict[str, Any], Elsewhere]]:
+    """The sections of a state that was loaded, some lists as windows of their last items.
+
+    A section that is no list is whole. What is not among the sections comes beside them.
+    """
     sections = dict(loaded.sections)
+    unread = {name: value for name, value in sections.items() if type(value) is Unread}
+    fronts: dict[str, Front] = {}
     for name, count in windows.items():
         value = sections.get(name)
         if type(value) is Unread:
-            sections[name] = yield from tail(site, loaded.head, branch, name, value, count)
-        elif isinstance(value, list) and len(value) > count:
-            offset = len(value) - count
-            sections[name] = Window(value[offset:], offset)
+            value = yield from _tail(site, loaded.head, branch, name, unread, count)
+        if isinstance(value, list):
             # It was in the tail, or is short: what precedes the window is here already.
-            loaded.sections[name] = Unread(0, None, [], value[:offset])
-    return sections
+            offset = max(len(value) - count, 0)
+            fronts[name] = Front(value[:offset])
+            value = Window(value[offset:], offset)
+        if name in sections:
+            sections[name] = value
+    return sections, {**unread, **fronts}
+
+
+def _tail(
+    site: Site, head: Head, branch: str, name: str, unread: dict[str, Unread], count: int
+) -> Steps[Any]:
+    """The last items of a list as a `Window`; the value of anything else."""
+
+    def windowed(kept: Unread) -> Steps[Any]:
+        if kept.ref.shape is not Shape.LIST:
+            return (yield from value_of(site, head.incarnation, name, kept))
+        size = length(kept) or 0
+        begin = max(size - count, 0)
+        return Window((yield from _between(site, head, kept, begin, size)), begin)
+
+    return (yield from use_unread(site, head, branch, name, unread, windowed, lambda value: value))
 
 
 def part(
-    site: Site, head: Head, branch: str, name: str, unread: Unread, start: int, stop: int
+    site: Site,
+    head: Head,
+    branch: str,
+    name: str,
+    elsewhere: Elsewhere,
+    start: int,
+    stop: int,
 ) -> Steps[list[Any]]:
-    """The items from `start` to `stop`, as a slice of the whole list would give them."""
-    if unread.front is not None:
-        copies: list[Any] = take(unread.front[start:stop])
-        return copies
-    assert unread.ref is not None
-    front = front_of(unread.changes)
-    unchanged = unread.ref.count if front is None else min(front, unread.ref.count)
-    if unread.ref.shape is Shape.LIST and stop <= unchanged:
-        try:
-            return (yield from walk(site, head.incarnation, read_items(unread.ref, start, stop)))
-        except Damaged:
-            pass  # read from what can be read
-    found = yield from tail(site, head, branch, name, unread, max(length(unread) - start, 0))
-    items: list[Any] = found.items[max(start - found.offset, 0) : max(stop - found.offset, 0)]
+    """Items of a list that are not in the live tree, from `start` to `stop`; the caller's own."""
+    kept = elsewhere[name]
+    if isinstance(kept, Front):
+        copied: list[Any] = take(kept.items[start:stop])
+        return copied
+    unread = {name: kept}
+    items: list[Any] = yield from use_unread(
+        site,
+        head,
+        branch,
+        name,
+        unread,
+        lambda now: _between(site, head, now, start, stop),
+        lambda value: value[start:stop],
+    )
+    elsewhere[name] = unread[name]
     return items
 
 
-def fit(items: list[Any], tokens: int, count: Callable[[Any], int]) -> list[Any]:
-    """The last of `items` whose counts together are at most `tokens`."""
+def fit(items: list[Any], tokens: int, count: Callable[[Any], int]) -> tuple[list[Any], int]:
+    """The last of `items` whose counts together are at most `tokens`, and what is left of these.
+
+    Example:
+        >>> fit(["a", "bb", "ccc"], 6, len)
+        (['bb', 'ccc'], 1)
+    """
     left = tokens
     for at in range(len(items) - 1, -1, -1):
-        left -= count(items[at])
-        if left < 0:
-            return items[at + 1 :]
+        counted = count(items[at])
+        if counted > left:
+            return items[at + 1 :], left
+        left -= counted
+    return items, left
+
+
+def take_before(elsewhere: Elsewhere, name: str, change: Change, offset: int) -> None:
+    """Note somebody's change to a list of which only a window is live, `offset` items before it."""
+    seen, kept = before_window(change, offset), elsewhere[name]
+    if seen is None:
+        return
+    if isinstance(kept, Front):
+        holder = {LIST: kept.items}
+        apply(holder, copies([msgspec.structs.replace(seen, path=(LIST, *seen.path[1:]))]))
+    else:
+        kept.changes.append(seen)
+
+
+def _between(site: Site, head: Head, kept: Unread, start: int, stop: int) -> Steps[list[Any]]:
+    """Items of a list that was not loaded, as they are with what changed in it since."""
+    now = Changed(kept.ref.count)
+    now.apply(kept.changes)
+    items: list[Any] = []
+    stored: dict[int, Any] = {}
+    runs = now.between(start, stop)
+    for low, high in _ranges(runs):
+        found = yield from walk(site, head.incarnation, read_items(kept.ref, low, high))
+        stored.update(enumerate(found, low))
+    for run in runs:
+        if run.items is not None:
+            items += run.items
+        else:
+            items += _edited([stored[at] for at in range(run.start, run.start + run.count)], run)
     return items
 
 
-def _from(
-    site: Site, head: Head, branch: str, name: str, unread: Unread, begin: int
-) -> Steps[Tail]:
-    """The list from position `begin` of its snapshot on, with what changed since."""
-    ref = unread.ref
-    assert ref is not None
-    try:
-        items = yield from walk(site, head.incarnation, read_items(ref, begin, ref.count))
-    except Damaged:
-        return Tail((yield from read_section(site, head, branch, name, unread)), 0)
-    found = Tail(items, begin)
-    found.apply(unread.changes)
-    return found
+def _edited(items: list[Any], run: Run) -> list[Any]:
+    if run.changes:
+        apply({LIST: items}, copies(run.changes))
+    return items
+
+
+def _ranges(runs: list[Run]) -> list[tuple[int, int]]:
+    """The stored items to be read for these runs; those near to each other together."""
+    ranges: list[tuple[int, int]] = []
+    for run in runs:
+        if run.items is not None:
+            continue
+        if ranges and run.start - ranges[-1][1] <= GAP:
+            ranges[-1] = ranges[-1][0], run.start + run.count
+        else:
+            ranges.append((run.start, run.start + run.count))
+    return ranges

@@ -103,6 +103,49 @@ class Document:
         """Whether there is such a section and it is loaded."""
         return name in self._root and type(dict.get(self._root, name)) is not Unloaded
 
+    def unloaded(self) -> set[str]:
+        """The names of the sections that are not loaded."""
+        return self._root.unloaded()
+
+    def windows(self) -> dict[str, tuple[int, int]]:
+        """Of each window, by name of the section: items before it, and items in it."""
+        return {
+            name: (value._offset, len(value))
+            for name, value in dict.items(self._root)
+            if isinstance(value, TrackedList) and value._offset
+        }
+
+    def widen(self, name: str, items: list[Any]) -> None:
+        """Put into a window what comes before it in its list, all of it or the last of it.
+
+        The window stays the same live object, and its edits stay where they are.
+
+        Args:
+            name: of the section.
+            items: plain values, which the document takes over.
+        """
+        self._settle()
+        window = dict.get(self._root, name)
+        assert isinstance(window, TrackedList)
+        tracker = self._tracker
+        tracker.begin()
+        try:
+            tracker.before_edit(window)
+            window._widen(items)
+        except BaseException:
+            tracker.undo()
+            raise
+        else:
+            tracker.keep()
+        if self._shadow is not None:
+            self._shadow.widen(name, items)
+
+    def track(self) -> None:
+        """Track at once all that is loaded, which else waits until it is touched."""
+        for name, value in list(dict.items(self._root)):
+            if type(value) is not Unloaded:
+                self._root._hand_out(name, value)
+
     def put(self, name: str, value: Any) -> None:
         """Give a section that is not loaded its value, as the loader would.
 

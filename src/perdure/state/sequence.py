@@ -301,6 +301,16 @@ class TrackedList(Node, list[Any]):
         """How many items at the head and at the tail are the same in both."""
         return kept_ends(before, after) if len(self) == self._size else (0, 0)
 
+    def _widen(self, items: list[Any]) -> None:
+        """Show items before those of a window too; no edit."""
+        count = len(items)
+        _set(self, slice(0, 0), _wrapped(items, self))
+        if self._marks:
+            self._marks = [(start + count, *rest) for start, *rest in self._marks]
+        self._size += count
+        self._base += count
+        self._offset -= count
+
     def _items(self) -> Iterable[Any]:
         return _iter(self)
 

@@ -77,6 +77,11 @@ class Shadow:
         sections = self._sections
         self._sections = {name: sections[name] for name in names if name in sections}
 
+    def widen(self, name: str, items: list[Any]) -> None:
+        """Follow a window that shows items before its own, too."""
+        self._sections[name][0:0] = plain(items)
+        self._offsets[name] -= len(items)
+
     def replace(self, name: str, value: Any) -> None:
         """Follow newer content of one section; ABSENT removes it."""
         self._offsets.pop(name, None)

@@ -157,6 +157,7 @@ def _open(site: Site, model: Model, actor: Actor) -> Steps[_Session]:
         started_us=now,
         holder=actor.holder,
         told=tuple(told),
+        elsewhere={},
         missing=MISSING,
     )
     return _Session(model, core, document, actor.name)
@@ -196,7 +197,7 @@ def _lazily(world: World, actor: Actor) -> Steps[None]:
     for name, value in loaded.sections.items():
         if isinstance(value, load.Unread):
             sections[name] = yield from load.read_section(
-                actor.site, loaded.head, MAIN, name, value
+                actor.site, loaded.head, MAIN, name, {name: value}
             )
     number = loaded.head.branches[MAIN].number
     world.model.seen(f"{actor.name}, which read lazily,", number, sections)

@@ -1,0 +1,481 @@
+"""What is not loaded, and what windows show: as often as it is read, it is what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import errors, limits
+from perdure.engine.requests import ReadPages
+
+COUNT = 1000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[perdure.Store]:
+    with perdure.Store(
+        tmp_path / "a.db", maintenance="off", cache_bytes=0, durability="process"
+    ) as made:
+        yield made
+
+
+def item(n: int) -> dict[str, Any]:
+    return {"n": n, "content": f"message {n} " * 20, "calls": []}
+
+
+def kept(store: perdure.Store, **sections: Any) -> None:
+    """Save sections, each larger than what is kept inline, so that a snapshot has them as trees."""
+    with store.open("a") as session:
+        session.state.update(sections)
+        session.save()
+        for n in range(limits.tail_records_max + 2):
+            session.state["n"] = n
+            session.save()
+    store.maintain("a")
+
+
+def long_list(store: perdure.Store) -> None:
+    kept(store, m=[item(n) for n in range(COUNT)])
+
+
+def edit(store: perdure.Store, what: Any) -> None:
+    with store.open("a") as session:
+        what(session.state["m"])
+
+
+def grow_text(m: Any) -> None:
+    m[-1]["content"] += "more"
+    m[-1]["calls"].append("x")
+
+
+def edit_old_items(m: Any) -> None:
+    m[5]["n"] = "five"
+    m[-3]["calls"].append(1)
+
+
+def insert_here_and_there(m: Any) -> None:
+    m.insert(0, item(-1))
+    m.insert(500, item(-2))
+    m.insert(1, "x")
+
+
+def all_at_once(m: Any) -> None:
+    for change in list(CHANGES.values())[1:-1]:
+        change(m)
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "nothing": lambda m: None,
+    "appended": lambda m: m.extend(item(n) for n in range(COUNT, COUNT + 30)),
+    "new item edited": lambda m: m.append(item(COUNT)),
+    "old item edited": edit_old_items,
+    "cut at the front": lambda m: m.__delitem__(slice(0, 500)),
+    "compacted": lambda m: m.__setitem__(slice(2, 990), [item(-1)]),
+    "cut at the end": lambda m: m.__delitem__(slice(40, None)),
+    "inserted": insert_here_and_there,
+    "replaced": lambda m: m.__setitem__(slice(100, 110), [item(-n) for n in range(50)]),
+    "all at once": all_at_once,
+}
+changed = pytest.mark.parametrize("how", CHANGES)
+PARTS = [(0, 10), (3, 5), (95, 130), (-20, None), (38, 45), (0, None), (495, 510), (7, 7)]
+
+
+def apply(store: perdure.Store, how: str) -> list[Any]:
+    """Make a change, each step of it saved, so that the tail holds splices within new values."""
+    with store.open("a") as session:
+        m = session.state["m"]
+        CHANGES[how](m)
+        if how == "new item edited":
+            session.save()
+            grow_text(m)
+    state: list[Any] = store.at("a", store.info("a").number).plain()["m"]
+    return state
+
+
+@changed
+def test_every_part_is_what_is_stored_however_often_it_is_read_P13(
+    store: perdure.Store, how: str
+) -> None:
+    long_list(store)
+    m = apply(store, how)
+    with store.open("a") as session:
+        for _ in range(2):
+            for start, stop in PARTS:
+                assert session.window("m", start, stop) == m[start:stop]
+            assert session.window("m", last=7) == m[-7:]
+            assert session.length("m") == len(m)
+        assert session.state["m"] == m
+
+
+@changed
+def test_a_window_shows_the_end_and_the_rest_is_where_it_was_P13(
+    store: perdure.Store, how: str
+) -> None:
+    long_list(store)
+    m = apply(store, how)
+    with store.open("a", windows={"m": 25}) as session:
+        assert session.state["m"] == m[-25:]
+        for start, stop in PARTS:
+            assert session.window("m", start, stop) == m[start:stop]
+        grow_text(session.state["m"])
+        session.save()
+        assert session.window("m") == session.state["m"].plain() if len(m) <= 25 else True
+    grow_text(m)
+    assert store.at("a", store.info("a").number).plain()["m"] == m
+    assert all(found.ok for found in store.verify())
+
+
+@changed
+@pytest.mark.parametrize("snapshotted", [True, False])
+def test_a_window_after_others_changed_what_is_before_it_P13(
+    store: perdure.Store, how: str, snapshotted: bool
+) -> None:
+    if snapshotted:
+        long_list(store)
+    else:
+        with store.open("a") as session:
+            session.state["m"] = [item(n) for n in range(COUNT)]
+    with store.open("a", windows={"m": 25}) as session:
+        m = apply(store, how)
+        session.refresh()
+        for start, stop in PARTS:
+            assert session.window("m", start, stop) == m[start:stop]
+        session.load("m")
+        assert session.state["m"].offset == 0
+        assert session.state["m"] == m
+        assert not session.changes()
+
+
+@changed
+def test_an_unloaded_section_after_others_changed_it_P13(store: perdure.Store, how: str) -> None:
+    long_list(store)
+    with store.open("a") as session:
+        assert session.window("m", last=1) == [item(COUNT - 1)]
+        m = apply(store, how)
+        session.refresh()
+        for start, stop in PARTS:
+            assert session.window("m", start, stop) == m[start:stop]
+        assert session.length("m") == len(m)
+        assert session.state["m"] == m
+
+
+def test_a_part_is_the_callers_own(store: perdure.Store) -> None:
+    long_list(store)
+    edit(store, lambda m: m.append(item(COUNT)))
+    with store.open("a") as session:
+        session.window("m", last=1)[0]["calls"].append("mine")
+        assert session.window("m", last=1)[0]["calls"] == []
+        assert session.state["m"][-1]["calls"] == []
+
+
+@pytest.mark.parametrize("how", ["new item edited", "compacted"])
+def test_what_was_read_twice_can_still_be_edited_and_saved_P6(
+    store: perdure.Store, how: str
+) -> None:
+    long_list(store)
+    m = apply(store, how)
+    with store.open("a") as session:
+        session.window("m", last=20)
+        session.window("m", tokens=1000, count=lambda each: 1)
+        grow_text(session.state["m"])
+    grow_text(m)
+    with store.open("a") as session:
+        assert session.state["m"] == m
+
+
+def test_a_window_is_widened_in_place(store: perdure.Store) -> None:
+    long_list(store)
+    with store.open("a", windows={"m": 5}) as session:
+        window = session.state["m"]
+        window[0]["n"] = "first here"
+        window.append(item(COUNT))
+        child = window[1]
+        session.load("m")
+        assert session.state["m"] is window
+        assert (window.offset, len(window)) == (0, COUNT + 1)
+        child["n"] = "second there"
+        window[3]["n"] = "three"
+        del window[0]
+        expected = window.plain()
+    assert expected[994]["n"] == "first here"
+    with store.open("a") as session:
+        assert session.state["m"] == expected
+
+
+def test_a_block_that_is_undone_undoes_what_was_widened_in_it(store: perdure.Store) -> None:
+    long_list(store)
+    with store.open("a", windows={"m": 5}) as session:
+        with pytest.raises(ZeroDivisionError), session.atomic():
+            session.state["m"].append("x")
+            session.load("m")
+            session.state["m"][0]["n"] = "x"
+            raise ZeroDivisionError
+        assert session.state["m"] == [item(n) for n in range(995, 1000)]
+        assert session.window("m", 0, 1) == [item(0)]
+        session.state["m"].append("y")
+    with store.open("a") as session:
+        assert session.state["m"][-2:] == [item(999), "y"]
+
+
+def test_giving_edits_up_leaves_a_window_a_window_and_reads_nothing_else(
+    store: perdure.Store,
+) -> None:
+    kept(store, m=[item(n) for n in range(COUNT)], other=[item(n) for n in range(COUNT)])
+    with store.open("a", windows={"m": 5}) as session:
+        edit(store, lambda m: m.insert(0, "theirs"))
+        session.state["m"].append("mine")
+        with pytest.raises(errors.Conflict):
+            session.save()
+        session.refresh()
+        window = session.state["m"]
+        assert (window.offset, window[-1]) == (COUNT + 1 - len(window), item(COUNT - 1))
+        assert session.window("m", 0, 2) == ["theirs", item(0)]
+        assert not session._document.is_loaded("other")
+        window.append("again")
+    with store.open("a") as session:
+        assert session.state["m"][-2:] == [item(COUNT - 1), "again"]
+
+
+# ---- what is no list ------------------------------------------------------------------------
+
+OTHERS: dict[str, Any] = {
+    "dict": {str(n): item(n) for n in range(COUNT)},
+    "text": "text " * COUNT,
+    "bytes": b"bytes" * COUNT,
+    "tuple": tuple(range(COUNT)),
+    "set": set(range(COUNT)),
+    "int": 1 << 9000,
+    "none": None,
+}
+
+
+@pytest.fixture
+def others(store: perdure.Store) -> perdure.Store:
+    kept(store, m=[item(n) for n in range(COUNT)], **OTHERS)
+    with store.open("a") as session:
+        session.state["dict"]["new"] = 1
+        del session.state["dict"]["1"], session.state["dict"]["2"]
+        session.state["text"] += "more"
+        session.state["set"].add("new")
+    return store
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("loaded", [True, False])
+def test_only_lists_have_windows(others: perdure.Store, name: str, loaded: bool) -> None:
+    with others.open("a") as session:
+        if loaded:
+            session.state[name]
+        with pytest.raises(errors.UsageError, match=f"{name!r} is no list"):
+            session.window(name, last=3)
+    with pytest.raises(errors.UsageError, match=f"windows\\[{name!r}\\].* only lists"):
+        others.open("a", windows={name: 3})
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_length_is_that_of_what_is_stored(others: perdure.Store, name: str) -> None:
+    state = others.at("a", others.info("a").number).plain()
+    with others.open("a") as session:
+        if name in ("int", "none"):
+            with pytest.raises(TypeError):
+                session.length(name)
+        else:
+            assert session.length(name) == len(state[name])
+
+
+def test_the_length_of_what_only_changed_inside_is_read_from_nowhere(store: perdure.Store) -> None:
+    kept(store, d={str(n): [n] for n in range(COUNT)})
+    with store.open("a") as session:
+        session.state["d"]["7"].append(1)
+    with store.open("a") as session:
+        assert session.length("d") == COUNT
+        assert not session._document.is_loaded("d")
+
+
+# ---- arguments ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"last": -1},
+        {"last": "3"},
+        {"last": 2.5},
+        {"last": True},
+        {"last": 3, "start": 1},
+        {"tokens": 5},
+        {"count": len},
+        {"tokens": "8", "count": len},
+        {"tokens": 8, "count": len, "last": 1},
+        {"tokens": 8, "count": len, "stop": 1},
+        {"tokens": 8, "count": 1},
+        {"start": "a"},
+    ],
+    ids=repr,
+)
+def test_arguments_that_make_no_sense_are_refused(
+    store: perdure.Store, arguments: dict[str, Any]
+) -> None:
+    long_list(store)
+    with store.open("a") as session, pytest.raises(errors.UsageError, match="window"):
+        session.window("m", **arguments)
+
+
+@pytest.mark.parametrize("windows", [["m"], {"m": "3"}, {"m": 2.5}, {"m": -1}, {1: 2}, {"m": None}])
+def test_windows_that_make_no_sense_are_refused(store: perdure.Store, windows: Any) -> None:
+    with pytest.raises(errors.UsageError, match="windows"):
+        store.open("a", windows=windows)
+
+
+def test_what_counts_is_asked_once_for_each_item(store: perdure.Store) -> None:
+    long_list(store)
+    asked: list[int] = []
+
+    def count(each: Any) -> int:
+        asked.append(each["n"])
+        return 10
+
+    with store.open("a", windows={"m": 5}) as session:
+        assert session.window("m", tokens=3000, count=count) == [item(n) for n in range(700, 1000)]
+    assert len(asked) == len(set(asked))
+
+
+# ---- what is read ---------------------------------------------------------------------------
+
+
+def pages_read(store: perdure.Store, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    read: list[bytes] = []
+    perform = store._driver.backend.perform
+
+    def spy(request: Any) -> Any:
+        if isinstance(request, ReadPages):
+            read.extend(request.ids)
+        return perform(request)
+
+    monkeypatch.setattr(store._driver.backend, "perform", spy)
+    return read
+
+
+@pytest.mark.parametrize("how", ["old item edited", "cut at the front", "compacted", "inserted"])
+def test_a_part_reads_only_its_pages_whatever_changed_P11(
+    store: perdure.Store, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(store, m=[item(n) for n in range(20 * COUNT)])
+    m = apply(store, how)
+    with store.open("a") as session:
+        read = pages_read(store, monkeypatch)
+        middle = len(m) // 2
+        assert session.window("m", middle, middle + 10) == m[middle : middle + 10]
+        assert len(read) < 6
+
+
+def test_what_was_collected_meanwhile_is_planned_anew_and_little_is_read_P11(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept(store, m=[item(n) for n in range(20 * COUNT)])
+    with store.open("a", windows={"m": 5}) as session, store.open("a") as lazy:
+        for n in range(10 * limits.tail_records_max):
+            session.state["m"].append(item(n))
+            session.save()
+            if not n % limits.tail_records_max:
+                store.maintain("a")
+        lazy.refresh()
+        for each in (session, lazy):
+            read = pages_read(store, monkeypatch)
+            assert each.window("m", 10_000, 10_003) == [item(n) for n in range(10_000, 10_003)]
+            assert each.window("m", 3, 5) == [item(3), item(4)]
+            assert len(read) < 16
+            monkeypatch.undo()
+
+
+# ---- at the same time -----------------------------------------------------------------------
+
+
+def test_sessions_that_save_only_at_their_end_are_maintained_P11(tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db", maintenance="background") as store:
+        asked, upkeep = threading.Event(), store._upkeep
+        assert upkeep is not None
+        ask_for = upkeep.ask_for
+
+        def spy(site: Any) -> None:
+            asked.set()
+            ask_for(site)
+
+        upkeep.ask_for = spy  # type: ignore[method-assign]
+        for n in range(limits.tail_records_max + 2):
+            with store.open("a") as session:
+                session.state.setdefault("m", []).append(n)
+        assert asked.is_set()
+
+
+def test_the_tail_counts_what_earlier_sessions_left(store: perdure.Store) -> None:
+    for _ in range(5):
+        with store.open("a") as session:
+            session.state["blob"] = os.urandom(limits.tail_bytes_max // 4)
+    with store.open("a") as session:
+        assert session._core.tail_excess() > 1
+
+
+def test_loading_inside_a_block_does_not_wait_for_its_end(tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+        long_list(store)
+        with store.open("a") as session, session.atomic():
+            run = contextvars.copy_context().run
+            thread = threading.Thread(target=run, args=(session.load, "m"), daemon=True)
+            thread.start()
+            thread.join(10)
+            assert not thread.is_alive()
+
+    async def main() -> None:
+        async with (
+            perdure.AsyncStore(tmp_path / "a.db") as store,
+            store.open("a", sections=[]) as session,
+            session.atomic(),
+        ):
+            await asyncio.wait_for(session.load("m"), 10)
+            assert len(session.state["m"]) == COUNT
+
+    asyncio.run(main())
+
+
+def test_a_window_read_while_others_changes_come_in_is_of_one_moment(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            perdure.AsyncStore(tmp_path / "a.db", maintenance="off", cache_bytes=0) as store,
+            store.open("a", sections=[]) as session,
+        ):
+            perform = store._driver.backend.perform
+
+            def slowly(request: Any) -> Any:
+                if isinstance(request, ReadPages):
+                    reading.set()
+                    assert refreshing.wait(10)
+                return perform(request)
+
+            reading, refreshing = threading.Event(), threading.Event()
+            await asyncio.to_thread(others)
+            store._driver.backend.perform = slowly  # type: ignore[method-assign]
+            window = asyncio.create_task(session.window("m", last=2))
+            await asyncio.to_thread(reading.wait, 10)
+            refresh = asyncio.create_task(session.refresh())
+            await asyncio.sleep(0)
+            refreshing.set()
+            assert await window == [item(COUNT - 2), item(COUNT - 1)]
+            await refresh
+            assert await session.window("m", 0, 2) == ["x", "y"]
+
+    def others() -> None:
+        with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+            edit(store, lambda m: m.__setitem__(slice(0, 0), ["x", "y"]))
+
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+        long_list(store)
+    asyncio.run(main())

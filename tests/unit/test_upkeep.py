@@ -1,0 +1,228 @@
+"""Maintenance in the background: who does it, a slice at a time, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import limits
+from perdure.backends.memory import MemoryBackend
+from perdure.core.head import MAIN
+from perdure.engine.read import read_head
+from perdure.engine.requests import Commit, ListRows
+from perdure.upkeep import BREAK_S, SHARE_S, Upkeep
+
+TAIL_MAX = limits.tail_records_max * limits.tail_excess_max
+"""Records in a tail whose writer works on it."""
+
+
+def tip_of(store: perdure.Store, key: str = "a") -> Any:
+    return store._driver.run(read_head(store._site(key))).branches[MAIN]
+
+
+def saved(session: perdure.Session, times: int) -> None:
+    for _ in range(times):
+        session.state["n"] = session.state.get("n", 0) + 1
+        session.save()
+
+
+def without_thread(store: perdure.Store | perdure.AsyncStore) -> Upkeep:
+    """The upkeep of a store in which nobody works but the test."""
+    assert store._upkeep is not None
+    ended = threading.Thread(target=lambda: None)
+    ended.start()
+    ended.join()
+    store._upkeep._thread = ended
+    return store._upkeep
+
+
+class Stuck(MemoryBackend):
+    """A backend in which maintenance stays until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_reached, self.goes_on = threading.Event(), threading.Event()
+        self.written = 0
+
+    def perform(self, request: Any) -> Any:
+        if isinstance(request, ListRows):
+            self.is_reached.set()
+            assert self.goes_on.wait(60)
+        return super().perform(request)
+
+    def commit(self, batch: Any) -> Any:
+        self.written += sum(isinstance(each, Commit) for each in batch)
+        return super().commit(batch)
+
+
+def test_a_tail_is_worked_off_while_its_writer_saves_on() -> None:
+    with perdure.Store("memory:") as store, store.open("a") as session:
+        for _ in range(100_000):
+            saved(session, 1)
+            if len(tip_of(store).snapshots or ()) > 1:
+                break
+        else:
+            raise AssertionError("no snapshots came")
+
+
+def test_a_writer_waits_the_longer_the_further_the_tail_has_grown() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        waits: list[float] = []
+        upkeep.wait = lambda site, seconds: waits.append(seconds)  # type: ignore[method-assign]
+        with store.open("a") as session:
+            saved(session, TAIL_MAX - 1)
+            assert not waits
+            assert not upkeep._jobs["a"].is_hurried
+            saved(session, 1)
+            assert upkeep._jobs["a"].is_hurried
+            saved(session, TAIL_MAX)
+    assert waits[0] == pytest.approx(SHARE_S)
+    assert waits[-1] == pytest.approx(2 * SHARE_S)
+    assert len(waits) == TAIL_MAX + 1
+
+
+def test_under_asyncio_the_loop_goes_on_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    async def main() -> None:
+        async with perdure.AsyncStore("memory:") as store:
+            without_thread(store)
+            async with store.open("a") as session:
+                for n in range(TAIL_MAX):
+                    assert not waits
+                    session.state["n"] = n
+                    await session.save()
+
+    monkeypatch.delattr(Upkeep, "wait")  # it would hold up the loop
+    monkeypatch.setattr("perdure.aio.asyncio.sleep", sleep)
+    asyncio.run(main())
+    assert waits == [pytest.approx(SHARE_S)]
+
+
+def test_a_writer_waits_no_longer_than_until_the_job_has_ended() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        with store.open("a") as session:
+            saved(session, limits.tail_records_max + 1)
+            site = session._core.site
+            waiting = threading.Thread(target=upkeep.wait, args=(site, 3600))
+            waiting.start()
+            upkeep._jobs["a"].work(60)
+            waiting.join(60)
+            assert not waiting.is_alive()
+            upkeep.wait(site, 3600)
+            assert tip_of(store).newest is not None
+
+
+def test_a_state_whose_writer_waits_is_worked_on_first_and_without_rest() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        upkeep.wait = lambda *_: None  # type: ignore[method-assign]
+        with store.open("a") as one, store.open("b") as other:
+            saved(one, limits.tail_records_max + 1)
+            saved(other, TAIL_MAX - 1)
+            assert upkeep._next() is upkeep._jobs["a"]
+            resting = threading.Thread(target=upkeep._rest, args=(1000,))
+            resting.start()
+            saved(other, 1)
+            resting.join(60)
+            assert not resting.is_alive()
+            upkeep._rest(1000)
+            assert upkeep._next() is upkeep._jobs["b"]
+            upkeep._jobs["b"].work(60)
+            assert upkeep._next() is upkeep._jobs["a"]
+            assert list(upkeep._jobs) == ["a"]
+
+
+def test_closing_a_store_ends_a_rest() -> None:
+    store = perdure.Store("memory:")
+    upkeep = without_thread(store)
+    resting = threading.Thread(target=upkeep._rest, args=(1000,))
+    resting.start()
+    store.close()
+    resting.join(60)
+    assert not resting.is_alive()
+    upkeep._rest(1000)
+
+
+def test_closing_a_store_does_not_wait_for_a_step_to_end() -> None:
+    backend = Stuck()
+    store = perdure.Store(backend)
+    session = store.open("a")
+    saved(session, limits.tail_records_max + 1)
+    assert backend.is_reached.wait(60)
+    session.close()
+    written = backend.written
+    store.close()
+    upkeep = store._upkeep
+    assert upkeep is not None and upkeep._thread is not None
+    assert upkeep._thread.is_alive()  # it is where it was
+    backend.goes_on.set()
+    upkeep._thread.join(60)
+    assert not upkeep._thread.is_alive()
+    assert backend.written == written
+
+
+def test_closing_a_session_does_not_wait_for_maintenance() -> None:
+    backend = Stuck()
+    store = perdure.Store(backend)
+    with store.open("a") as session:
+        saved(session, TAIL_MAX - 1)
+        assert backend.is_reached.wait(60)
+    assert store.info("a").status == "closed"
+    backend.goes_on.set()
+    store.close()
+
+
+def test_a_failure_is_told_and_tried_again_after_a_later_save(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(MemoryBackend):
+        fails = True
+
+        def perform(self, request: Any) -> Any:
+            if isinstance(request, ListRows) and self.fails:
+                raise perdure.errors.StoreUnavailable("no listing today")
+            return super().perform(request)
+
+    backend = Failing()
+    with perdure.Store(backend) as store, caplog.at_level(logging.WARNING):
+        upkeep = without_thread(store)
+        with store.open("a") as session:
+            saved(session, limits.tail_records_max + 1)
+            upkeep._jobs["a"].work(60)
+            assert "no listing today" in caplog.text
+            backend.fails = False
+            saved(session, 1)
+            upkeep._jobs["a"].work(60)
+            assert tip_of(store).newest is not None
+
+
+def test_under_asyncio_maintenance_that_is_called_takes_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.upkeep.SLICE_S", 0)
+    rests: list[float] = []
+    monkeypatch.setattr("perdure.upkeep.time.sleep", rests.append)
+
+    async def main() -> None:
+        async with perdure.AsyncStore("memory:", maintenance="off") as store:
+            async with store.open("a") as session:
+                for n in range(limits.tail_records_max + 1):
+                    session.state["n"] = n
+                    await session.save()
+            (done,) = await store.maintain("a")
+            assert "snapshot" in done.steps
+
+    asyncio.run(main())
+    assert len(rests) > 20
+    assert set(rests) == {BREAK_S}
