@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from perdure.core.page import Shape
-from perdure.engine.load import Unread
 from perdure.engine.requests import Steps
+from perdure.engine.unread import Unread
 from perdure.engine.window import FIRST_LOOK, fit, length
 from perdure.errors import UsageError
 from perdure.state.node import plain
@@ -102,7 +101,7 @@ def read_part(document: Document, core: SessionCore, name: str, asked: Asked) ->
     """Items of a list, plain and the caller's own. What is live is taken before anything waits."""
     asked.check()
     require(document, name)
-    live, before = _live(document, core, name)
+    live, before = yield from _live(document, core, name)
     if asked.tokens is not None and asked.count is not None:
         return (yield from _fitting(core, name, live, before, asked.tokens, asked.count))
     first, end = asked.span(before + len(live))
@@ -112,16 +111,20 @@ def read_part(document: Document, core: SessionCore, name: str, asked: Asked) ->
     return [*(yield from core.part(name, first, min(end, before))), *here]
 
 
-def _live(document: Document, core: SessionCore, name: str) -> tuple[list[Any], int]:
-    """The items of a list that are live, and how many come before them."""
+def _live(document: Document, core: SessionCore, name: str) -> Steps[tuple[list[Any], int]]:
+    """The items of a list that are here, and how many come before them.
+
+    A section that is not loaded is read if it is not kept in parts.
+    """
     if document.is_loaded(name):
         value = document.state[name]
-        if isinstance(value, list):
-            return value, getattr(value, "offset", 0)
     else:
         kept = core.elsewhere[name]
-        if isinstance(kept, Unread) and kept.ref.shape is Shape.LIST:
+        if isinstance(kept, Unread) and kept.in_parts is not None:
             return [], length(kept) or 0
+        value = yield from core.read(name)
+    if isinstance(value, list):
+        return value, getattr(value, "offset", 0)
     raise UsageError(f"section {name!r} is no list: window() shows parts of lists")
 
 

@@ -17,10 +17,11 @@ from perdure.core.head import MAIN
 from perdure.core.windows import Window
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, marks, states
-from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
+from perdure.engine.load import Loaded, Wanted, everything, load, load_at
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
+from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
 from perdure.engine.window import Elsewhere, opened
 from perdure.errors import (

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.core.changes import Change, pack_changes, to_wire
+from perdure.core.changes import (
+    INSIDE,
+    SET,
+    Change,
+    moves_in,
+    moves_of,
+    pack_changes,
+    to_wire,
+    touches_of,
+)
 from perdure.core.codec import Code, pack
 from perdure.core.record import Draft, Record, open_payload, open_record, seal_draft
 from perdure.core.seal import Kind, Place, seal
@@ -50,6 +59,11 @@ def test_changes_come_back_whole_or_by_section(
     wanted = [change for change in saved if change.path[0] in chosen]
     assert wires(record.changes_of(chosen)) == wires(wanted)
     assert wires(record.changes_of(names)) == wires(saved)
+    touches = record.touches()
+    assert touches == touches_of(saved)
+    assert moves_in(touches) == list(moves_of(saved))
+    places = [at for at, (name, _) in enumerate(touches) if name in chosen]
+    assert wires(record.changes_at(places)) == wires(wanted)
 
 
 UNKNOWN = msgspec.msgpack.Ext(99, b"")
@@ -92,8 +106,11 @@ def test_a_change_of_a_newer_version_still_tells_its_section_P10() -> None:
     record = record_of(raw([[9, ["a"], 1, 2, 3, 4], [1, ["plan"], 2]]))
     assert record.sections() == ("a", "plan")
     assert wires(record.changes_of({"plan"})) == [raw([1, ["plan"], 2])]
-    with pytest.raises(Malformed, match="not a change that this version knows"):
-        record.changes_of({"a"})
+    for read in (lambda: record.changes_of({"a"}), lambda: record.changes_at([0]), record.touches):
+        with pytest.raises(Malformed, match="not a change that this version knows"):
+            read()
+    inside = record_of(raw([[9, ["a", "b"], 1, 2, 3, 4], [1, ["plan"], 2]]))
+    assert inside.touches() == [("a", INSIDE), ("plan", SET)]
 
 
 ID = raw(bytes(16))

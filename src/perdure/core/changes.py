@@ -279,41 +279,45 @@ class _Outline(msgspec.Struct, frozen=True, array_like=True):
     path: list[Any]
 
 
+_KINDS: dict[type, int] = {Set: SET, Delete: DELETE, Splice: SPLICE, Members: MEMBERS}
 _CODES = {_encode(code): code for code in (SET, DELETE, SPLICE, MEMBERS)}
 _read_outlines = reader(list[_Outline])
 _read_pieces = reader(list[msgspec.Raw])
 
 
-class Touch(msgspec.Struct, frozen=True):
-    """What a packed change does, as far as that is told without its value."""
-
-    section: str
-    move: Move | None = None
-    """What it does to the order of sections; None if it is a change inside of one."""
-    is_known: bool = True
-    """False for a kind of change to a whole section that this version does not know."""
-
-
-def touches_in(packed: bytes | msgspec.Raw) -> list[Touch] | None:
-    """What each packed change touches, in order; no value is decoded.
+def sections_in(packed: bytes | msgspec.Raw) -> list[str] | None:
+    """The section of each packed change, in order; no value is decoded.
 
     None if that cannot be told: what is wrong with them is for `unpack_changes` to say.
     """
+    return None if (outlines := _outlines(packed)) is None else [each.path[0] for each in outlines]
+
+
+INSIDE, UNKNOWN = 0, -1
+"""What a change does to a section: it is inside of one, or of a kind that is not known."""
+
+Touch: TypeAlias = tuple[str, int]
+"""A section, and what a change does to it: the code of one to the whole, `INSIDE` or `UNKNOWN`."""
+
+
+def touches_in(packed: bytes | msgspec.Raw) -> list[Touch] | None:
+    """What each packed change touches, in order; no value is decoded. None as `sections_in`."""
+    outlines = _outlines(packed)
+    if outlines is None:
+        return None
+    return [
+        (each.path[0], INSIDE if len(each.path) > 1 else _CODES.get(bytes(each.code), UNKNOWN))
+        for each in outlines
+    ]
+
+
+def _outlines(packed: bytes | msgspec.Raw) -> list[_Outline] | None:
     try:
         outlines = _read_outlines(packed)
-    except Malformed:
+        names = {type(each.path[0]) for each in outlines}
+    except (Malformed, IndexError):
         return None
-    if not all(each.path and type(each.path[0]) is str for each in outlines):
-        return None
-    return [_touch(outline) for outline in outlines]
-
-
-def _touch(outline: _Outline) -> Touch:
-    name = outline.path[0]
-    if len(outline.path) > 1:
-        return Touch(name)
-    code = _CODES.get(bytes(outline.code))
-    return Touch(name, (name, code == DELETE), code is not None)
+    return outlines if names <= {str} else None
 
 
 def pieces_of(packed: bytes | msgspec.Raw) -> list[msgspec.Raw]:
@@ -350,11 +354,14 @@ Move: TypeAlias = tuple[str, bool]
 def touches_of(changes: Iterable[Change]) -> list[Touch]:
     """What each change touches, in order."""
     return [
-        Touch(str(each.path[0]), (str(each.path[0]), type(each) is Delete))
-        if len(each.path) == 1
-        else Touch(str(each.path[0]))
+        (str(each.path[0]), INSIDE if len(each.path) > 1 else _KINDS[type(each)])
         for each in changes
     ]
+
+
+def moves_in(touches: Iterable[Touch]) -> list[Move]:
+    """What changes that touch these do to the order of sections."""
+    return [(name, what == DELETE) for name, what in touches if what != INSIDE]
 
 
 def moves_of(changes: Iterable[Change]) -> tuple[Move, ...]:

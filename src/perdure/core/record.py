@@ -9,14 +9,24 @@ Readers keep keys of `extra` that they do not know (P10). Many records are kept 
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import msgspec
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, Touch, from_wire, pieces_of, touches_in, touches_of
+from perdure.core.changes import (
+    UNKNOWN,
+    Change,
+    Touch,
+    from_wire,
+    pieces_of,
+    sections_in,
+    sections_of,
+    touches_in,
+    touches_of,
+)
 from perdure.core.codec import pack, reader, unpack
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed
@@ -117,15 +127,23 @@ class Record(msgspec.Struct, frozen=True):
         Raises as `changes` does.
         """
         packed = self.packed
-        touches = touches_in(packed)
-        if touches is None:
+        names = sections_in(packed)
+        if names is None:
             return [change for change in self.changes() if change.path[0] in sections]
-        if all(touch.section in sections for touch in touches):
+        if all(name in sections for name in names):
             return self.changes()
-        chosen = zip(touches, pieces_of(packed), strict=True)
-        return [
-            from_wire(self._unpack(piece)) for touch, piece in chosen if touch.section in sections
-        ]
+        chosen = zip(names, pieces_of(packed), strict=True)
+        return [from_wire(self._unpack(piece)) for name, piece in chosen if name in sections]
+
+    def changes_at(self, places: Sequence[int]) -> list[Change]:
+        """Those of its changes that stand at these places, in order; the others stay packed.
+
+        Raises as `changes` does.
+        """
+        pieces = pieces_of(self.packed)
+        if len(places) == len(pieces):
+            return self.changes()
+        return [from_wire(self._unpack(pieces[at])) for at in places]
 
     def touches(self) -> list[Touch]:
         """What each of its changes touches, in order; values stay packed.
@@ -135,16 +153,14 @@ class Record(msgspec.Struct, frozen=True):
             Malformed: one is no change, or does what this version does not know to a whole section.
         """
         touches = touches_in(self.packed)
-        if touches is None or not all(touch.is_known for touch in touches):
+        if touches is None or any(what == UNKNOWN for _, what in touches):
             return touches_of(self.changes())
         return touches
 
     def sections(self) -> tuple[str, ...]:
         """Names of the sections it changes, sorted; values stay packed. Raises as `changes`."""
-        touches = touches_in(self.packed)
-        if touches is None:
-            touches = touches_of(self.changes())
-        return tuple(sorted({touch.section for touch in touches}))
+        names = sections_in(self.packed)
+        return tuple(sorted(sections_of(self.changes()) if names is None else set(names)))
 
     def _unpack(self, data: msgspec.Raw) -> Any:
         try:

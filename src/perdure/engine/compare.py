@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import Move, reordered
+from perdure.core.changes import moves_in, reordered
 from perdure.core.diff import Difference, diff
 from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.page import Ref
@@ -165,7 +165,5 @@ def _is_like(one: Any, other: Any) -> bool:
 
 def _names(before: Iterable[str], records: Sequence[Record]) -> list[str]:
     """The order of all sections after these records."""
-    moves: list[Move] = [
-        touch.move for record in records for touch in record.touches() if touch.move is not None
-    ]
-    return reordered(before, moves)
+    touches = [touch for record in records for touch in record.touches()]
+    return reordered(before, moves_in(touches))

@@ -8,19 +8,20 @@ after it has.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from perdure.core.changes import Change, Set, apply, copies, moves_of, reordered
 from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.latest import read_latest
-from perdure.engine.pages import walk
+from perdure.engine.pages import in_pieces, walk
 from perdure.engine.read import Site, check_run, find, read_head, read_run, replaying
 from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
+from perdure.engine.unread import Unread, none_read
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
 T = TypeVar("T")
@@ -32,16 +33,6 @@ Wanted: TypeAlias = Callable[[str], bool]
 def everything(_name: str) -> bool:
     """All sections are wanted."""
     return True
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """A section that was not loaded: where it is kept, and what changed in it since."""
-
-    snapshot: int
-    """Number of the checkpoint at which `ref` is what it holds."""
-    ref: Ref
-    changes: list[Change]
-    """To be made whenever the section is read, so by `copies`: `apply` takes values over."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -136,21 +127,23 @@ def read_section(
     """
 
     def stored(kept: Unread) -> Steps[Any]:
-        return value_of(site, head.incarnation, name, kept)
+        return value_of(site, head.incarnation, kept)
 
     return (yield from use_unread(site, head, branch, name, unread, stored, lambda value: value))
 
 
-def value_of(site: Site, incarnation: bytes, name: str, unread: Unread) -> Steps[Any]:
+def value_of(site: Site, incarnation: bytes, unread: Unread) -> Steps[Any]:
     """The value of a section, from where it is kept.
 
     Raises:
         Damaged: a page is damaged, or not there any more.
+        Malformed: it was changed in a way that this version does not know.
+        ReplayMismatch: a change of it does not fit.
     """
-    value = yield from walk(site, incarnation, read_value(unread.ref))
-    holder = {name: value}
-    apply(holder, copies(unread.changes))
-    return holder[name]
+    value = unread.own_base()
+    if type(value) is Ref:
+        value = yield from walk(site, incarnation, read_value(value))
+    return (yield from in_pieces(unread.making(value)))
 
 
 def use_unread(
@@ -206,62 +199,23 @@ def _sections(
     wanted: Wanted,
     known: Iterable[PageRow] = (),
 ) -> Steps[dict[str, Any]]:
-    """What a snapshot and the records after it make; the values of wanted sections read."""
-    if snapshot is None:
+    """What a snapshot and the records after it make; the values of wanted sections read.
+
+    Of others no page is read but the snapshot's root, and no change decoded, unless it is small.
+    """
+    if snapshot is None and wanted is everything:
         return (yield from replaying(records))
-    incarnation = head.incarnation
-    base = yield from walk(site, incarnation, read_root(snapshot.root), known)
-    changes = _all(records)
-    changed = _by_section(changes)
-    moves = moves_of(change for _, change in changes)
+    base: dict[str, Any] = {}
+    if snapshot is not None:
+        base = yield from walk(site, head.incarnation, read_root(snapshot.root), known)
     sections: dict[str, Any] = {}
-    for name in reordered(base, moves):
-        value, rest = _since_set(base.get(name), changed.get(name, []))
-        if type(value) is Ref:
-            if not wanted(name):
-                unread = Unread(snapshot.number, value, [change for _, change in rest])
-                sections[name] = unread
-                continue
-            value = yield from walk(site, incarnation, read_value(value))
-        sections[name] = _changed(name, value, rest)
+    number = snapshot.number if snapshot is not None else 0
+    for name, kept in none_read(base, number, records).items():
+        sections[name] = kept
+        if wanted(name):
+            sections[name] = yield from value_of(site, head.incarnation, kept)
+        elif kept.is_small:
+            # What is wrong with it, or newer than this version (P10), fails who touches it.
+            with suppress(Damaged, Malformed, ReplayMismatch):
+                sections[name] = yield from value_of(site, head.incarnation, kept)
     return sections
-
-
-_Numbered: TypeAlias = tuple[int, Change]
-
-
-def _all(records: Iterable[Record]) -> list[_Numbered]:
-    """Every change with the number of its record."""
-    changes: list[_Numbered] = []
-    for record in records:
-        try:
-            changes += ((record.number, change) for change in record.changes())
-        except Malformed as error:
-            raise Malformed(f"checkpoint {record.number} does not apply: {error}") from error
-    return changes
-
-
-def _by_section(changes: Iterable[_Numbered]) -> dict[str, list[_Numbered]]:
-    found: dict[str, list[_Numbered]] = {}
-    for number, change in changes:
-        found.setdefault(str(change.path[0]), []).append((number, change))
-    return found
-
-
-def _since_set(base: Any, changes: list[_Numbered]) -> tuple[Any, list[_Numbered]]:
-    """What a section begins with, and what changed it since: from where it was last set whole."""
-    for at in range(len(changes) - 1, -1, -1):
-        change = changes[at][1]
-        if len(change.path) == 1 and isinstance(change, Set):
-            return change.value, changes[at + 1 :]
-    return base, changes
-
-
-def _changed(name: str, value: Any, changes: Iterable[_Numbered]) -> Any:
-    holder = {name: value}
-    for number, change in changes:
-        try:
-            apply(holder, [change])
-        except ReplayMismatch as error:
-            raise ReplayMismatch(f"checkpoint {number} does not apply: {error}") from error
-    return holder[name]

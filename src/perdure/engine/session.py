@@ -41,7 +41,7 @@ from perdure.core.record import (
     seal_draft,
 )
 from perdure.core.windows import into_window
-from perdure.engine.load import Loaded, Unread, read_section
+from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
 from perdure.engine.refresh import Instead, conflict_with, read_news, take_in
@@ -56,6 +56,7 @@ from perdure.engine.save import (
     same_place,
     secured,
 )
+from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import Elsewhere, part, take_before
 from perdure.errors import Conflict, NotStorable, PerdureError
@@ -436,7 +437,7 @@ class SessionCore:
         for change in self.document.apply(changes, order=order):
             kept = self.elsewhere[str(change.path[0])]
             assert isinstance(kept, Unread)
-            kept.changes.append(change)
+            kept.news.append(change)
         for change in changes:
             name = str(change.path[0])
             if offsets.get(name):

@@ -9,14 +9,16 @@ import msgspec
 
 from perdure.core.changes import Change, Members, Splice, apply, copies
 from perdure.core.head import Head
-from perdure.core.page import Shape
+from perdure.core.page import Ref, Shape
+from perdure.core.pieces import at_once
 from perdure.core.tree_read import read_items
 from perdure.core.values import take
 from perdure.core.windows import LIST, Changed, Run, Window, before_window
-from perdure.engine.load import Loaded, Unread, use_unread, value_of
+from perdure.engine.load import Loaded, use_unread, value_of
 from perdure.engine.pages import walk
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
+from perdure.engine.unread import Unread
 
 FIRST_LOOK = 32
 """Items that are read at first when a window is measured by what is in them (items)."""
@@ -36,17 +38,23 @@ Elsewhere: TypeAlias = dict[str, "Unread | Front"]
 
 
 def length(unread: Unread) -> int | None:
-    """How many items, pairs or characters a section holds; None if only reading it tells."""
-    shape, changes = unread.ref.shape, unread.changes
+    """How many items, pairs or characters a section holds; None if only its pages tell.
+
+    Raises:
+        TypeError: it has no length.
+    """
+    if type(unread.base) is not Ref:
+        return len(at_once(unread.making(unread.own_base())))
+    shape, changes = unread.base.shape, unread.changes()
     if shape in (Shape.LIST, Shape.TEXT, Shape.BYTES):
         grown = (
             len(change.items) - change.removed
             for change in changes
             if isinstance(change, Splice) and len(change.path) == 1
         )
-        return unread.ref.count + sum(grown)
+        return unread.base.count + sum(grown)
     if shape is Shape.MAP and not any(_may_add_or_remove(change) for change in changes):
-        return unread.ref.count
+        return unread.base.count
     return None
 
 
@@ -85,11 +93,12 @@ def _tail(
     """The last items of a list as a `Window`; the value of anything else."""
 
     def windowed(kept: Unread) -> Steps[Any]:
-        if kept.ref.shape is not Shape.LIST:
-            return (yield from value_of(site, head.incarnation, name, kept))
-        size = length(kept) or 0
-        begin = max(size - count, 0)
-        return Window((yield from _between(site, head, kept, begin, size)), begin)
+        if kept.in_parts is None:
+            return (yield from value_of(site, head.incarnation, kept))
+        now = _changed(kept.in_parts, kept)
+        begin = max(len(now) - count, 0)
+        reading = _read(site, head, kept.in_parts, now.between(begin, len(now)))
+        return Window((yield from reading), begin)
 
     return (yield from use_unread(site, head, branch, name, unread, windowed, lambda value: value))
 
@@ -147,18 +156,31 @@ def take_before(elsewhere: Elsewhere, name: str, change: Change, offset: int) ->
         holder = {LIST: kept.items}
         apply(holder, copies([msgspec.structs.replace(seen, path=(LIST, *seen.path[1:]))]))
     else:
-        kept.changes.append(seen)
+        kept.news.append(seen)
 
 
 def _between(site: Site, head: Head, kept: Unread, start: int, stop: int) -> Steps[list[Any]]:
     """Items of a list that was not loaded, as they are with what changed in it since."""
-    now = Changed(kept.ref.count)
-    now.apply(kept.changes)
+    ref = kept.in_parts
+    if ref is None:
+        whole: list[Any] = yield from value_of(site, head.incarnation, kept)
+        return whole[start:stop]
+    return (yield from _read(site, head, ref, _changed(ref, kept).between(start, stop)))
+
+
+def _changed(ref: Ref, kept: Unread) -> Changed:
+    """The list as it is with what changed in it since."""
+    now = Changed(ref.count)
+    now.apply(kept.changes())
+    return now
+
+
+def _read(site: Site, head: Head, ref: Ref, runs: list[Run]) -> Steps[list[Any]]:
+    """The items of these runs, those that are stored read from their pages."""
     items: list[Any] = []
     stored: dict[int, Any] = {}
-    runs = now.between(start, stop)
     for low, high in _ranges(runs):
-        found = yield from walk(site, head.incarnation, read_items(kept.ref, low, high))
+        found = yield from walk(site, head.incarnation, read_items(ref, low, high))
         stored.update(enumerate(found, low))
     for run in runs:
         if run.items is not None:

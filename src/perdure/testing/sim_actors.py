@@ -18,6 +18,7 @@ from perdure.engine.marks import resumed_from
 from perdure.engine.read import Site
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.session import Body, SessionCore
+from perdure.engine.unread import Unread
 from perdure.errors import Busy, CommitUnknown, Conflict, StateDeleted, StateExists, StateNotFound
 from perdure.state.document import MISSING, Document
 from perdure.testing.model import COUNT, LOG, Attempt, Broken, Model, Sections, require
@@ -195,7 +196,7 @@ def _lazily(world: World, actor: Actor) -> Steps[None]:
     assert loaded is not None
     sections = dict(loaded.sections)
     for name, value in loaded.sections.items():
-        if isinstance(value, load.Unread):
+        if isinstance(value, Unread):
             sections[name] = yield from load.read_section(
                 actor.site, loaded.head, MAIN, name, {name: value}
             )
