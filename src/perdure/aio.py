@@ -26,6 +26,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Unreferenced,
     Verified,
 )
 
@@ -552,6 +553,13 @@ class AsyncStore(StoreBase):
             StateNotFound: there is no such state.
         """
         return await asyncio.to_thread(self._verify, key, progress)
+
+    async def unreferenced(self) -> list[Unreferenced]:
+        """What is stored that no state refers to; harmless, though it takes space.
+
+        What belongs to a state, and nothing refers to, is told by `verify`.
+        """
+        return await asyncio.to_thread(self._unreferenced)
 
     async def maintain(
         self,

@@ -85,6 +85,12 @@ snapshots_kept_max = 6
 upkeep_rows_max = 4096
 """Rows or pages that one step of maintenance looks at together (rows)."""
 
+incarnations_listed_max = 256
+"""Incarnations whose rows and pages are counted in one request (incarnations)."""
+
+heads_listed_max = 1000
+"""Heads asked for in one request (heads)."""
+
 upkeep_steps_max = 10_000
 """Steps of maintenance in one go (steps): it ends, however fast others save."""
 

@@ -34,6 +34,7 @@ from perdure.engine.requests import (
     Commit,
     Discard,
     ListHeads,
+    ListHeld,
     ListPages,
     ListRows,
     ListStaged,
@@ -65,6 +66,7 @@ _READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
     ListPages: sqlite_pages.list_pages,
     ListHeads: sqlite_rows.list_heads,
     ListStaged: sqlite_pages.list_staged,
+    ListHeld: sqlite_pages.list_held,
 }
 _WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], None]]] = {
     # A head that leads to a page is committed after it, and the sync of one is that of both.

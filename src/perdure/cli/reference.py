@@ -17,6 +17,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Unreferenced,
     Verified,
 )
 
@@ -34,7 +35,7 @@ DOCUMENTS = {
     "copy": '{"state": StateInfo}',
     "rm": '{"state": StateInfo}',
     "undelete": '{"state": StateInfo}',
-    "verify": '{"ok": BOOL, "states": [Verified]}',
+    "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
@@ -42,7 +43,10 @@ DOCUMENTS = {
 }
 """What each command prints under --json. Keys may come to be added; none changes its meaning."""
 
-RESULTS = (StateInfo, Checkpoint, SessionInfo, Exported, Verified, Stats, Maintained, Finding)
+RESULTS = (
+    *(StateInfo, Checkpoint, SessionInfo, Exported),
+    *(Verified, Unreferenced, Stats, Maintained, Finding),
+)
 
 
 def document() -> str:

@@ -18,7 +18,7 @@ from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.pages import walk
-from perdure.engine.read import Site, check_run, find, read_head, read_run, replay
+from perdure.engine.read import Site, check_run, find, newer_than_head, read_head, read_run, replay
 from perdure.engine.requests import PageRow, ReadState, Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
@@ -67,6 +67,8 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
     tip = head.branches[branch]
     newest = tip.newest
     after = newest.number if newest is not None else 0
+    if rows.records and rows.records[-1].number > tip.number:
+        raise newer_than_head(site, tip.line, rows.records[-1].number)
     records = site.run(head.incarnation, rows.records, after + 1, tip.number)
     check_run(site, records, tip, after)
     last = records[-1] if records else None
