@@ -18,6 +18,7 @@ from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
 from perdure.store import Loading, Progress, Ref, StoreBase
+from perdure.turn import Turn
 from perdure.types import (
     Checkpoint,
     Durability,
@@ -50,8 +51,8 @@ class AsyncSession(SessionBase):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._saving = asyncio.Lock()
-        self._editing = asyncio.Lock()
+        self._saving = Turn()
+        self._editing = Turn()
 
     async def save(
         self,
