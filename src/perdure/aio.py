@@ -503,6 +503,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
             UsageError: the file exists or cannot be written.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         return await asyncio.to_thread(self._export, key, target, progress)
 
@@ -538,6 +539,7 @@ class AsyncStore(StoreBase):
 
         Raises:
             UsageError: the file exists, or this store has no files to copy.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         await asyncio.to_thread(self._backup, path, progress)
 

@@ -563,6 +563,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
             UsageError: the file exists or cannot be written.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         return self._export(key, target, progress)
 
@@ -596,6 +597,7 @@ class Store(StoreBase):
 
         Raises:
             UsageError: the file exists, or this store has no files to copy.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         self._backup(path, progress)
 
