@@ -28,6 +28,7 @@ from perdure.core.changes import (
     unpack_changes,
 )
 from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire, next_life
+from perdure.core.paths import format_path
 from perdure.core.record import (
     END,
     ENDED_BEFORE,
@@ -199,11 +200,8 @@ class SessionCore:
 
         def keep(changes: list[Change]) -> None:
             packed = pack_changes(changes)
-            if len(packed) > limits.record_bytes_max // 2:
-                raise NotStorable(
-                    f"one save would write {len(packed)} bytes; at most "
-                    f"{limits.record_bytes_max // 2} fit in one: save more often"
-                )
+            if len(packed) > limits.save_bytes_max:
+                raise _too_much(len(packed), changes)
             bodies.append(
                 Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra, durability)
             )
@@ -361,7 +359,7 @@ class SessionCore:
         count, size = 1, len(waiting[0].changes)
         while count < len(waiting) and not (waiting[0].extra or waiting[count].extra):
             size += len(waiting[count].changes)
-            if size > limits.record_bytes_max // 2:
+            if size > limits.save_bytes_max:
                 break
             count += 1
         return waiting[:count]
@@ -485,6 +483,19 @@ def joined(bodies: Sequence[Body]) -> bytes:
 
 _UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)
 """Where a branch stands before its first record."""
+
+
+def _too_much(size: int, changes: Sequence[Change]) -> NotStorable:
+    """What is told of changes that no one save can write; names where the most of it is."""
+    sizes = [len(pack_changes([change])) for change in changes]
+    most = max(sizes)
+    path = changes[sizes.index(most)].path
+    return NotStorable(
+        f"one save would write {size:,} bytes, {most:,} of them at {format_path(path)}; at most "
+        f"{limits.save_bytes_max:,} fit in one. Nothing was saved or lost: save more often, or "
+        "keep large values in parts",
+        path=path,
+    )
 
 
 class _Unset:
