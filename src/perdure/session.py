@@ -314,13 +314,18 @@ class SessionBase:
     @contextmanager
     def _block(self) -> Iterator[None]:
         """An atomic block, once the session may be edited."""
-        self._document.begin()
+        name = object()  # by which it is known whether an interrupt came before or after its end
         try:
+            self._document.begin(name)
             yield
+            self._document.keep(name)
         except BaseException:
-            self._document.undo()
+            try:
+                self._document.undo(name)
+            except BaseException:  # an interrupt: what is left to undo goes first
+                self._document.undo(name)
+                raise
             raise
-        self._document.keep()
 
     def _refuse_inside_atomic(self) -> None:
         if self._document.is_within_block():

@@ -290,6 +290,128 @@ def test_an_atomic_block_undoes_an_edit_interrupted_anywhere() -> None:
             step += 5
 
 
+@pytest.mark.parametrize("dirty", [False, True], ids=["clean", "dirty"])
+def test_the_undoing_of_a_block_interrupted_anywhere_is_finished_by_what_comes_next(
+    dirty: bool,
+) -> None:
+    for name in BLOCK_EDITS:
+        step = 0
+        while True:
+            kept = opened(dirty)
+            state, before, changes = kept.document.state, kept.document.plain(), pending(kept)
+            held = [state["list"], state["dict"], state["set"]]
+            kept.document.begin()
+            EDITS[name](state)
+            edit_all(state, "in the block")
+            done = not was_interrupted(kept.document.undo, step)
+            if step % 2 and not done:
+                kept.document.undo()  # as the session does when an interrupt comes
+            assert pending(kept) == changes, (name, step)
+            assert same(kept.document.plain(), before), (name, step)
+            assert not kept.document.is_within_block()
+            edit_all(state, "after")
+            for node in held:
+                node.clear()
+            kept.capture()
+            assert kept.is_all(), (name, step)
+            if done:
+                break
+            step += 3
+        assert step > 50
+
+
+def pending(kept: Kept) -> list[Change]:
+    """What is not saved; a block of which nothing is undone yet is undone first."""
+    if kept.document.is_within_block():
+        kept.document.undo()
+    return kept.document.pending()
+
+
+BLOCK_EDITS = ("sort", "take out and in", "clear dict", "new section", "exchange", "in a tuple")
+
+
+def test_an_edit_after_an_interrupted_undoing_finds_all_undone() -> None:
+    step = 0
+    while True:
+        kept = opened(dirty=True)
+        state, before = kept.document.state, kept.document.plain()
+        kept.document.begin()
+        edit_all(state, "in the block")
+        done = not was_interrupted(kept.document.undo, step)
+        if kept.document._tracker.ending is not None:
+            state["dict"]["later"] = 1
+            del state["dict"]["later"]
+            assert same(kept.document.plain(), before), step
+            assert not kept.document.is_within_block()
+        if done:
+            break
+        step += 1
+    assert step > 300
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "nested"])
+def test_the_keeping_of_a_block_interrupted_anywhere_is_all_or_nothing(nested: bool) -> None:
+    step, outcomes = 0, set[bool]()
+    while True:
+        kept = opened(dirty=True)
+        before = kept.document.plain()
+        if nested:
+            kept.document.begin("outer")
+            edit_all(kept.document.state, "outside")
+        outside = kept.document.plain()
+        kept.document.begin("inner")
+        edit_all(kept.document.state, "in the block")
+        inside = kept.document.plain()
+        done = not was_interrupted(partial(kept.document.keep, "inner"), step)
+        if not done:
+            kept.document.undo("inner")
+        is_kept = same(kept.document.plain(), inside)
+        assert is_kept or same(kept.document.plain(), outside), step
+        outcomes.add(is_kept)
+        if nested:
+            kept.document.undo("outer")
+            assert same(kept.document.plain(), before), step
+        assert not kept.document.is_within_block()
+        kept.capture()
+        assert kept.is_all(), step
+        if done:
+            break
+        step += 1
+    assert outcomes == {False, True}
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["kept", "undone"])
+def test_a_session_goes_on_after_an_interrupt_anywhere_in_a_block(fails: bool) -> None:
+    with perdure.Store(f"memory:interrupted-blocks-{fails}") as store, store.open("a") as session:
+        session.state.update(copy.deepcopy(CONTENT))
+        session.save()
+
+        def block() -> None:
+            with session.atomic():
+                session.state["list"].append("in the block")
+                session.state["dict"].clear()
+                if fails:
+                    raise ValueError
+
+        step, done = 0, False
+        while not done:
+            before = session.state.plain()
+            try:
+                done = not was_interrupted(block, step)
+            except ValueError:
+                done = True
+            after = session.state.plain()
+            assert same(after, before) or (not fails and after["dict"] == {}), step
+            session.state["list"].append("after")
+            session.state["dict"]["n"] = step
+            session.save()
+            saved = store.at("a", step // 3 + 2).plain()
+            assert len(saved["list"]) == len(after["list"]) + 1, step
+            assert same(saved, session.state.plain()), step
+            step += 3
+        assert step > 100
+
+
 def test_the_save_of_a_session_interrupted_anywhere_is_made_once_P1_P4() -> None:
     step = 0
     with perdure.Store("memory:interrupted-saves") as store:

@@ -159,6 +159,8 @@ class Document:
             SaveInsideAtomic: a block is open.
         """
         root, tracker = self._root, self._tracker
+        if tracker.ending is not None:
+            tracker.end_block()
         if tracker.settle is not None:
             self._end_capture()
         self._outside_blocks()
@@ -203,7 +205,9 @@ class Document:
         self._handover = names, checked, None
 
     def _settle(self) -> None:
-        """End a capture that was interrupted, unless it is still under way."""
+        """End what was interrupted: the end of a block; a capture, unless it is still under way."""
+        if self._tracker.ending is not None:
+            self._tracker.end_block()
         if self._tracker.settle is not None and not self._is_capturing():
             self._end_capture()
 
@@ -436,18 +440,22 @@ class Document:
 
     # ---- atomic blocks ----------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def begin(self, name: object | None = None) -> None:
         """Open an atomic block; blocks nest."""
         self._settle()
-        self._tracker.begin()
+        self._tracker.begin(name)
 
-    def keep(self) -> None:
-        """Close the innermost block; its edits stand."""
-        self._tracker.keep()
+    def keep(self, name: object | None = None) -> None:
+        """Close a block, the innermost by default; its edits stand."""
+        self._tracker.keep(name)
 
-    def undo(self) -> None:
-        """Close the innermost block and undo its edits; live nodes are what they were before."""
-        self._tracker.undo()
+    def undo(self, name: object | None = None) -> None:
+        """Close a block, the innermost by default, and undo its edits.
+
+        Live nodes are what they were before. An interrupt puts off the rest, to whatever is done
+        next. A block that is not open any more is none to undo.
+        """
+        self._tracker.undo(name)
 
     def is_within_block(self) -> bool:
         """Whether the running code is inside an open block, or was started there."""
