@@ -105,12 +105,12 @@ class AsyncSession(SessionBase):
     async def _atomic(self) -> AsyncIterator[None]:
         self._require_open()
         if self._document.is_within_block():
-            with self._block():
+            with self._document.block():
                 yield
         else:
             async with self._editing:
                 self._require_open()
-                with self._block():
+                with self._document.block():
                     yield
 
     async def load(self, *names: str) -> None:

@@ -311,22 +311,6 @@ class SessionBase:
         if error.__context__ is None:  # where `.session` is found by whoever has only the error
             failure.__context__, error.__context__ = None, failure
 
-    @contextmanager
-    def _block(self) -> Iterator[None]:
-        """An atomic block, once the session may be edited."""
-        name = object()  # by which it is known whether an interrupt came before or after its end
-        try:
-            self._document.begin(name)
-            yield
-            self._document.keep(name)
-        except BaseException:
-            try:
-                self._document.undo(name)
-            except BaseException:  # an interrupt: what is left to undo goes first
-                self._document.undo(name)
-                raise
-            raise
-
     def _refuse_inside_atomic(self) -> None:
         if self._document.is_within_block():
             raise SaveInsideAtomic(
@@ -403,7 +387,7 @@ class Session(SessionBase):
         self._require_open()
         with self._editing:
             self._require_open()
-            with self._block():
+            with self._document.block():
                 yield
 
     def load(self, *names: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -21,7 +22,7 @@ from perdure.core.values import same
 from perdure.errors import NotStorable
 from perdure.state import Document, Window
 
-PLACES = ("perdure/state/", "perdure/engine/session.py", __file__)
+PLACES = ("perdure/state/", "perdure/engine/session.py", "perdure/engine/refresh.py", __file__)
 
 
 class Interrupt(BaseException):
@@ -427,6 +428,142 @@ def test_the_save_of_a_session_interrupted_anywhere_is_made_once_P1_P4() -> None
                 break
             step += 7
     assert step > 500
+
+
+def keys(node: Any) -> None:
+    moved(node, "a")
+    node["b"] = "theirs"
+
+
+def sections(state: Any) -> None:
+    moved(state, "list")
+    state["z"] = [1]
+    del state["set"]
+
+
+THEIRS: dict[str, Callable[[Any], object]] = {
+    "append": lambda state: state["list"].append({"n": "theirs"}),
+    "splice": lambda state: state["list"].__setitem__(slice(1, 3), ["theirs"]),
+    "replace": lambda state: state.__setitem__("list", ["theirs"]),
+    "keys": lambda state: keys(state["dict"]),
+    "sections": sections,
+}
+
+
+def refreshed(
+    theirs: Callable[[Any], object], keep_changes: bool, edits: bool, step: int
+) -> tuple[bool, bool]:
+    """Interrupt a refresh at a step, and go on; whether it was, and whether it left things torn."""
+    with perdure.Store("memory:", check_edits=bool(step % 2)) as store:
+        with store.open("a") as first:
+            first.state.update(copy.deepcopy(CONTENT))
+        session = store.open("a")
+        held = [session.state["list"], session.state["dict"], session.state["list"][1]]
+        mine = [7] if edits else None
+        if edits:
+            session.state["deep"]["in"].append(mine)
+            session.state["mine"] = "mine"
+        before = session.state.plain()
+        with store.open("a") as other:
+            theirs(other.state)
+            stored = other.state.plain()
+        is_interrupted = was_interrupted(partial(session.refresh, keep_changes), step)
+        is_torn = session._core.torn is not None
+        if not is_interrupted:
+            assert not is_torn
+        elif not is_torn:
+            is_done = session.checkpoint == store.history("a", limit=1)[0]
+            assert is_done or same(session.state.plain(), before), step
+        check_goes_on(session, store, stored, kept=keep_changes and edits)
+        for node in held:
+            with suppress(perdure.errors.Detached):
+                node.clear()
+        session.save()
+        assert same(store.open("a").state.plain(), session.state.plain()), step
+        session.close()
+        return is_interrupted, is_torn
+
+
+def check_goes_on(
+    session: perdure.Session, store: perdure.Store, stored: dict[str, Any], *, kept: bool
+) -> None:
+    """What is not torn is saved, or refused and refreshed; what is torn is told, and read anew."""
+    if session._core.torn is not None:
+        with pytest.raises(perdure.Conflict, match="was interrupted") as caught:
+            session.save()
+        if kept:
+            assert perdure.Set(("mine",), "mine") in caught.value.mine
+            for action in (session.close, partial(session.refresh, keep_changes=True)):
+                with pytest.raises(perdure.Conflict, match="was interrupted"):
+                    action()
+        session.refresh()
+        assert same(session.state.plain(), stored)
+    else:
+        session.refresh(keep_changes=kept)
+        if kept:
+            assert session.state["mine"] == "mine"
+            assert session.state["deep"]["in"][-1] == [7]
+            del session.state["mine"], session.state["deep"]["in"][-1]
+        assert same(session.state.plain(), stored)
+    assert store.open("a").state.plain() == stored
+    session.state["later"] = "later"
+    edit_all(session.state, "after")
+    session.save()
+    assert same(store.open("a").state.plain(), session.state.plain())
+
+
+@pytest.mark.parametrize("edits", [False, True], ids=["clean", "edited"])
+@pytest.mark.parametrize("keep_changes", [False, True], ids=["give up", "keep"])
+@pytest.mark.parametrize("theirs", THEIRS.values(), ids=THEIRS)
+def test_a_refresh_interrupted_anywhere_loses_and_doubles_nothing_in_silence_P3(
+    theirs: Callable[[Any], object], keep_changes: bool, edits: bool
+) -> None:
+    """Before anything is changed all is as it was; then nothing is saved until all is read anew."""
+    step, seen = 0, set[bool]()
+    while True:
+        is_interrupted, is_torn = refreshed(theirs, keep_changes, edits, step)
+        seen.add(is_torn)
+        if not is_interrupted:
+            break
+        step += 17
+    assert seen == {False, True}
+    assert step > 300
+
+
+def test_an_interrupted_refresh_is_mended_by_one_that_is_interrupted_too() -> None:
+    for second in range(0, 900, 61):
+        with perdure.Store("memory:") as store:
+            with store.open("a") as first:
+                first.state.update(copy.deepcopy(CONTENT))
+            session = store.open("a")
+            session.state["dict"]["mine"] = 1
+            with store.open("a") as other:
+                for edit in ("keys", "sections", "append"):
+                    THEIRS[edit](other.state)
+                stored = other.state.plain()
+            step = 0
+            while session._core.torn is None:
+                assert was_interrupted(session.refresh, step)
+                step += 40
+            was_interrupted(session.refresh, second)
+            session.refresh()
+            assert same(session.state.plain(), stored), second
+            edit_all(session.state, "after")
+            session.save()
+            assert same(store.open("a").state.plain(), session.state.plain()), second
+            session.close()
+
+
+def test_a_session_torn_with_nothing_unsaved_ends_as_it_should() -> None:
+    with perdure.Store("memory:") as store:
+        with store.open("a") as first:
+            first.state["list"] = []
+        session = store.open("a")
+        session.state["n"] = 1
+        session.save()
+        session._core.torn = ()
+        session.close()
+        assert store.info("a").status == "closed"
 
 
 def test_a_save_that_fails_keeps_the_check_of_edits_where_it_was() -> None:

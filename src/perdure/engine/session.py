@@ -44,7 +44,7 @@ from perdure.core.record import (
 from perdure.engine.load import Loaded, Unread, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
-from perdure.engine.refresh import conflict_with, read_news, take_in
+from perdure.engine.refresh import conflict_with, read_news, take_in, torn
 from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
@@ -90,6 +90,9 @@ class Edited(Protocol):
 
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
+
+    def restore(self, sections: dict[str, Any]) -> None:
+        """Give up all edits for the content of all sections, whatever an interrupt left."""
 
 
 class Body(msgspec.Struct, eq=False):
@@ -167,6 +170,11 @@ class SessionCore:
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
+        self.torn: Sequence[Change] | None = None
+        """While a refresh changes what is live: the unsaved changes that it was to keep.
+
+        An interrupt leaves it so. Then nothing is saved until a refresh has read all of it anew.
+        """
         self.unread: dict[str, Unread] = {}
         """Sections that were not loaded, by name, as of the checkpoint that this session is at."""
         if loaded is not None:
@@ -189,6 +197,8 @@ class SessionCore:
 
         A save of a state that was never saved is something, even when it is empty; its end is not.
         """
+        if self.torn is not None and (self.torn or not ending or self.document.touched()):
+            raise torn(self)
         extra: dict[str, Any] = {}
         if label is not None:
             extra[LABEL] = label
@@ -460,6 +470,12 @@ class SessionCore:
         mine = self.touched()
         self._bodies.clear()
         self.document.replace({name: sections.get(name, self._missing) for name in mine})
+
+    def restore(self, sections: dict[str, Any]) -> None:
+        """Put `sections`, the whole state, in the place of what an interrupted refresh left."""
+        self._bodies.clear()
+        self.document.restore(sections)
+        self.names = list(sections)
 
     def adopt_summary(self, summary: str | None) -> None:
         """Take the summary that is stored, in the place of one that is not saved."""

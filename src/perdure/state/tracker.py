@@ -18,7 +18,8 @@ it is refused.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -172,6 +173,26 @@ class Tracker:
             f"{where} was edited while its session was being saved by another thread. "
             "Edit a session's containers from one thread at a time, the one that saves them"
         )
+
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """An atomic block around what is done inside: kept, or undone if it fails.
+
+        Raises:
+            ConcurrentEdit: another task or thread has one open that this code is not inside of.
+        """
+        name = object()  # by which it is known whether an interrupt came before or after its end
+        try:
+            try:
+                self.begin(name)
+                yield
+                self.keep(name)
+            except BaseException:
+                self.undo(name)
+                raise
+        except BaseException:  # again, for an interrupt in between: what is left to undo goes first
+            self.undo(name)
+            raise
 
     def begin(self, name: object | None = None) -> None:
         """Open a block, which `keep` and `undo` may be told by its name.
