@@ -18,6 +18,7 @@ from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
 from perdure.store import Loading, Progress, Ref, StoreBase
+from perdure.turn import Turn
 from perdure.types import (
     Checkpoint,
     Durability,
@@ -26,6 +27,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Unreferenced,
     Verified,
 )
 from perdure.upkeep import breaks
@@ -50,8 +52,8 @@ class AsyncSession(SessionBase):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._saving = asyncio.Lock()
-        self._editing = asyncio.Lock()
+        self._saving = Turn()
+        self._editing = Turn()
 
     async def save(
         self,
@@ -108,12 +110,12 @@ class AsyncSession(SessionBase):
     async def _atomic(self) -> AsyncIterator[None]:
         self._require_open()
         if self._document.is_within_block():
-            with self._block():
+            with self._document.block():
                 yield
         else:
             async with self._editing:
                 self._require_open()
-                with self._block():
+                with self._document.block():
                     yield
 
     async def load(self, *names: str) -> None:
@@ -518,6 +520,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
             UsageError: the file exists or cannot be written.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         return await asyncio.to_thread(self._export, key, target, progress)
 
@@ -553,6 +556,7 @@ class AsyncStore(StoreBase):
 
         Raises:
             UsageError: the file exists, or this store has no files to copy.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         await asyncio.to_thread(self._backup, path, progress)
 
@@ -569,6 +573,13 @@ class AsyncStore(StoreBase):
             StateNotFound: there is no such state.
         """
         return await asyncio.to_thread(self._verify, key, progress)
+
+    async def unreferenced(self) -> list[Unreferenced]:
+        """What is stored that no state refers to; harmless, though it takes space.
+
+        What belongs to a state, and nothing refers to, is told by `verify`.
+        """
+        return await asyncio.to_thread(self._unreferenced)
 
     async def maintain(
         self,

@@ -36,6 +36,13 @@ open_at_once_bytes_max = 64 * 1024
 record_bytes_max = 512 * 1024 * 1024
 """One record's payload, decompressed (bytes); SQLite holds no value over 1 GB."""
 
+save_bytes_max = record_bytes_max // 2
+"""What one save writes, before compression, and so one text or bytes in a state (bytes)."""
+
+measured_units_min = save_bytes_max // 4
+"""A text or bytes that is longer is measured when it is inserted (characters, bytes): no character
+takes more than four bytes."""
+
 inline_bytes_max = 16 * 1024
 """A value whose packed bytes are more is kept as a tree of its own (bytes)."""
 
@@ -104,6 +111,12 @@ snapshots_loose_max = 64
 
 upkeep_rows_max = 4096
 """Rows or pages that one step of maintenance looks at together (rows)."""
+
+incarnations_listed_max = 256
+"""Incarnations whose rows and pages are counted in one request (incarnations)."""
+
+heads_listed_max = 1000
+"""Heads asked for in one request (heads)."""
 
 upkeep_steps_max = 10_000
 """Steps of maintenance in one go (steps): it ends, however fast others save."""

@@ -268,17 +268,6 @@ class SessionBase:
         if error.__context__ is None:  # where `.session` is found by whoever has only the error
             failure.__context__, error.__context__ = None, failure
 
-    @contextmanager
-    def _block(self) -> Iterator[None]:
-        """An atomic block, once the session may be edited."""
-        self._document.begin()
-        try:
-            yield
-        except BaseException:
-            self._document.undo()
-            raise
-        self._document.keep()
-
     def _refuse_inside_atomic(self) -> None:
         if self._document.is_within_block():
             raise SaveInsideAtomic(
@@ -359,7 +348,7 @@ class Session(SessionBase):
         self._require_open()
         with self._editing:
             self._require_open()
-            with self._block():
+            with self._document.block():
                 yield
 
     def load(self, *names: str) -> None:

@@ -16,7 +16,7 @@ from perdure.cache import Cache
 from perdure.core.head import MAIN
 from perdure.core.windows import Window
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import audit, maintain, marks, states
+from perdure.engine import audit, maintain, marks, states, unreferenced
 from perdure.engine.load import Loaded, Unread, Wanted, everything, load, load_at
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
@@ -43,6 +43,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Unreferenced,
     Verified,
 )
 from perdure.upkeep import Maintenance, Upkeep
@@ -319,6 +320,10 @@ class StoreBase:
                 progress(done, len(keys))
         return found
 
+    def _unreferenced(self) -> list[Unreferenced]:
+        store = self._driver.store_id if self._driver.is_made() else b""
+        return self._look(unreferenced.in_store(store))
+
     def _viewing(self, key: str, ref: Ref) -> Steps[View]:
         from perdure.views import View
 
@@ -343,9 +348,10 @@ class StoreBase:
     def _keys(self) -> Steps[list[str]]:
         keys: list[str] = []
         while True:
-            page = yield ListHeads("", keys[-1] if keys else None, 1000)
+            after = keys[-1] if keys else None
+            page = yield ListHeads("", after, limits.heads_listed_max)
             keys += (key for key, _ in page)
-            if len(page) < 1000:
+            if len(page) < limits.heads_listed_max:
                 return keys
 
 
@@ -607,6 +613,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
             UsageError: the file exists or cannot be written.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         return self._export(key, target, progress)
 
@@ -640,6 +647,7 @@ class Store(StoreBase):
 
         Raises:
             UsageError: the file exists, or this store has no files to copy.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         self._backup(path, progress)
 
@@ -654,6 +662,13 @@ class Store(StoreBase):
             StateNotFound: there is no such state.
         """
         return self._verify(key, progress)
+
+    def unreferenced(self) -> list[Unreferenced]:
+        """What is stored that no state refers to; harmless, though it takes space.
+
+        What belongs to a state, and nothing refers to, is told by `verify`.
+        """
+        return self._unreferenced()
 
     def maintain(
         self,
