@@ -117,6 +117,13 @@ def maintain(
     return count
 
 
+def collect(site: Site) -> Steps[bool]:
+    """Remove the pages that no kept snapshot leads to, whatever else is due; whether any were."""
+    site = site.stored()
+    head = yield from _living_head(site)
+    return head is not None and (yield from _collect(site, head))
+
+
 def discard_abandoned() -> Steps[int]:
     """Remove what killed copies and imports left a day ago or longer; how many there were."""
     now = yield Now()
@@ -327,7 +334,7 @@ def _commit(
     now = made_from
     for _ in range(limits.commit_tries_max):
         token = yield Random(TOKEN_BYTES)
-        new = replace(change(now), token=token, generation=now.generation + 1)
+        new = change(replace(now, token=token, generation=now.generation + 1))
         row = HeadRow(token, seal_head(new, store=site.store, key=site.key))
         request = Commit(
             site.key, now.token, row, tail_of(new), records, "process", removed, dropped
