@@ -465,3 +465,20 @@ def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.
     assert all(found.ok for found in store.verify())
     with store.open("a") as session:
         assert session.state.plain() == state
+
+
+def test_a_call_ends_however_fast_others_save(store: perdure.Store) -> None:
+    filled(store)
+    with store.open("a") as session:
+        made: list[maintain.Step] = []
+
+        def save_on(step: maintain.Step) -> None:
+            made.append(step)
+            assert len(made) < 50, "it runs after what is saved meanwhile"
+            for n in range(limits.tail_records_max + 2):
+                session.state["n"] = (len(made), n)
+                session.save(durability="process")
+
+        store._driver.run(maintain.maintain(store._site("a"), full=True, done=save_on))
+    assert {"snapshot", "pack"} <= {step.work for step in made}
+    assert all(found.ok for found in store.verify())
