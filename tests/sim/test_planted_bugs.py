@@ -19,6 +19,8 @@ SAYS = {
     "torn-commit": "[Dd]amaged: .* is missing",
     "clock-trusted": "times go back",
     "collected-page": "page|Damaged|P6",
+    "deletion-unnamed": "page .* is missing",
+    "deletion-uncounted": "page .* is missing",
     "newer-section": "P2: .* was shown",
     "moved-head": "P1: .* was shown",
 }

@@ -576,3 +576,20 @@ def test_a_state_that_comes_with_its_history_gets_a_snapshot(how: str, tmp_path:
         store._upkeep.wait(store._site("b"), 60)
         assert head_of(store, "b").branches[MAIN].newest is not None
         assert store.at("b", 150).plain() == store.at("a", 150).plain()
+
+
+def test_a_call_ends_however_fast_others_save(store: perdure.Store) -> None:
+    filled(store)
+    with store.open("a") as session:
+        made: list[maintain.Step] = []
+
+        def save_on(step: maintain.Step) -> None:
+            made.append(step)
+            assert len(made) < 50, "it runs after what is saved meanwhile"
+            for n in range(limits.tail_records_max + 2):
+                session.state["n"] = (len(made), n)
+                session.save(durability="process")
+
+        store._driver.run(maintain.maintain(store._site("a"), full=True, done=save_on))
+    assert {"snapshot", "pack"} <= {step.work for step in made}
+    assert all(found.ok for found in store.verify())

@@ -78,19 +78,22 @@ def maintain(
 ) -> Steps[int]:
     """Do what is due, step by step, until nothing is; how many steps that were.
 
-    `done` is told each step. What others' maintenance does meanwhile is left to them.
+    `done` is told each step. What others' maintenance does meanwhile is left to them. With `full`,
+    what is saved meanwhile is left for another time: it ends, however fast others save.
 
     Raises:
         Damaged: what would be rewritten cannot be read; nothing was changed by that step.
     """
     site = site.stored()  # a page that is damaged there is made anew
-    count, loose, last = 0, int(full), ""
+    count, loose, last, until = 0, int(full), "", 0
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)
         if head is None:
             break
+        if not (full and until):
+            until = head.branches[MAIN].number
         # Turn by turn: where saves come so fast that a snapshot is always due, packs are made too.
-        step = yield from _due(site, head, full, pack_first=last == "snapshot")
+        step = yield from _due(site, head, until, full=full, pack_first=last == "snapshot")
         if loose and (step is None or loose > limits.snapshots_loose_max):
             loose, step = 0, Step("collect")
         if step is None:
@@ -102,6 +105,13 @@ def maintain(
             if done is not None:
                 done(step)
     return count
+
+
+def collect(site: Site) -> Steps[bool]:
+    """Remove the pages that no kept snapshot leads to, whatever else is due; whether any were."""
+    site = site.stored()
+    head = yield from _living_head(site)
+    return head is not None and (yield from _collect(site, head))
 
 
 def discard_abandoned() -> Steps[int]:
@@ -117,12 +127,13 @@ def discard_abandoned() -> Steps[int]:
 # ---- planning -------------------------------------------------------------------------------
 
 
-def _due(site: Site, head: Head, full: bool, *, pack_first: bool) -> Steps[Step | None]:
-    """The first step that is due."""
+def _due(site: Site, head: Head, until: int, *, full: bool, pack_first: bool) -> Steps[Step | None]:
+    """The first step that is due and not only for what is newer than `until`."""
     kinds = [partial(_snapshot_due, site, head), partial(_pack_due, head, full=full)]
     for kind in reversed(kinds) if pack_first else kinds:
         for step in (yield from kind()) or ():
-            return step
+            if step.first <= until:
+                return step
     return None
 
 
@@ -315,7 +326,7 @@ def _commit(
     now = made_from
     for _ in range(limits.commit_tries_max):
         token = yield Random(TOKEN_BYTES)
-        new = replace(change(now), token=token, generation=now.generation + 1)
+        new = change(replace(now, token=token, generation=now.generation + 1))
         row = HeadRow(token, seal_head(new, store=site.store, key=site.key))
         request = Commit(
             site.key, now.token, row, tail_of(new), records, "process", removed, dropped
