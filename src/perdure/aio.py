@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
@@ -78,6 +79,7 @@ class AsyncSession(SessionBase):
         """
         self._require_open()
         self._refuse_inside_atomic()
+        began = time.monotonic()
         with reported(self._on_event, "save", self.key) as detail:
             async with self._editing:  # no wait before the capture, unless a block is open
                 self._require_open()
@@ -86,8 +88,10 @@ class AsyncSession(SessionBase):
                 steps = self._in_store(self._core.flush(durability or self._durability))
                 await self._driver.arun(steps)
             checkpoint = self._saved(body, detail)
-        if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
-            await asyncio.sleep(share)
+        if self._upkeep is not None:
+            took = time.monotonic() - began
+            if (share := self._upkeep.saved(self._core, took)) > 0:
+                await asyncio.sleep(share)
         return checkpoint
 
     def _outside_block(self) -> AbstractAsyncContextManager[object]:

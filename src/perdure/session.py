@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
@@ -319,6 +320,7 @@ class Session(SessionBase):
         """
         self._require_open()
         self._refuse_inside_atomic()
+        began = time.monotonic()
         with reported(self._on_event, "save", self.key) as detail:
             with self._editing:
                 self._require_open()
@@ -326,8 +328,10 @@ class Session(SessionBase):
             with self._saving:
                 self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
             checkpoint = self._saved(body, detail)
-        if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
-            self._upkeep.wait(self._core.site, share)
+        if self._upkeep is not None:
+            took = time.monotonic() - began
+            if (share := self._upkeep.saved(self._core, took)) > 0:
+                self._upkeep.wait(self._core.site, share)
         return checkpoint
 
     def _outside_block(self) -> AbstractContextManager[object]:

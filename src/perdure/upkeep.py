@@ -4,8 +4,8 @@ A session asks for it after a save, when its state's tail has grown past its lim
 in slices of half a millisecond, and rests nine times as long after each: others feel no more than
 one slice, however much there is to do. Where saves come faster than that keeps up with, a writer
 that finds the tail at four times its limit gives it time after its save was acknowledged: it waits
-a millisecond, two at eight times, while the thread works on without rest. So the tail grows no
-further than is worked off, and no save waits for a whole step.
+until 1.5 ms have passed since the save began, three at eight times, while the thread works on
+without rest. So the tail grows no further than is worked off, and no save waits for a whole step.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ REST_PART = 9
 """How long it rests after each slice, as a multiple of the time that took: a tenth of a processor
 at most, and of the interpreter's time, however fast others save."""
 
-SHARE_S = 0.001
-"""How long a writer waits after a save where the tail is at `limits.tail_excess_max` (seconds)."""
+SHARE_S = 0.0015
+"""How long a save takes, with the wait after it, where the tail is at `limits.tail_excess_max`
+(seconds)."""
 
 BREAK_S = 0.0001
 """The shortest rest in which another thread is sure to get the interpreter (seconds): that after
@@ -66,8 +67,8 @@ class Job:
 
     def __init__(self, driver: Driver, site: Site) -> None:
         self.site = site
-        self.is_hurried = False
-        """Whether a writer waits for it."""
+        self.hurried_until = 0.0
+        """How long a writer waits for it (a time of `time.monotonic`)."""
         self.ended = threading.Event()
         self._driver = driver
         self._steps = maintain.maintain(site)
@@ -126,19 +127,22 @@ class Upkeep:
         """Set when the store is being closed."""
         self._thread: threading.Thread | None = None
 
-    def saved(self, core: SessionCore) -> float:
-        """See to a state after a save; how long its writer should `wait` then (seconds)."""
+    def saved(self, core: SessionCore, took: float) -> float:
+        """See to a state after a save that took so long; how long its writer should `wait`.
+
+        Both in seconds. A save that was held up, by maintenance perhaps, has waited already.
+        """
         over = core.tail_excess()
         if over < 1:
             return 0
         self.ask_for(core.site)
-        if over < limits.tail_excess_max:
-            return 0
         job = self._jobs.get(core.site.key)
-        if job is not None and not job.is_hurried:
-            job.is_hurried = True
-            self._hurry.set()
-        return SHARE_S * over / limits.tail_excess_max
+        share = SHARE_S * over / limits.tail_excess_max - took
+        if over < limits.tail_excess_max or share <= 0 or job is None:
+            return 0
+        job.hurried_until = time.monotonic() + share
+        self._hurry.set()
+        return share
 
     def ask_for(self, site: Site) -> None:
         """Have a state maintained in the background, if anything is due; returns at once."""
@@ -181,15 +185,15 @@ class Upkeep:
                 del self._jobs[key]
             if self._end.is_set():
                 return None
-            first = next(iter(self._jobs.values()), None)
-            return next((job for job in self._jobs.values() if job.is_hurried), first)
+            return max(self._jobs.values(), key=lambda job: job.hurried_until, default=None)
 
     def _rest(self, worked: float) -> None:
         """Rest after work that took so long (seconds), until a writer waits or the store closes."""
         self._hurry.clear()
         if self._end.is_set():
             return
-        if any(job.is_hurried for job in tuple(self._jobs.values())):
+        until = max([job.hurried_until for job in tuple(self._jobs.values())], default=0)
+        if time.monotonic() < until:
             time.sleep(BREAK_S)
         else:
             self._hurry.wait(REST_PART * worked)
