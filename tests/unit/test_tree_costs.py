@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from random import Random
 from typing import Any
 
 import pytest
@@ -66,6 +67,41 @@ def test_an_edit_of_a_large_tree_makes_a_few_pages(name: str) -> None:
     assert 0 < len(built.pages) <= 8
     assert sum(map(len, built.pages.values())) < 512 * 1024
     assert built.root != large().root
+
+
+CHANCE = Random(1)
+FEW_DISTINCT: dict[str, list[Any]] = {
+    "bools": [CHANCE.random() < 0.5 for _ in range(400_000)],
+    "small numbers": [CHANCE.randrange(100) for _ in range(400_000)],
+    "words": [CHANCE.choice(["ok", "failed", "retry", "skipped"]) for _ in range(100_000)],
+    "results": [{"tool": "search", "ok": CHANCE.random() < 0.5} for _ in range(30_000)],
+    "long results": [["x" * 600, CHANCE.random() < 0.5] for _ in range(4_000)],
+}
+
+
+@pytest.mark.parametrize("name", FEW_DISTINCT)
+def test_an_insertion_at_the_front_of_a_list_of_few_distinct_items_makes_a_few_pages(
+    name: str,
+) -> None:
+    items = FEW_DISTINCT[name]
+    before = build({"items": items}, SECRET)
+    insertion = Splice(("items",), 0, 0, [items[1]])
+    built, _ = run(edit(before.root, [insertion], SECRET), before.pages)
+    made = [id_ for id_ in built.pages if id_ not in before.pages]
+    assert len(before.pages) > 6
+    assert 0 < len(made) <= 4  # the root, a page of references, and one or two of items
+
+
+def test_what_repeats_itself_is_cut_where_pages_are_full() -> None:
+    built = build({"items": [True] * 400_000}, SECRET)
+    sizes = {len(payload) for payload in built.pages.values() if len(payload) > 10_000}
+    assert max(sizes) < limits.page_bytes_full + 64
+    assert len(built.pages) <= 4  # of equal pages, one
+
+
+def test_a_page_with_a_very_long_key_is_longer_by_that() -> None:
+    built = build({"files": {"k" * 600_000: 1, "other": 2}}, SECRET)
+    assert 600_000 < max(map(len, built.pages.values())) < 600_100
 
 
 def test_a_window_of_a_long_list_reads_its_pages_and_those_above() -> None:
