@@ -49,8 +49,8 @@ page_bytes_aim = 48 * 1024
 """How much comes on average until a page ends, once it holds the least (bytes)."""
 
 page_bytes_full = 112 * 1024
-"""A page that holds so much ends (bytes). With its last entry it holds 128 KiB at most, and more only
-by what keys in it are longer than usual: they are never apart from their value, and have no bound."""
+"""A page that holds so much ends (bytes). With its last entry it holds 128 KiB at most, and more
+only by that entry's key: it is never apart from its value, and has no bound of its own."""
 
 block_max = 64 * 1024
 """A page of a long text or bytes (characters or bytes)."""

@@ -6,9 +6,9 @@ and whichever way a content came about, its pages are the same (P6). The chance 
 page goes by its bytes, so pages of small and of large entries are of one size. The hash is keyed:
 nobody can choose entries that never cut without knowing the state's secret.
 
-It is of several entries together, because a list may hold few distinct ones: of a million bools each
-alone would cut either everywhere or nowhere. What repeats itself (a run of one value) is not cut by
-this, nor could it be by anything that looks at content alone: there pages end when they are full.
+It is of several entries together, because a list may hold few distinct ones: of a million bools,
+each alone would cut either everywhere or nowhere. What repeats itself (a run of one value) is not
+cut by this, nor could it be by any rule that looks at content alone: pages end there when full.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from perdure import limits
 from perdure.core.pieces import Meter, Pieces
 
 _HASH_BITS = 64
-_HASH_MAX = 2**_HASH_BITS
+_HASH_MAX = 1 << _HASH_BITS
 _MASK = _HASH_MAX - 1
 
 
