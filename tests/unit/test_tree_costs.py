@@ -12,6 +12,7 @@ import pytest
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set, Splice
 from perdure.core.page import Ref, Shape
+from perdure.core.sums import Sums
 from perdure.core.tree import Built, build
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, read_items, read_root, read_value
@@ -102,6 +103,29 @@ def test_what_repeats_itself_is_cut_where_pages_are_full() -> None:
 def test_a_page_with_a_very_long_key_is_longer_by_that() -> None:
     built = build({"files": {"k" * 600_000: 1, "other": 2}}, SECRET)
     assert 600_000 < max(map(len, built.pages.values())) < 600_100
+
+
+def test_sums_find_a_position_as_adding_up_does() -> None:
+    chance = Random(2)
+    for _ in range(200):
+        sizes = [chance.choice([0, 0, 1, 2, 5]) for _ in range(chance.randrange(1, 12))]
+        sums = Sums(sizes)
+        for _ in range(4):
+            index = chance.randrange(len(sizes))
+            change = chance.randrange(-sizes[index], 4)
+            sizes[index] += change
+            sums.add(index, change)
+            for position in range(sum(sizes) + 1):
+                begins = [sum(sizes[:at]) for at in range(len(sizes))]
+                last = max(at for at in range(len(sizes)) if begins[at] <= position)
+                assert sums.find(position) == (last, begins[last])
+
+
+def test_a_text_that_grows_many_times_is_the_text_built_whole() -> None:
+    before = build({"draft": "x" * 100_000}, SECRET)
+    appends = [Splice(("draft",), 100_000 + 500 * n, 0, "token" * 100) for n in range(600)]
+    built, _ = run(edit(before.root, appends, SECRET), before.pages)
+    assert built.root == build({"draft": "x" * 100_000 + "token" * 60_000}, SECRET).root
 
 
 def test_a_window_of_a_long_list_reads_its_pages_and_those_above() -> None:
