@@ -56,13 +56,15 @@ page_bytes_aim = 48 * 1024
 """How much comes on average until a page ends, once it holds the least (bytes)."""
 
 page_bytes_full = 112 * 1024
-"""A page that holds so much ends; with its last entry it holds 128 KiB at most (bytes)."""
+"""A page that holds so much ends (bytes). With its last entry it holds 128 KiB at most, and more
+only by that entry's key: it is never apart from its value, and has no bound of its own."""
 
 block_max = 64 * 1024
 """A page of a long text or bytes (characters or bytes)."""
 
 page_payload_bytes_max = 512 * 1024 * 1024
-"""One page, decompressed (bytes): only a value that is never cut is larger than some 130 KiB."""
+"""One page, decompressed (bytes): only one with a value that is never cut, or with a very long key,
+is larger than some 130 KiB."""
 
 pack_bytes_max = 1024 * 1024
 """Payloads of the rows that become one pack, together (bytes)."""
