@@ -51,12 +51,12 @@ async def _measured(run: Run) -> list[Figure]:
                 bare += [timed(lambda: floor.insert(next(pool)[1])) for _ in range(CALLS)]
                 ours += await save_some()
             for _ in range(run.size(20, 2)):
-                busy += await _turns_while(save_some)
-                idle += await _turns_while(lambda: asyncio.sleep(0.01))
+                busy += await turns_while(save_some)
+                idle += await turns_while(lambda: asyncio.sleep(0.01))
     return [*_latency(ours, bare), *_lag(busy, idle)]
 
 
-async def _turns_while(work: Callable[[], Coroutine[Any, Any, object]]) -> list[float]:
+async def turns_while(work: Callable[[], Coroutine[Any, Any, object]]) -> list[float]:
     """Seconds from turn to turn of a task that wants every turn of the loop, during `work`."""
     task = asyncio.create_task(work())
     turns = []

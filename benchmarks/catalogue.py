@@ -19,6 +19,7 @@ from benchmarks.saves import save_full, save_normal
 from benchmarks.startup import first_save, import_time
 from benchmarks.threads import threads, threads_slow_sync
 from benchmarks.trajectories import trajectories
+from benchmarks.upkeep import upkeep
 from benchmarks.wal import wal
 
 Benchmark: TypeAlias = Callable[[Run], list[Figure]]
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "state-size": (state_size, "a save on a state of 10 MB"),
     "list-length": (list_length, "a save onto 100,000 messages"),
     "wal": (wal, "how large the write-ahead log gets"),
+    "upkeep": (upkeep, "saves, and an event loop, beside maintenance"),
     "import": (import_time, "import perdure"),
     "first-save": (first_save, "fresh process to first durable save"),
     "open": (open_small, "open and read a small state"),

@@ -28,6 +28,7 @@ from perdure.types import (
     Stats,
     Verified,
 )
+from perdure.upkeep import breaks
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
@@ -564,18 +565,21 @@ class AsyncStore(StoreBase):
         """Do the maintenance that is due, of one state or of all; what was done, state by state.
 
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
-        refers to are removed. It goes on beside sessions in any process, and may be killed at any
-        moment. Over all states, it also removes what abandoned copies and imports left behind.
+        refers to are removed. It goes on beside sessions in any process, and may be interrupted or
+        killed at any moment: what it did by then stays done. Over all states, it also removes what
+        abandoned copies and imports left behind.
 
         Args:
             key: the state's key; all states by default.
             dry_run: only say what would be done first.
-            progress: called with (states done, all).
+            progress: called with (states done, all); for one state, with (checkpoints gone over,
+                all).
 
         Raises:
+            StateNotFound: there is no such state.
             Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
-        return await asyncio.to_thread(self._maintaining, key, dry_run, progress)
+        return await asyncio.to_thread(self._maintaining, key, dry_run, progress, breaks())
 
     async def compact(self, *, progress: Progress | None = None) -> int:
         """Give space that is not used any more back to the file system; how many bytes.

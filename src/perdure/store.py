@@ -36,6 +36,7 @@ from perdure.types import (
     Durability,
     Exported,
     Maintained,
+    MaintenanceStep,
     Resumed,
     SessionInfo,
     StateInfo,
@@ -136,26 +137,49 @@ class StoreBase:
         self._driver.close()
 
     def _maintaining(
-        self, key: str | None, dry_run: bool, progress: Progress | None
+        self,
+        key: str | None,
+        dry_run: bool,
+        progress: Progress | None,
+        pausing: Callable[[], None] | None = None,
     ) -> list[Maintained]:
         if key is not None:
-            check_key(key)
+            self._look(self._asking(_required, key))
         keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
             plan = self._look(self._about(partial(maintain.plan, full=True), each))
-            steps = tuple(step.work for step in plan.steps)
+            steps = plan.steps
             if not dry_run:
-                made: list[maintain.Step] = []
-                work = partial(maintain.maintain, full=True, done=made.append)
-                self._look(self._about(work, each))
-                steps = tuple(step.work for step in made)
-            found.append(Maintained(each, steps))
-            if progress is not None:
+                told = progress if key is not None else None
+                steps = self._maintained(plan, told, pausing)
+            found.append(Maintained(each, tuple(step.work for step in steps), steps))
+            if progress is not None and (key is None or dry_run):
                 progress(done, len(keys))
         if key is None and not dry_run:
             self._look(maintain.discard_abandoned())
         return found
+
+    def _maintained(
+        self, plan: maintain.Plan, progress: Progress | None, pausing: Callable[[], None] | None
+    ) -> tuple[MaintenanceStep, ...]:
+        """Maintain one state; the steps that were made."""
+        made: list[MaintenanceStep] = []
+        total, reached = plan.checkpoints, 0
+
+        def done(step: MaintenanceStep) -> None:
+            nonlocal reached
+            made.append(step)
+            if step.work == "pack":
+                reached = min(max(reached, step.last), total)
+            if progress is not None:
+                progress(reached, total)
+
+        work = self._about(partial(maintain.maintain, full=True, done=done), plan.key)
+        self._driver.run(work, makes=False, pausing=pausing)
+        if progress is not None:
+            progress(total, total)
+        return tuple(made)
 
     def _compacting(self, progress: Progress | None) -> int:
         return self._driver.backend.compact(progress) if self._driver.is_made() else 0
@@ -239,7 +263,14 @@ class StoreBase:
     def _copying(self, key: str, new: str) -> Steps[StateInfo]:
         check_key(new)
         target = Site(self._driver.store_id, new)
-        return (yield from self._asking(partial(states.copy, target=target), key))
+        info = yield from self._asking(partial(states.copy, target=target), key)
+        self._made(target)
+        return info
+
+    def _made(self, site: Site) -> None:
+        """A state came here with its history: it is quick to open as soon as it has a snapshot."""
+        if self._upkeep is not None:
+            self._upkeep.ask_for(site)
 
     def _undeleting(self, key: str, life: int | None) -> Steps[StateInfo]:
         return (yield from self._asking(partial(states.undelete, life=life), key))
@@ -263,7 +294,9 @@ class StoreBase:
         if key is not None:
             check_key(key)
         store = self._driver.connect().store_id
-        return import_state(self._driver, store, source, key, progress)
+        info = import_state(self._driver, store, source, key, progress)
+        self._made(Site(store, info.key))
+        return info
 
     def _backup(self, path: str | os.PathLike[str], progress: Progress | None) -> None:
         if not self._driver.is_made():
@@ -620,15 +653,18 @@ class Store(StoreBase):
         """Do the maintenance that is due, of one state or of all; what was done, state by state.
 
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
-        refers to are removed. It goes on beside sessions in any process, and may be killed at any
-        moment. Over all states, it also removes what abandoned copies and imports left behind.
+        refers to are removed. It goes on beside sessions in any process, and may be interrupted or
+        killed at any moment: what it did by then stays done. Over all states, it also removes what
+        abandoned copies and imports left behind.
 
         Args:
             key: the state's key; all states by default.
             dry_run: only say what would be done first.
-            progress: called with (states done, all).
+            progress: called with (states done, all); for one state, with (checkpoints gone over,
+                all).
 
         Raises:
+            StateNotFound: there is no such state.
             Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
         return self._maintaining(key, dry_run, progress)

@@ -156,11 +156,31 @@ class Verified(msgspec.Struct, frozen=True):
     problem: str | None = None
 
 
+Work: TypeAlias = Literal["snapshot", "pack", "collect"]
+"""What a step of maintenance does."""
+
+
+class MaintenanceStep(msgspec.Struct, frozen=True):
+    """One step of the maintenance of a state."""
+
+    work: Work
+    first: int = 0
+    """The oldest checkpoint of those that become a pack, or come into a snapshot."""
+    last: int = 0
+    """The newest of them."""
+    rows: int = 0
+    """Stored rows that hold them; of a very long tail, those that were counted."""
+    bytes: int = 0
+    """What these rows take in the store (bytes)."""
+
+
 class Maintained(msgspec.Struct, frozen=True):
     """What `Store.maintain` did, or would do first, for one state."""
 
     key: str
-    steps: tuple[Literal["snapshot", "pack", "collect"], ...]
+    steps: tuple[Work, ...]
+    details: tuple[MaintenanceStep, ...] = ()
+    """The same steps, each with what it was about."""
 
 
 class Exported(msgspec.Struct, frozen=True):

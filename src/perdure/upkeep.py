@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure import limits
@@ -38,8 +39,24 @@ at most, and of the interpreter's time, however fast others save."""
 SHARE_S = 0.001
 """How long a writer works after a save where the tail is at `limits.tail_excess_max` (seconds)."""
 
+BREAK_S = 0.0001
+"""How long maintenance that was called beside an event loop rests after each slice (seconds)."""
+
 CLOSING_WAIT_S = 0.05
 """How long closing a store waits for the slice under way (seconds)."""
+
+
+def breaks() -> Callable[[], None]:
+    """What `Driver.run` calls while it runs maintenance beside an event loop, which goes on so."""
+    began = time.monotonic()
+
+    def pause() -> None:
+        nonlocal began
+        if time.monotonic() - began > SLICE_S:
+            time.sleep(BREAK_S)
+            began = time.monotonic()
+
+    return pause
 
 
 class Job:
@@ -55,11 +72,13 @@ class Job:
         self._error: Exception | None = None
 
     def work(self, seconds: float) -> None:
-        """Go on for about so long, or to the end; a failure is told, and is an end."""
+        """Go on for about so long, one piece at least; a failure is told, and is an end."""
         until = time.monotonic() + seconds
         try:
-            while not self.is_done and time.monotonic() < until:
+            while not self.is_done:
                 self._go_on()
+                if time.monotonic() >= until:
+                    break
         except PerdureError as error:
             self.is_done = True
             if not self._driver.closed:

@@ -24,6 +24,7 @@ JUDGED = {
     "state-size": 2,
     "list-length": 2,
     "wal": 1,
+    "upkeep": 3,
     "import": 1,
     "first-save": 1,
     "open": 1,

@@ -465,3 +465,115 @@ def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.
     assert all(found.ok for found in store.verify())
     with store.open("a") as session:
         assert session.state.plain() == state
+
+
+def test_progress_is_told_in_checkpoints_of_one_state_and_in_states_of_all(
+    store: perdure.Store,
+) -> None:
+    filled(store)
+    filled(store, 100, key="b")
+    told: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        told.append((done, total))
+
+    (done,) = store.maintain("a", progress=progress)
+    assert [step.work for step in done.details] == list(done.steps)
+    assert len(told) == len(done.steps) + 1
+    assert told == sorted(told)
+    assert {total for _, total in told} == {200}
+    assert told[-1] == (200, 200)
+    told.clear()
+    store.maintain(progress=progress)
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_a_plan_says_which_rows_each_step_is_about(store: perdure.Store) -> None:
+    filled(store)
+    (planned,) = store.maintain("a", dry_run=True)
+    snapshot, *_ = planned.details
+    assert (snapshot.work, snapshot.first, snapshot.last) == ("snapshot", 1, 199)
+    assert snapshot.rows == 199
+    assert snapshot.bytes > 0
+
+
+def test_only_a_state_that_is_there_is_maintained(store: perdure.Store) -> None:
+    filled(store, 2)
+    with pytest.raises(errors.StateNotFound, match="'b'"):
+        store.maintain("b")
+    store.delete("a")
+    with pytest.raises(errors.StateNotFound):
+        store.maintain("a", dry_run=True)
+    assert store.maintain() == [perdure.types.Maintained("a", ())]
+
+
+def test_maintenance_that_is_interrupted_leaves_a_good_store(store: perdure.Store) -> None:
+    state = filled(store)
+
+    def interrupted(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.maintain("a", progress=interrupted)
+    assert head_of(store).branches[MAIN].newest is not None
+    assert all(found.ok for found in store.verify())
+    assert store.at("a", 200).plain() == state
+    assert "pack" in store.maintain("a")[0].steps
+
+
+def test_packs_are_made_though_a_snapshot_is_always_due(tmp_path: Path) -> None:
+    works: list[str] = []
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+        filled(store, 200)
+        session = store.open("a")
+
+        def save_on(step: Any) -> None:
+            works.append(step.work)
+            for n in range(limits.tail_records_max * 2 if len(works) < 6 else 0):
+                session.state["n"] = (len(works), n)
+                session.save()
+
+        store._driver.run(maintain.maintain(store._site("a"), done=save_on))
+        session.close()
+        assert all(found.ok for found in store.verify())
+    assert works[:4] == ["snapshot", "pack", "snapshot", "pack"]
+
+
+def test_pages_are_collected_though_something_is_always_due(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "snapshots_loose_max", 2)
+    works: list[str] = []
+    session = store.open("a")
+    session.state["big"] = [message(n) for n in range(300)]
+
+    def save_on(step: Any) -> None:
+        works.append(step.work)
+        for n in range(limits.tail_records_max * 2 if "collect" not in works else 0):
+            session.state["big"][n]["n"] = (len(works), n)
+            session.save()
+        assert len(works) < 100
+
+    save_on(perdure.types.MaintenanceStep("snapshot"))
+    store._driver.run(maintain.maintain(store._site("a"), done=save_on))
+    session.close()
+    assert "collect" in works
+    assert works.count("snapshot") > limits.snapshots_kept_max
+    assert all(found.ok for found in store.verify())
+
+
+@pytest.mark.parametrize("how", ["copy", "import"])
+def test_a_state_that_comes_with_its_history_gets_a_snapshot(how: str, tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as other:
+        filled(other, 150)
+        other.export("a", tmp_path / "a.perdure")
+    with perdure.Store(tmp_path / "a.db") as store:
+        assert store._upkeep is not None
+        if how == "copy":
+            store.copy("a", "b")
+        else:
+            store.import_(tmp_path / "a.perdure", "b")
+        while "b" in store._upkeep._jobs:
+            store._upkeep.help(store._site("b"), 1)
+        assert head_of(store, "b").branches[MAIN].newest is not None
+        assert store.at("b", 150).plain() == store.at("a", 150).plain()

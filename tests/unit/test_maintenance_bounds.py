@@ -1,4 +1,4 @@
-"""What a moment of maintenance costs others: transactions and stretches of computing are bounded."""
+"""What a moment of maintenance costs others: no transaction and no computation is long."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from perdure.backends.memory import MemoryBackend
 from perdure.core.head import MAIN
 from perdure.engine.read import read_head
 from perdure.engine.requests import Commit, ListRows
-from perdure.upkeep import SHARE_S, Job
+from perdure.upkeep import BREAK_S, SHARE_S, Job
 
 TAIL_MAX = limits.tail_records_max * limits.tail_excess_max
 """Records in a tail whose writer works on it."""
@@ -212,3 +212,24 @@ def test_an_interrupted_writer_gives_its_part_of_the_job_up() -> None:
             saved(session, 1)
             upkeep.help(site, 60)
             assert tip_of(store).newest is not None
+
+
+def test_under_asyncio_maintenance_that_is_called_takes_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.upkeep.SLICE_S", 0)
+    rests: list[float] = []
+    monkeypatch.setattr("perdure.upkeep.time.sleep", rests.append)
+
+    async def main() -> None:
+        async with perdure.AsyncStore("memory:", maintenance="off") as store:
+            async with store.open("a") as session:
+                for n in range(limits.tail_records_max + 1):
+                    session.state["n"] = n
+                    await session.save()
+            (done,) = await store.maintain("a")
+            assert "snapshot" in done.steps
+
+    asyncio.run(main())
+    assert len(rests) > 20
+    assert set(rests) == {BREAK_S}

@@ -55,6 +55,7 @@ def import_(file: Path, key: str | None) -> None:
         another_key(f"import {shlex.quote(safe(str(file)))} KEY"),
     ):
         info = store.import_(file, key, progress=report)
+        store.maintain(info.key)  # nothing goes on in the background once this process has ended
     if settings().json:
         print_json({"state": document(info)})
         return

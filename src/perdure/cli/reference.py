@@ -14,6 +14,7 @@ from perdure.types import (
     Checkpoint,
     Exported,
     Maintained,
+    MaintenanceStep,
     SessionInfo,
     StateInfo,
     Stats,
@@ -42,7 +43,10 @@ DOCUMENTS = {
 }
 """What each command prints under --json. Keys may come to be added; none changes its meaning."""
 
-RESULTS = (StateInfo, Checkpoint, SessionInfo, Exported, Verified, Stats, Maintained, Finding)
+RESULTS = (
+    *(StateInfo, Checkpoint, SessionInfo, Exported, Verified, Stats, Maintained, MaintenanceStep),
+    Finding,
+)
 
 
 def document() -> str:

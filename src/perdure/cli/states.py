@@ -101,6 +101,7 @@ def copy(key: str, new: str) -> None:
     """
     with opened(key, write=True) as store, another_key(f"copy {quoted(key)} NEW"):
         info = store.copy(key, new)
+        store.maintain(new)  # nothing goes on in the background once this process has ended
     _tell(info, f"copied {safe(key)} to {safe(new)} ({count(info.number, 'checkpoint')})")
 
 

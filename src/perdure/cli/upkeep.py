@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from perdure.cli.context import examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document
-from perdure.cli.output import print_json, progress, say, table
+from perdure.cli.output import hint, print_json, progress, say, table
 from perdure.cli.words import bytes_of
+from perdure.core.abbreviate import count
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+    from perdure.types import Maintained, MaintenanceStep, Work
+
+
+INTERRUPTED = "interrupted: what was done stays done, nothing is half done; go on whenever you like"
 
 
 @click.command(epilog=examples("maintain", "maintain support/alice", "maintain --dry-run"))
@@ -26,8 +38,7 @@ def maintain(key: str | None, dry_run: bool, compact: bool) -> None:
     if dry_run and compact:
         raise click.UsageError("--dry-run goes without --compact: it changes nothing")
     with opened(key, write=not dry_run) as store:
-        with progress("maintaining", quiet=settings().json) as report:
-            found = store.maintain(key, dry_run=dry_run, progress=report)
+        found = _maintained(store, key, dry_run)
         given_back = 0
         if compact:
             with progress("compacting", quiet=settings().json) as report:
@@ -35,11 +46,41 @@ def maintain(key: str | None, dry_run: bool, compact: bool) -> None:
     if settings().json:
         print_json({"states": [document(each) for each in found], "compacted": given_back})
         return
-    title = "would do first" if dry_run else "done"
-    busy = [each for each in found if each.steps]
-    if busy:
-        table(("key", title), [(each.key, ", ".join(each.steps)) for each in busy])
-    else:
-        say("nothing to do")
+    _show([each for each in found if each.steps], dry_run)
     if compact:
         say(f"{bytes_of(given_back)} given back")
+
+
+def _maintained(store: Store, key: str | None, dry_run: bool) -> list[Maintained]:
+    try:
+        with progress("maintaining", quiet=settings().json) as report:
+            return store.maintain(key, dry_run=dry_run, progress=report)
+    except KeyboardInterrupt:
+        if not settings().json:
+            hint(
+                "interrupted: what was done stays done, nothing is half done; run it again any time"
+            )
+        raise
+
+
+def _show(busy: Sequence[Maintained], dry_run: bool) -> None:
+    if not busy:
+        say("nothing to do")
+    elif dry_run:
+        titles = ("key", "would do first", "checkpoints", ">rows", ">stored")
+        table(titles, [_planned(each.key, step) for each in busy for step in each.details])
+    else:
+        table(("key", "done"), [(each.key, _counted(each.steps)) for each in busy])
+
+
+def _planned(key: str, step: MaintenanceStep) -> tuple[str, ...]:
+    if not step.rows:
+        return key, step.work, "", "", ""
+    span = f"{step.first:,} to {step.last:,}"
+    return key, step.work, span, f"{step.rows:,}", bytes_of(step.bytes)
+
+
+def _counted(steps: Sequence[Work]) -> str:
+    """Such as "snapshot, 12 packs, collect"."""
+    counts = Counter(steps)
+    return ", ".join(work if n == 1 else count(n, work) for work, n in counts.items())

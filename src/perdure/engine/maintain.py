@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -43,23 +42,9 @@ from perdure.engine.requests import (
 )
 from perdure.engine.save import TOKEN_BYTES, send, tail_of
 from perdure.errors import Damaged
+from perdure.types import MaintenanceStep as Step
 
 SECRET_BYTES = 32
-
-Work = Literal["snapshot", "pack", "collect"]
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One step of a plan."""
-
-    work: Work
-    first: int = 0
-    """Of a pack: the records it takes, by number; of a snapshot: those since the one before."""
-    last: int = 0
-    rows: int = 0
-    """Rows that become one."""
-    bytes: int = 0
-    """What these rows take in the store (bytes)."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -67,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     key: str
     steps: tuple[Step, ...] = ()
+    checkpoints: int = 0
+    """How many the state has."""
 
 
 def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
@@ -83,7 +70,7 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
     ]
     if full and head.branches[MAIN].snapshots:
         steps.append(Step("collect"))
-    return Plan(site.key, tuple(steps))
+    return Plan(site.key, tuple(steps), head.branches[MAIN].number)
 
 
 def maintain(
@@ -152,11 +139,12 @@ def _snapshot_due(site: Site, head: Head) -> Steps[list[Step] | None]:
     last = tip.number - 1
     if last <= after:
         return None
-    sizes = yield from _sizes(head, tip, after + 1, tip.number, limits.tail_records_max + 2)
+    sizes = yield from _sizes(head, tip, after + 1, tip.number, limits.upkeep_rows_max)
     stored = sum(row.stored_bytes for row in sizes)
     if tip.number - after <= limits.tail_records_max and stored <= limits.tail_bytes_max:
         return None
-    return [Step("snapshot", after + 1, last, len(sizes), stored)]
+    kept = [row.stored_bytes for row in sizes if row.number <= last]
+    return [Step("snapshot", after + 1, last, len(kept), sum(kept))]
 
 
 def _pack_due(head: Head, *, full: bool) -> Steps[list[Step] | None]:
