@@ -162,10 +162,12 @@ class Upkeep:
         self._settle(job)
 
     def _settle(self, job: Job) -> None:
-        """Forget a job that is done."""
+        """Forget a job that is done; of one that is not, it is the other states' turn."""
         with self._door:
-            if job.is_done and self._jobs.get(job.site.key) is job:
+            if self._jobs.get(job.site.key) is job:
                 del self._jobs[job.site.key]
+                if not job.is_done:
+                    self._jobs[job.site.key] = job
 
     def _go(self) -> None:
         while not self._end.is_set():

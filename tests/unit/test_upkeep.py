@@ -233,3 +233,16 @@ def test_under_asyncio_maintenance_that_is_called_takes_breaks(
     asyncio.run(main())
     assert len(rests) > 20
     assert set(rests) == {BREAK_S}
+
+
+def test_states_are_worked_on_in_turn() -> None:
+    with perdure.Store("memory:") as store:
+        without_thread(store)
+        upkeep = store._upkeep
+        assert upkeep is not None
+        for key in ("a", "b"):
+            with store.open(key) as session:
+                saved(session, limits.tail_records_max + 1)
+        first, second = upkeep._jobs.values()
+        upkeep._settle(first)  # a slice of it is done
+        assert [*upkeep._jobs.values()] == [second, first]
