@@ -107,15 +107,20 @@ def _verify_life(site: Site, head: Head) -> Steps[None]:
                     "replaying its records gives; `maintain` makes later ones, and all "
                     "checkpoints can be read from the records"
                 )
-    yield from _verify_pages(site, head)
-    yield from walk(site, head.incarnation, reachable(roots.values()))
+    there = yield from _verify_pages(site, head)
+    needed = yield from walk(site, head.incarnation, reachable(roots.values()))
+    for id_ in needed - there:
+        raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
 
 
-def _verify_pages(site: Site, head: Head) -> Steps[None]:
+def _verify_pages(site: Site, head: Head) -> Steps[set[bytes]]:
+    """Check every page that is stored; their ids."""
     after: bytes | None = None
+    there: set[bytes] = set()
     while listed := (yield ListPages(head.incarnation, after, PAGES_AT_ONCE)):
         after = listed[-1][0]
         ids = tuple(id_ for id_, _ in listed)
+        there.update(ids)
         rows: tuple[PageRow, ...] = yield ReadPages(head.incarnation, ids)
         for row in rows:
             place = place_of(site, head.incarnation, row.id)
@@ -126,3 +131,4 @@ def _verify_pages(site: Site, head: Head) -> Steps[None]:
                     f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}. Nothing is "
                     "lost: it is read from the records, and the next snapshot makes it anew"
                 ) from error
+    return there
