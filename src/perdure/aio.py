@@ -567,7 +567,8 @@ class AsyncStore(StoreBase):
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
         refers to are removed. It goes on beside sessions in any process, and may be interrupted or
         killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind.
+        abandoned copies and imports left behind. What cannot be read is left as it is, and told of
+        in `problem`; everything else is done.
 
         Args:
             key: the state's key; all states by default.
@@ -577,7 +578,6 @@ class AsyncStore(StoreBase):
 
         Raises:
             StateNotFound: there is no such state.
-            Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
         return await asyncio.to_thread(self._maintaining, key, dry_run, progress, breaks())
 

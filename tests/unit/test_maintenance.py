@@ -647,3 +647,18 @@ def test_verify_finds_a_page_that_is_missing_P5(tmp_path: Path) -> None:
             assert not found.ok and "missing" in str(found.problem)
             pages[id_] = blob
         assert store.verify("a")[0].ok
+
+
+def test_a_damaged_state_does_not_end_the_maintenance_of_others(tmp_path: Path) -> None:
+    import apsw
+
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        for key in ("a", "b", "c"):
+            filled(store, 80, key)
+        connection = apsw.Connection(str(path))
+        connection.execute("UPDATE heads SET head = zeroblob(100) WHERE key = ?", (b"a",))
+        connection.close()
+        found = store.maintain()
+        assert [each.key for each in found if each.problem] == ["a"]
+        assert store.stats("b").snapshots and store.stats("c").snapshots
