@@ -42,6 +42,10 @@ SHARE_S = 0.001
 BREAK_S = 0.0001
 """How long maintenance that was called beside an event loop rests after each slice (seconds)."""
 
+IDLE_S = 0.5
+"""How long the thread waits for work before it ends (seconds): one that waited for ever would keep
+a store that was dropped without being closed, and its connections."""
+
 CLOSING_WAIT_S = 0.05
 """How long closing a store waits for the slice under way (seconds)."""
 
@@ -62,10 +66,13 @@ def breaks() -> Callable[[], None]:
 class Job:
     """The maintenance of one state, done a slice at a time by whoever holds its lock."""
 
-    def __init__(self, driver: Driver, site: Site) -> None:
+    def __init__(self, driver: Driver, site: Site, excess: float = 0) -> None:
         self.site = site
+        self.excess = excess
+        """How many times its limit the state's tail was when this was asked for."""
         self.lock = threading.Lock()
         self.is_done = False
+        self.has_failed = False
         self._driver = driver
         self._steps = maintain.maintain(site)
         self._answer: Any = None
@@ -80,11 +87,11 @@ class Job:
                 if time.monotonic() >= until:
                     break
         except PerdureError as error:
-            self.is_done = True
+            self.is_done = self.has_failed = True
             if not self._driver.closed:
                 log.warning("maintenance of %r: %s", self.site.key, error)
         except Exception:
-            self.is_done = True
+            self.is_done = self.has_failed = True
             log.exception("maintenance of %r failed", self.site.key)
         except BaseException:
             self.is_done = True  # interrupted: what it was to be told may be lost
@@ -118,6 +125,9 @@ class Upkeep:
         """Held while the jobs or the thread change, never during work."""
         self._jobs: dict[str, Job] = {}
         """By key of the state, the next to be worked on first."""
+        self._later: dict[str, float] = {}
+        """By key of a state whose maintenance failed: how many times its limit the tail is when it
+        is tried again. A try costs the whole tail, so each comes after twice as much."""
         self._due = threading.Event()
         """Set when there may be a job, or the store is being closed."""
         self._end = threading.Event()
@@ -128,12 +138,18 @@ class Upkeep:
         """See to a state after a save; how long its writer should `help` with it (seconds)."""
         over = core.tail_excess()
         if over < 1:
+            self._later.pop(core.site.key, None)
             return 0
-        self.ask_for(core.site)
+        if over < self._later.get(core.site.key, 0):
+            return 0
+        self.ask_for(core.site, over)
         return SHARE_S * over / limits.tail_excess_max if over >= limits.tail_excess_max else 0
 
-    def ask_for(self, site: Site) -> None:
-        """Have a state maintained in the background, if anything is due; returns at once."""
+    def ask_for(self, site: Site, excess: float = 0) -> None:
+        """Have a state maintained in the background, if anything is due; returns at once.
+
+        `excess` is how many times its limit the tail is, where that is known.
+        """
         if self._pid != os.getpid():
             self._forget()
         if site.key in self._jobs:
@@ -141,7 +157,7 @@ class Upkeep:
         with self._door:
             if self._end.is_set() or site.key in self._jobs:
                 return
-            self._jobs[site.key] = Job(self._driver, site)
+            self._jobs[site.key] = Job(self._driver, site, excess)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go, name="perdure-upkeep", daemon=True)
                 self._thread.start()
@@ -168,16 +184,27 @@ class Upkeep:
                 del self._jobs[job.site.key]
                 if not job.is_done:
                     self._jobs[job.site.key] = job
+                elif job.has_failed:
+                    self._later[job.site.key] = 2 * job.excess
 
     def _go(self) -> None:
         while not self._end.is_set():
-            self._due.wait()
+            if not self._due.wait(IDLE_S) and self._is_over():
+                return
             with self._door:
                 job = next(iter(self._jobs.values()), None)
                 if job is None and not self._end.is_set():
                     self._due.clear()
             if job is not None:
                 self._end.wait(REST_PART * self._slice_of(job))
+
+    def _is_over(self) -> bool:
+        """Whether nothing is to be done; another thread is begun when something is."""
+        with self._door:
+            if self._jobs:
+                return False
+            self._thread = None
+            return True
 
     def _slice_of(self, job: Job) -> float:
         """Work on a job; how long that took (seconds)."""
@@ -194,5 +221,6 @@ class Upkeep:
             return
         self._end.set()
         self._due.set()
-        if self._thread is not None:
-            self._thread.join(CLOSING_WAIT_S)
+        thread = self._thread
+        if thread is not None:
+            thread.join(CLOSING_WAIT_S)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -181,6 +183,8 @@ def test_a_failure_is_told_and_tried_again_after_a_later_save(
             assert "no listing today" in caplog.text
             assert not upkeep._jobs
             backend.fails = False
+            saved(session, limits.tail_records_max - 2)
+            assert not upkeep._jobs  # not before there is twice as much
             saved(session, 1)
             upkeep.help(session._core.site, 60)
             assert not upkeep._jobs
@@ -246,3 +250,17 @@ def test_states_are_worked_on_in_turn() -> None:
         first, second = upkeep._jobs.values()
         upkeep._settle(first)  # a slice of it is done
         assert [*upkeep._jobs.values()] == [second, first]
+
+
+def test_a_store_that_was_dropped_takes_its_thread_with_it() -> None:
+    store = perdure.Store("memory:")
+    with store.open("a") as session:
+        saved(session, limits.tail_records_max + 1)
+    assert store._upkeep is not None
+    thread, dropped = store._upkeep._thread, weakref.ref(store._driver)
+    assert thread is not None
+    del store, session
+    thread.join(60)
+    assert not thread.is_alive()
+    gc.collect()
+    assert dropped() is None
