@@ -662,3 +662,14 @@ def test_a_damaged_state_does_not_end_the_maintenance_of_others(tmp_path: Path) 
         found = store.maintain()
         assert [each.key for each in found if each.problem] == ["a"]
         assert store.stats("b").snapshots and store.stats("c").snapshots
+
+
+def test_text_that_compresses_well_gets_a_snapshot_too(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["text"] = "all work and no play " * 200_000
+        session.save()
+        session.state["n"] = 1
+        session.save()
+    assert store.stats("a").stored_bytes < limits.tail_bytes_max
+    store.maintain("a")
+    assert store.stats("a").snapshots == (1,)

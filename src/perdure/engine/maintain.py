@@ -163,7 +163,11 @@ def _snapshot_due(head: Head) -> Steps[Step | None]:
         return None
     sizes = yield from _sizes(head, tip, after + 1, tip.number, limits.upkeep_rows_max)
     stored = sum(row.stored_bytes for row in sizes)
-    if tip.number - after <= limits.tail_records_max and stored <= limits.tail_bytes_max:
+    if (
+        tip.number - after <= limits.tail_records_max
+        and stored <= limits.tail_bytes_max
+        and sum(row.raw_bytes for row in sizes) <= limits.tail_raw_bytes_max
+    ):
         return None
     kept = [row.stored_bytes for row in sizes if row.number <= last]
     return Step("snapshot", after + 1, last, len(kept), sum(kept))
