@@ -16,7 +16,7 @@ SAYS = {
     "new-id": "P4: .* was given up, and landed",
     "newer-tail": "P2: .* was shown",
     "losers-rows": "Damaged|StateExists",
-    "torn-commit": "Damaged: .* is missing",
+    "torn-commit": "[Dd]amaged: .* is missing",
     "clock-trusted": "times go back",
     "collected-page": "page|Damaged|P6",
     "newer-section": "P2: .* was shown",
