@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
@@ -225,7 +226,7 @@ class AsyncSession(SessionBase):
             except PerdureError as failure:
                 self._end_failed(failure, error)
         if self._upkeep is not None:
-            self._upkeep.saved(self._core)  # asked for, not waited for
+            self._upkeep.saved(self._core, math.inf)  # asked for, not waited for
 
     async def __aenter__(self) -> Self:
         """The session itself.
@@ -597,7 +598,8 @@ class AsyncStore(StoreBase):
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
         refers to are removed. It goes on beside sessions in any process, and may be interrupted or
         killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind.
+        abandoned copies and imports left behind. What cannot be read is left as it is, and told of
+        in `problem`; everything else is done.
 
         Args:
             key: the state's key; all states by default.
@@ -607,7 +609,6 @@ class AsyncStore(StoreBase):
 
         Raises:
             StateNotFound: there is no such state.
-            Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
         return await asyncio.to_thread(self._maintaining, key, dry_run, progress, breaks())
 

@@ -102,6 +102,9 @@ tail_records_max = 64
 tail_bytes_max = 256 * 1024
 """The same by what they take in the store (bytes)."""
 
+tail_raw_bytes_max = 1024 * 1024
+"""The same by what they hold, decompressed (bytes): it is what opening has to decode."""
+
 tail_excess_max = 4
 """How many times its limit a tail grows before its writer waits for maintenance (times)."""
 

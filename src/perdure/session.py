@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -450,7 +451,7 @@ class Session(SessionBase):
             except PerdureError as failure:
                 self._end_failed(failure, error)
         if self._upkeep is not None:
-            self._upkeep.saved(self._core)  # asked for, not waited for
+            self._upkeep.saved(self._core, math.inf)  # asked for, not waited for
 
     def __enter__(self) -> Self:
         """The session itself.

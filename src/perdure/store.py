@@ -151,12 +151,17 @@ class StoreBase:
         keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            plan = self._look(self._about(partial(maintain.plan, full=True), each))
-            steps = plan.steps
-            if not dry_run:
-                told = progress if key is not None else None
-                steps = self._maintained(plan, told, pausing)
-            found.append(Maintained(each, tuple(step.work for step in steps), steps))
+            made: list[MaintenanceStep] = []
+            problem: str | None = None
+            try:
+                plan = self._look(self._about(partial(maintain.plan, full=True), each))
+                made += plan.steps if dry_run else ()
+                if not dry_run:
+                    self._maintained(plan, made, progress if key is not None else None, pausing)
+            except maintain.UNREADABLE as error:
+                problem = f"{error.kind}: {error}"
+            works = tuple(step.work for step in made)
+            found.append(Maintained(each, works, tuple(made), problem))
             if progress is not None and (key is None or dry_run):
                 progress(done, len(keys))
         if key is None and not dry_run:
@@ -164,10 +169,13 @@ class StoreBase:
         return found
 
     def _maintained(
-        self, plan: maintain.Plan, progress: Progress | None, pausing: Callable[[], None] | None
-    ) -> tuple[MaintenanceStep, ...]:
-        """Maintain one state; the steps that were made."""
-        made: list[MaintenanceStep] = []
+        self,
+        plan: maintain.Plan,
+        made: list[MaintenanceStep],
+        progress: Progress | None,
+        pausing: Callable[[], None] | None,
+    ) -> None:
+        """Maintain one state; the steps that were made are added to `made`."""
         total, reached = plan.checkpoints, 0
 
         def done(step: MaintenanceStep) -> None:
@@ -182,7 +190,6 @@ class StoreBase:
         self._driver.run(work, makes=False, pausing=pausing)
         if progress is not None:
             progress(total, total)
-        return tuple(made)
 
     def _compacting(self, progress: Progress | None) -> int:
         return self._driver.backend.compact(progress) if self._driver.is_made() else 0
@@ -682,7 +689,8 @@ class Store(StoreBase):
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
         refers to are removed. It goes on beside sessions in any process, and may be interrupted or
         killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind.
+        abandoned copies and imports left behind. What cannot be read is left as it is, and told of
+        in `problem`; everything else is done.
 
         Args:
             key: the state's key; all states by default.
@@ -692,7 +700,6 @@ class Store(StoreBase):
 
         Raises:
             StateNotFound: there is no such state.
-            Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
         return self._maintaining(key, dry_run, progress)
 

@@ -203,6 +203,8 @@ class Maintained(msgspec.Struct, frozen=True):
     steps: tuple[Work, ...]
     details: tuple[MaintenanceStep, ...] = ()
     """The same steps, each with what it was about."""
+    problem: str | None = None
+    """What could not be read, and was left as it is."""
 
 
 class Exported(msgspec.Struct, frozen=True):

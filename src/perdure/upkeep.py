@@ -45,6 +45,10 @@ BREAK_S = 0.0001
 """The shortest rest in which another thread is sure to get the interpreter (seconds): that after
 each slice where a writer waits, and of maintenance that was called beside an event loop."""
 
+IDLE_S = 0.5
+"""How long the thread waits for work before it ends (seconds): one that waited for ever would keep
+a store that was dropped without being closed, and its connections."""
+
 CLOSING_WAIT_S = 0.05
 """How long closing a store waits for the slice under way (seconds)."""
 
@@ -65,11 +69,14 @@ def breaks() -> Callable[[], None]:
 class Job:
     """The maintenance of one state, done piece by piece."""
 
-    def __init__(self, driver: Driver, site: Site) -> None:
+    def __init__(self, driver: Driver, site: Site, excess: float = 0) -> None:
         self.site = site
+        self.excess = excess
+        """How many times its limit the state's tail was when this was asked for."""
         self.hurried_until = 0.0
         """How long a writer waits for it (a time of `time.monotonic`)."""
         self.ended = threading.Event()
+        self.has_failed = False
         self._driver = driver
         self._steps = maintain.maintain(site)
         self._answer: Any = None
@@ -84,12 +91,16 @@ class Job:
                 if time.monotonic() >= until:
                     break
         except PerdureError as error:
-            self.ended.set()
+            self._fail()
             if not self._driver.closed:
                 log.warning("maintenance of %r: %s", self.site.key, error)
         except Exception:
-            self.ended.set()
+            self._fail()
             log.exception("maintenance of %r failed", self.site.key)
+
+    def _fail(self) -> None:
+        self.has_failed = True
+        self.ended.set()
 
     def _go_on(self) -> None:
         """To the next request, and its answer."""
@@ -119,6 +130,9 @@ class Upkeep:
         """Held while the jobs or the thread change, never during work."""
         self._jobs: dict[str, Job] = {}
         """By key of the state, the next to be worked on first."""
+        self._later: dict[str, float] = {}
+        """By key of a state whose maintenance failed: how many times its limit the tail is when it
+        is tried again. A try costs the whole tail, so each comes after twice as much."""
         self._due = threading.Event()
         """Set when there may be a job, or the store is being closed."""
         self._hurry = threading.Event()
@@ -134,8 +148,11 @@ class Upkeep:
         """
         over = core.tail_excess()
         if over < 1:
+            self._later.pop(core.site.key, None)
             return 0
-        self.ask_for(core.site)
+        if over < self._later.get(core.site.key, 0):
+            return 0
+        self.ask_for(core.site, over)
         job = self._jobs.get(core.site.key)
         share = SHARE_S * over / limits.tail_excess_max - took
         if over < limits.tail_excess_max or share <= 0 or job is None:
@@ -144,8 +161,11 @@ class Upkeep:
         self._hurry.set()
         return share
 
-    def ask_for(self, site: Site) -> None:
-        """Have a state maintained in the background, if anything is due; returns at once."""
+    def ask_for(self, site: Site, excess: float = 0) -> None:
+        """Have a state maintained in the background, if anything is due; returns at once.
+
+        `excess` is how many times its limit the tail is, where that is known.
+        """
         if self._pid != os.getpid():
             self._forget()
         if self._is_asked_for(site):
@@ -153,7 +173,7 @@ class Upkeep:
         with self._door:
             if self._end.is_set() or self._is_asked_for(site):
                 return
-            self._jobs[site.key] = Job(self._driver, site)
+            self._jobs[site.key] = Job(self._driver, site, excess)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go, name="perdure-upkeep", daemon=True)
                 self._thread.start()
@@ -171,7 +191,8 @@ class Upkeep:
 
     def _go(self) -> None:
         while not self._end.is_set():
-            self._due.wait()
+            if not self._due.wait(IDLE_S) and self._is_over():
+                return
             self._due.clear()
             while (job := self._next()) is not None:
                 began = time.monotonic()
@@ -179,13 +200,25 @@ class Upkeep:
                 self._rest(time.monotonic() - began)
 
     def _next(self) -> Job | None:
-        """What to work on: that for which a writer waits, or the first that was asked for."""
+        """What to work on: that for which a writer waits, else each state in turn."""
         with self._door:
             for key in [key for key, job in self._jobs.items() if job.ended.is_set()]:
-                del self._jobs[key]
-            if self._end.is_set():
+                job = self._jobs.pop(key)
+                if job.has_failed:
+                    self._later[key] = 2 * job.excess
+            if self._end.is_set() or not self._jobs:
                 return None
-            return max(self._jobs.values(), key=lambda job: job.hurried_until, default=None)
+            chosen = max(self._jobs.values(), key=lambda job: job.hurried_until)
+            self._jobs[chosen.site.key] = self._jobs.pop(chosen.site.key)
+            return chosen
+
+    def _is_over(self) -> bool:
+        """Whether nothing is to be done; another thread is begun when something is."""
+        with self._door:
+            if self._jobs:
+                return False
+            self._thread = None
+            return True
 
     def _rest(self, worked: float) -> None:
         """Rest after work that took so long (seconds), until a writer waits or the store closes."""
@@ -205,5 +238,6 @@ class Upkeep:
         self._end.set()
         self._due.set()
         self._hurry.set()
-        if self._thread is not None:
-            self._thread.join(CLOSING_WAIT_S)
+        thread = self._thread
+        if thread is not None:
+            thread.join(CLOSING_WAIT_S)

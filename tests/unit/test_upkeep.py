@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -240,6 +242,8 @@ def test_a_failure_is_told_and_tried_again_after_a_later_save(
             upkeep._jobs["a"].work(60)
             assert "no listing today" in caplog.text
             backend.fails = False
+            saved(session, limits.tail_records_max - 2)
+            assert not upkeep._jobs  # not before there is twice as much
             saved(session, 1)
             upkeep._jobs["a"].work(60)
             assert tip_of(store).newest is not None
@@ -264,3 +268,31 @@ def test_under_asyncio_maintenance_that_is_called_takes_breaks(
     asyncio.run(main())
     assert len(rests) > 20
     assert set(rests) == {BREAK_S}
+
+
+def test_states_are_worked_on_in_turn() -> None:
+    with perdure.Store("memory:") as store:
+        without_thread(store)
+        upkeep = store._upkeep
+        assert upkeep is not None
+        for key in ("a", "b"):
+            with store.open(key) as session:
+                saved(session, limits.tail_records_max + 1)
+        first, second = upkeep._jobs.values()
+        assert [upkeep._next() for _ in range(4)] == [first, second, first, second]
+        second.hurried_until = 1
+        assert [upkeep._next() for _ in range(2)] == [second, second]
+
+
+def test_a_store_that_was_dropped_takes_its_thread_with_it() -> None:
+    store = perdure.Store("memory:")
+    with store.open("a") as session:
+        saved(session, limits.tail_records_max + 1)
+    assert store._upkeep is not None
+    thread, dropped = store._upkeep._thread, weakref.ref(store._driver)
+    assert thread is not None
+    del store, session
+    thread.join(60)
+    assert not thread.is_alive()
+    gc.collect()
+    assert dropped() is None

@@ -114,12 +114,14 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
                 )
     sizes = yield from _verify_pages(site, head)
     reached = yield from walk(site, head.incarnation, reachable(roots.values()))
+    for id_ in reached - sizes.keys():
+        raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
     records = yield from unreferenced.records_of(site, head)
     return records + unreferenced.pages_of(head, sizes, reached)
 
 
 def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
-    """Check every page of a life; their sizes by id."""
+    """Check every page that is stored; their sizes by id."""
     sizes: dict[bytes, int] = {}
     after: bytes | None = None
     while listed := (yield ListPages(head.incarnation, after, PAGES_AT_ONCE)):

@@ -23,6 +23,7 @@ from perdure.errors import Busy, CommitUnknown, Conflict, StateDeleted, StateExi
 from perdure.state.document import MISSING, Document
 from perdure.testing.model import COUNT, LOG, Attempt, Broken, Model, Sections, require
 from perdure.testing.sim_world import KEY, STORE, Actor, World
+from perdure.types import MaintenanceStep
 
 Script: TypeAlias = Callable[[Actor], Steps[None]]
 
@@ -241,7 +242,7 @@ class Upkeep:
     def step(self, actor: Actor) -> Steps[None]:
         """Do the one step that is most due, and be stopped then."""
 
-        def stop(_step: maintain.Step) -> None:
+        def stop(_step: MaintenanceStep) -> None:
             raise _Stopped
 
         with suppress(_Stopped):
