@@ -150,7 +150,7 @@ class Upkeep:
         if over < 1:
             self._later.pop(core.site.key, None)
             return 0
-        if over < self._later.get(core.site.key, 0):
+        if over < self._put_off(core.site):
             return 0
         self.ask_for(core.site, over)
         job = self._jobs.get(core.site.key)
@@ -160,6 +160,13 @@ class Upkeep:
         job.hurried_until = time.monotonic() + share
         self._hurry.set()
         return share
+
+    def _put_off(self, site: Site) -> float:
+        """How many times its limit the tail of a state is when it is seen to; mostly 0."""
+        job = self._jobs.get(site.key)
+        return (
+            2 * job.excess if job is not None and job.has_failed else self._later.get(site.key, 0)
+        )
 
     def ask_for(self, site: Site, excess: float = 0) -> None:
         """Have a state maintained in the background, if anything is due; returns at once.
