@@ -165,6 +165,19 @@ def test_the_library_writes_the_vectors() -> None:
     assert without_compressed(written) == without_compressed(VECTORS)
 
 
+def test_the_library_cuts_pages_of_references_as_the_specification_says() -> None:
+    from perdure.core.tree import build
+
+    secret = bytes(32)
+    items = [f"{number} " * 3_000 for number in range(600)]
+    built = build({"items": items}, secret)
+    tree = Tree(secret, built.pages.__getitem__)
+    root = built.root
+    reference = [int(root.shape), root.id, root.level, root.count, root.bytes, root.trees]
+    assert tree.value(reference) == {"map": [["items", items]]}
+    assert (1, 2) in tree.shapes
+
+
 @pytest.mark.parametrize("vector", VECTORS["page"], ids=lambda vector: vector["about"])
 def test_the_library_reads_the_pages(vector: dict[str, Any]) -> None:
     from perdure import limits
