@@ -9,7 +9,7 @@ from perdure.engine import maintain
 from perdure.engine.requests import Steps
 from perdure.testing.kill_upkeep import edit, kill_while_maintaining, state_after
 
-STORES = 4
+STORES = 3
 KILLS_EACH = 10
 
 
