@@ -108,6 +108,13 @@ tail_raw_bytes_max = 1024 * 1024
 tail_excess_max = 4
 """How many times its limit a tail grows before its writer waits for maintenance (times)."""
 
+snapshot_cost_max = 16
+"""How many times the bytes of the tail a snapshot may write; one that would write more is put off
+until the tail is at `tail_put_off_max`: edits scattered over a state touch most of its pages."""
+
+tail_put_off_max = 2
+"""How many times its limit a tail is at most where its snapshot is put off (times)."""
+
 snapshots_kept_max = 6
 """Snapshots that a branch keeps (snapshots)."""
 

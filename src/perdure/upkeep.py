@@ -76,9 +76,10 @@ class Job:
         self.hurried_until = 0.0
         """How long a writer waits for it (a time of `time.monotonic`)."""
         self.ended = threading.Event()
+        self.around = maintain.Around()
         self.has_failed = False
         self._driver = driver
-        self._steps = maintain.maintain(site)
+        self._steps = maintain.maintain(site, around=self.around)
         self._answer: Any = None
         self._error: Exception | None = None
 
@@ -97,6 +98,11 @@ class Job:
         except Exception:
             self._fail()
             log.exception("maintenance of %r failed", self.site.key)
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether it is to be tried again only when the tail has grown."""
+        return self.has_failed or (self.ended.is_set() and self.around.is_put_off)
 
     def _fail(self) -> None:
         self.has_failed = True
@@ -165,7 +171,7 @@ class Upkeep:
         """How many times its limit the tail of a state is when it is seen to; mostly 0."""
         job = self._jobs.get(site.key)
         return (
-            2 * job.excess if job is not None and job.has_failed else self._later.get(site.key, 0)
+            2 * job.excess if job is not None and job.is_put_off else self._later.get(site.key, 0)
         )
 
     def ask_for(self, site: Site, excess: float = 0) -> None:
@@ -211,7 +217,7 @@ class Upkeep:
         with self._door:
             for key in [key for key, job in self._jobs.items() if job.ended.is_set()]:
                 job = self._jobs.pop(key)
-                if job.has_failed:
+                if job.is_put_off:
                     self._later[key] = 2 * job.excess
             if self._end.is_set() or not self._jobs:
                 return None

@@ -44,6 +44,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[perdure.St
         yield made
 
 
+SNAPSHOT = perdure.types.MaintenanceStep("snapshot")
+
+
 def message(n: int) -> dict[str, Any]:
     return {"role": "user", "n": n, "content": f"message {n} " * 40}
 
@@ -451,7 +454,7 @@ def test_what_abandoned_copies_left_is_removed(tmp_path: Path) -> None:
 def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.Store) -> None:
     state = filled(store)
     site, run = store._site("a"), store._driver.run
-    making = maintain._snapshot(site, head_of(store))
+    making = maintain._snapshot(site, head_of(store), SNAPSHOT, None)
     answer: Any = None
     while not isinstance(request := making.send(answer), Commit):
         answer = store._driver._answer(request, store._driver.backend)
@@ -603,7 +606,7 @@ def test_a_damaged_record_is_gone_around_and_told_of_P5(tmp_path: Path) -> None:
     with perdure.Store(path, maintenance="off") as store:
         filled(store, 66)
         site, run = store._site("a"), store._driver.run
-        assert run(maintain._snapshot(site, head_of(store)))
+        assert run(maintain._snapshot(site, head_of(store), SNAPSHOT, None))
         connection = apsw.Connection(str(path))
         connection.execute("UPDATE records SET blob = zeroblob(length(blob)) WHERE number = 10")
         connection.close()
@@ -689,3 +692,40 @@ def test_text_that_compresses_well_gets_a_snapshot_too(store: perdure.Store) -> 
     assert store.stats("a").stored_bytes < limits.tail_bytes_max
     store.maintain("a")
     assert store.stats("a").snapshots == (1,)
+
+
+def test_a_snapshot_that_would_write_far_more_than_the_tail_holds_is_put_off(
+    store: perdure.Store,
+) -> None:
+    plan = [{"status": "open", "text": f"task {n} " * 100} for n in range(1000)]
+    with store.open("a") as session:
+        session.state["plan"] = plan
+        for n in range(limits.tail_records_max + 2):
+            session.state["n"] = n
+            session.save()
+    store.maintain("a")
+    site, run = store._site("a").stored(), store._driver.run
+
+    def scattered(saves: int) -> None:
+        with store.open("a") as session:
+            for n in range(saves):
+                session.state["plan"][n * 389 % 1000]["status"] = str(n)
+                session.save(durability="process")
+
+    def snapshot() -> int:
+        newest = head_of(store).branches[MAIN].newest
+        assert newest is not None
+        return newest.number
+
+    before, around = snapshot(), maintain.Around()
+    scattered(limits.tail_records_max)
+    run(maintain.maintain(site, around=around))
+    assert around.is_put_off
+    assert snapshot() == before
+    scattered(limits.tail_records_max * (limits.tail_put_off_max - 1))
+    run(maintain.maintain(site))
+    assert snapshot() > before
+    scattered(limits.tail_records_max)
+    before = snapshot()
+    store.maintain("a")  # who asks for it gets it
+    assert snapshot() > before

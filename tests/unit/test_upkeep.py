@@ -243,7 +243,7 @@ def test_a_failure_is_told_and_tried_again_after_a_later_save(
             assert "no listing today" in caplog.text
             backend.fails = False
             saved(session, limits.tail_records_max - 2)
-            assert not upkeep._jobs  # not before there is twice as much
+            assert upkeep._next() is None  # not before there is twice as much
             saved(session, 1)
             upkeep._jobs["a"].work(60)
             assert tip_of(store).newest is not None

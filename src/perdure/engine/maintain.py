@@ -81,7 +81,11 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
 
 
 def maintain(
-    site: Site, *, full: bool = False, done: Callable[[Step], None] | None = None
+    site: Site,
+    *,
+    full: bool = False,
+    done: Callable[[Step], None] | None = None,
+    around: Around | None = None,
 ) -> Steps[int]:
     """Do what is due, step by step, until nothing is; how many steps that were.
 
@@ -93,7 +97,7 @@ def maintain(
         Damaged: something that would be rewritten cannot be read; it was left as it is.
     """
     site = site.stored()  # a page that is damaged there is made anew
-    around = Around()
+    around = around or Around()
     count, loose, last, until = 0, int(full), "", 0
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)
@@ -109,7 +113,7 @@ def maintain(
         if step is None:
             break
         last = step.work
-        if (yield from _tried(site, head, step, around)):
+        if (yield from _tried(site, head, step, around, full=full)):
             loose += _lets_go(head, step)
             count += 1
             if done is not None:
@@ -126,6 +130,8 @@ class Around(msgspec.Struct):
     """Rows that stay as they are: the number of the newest record in each."""
     no_snapshot: bool = False
     """Whether no snapshot can be made: a record since the newest one cannot be read."""
+    is_put_off: bool = False
+    """Whether a snapshot was put off, because it would write far more than the tail holds."""
     problems: list[str] = msgspec.field(default_factory=list)
     """What to tell in the end."""
 
@@ -233,10 +239,10 @@ def _lets_go(head: Head, made: Step) -> bool:
 # ---- steps ----------------------------------------------------------------------------------
 
 
-def _tried(site: Site, head: Head, step: Step, around: Around) -> Steps[bool]:
+def _tried(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> Steps[bool]:
     """Make a step; whether it came to something. What cannot be read is noted in `around`."""
     try:
-        return (yield from _make(site, head, step))
+        return (yield from _make(site, head, step, around, full=full))
     except UNREADABLE as error:
         current = yield from _living_head(site)
         if current is None or current.generation != head.generation:
@@ -267,23 +273,29 @@ def _unreadable(site: Site, head: Head, step: Step) -> Steps[set[int]]:
     return found or {row.number for row in rows}
 
 
-def _make(site: Site, head: Head, step: Step) -> Steps[bool]:
+def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> Steps[bool]:
     """Make a step; whether it came to something."""
     match step.work:
         case "snapshot":
-            return (yield from _snapshot(site, head))
+            return (yield from _snapshot(site, head, step, None if full else around))
         case "pack":
             return (yield from _pack(site, head, step))
         case "collect":
             return (yield from _collect(site, head))
 
 
-def _snapshot(site: Site, head: Head) -> Steps[bool]:
-    """Keep the state at the newest checkpoint but one as a tree; most of its pages are there."""
+def _snapshot(site: Site, head: Head, step: Step, around: Around | None) -> Steps[bool]:
+    """Keep the state at the newest checkpoint but one as a tree; most of its pages are there.
+
+    One that would write much more than the tail holds is put off, if `around` may be told so.
+    """
     tip = head.branches[MAIN]
     number = tip.number - 1
     secret = head.secret or (yield Random(SECRET_BYTES))
     built = yield from _tree_at(site, head, tip, number, secret)
+    if around is not None and _is_too_dear(built, tip, step):
+        around.no_snapshot = around.is_put_off = True
+        return False
     yield from put(site, head.incarnation, built.pages)
     kept = thinned((Snapshot(number, built.root), *(tip.snapshots or ())))
 
@@ -292,6 +304,20 @@ def _snapshot(site: Site, head: Head) -> Steps[bool]:
         return replace(now, secret=secret, branches={**now.branches, MAIN: branch})
 
     return (yield from _commit(site, head, change)) is not None
+
+
+def _is_too_dear(built: Built, tip: Branch, step: Step) -> bool:
+    """Whether a snapshot would write far more than a tail holds that may still grow."""
+    written = sum(map(len, built.pages.values()))
+    excess = max(
+        (step.last - step.first + 2) / limits.tail_records_max, step.bytes / limits.tail_bytes_max
+    )
+    is_first = tip.newest is None
+    return (
+        not is_first
+        and excess < limits.tail_put_off_max
+        and written > limits.snapshot_cost_max * step.bytes
+    )
 
 
 def _tree_at(site: Site, head: Head, tip: Branch, number: int, secret: bytes) -> Steps[Built]:
