@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
@@ -18,6 +20,7 @@ from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
 from perdure.store import Loading, Progress, Ref, StoreBase
+from perdure.turn import Turn
 from perdure.types import (
     Checkpoint,
     Durability,
@@ -26,6 +29,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Unreferenced,
     Verified,
 )
 from perdure.upkeep import breaks
@@ -50,8 +54,8 @@ class AsyncSession(SessionBase):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._saving = asyncio.Lock()
-        self._editing = asyncio.Lock()
+        self._saving = Turn()
+        self._editing = Turn()
 
     async def save(
         self,
@@ -76,6 +80,7 @@ class AsyncSession(SessionBase):
         """
         self._require_open()
         self._refuse_inside_atomic()
+        began = time.monotonic()
         with reported(self._on_event, "save", self.key) as detail:
             async with self._editing:  # no wait before the capture, unless a block is open
                 self._require_open()
@@ -84,8 +89,10 @@ class AsyncSession(SessionBase):
                 steps = self._in_store(self._core.flush(durability or self._durability))
                 await self._driver.arun(steps)
             checkpoint = self._saved(body, detail)
-        if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
-            await asyncio.sleep(share)
+        if self._upkeep is not None:
+            took = time.monotonic() - began
+            if (share := self._upkeep.saved(self._core, took)) > 0:
+                await asyncio.sleep(share)
         return checkpoint
 
     def _outside_block(self) -> AbstractAsyncContextManager[object]:
@@ -108,12 +115,12 @@ class AsyncSession(SessionBase):
     async def _atomic(self) -> AsyncIterator[None]:
         self._require_open()
         if self._document.is_within_block():
-            with self._block():
+            with self._document.block():
                 yield
         else:
             async with self._editing:
                 self._require_open()
-                with self._block():
+                with self._document.block():
                     yield
 
     async def load(self, *names: str) -> None:
@@ -219,7 +226,7 @@ class AsyncSession(SessionBase):
             except PerdureError as failure:
                 self._end_failed(failure, error)
         if self._upkeep is not None:
-            self._upkeep.saved(self._core)  # asked for, not waited for
+            self._upkeep.saved(self._core, math.inf)  # asked for, not waited for
 
     async def __aenter__(self) -> Self:
         """The session itself.
@@ -518,6 +525,7 @@ class AsyncStore(StoreBase):
         Raises:
             StateNotFound: there is no such state.
             UsageError: the file exists or cannot be written.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         return await asyncio.to_thread(self._export, key, target, progress)
 
@@ -553,6 +561,7 @@ class AsyncStore(StoreBase):
 
         Raises:
             UsageError: the file exists, or this store has no files to copy.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         await asyncio.to_thread(self._backup, path, progress)
 
@@ -570,6 +579,13 @@ class AsyncStore(StoreBase):
         """
         return await asyncio.to_thread(self._verify, key, progress)
 
+    async def unreferenced(self) -> list[Unreferenced]:
+        """What is stored that no state refers to; harmless, though it takes space.
+
+        What belongs to a state, and nothing refers to, is told by `verify`.
+        """
+        return await asyncio.to_thread(self._unreferenced)
+
     async def maintain(
         self,
         key: str | None = None,
@@ -582,7 +598,8 @@ class AsyncStore(StoreBase):
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
         refers to are removed. It goes on beside sessions in any process, and may be interrupted or
         killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind.
+        abandoned copies and imports left behind. What cannot be read is left as it is, and told of
+        in `problem`; everything else is done.
 
         Args:
             key: the state's key; all states by default.
@@ -592,7 +609,6 @@ class AsyncStore(StoreBase):
 
         Raises:
             StateNotFound: there is no such state.
-            Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
         return await asyncio.to_thread(self._maintaining, key, dry_run, progress, breaks())
 

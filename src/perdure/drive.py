@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from perdure import host, limits
 from perdure.backends.protocol import Backend, StoreInfo
@@ -26,7 +26,7 @@ from perdure.engine.requests import (
     Request,
     Steps,
 )
-from perdure.errors import CommitUnknown, StoreClosed
+from perdure.errors import Busy, CommitUnknown, StoreClosed
 from perdure.events import log
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ GATHER_LOOKS = 8
 class _Call:
     """The commits of one waiting thread, their outcomes, and what it waits on."""
 
-    __slots__ = ("outcomes", "requests", "turn")
+    __slots__ = ("outcomes", "requests", "since", "turn")
 
-    def __init__(self, requests: Sequence[Commit]) -> None:
+    def __init__(self, requests: Sequence[Commit], since: float) -> None:
         self.requests = requests
+        self.since = since
+        """When it was asked for, by `time.monotonic`: from then on it waits for others."""
         self.outcomes: Sequence[Answer | BaseException] = ()
         self.turn: threading.Lock | None = None
         """Held until this call is settled or leads; None for one that found nobody to wait for."""
@@ -79,10 +81,16 @@ class GroupCommit:
     knows of more committers than wait with it gives them a part of the time that a commit takes;
     else they would form two crowds, each of which waits for the other's sync. One that comes up
     short expects fewer the next time, so that nobody waits twice for those who do not come.
+
+    Where the backend waits for other processes, the wait of a commit begins when it is asked for,
+    not when its batch begins. When one has waited long enough for `Busy`, those of its batch that
+    came later are sent again.
     """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._patience_s: float | None = getattr(backend, "busy_timeout", None)
+        self._wait_from: Callable[[float], None] | None = getattr(backend, "wait_from", None)
         self._door = threading.Lock()
         """Held while the queue or the lead changes, never during a commit."""
         self._waiting: deque[_Call] = deque()
@@ -101,9 +109,14 @@ class GroupCommit:
             raise outcome
         return outcome
 
-    def commit_all(self, requests: Sequence[Commit]) -> Sequence[Answer | BaseException]:
-        """Settle at most `limits.batch_commits_max` commits; one outcome each, in order."""
-        call = _Call(requests)
+    def commit_all(
+        self, requests: Sequence[Commit], since: float | None = None
+    ) -> Sequence[Answer | BaseException]:
+        """Settle at most `limits.batch_commits_max` commits; one outcome each, in order.
+
+        `since` is when they were asked for (a time of `time.monotonic`), if that is not now.
+        """
+        call = _Call(requests, time.monotonic() if since is None else since)
         try:
             with self._door:
                 if self._leader is None:
@@ -132,7 +145,7 @@ class GroupCommit:
 
     def _settle_alone(self, call: _Call) -> None:
         """Settle the one call that found nobody waiting, and hand the lead on."""
-        call.outcomes = self._settle(call.requests)
+        call.outcomes = self._send(call.requests, call.since)
         self._usual = 1 + len(self._waiting)
         self._look_after()
         self._leave(call)
@@ -144,13 +157,9 @@ class GroupCommit:
             self._take_batch()
         batch = self._batch
         began = time.perf_counter()
-        outcomes = self._settle([request for call in batch for request in call.requests])
+        self._settle(batch)
         self._pace_s = time.perf_counter() - began
         self._usual = len(batch) + len(self._waiting)
-        start = 0
-        for call in batch:
-            end = start + len(call.requests)
-            call.outcomes, start = outcomes[start:end], end
         self._wake(leader)
         self._look_after()
         self._leave(leader)
@@ -184,11 +193,38 @@ class GroupCommit:
         for _ in range(count):
             self._waiting.popleft()
 
-    def _settle(self, requests: Sequence[Commit]) -> Sequence[Answer | BaseException]:
+    def _settle(self, batch: Sequence[_Call]) -> None:
+        """Give each call its outcomes; those that may wait longer than the first get another try.
+
+        Each try settles at least the first, so there is an end.
+        """
+        while batch:
+            first, later = batch[0], list[_Call]()
+            requests = [request for call in batch for request in call.requests]
+            outcomes = self._send(requests, first.since)
+            start = 0
+            for call in batch:
+                end = start + len(call.requests)
+                if call is not first and self.may_wait(outcomes[start], call.since):
+                    later.append(call)  # without outcomes: an interrupt leaves them unknown
+                else:
+                    call.outcomes = outcomes[start:end]
+                start = end
+            batch = later
+
+    def _send(self, requests: Sequence[Commit], since: float) -> Sequence[Answer | BaseException]:
         try:
+            if self._wait_from is not None:
+                self._wait_from(since)
             return self._backend.commit(requests)
         except Exception as error:
             return [error] * len(requests)
+
+    def may_wait(self, outcome: Answer | BaseException, since: float) -> bool:
+        """Whether this is `Busy` though what was asked for at `since` may wait longer."""
+        if self._patience_s is None or not isinstance(outcome, Busy):
+            return False
+        return time.monotonic() < since + self._patience_s
 
     def _wake(self, leader: _Call) -> None:
         """Let those go whose commits were under way. Done again, it goes on where it stopped."""
@@ -386,6 +422,10 @@ class Driver:
         self.backend.close()
 
 
+_Asked: TypeAlias = "tuple[Commit, asyncio.AbstractEventLoop, asyncio.Future[Answer], float]"
+"""A commit, who waits for it where, and when it was asked for (a time of `time.monotonic`)."""
+
+
 class _WriterThread:
     """The one thread through which an event loop's commits go, in batches as they come."""
 
@@ -395,9 +435,7 @@ class _WriterThread:
         self._group = group
         self._open = threading.Lock()
         self._closed = False
-        self._queue: queue.SimpleQueue[
-            tuple[Commit, asyncio.AbstractEventLoop, asyncio.Future[Answer]] | None
-        ] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="perdure-writer", daemon=True)
         self._thread.start()
 
@@ -407,7 +445,7 @@ class _WriterThread:
         with self._open:
             if self._closed:
                 raise StoreClosed("this store was closed; open a new one")
-            self._queue.put((request, loop, future))
+            self._queue.put((request, loop, future, time.monotonic()))
         return await future
 
     def _work(self) -> None:
@@ -424,16 +462,27 @@ class _WriterThread:
                     self._queue.put(None)
                     break
                 batch.append(more)
-            outcomes: Sequence[Answer | BaseException]
+            while batch:
+                batch = self._settle(batch)
+
+    def _settle(self, batch: Sequence[_Asked]) -> list[_Asked]:
+        """Hand each its outcome; but for those that may wait longer than the first did."""
+        outcomes: Sequence[Answer | BaseException]
+        try:
+            outcomes = self._group.commit_all([request for request, *_ in batch], batch[0][-1])
+        except BaseException as error:
+            outcomes = [error] * len(batch)
+        later = []
+        for asked, outcome in zip(batch, outcomes, strict=True):
+            _, loop, future, since = asked
+            if asked is not batch[0] and self._group.may_wait(outcome, since):
+                later.append(asked)
+                continue
             try:
-                outcomes = self._group.commit_all([request for request, _, _ in batch])
-            except BaseException as error:
-                outcomes = [error] * len(batch)
-            for (_, loop, future), outcome in zip(batch, outcomes, strict=True):
-                try:
-                    loop.call_soon_threadsafe(_hand_over, future, outcome)
-                except RuntimeError:
-                    continue  # that loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_hand_over, future, outcome)
+            except RuntimeError:
+                continue  # that loop is closed: nobody waits any more
+        return later
 
     def close(self) -> None:
         with self._open:  # whatever was queued before is settled; nothing is queued after

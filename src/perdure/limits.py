@@ -36,6 +36,13 @@ open_at_once_bytes_max = 64 * 1024
 record_bytes_max = 512 * 1024 * 1024
 """One record's payload, decompressed (bytes); SQLite holds no value over 1 GB."""
 
+save_bytes_max = record_bytes_max // 2
+"""What one save writes, before compression, and so one text or bytes in a state (bytes)."""
+
+measured_units_min = save_bytes_max // 4
+"""A text or bytes that is longer is measured when it is inserted (characters, bytes): no character
+takes more than four bytes."""
+
 inline_bytes_max = 16 * 1024
 """A value whose packed bytes are more is kept as a tree of its own (bytes)."""
 
@@ -49,13 +56,15 @@ page_bytes_aim = 48 * 1024
 """How much comes on average until a page ends, once it holds the least (bytes)."""
 
 page_bytes_full = 112 * 1024
-"""A page that holds so much ends; with its last entry it holds 128 KiB at most (bytes)."""
+"""A page that holds so much ends (bytes). With its last entry it holds 128 KiB at most, and more
+only by that entry's key: it is never apart from its value, and has no bound of its own."""
 
 block_max = 64 * 1024
 """A page of a long text or bytes (characters or bytes)."""
 
 page_payload_bytes_max = 512 * 1024 * 1024
-"""One page, decompressed (bytes): only a value that is never cut is larger than some 130 KiB."""
+"""One page, decompressed (bytes): only one with a value that is never cut, or with a very long key,
+is larger than some 130 KiB."""
 
 pack_bytes_max = 1024 * 1024
 """Payloads of the rows that become one pack, together (bytes)."""
@@ -93,12 +102,22 @@ tail_records_max = 64
 tail_bytes_max = 256 * 1024
 """The same by what they take in the store (bytes)."""
 
+tail_raw_bytes_max = 1024 * 1024
+"""The same by what they hold, decompressed (bytes): it is what opening has to decode."""
+
 tail_excess_max = 4
 """How many times its limit a tail grows before its writer waits for maintenance (times)."""
 
 diff_items_bytes_max = 4 * 1024 * 1024
 """What lies between a list's first and last difference is compared item by item, if it is no more
 (bytes); in more, pages that both sides have are taken for unchanged."""
+
+snapshot_cost_max = 16
+"""How many times the bytes of the tail a snapshot may write; one that would write more is put off
+until the tail is at `tail_put_off_max`: edits scattered over a state touch most of its pages."""
+
+tail_put_off_max = 2
+"""How many times its limit a tail is at most where its snapshot is put off (times)."""
 
 snapshots_kept_max = 6
 """Snapshots that a branch keeps (snapshots)."""
@@ -108,6 +127,12 @@ snapshots_loose_max = 64
 
 upkeep_rows_max = 4096
 """Rows or pages that one step of maintenance looks at together (rows)."""
+
+incarnations_listed_max = 256
+"""Incarnations whose rows and pages are counted in one request (incarnations)."""
+
+heads_listed_max = 1000
+"""Heads asked for in one request (heads)."""
 
 upkeep_steps_max = 10_000
 """Steps of maintenance in one go (steps): it ends, however fast others save."""

@@ -7,6 +7,32 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from perdure.errors import StoreUnavailable
+
+
+def require_place(target: str | os.PathLike[str]) -> None:
+    """Raise the error that says why no new file can have this name.
+
+    Asked beforehand because until a file is whole it has another name, which would be told.
+
+    Raises:
+        StoreUnavailable: it has no directory, or one in which this user may make no files.
+    """
+    file, directory = os.fspath(target), os.path.dirname(os.path.abspath(target))
+    if not os.path.isdir(directory):
+        if os.path.exists(directory):
+            raise StoreUnavailable(
+                f"Cannot write {file}: {directory} is no directory; name another place."
+            )
+        raise StoreUnavailable(f"Cannot write {file}: make the directory {directory}.")
+    if not may_write(directory):
+        raise StoreUnavailable(f"Cannot write {file}: let this user write to {directory}.")
+
+
+def may_write(directory: str) -> bool:
+    """Whether this user may make files in a directory."""
+    return os.access(directory, os.W_OK)
+
 
 def partial_name(target: Path) -> Path:
     """A name beside `target` to write under until the file is whole."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
@@ -268,17 +270,6 @@ class SessionBase:
         if error.__context__ is None:  # where `.session` is found by whoever has only the error
             failure.__context__, error.__context__ = None, failure
 
-    @contextmanager
-    def _block(self) -> Iterator[None]:
-        """An atomic block, once the session may be edited."""
-        self._document.begin()
-        try:
-            yield
-        except BaseException:
-            self._document.undo()
-            raise
-        self._document.keep()
-
     def _refuse_inside_atomic(self) -> None:
         if self._document.is_within_block():
             raise SaveInsideAtomic(
@@ -330,6 +321,7 @@ class Session(SessionBase):
         """
         self._require_open()
         self._refuse_inside_atomic()
+        began = time.monotonic()
         with reported(self._on_event, "save", self.key) as detail:
             with self._editing:
                 self._require_open()
@@ -337,8 +329,10 @@ class Session(SessionBase):
             with self._saving:
                 self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
             checkpoint = self._saved(body, detail)
-        if self._upkeep is not None and (share := self._upkeep.saved(self._core)):
-            self._upkeep.wait(self._core.site, share)
+        if self._upkeep is not None:
+            took = time.monotonic() - began
+            if (share := self._upkeep.saved(self._core, took)) > 0:
+                self._upkeep.wait(self._core.site, share)
         return checkpoint
 
     def _outside_block(self) -> AbstractContextManager[object]:
@@ -359,7 +353,7 @@ class Session(SessionBase):
         self._require_open()
         with self._editing:
             self._require_open()
-            with self._block():
+            with self._document.block():
                 yield
 
     def load(self, *names: str) -> None:
@@ -457,7 +451,7 @@ class Session(SessionBase):
             except PerdureError as failure:
                 self._end_failed(failure, error)
         if self._upkeep is not None:
-            self._upkeep.saved(self._core)  # asked for, not waited for
+            self._upkeep.saved(self._core, math.inf)  # asked for, not waited for
 
     def __enter__(self) -> Self:
         """The session itself.

@@ -16,7 +16,7 @@ from perdure.cache import Cache
 from perdure.core.head import MAIN
 from perdure.core.windows import Window
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import audit, maintain, marks, states
+from perdure.engine import audit, maintain, marks, states, unreferenced
 from perdure.engine.load import Loaded, Wanted, everything, load, load_at
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
@@ -44,6 +44,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Unreferenced,
     Verified,
 )
 from perdure.upkeep import Maintenance, Upkeep
@@ -151,12 +152,17 @@ class StoreBase:
         keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            plan = self._look(self._about(partial(maintain.plan, full=True), each))
-            steps = plan.steps
-            if not dry_run:
-                told = progress if key is not None else None
-                steps = self._maintained(plan, told, pausing)
-            found.append(Maintained(each, tuple(step.work for step in steps), steps))
+            made: list[MaintenanceStep] = []
+            problem: str | None = None
+            try:
+                plan = self._look(self._about(partial(maintain.plan, full=True), each))
+                made += plan.steps if dry_run else ()
+                if not dry_run:
+                    self._maintained(plan, made, progress if key is not None else None, pausing)
+            except maintain.UNREADABLE as error:
+                problem = f"{error.kind}: {error}"
+            works = tuple(step.work for step in made)
+            found.append(Maintained(each, works, tuple(made), problem))
             if progress is not None and (key is None or dry_run):
                 progress(done, len(keys))
         if key is None and not dry_run:
@@ -164,10 +170,13 @@ class StoreBase:
         return found
 
     def _maintained(
-        self, plan: maintain.Plan, progress: Progress | None, pausing: Callable[[], None] | None
-    ) -> tuple[MaintenanceStep, ...]:
-        """Maintain one state; the steps that were made."""
-        made: list[MaintenanceStep] = []
+        self,
+        plan: maintain.Plan,
+        made: list[MaintenanceStep],
+        progress: Progress | None,
+        pausing: Callable[[], None] | None,
+    ) -> None:
+        """Maintain one state; the steps that were made are added to `made`."""
         total, reached = plan.checkpoints, 0
 
         def done(step: MaintenanceStep) -> None:
@@ -182,7 +191,6 @@ class StoreBase:
         self._driver.run(work, makes=False, pausing=pausing)
         if progress is not None:
             progress(total, total)
-        return tuple(made)
 
     def _compacting(self, progress: Progress | None) -> int:
         return self._driver.backend.compact(progress) if self._driver.is_made() else 0
@@ -320,6 +328,10 @@ class StoreBase:
                 progress(done, len(keys))
         return found
 
+    def _unreferenced(self) -> list[Unreferenced]:
+        store = self._driver.store_id if self._driver.is_made() else b""
+        return self._look(unreferenced.in_store(store))
+
     def _viewing(self, key: str, ref: Ref) -> Steps[View]:
         from perdure.views import View
 
@@ -342,9 +354,10 @@ class StoreBase:
     def _keys(self) -> Steps[list[str]]:
         keys: list[str] = []
         while True:
-            page = yield ListHeads("", keys[-1] if keys else None, 1000)
+            after = keys[-1] if keys else None
+            page = yield ListHeads("", after, limits.heads_listed_max)
             keys += (key for key, _ in page)
-            if len(page) < 1000:
+            if len(page) < limits.heads_listed_max:
                 return keys
 
 
@@ -606,6 +619,7 @@ class Store(StoreBase):
         Raises:
             StateNotFound: there is no such state.
             UsageError: the file exists or cannot be written.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         return self._export(key, target, progress)
 
@@ -639,6 +653,7 @@ class Store(StoreBase):
 
         Raises:
             UsageError: the file exists, or this store has no files to copy.
+            StoreUnavailable: its directory is not there, or may not be written to.
         """
         self._backup(path, progress)
 
@@ -654,6 +669,13 @@ class Store(StoreBase):
         """
         return self._verify(key, progress)
 
+    def unreferenced(self) -> list[Unreferenced]:
+        """What is stored that no state refers to; harmless, though it takes space.
+
+        What belongs to a state, and nothing refers to, is told by `verify`.
+        """
+        return self._unreferenced()
+
     def maintain(
         self,
         key: str | None = None,
@@ -666,7 +688,8 @@ class Store(StoreBase):
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
         refers to are removed. It goes on beside sessions in any process, and may be interrupted or
         killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind.
+        abandoned copies and imports left behind. What cannot be read is left as it is, and told of
+        in `problem`; everything else is done.
 
         Args:
             key: the state's key; all states by default.
@@ -676,7 +699,6 @@ class Store(StoreBase):
 
         Raises:
             StateNotFound: there is no such state.
-            Damaged: something that would be rewritten cannot be read; `verify` tells more.
         """
         return self._maintaining(key, dry_run, progress)
 

@@ -37,7 +37,7 @@ from perdure.errors import (
     StorageFull,
     UsageError,
 )
-from perdure.newfile import give_name, partial_name
+from perdure.newfile import give_name, partial_name, require_place
 from perdure.store import check_key
 from perdure.types import Exported, StateInfo
 
@@ -264,6 +264,7 @@ def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]
             raise UsageError("a state is exported to a binary file: open it with mode 'wb'")
         yield target
         return
+    require_place(target)
     path = Path(target)
     if path.exists():
         raise _taken(path)

@@ -147,6 +147,26 @@ class Stats(msgspec.Struct, frozen=True):
     """Numbers of the checkpoints that are kept as snapshots, newest first."""
 
 
+class Unreferenced(msgspec.Struct, frozen=True):
+    """Something stored that no state refers to: it takes space, and does no harm.
+
+    Example:
+        >>> [each.what for each in store.unreferenced()]
+        ['staged']
+    """
+
+    what: Literal["pages", "records", "staged", "headless"]
+    """`"pages"` that no snapshot of the state reaches, or `"records"` on a line that no branch of
+    it has; `"staged"` records or pages of a copy or an import that is under way or was abandoned;
+    `"headless"` ones of a life that no head names, whose head may have been removed."""
+    count: int
+    """Pages, or rows of records."""
+    bytes: int
+    """What they take, as stored (bytes)."""
+    incarnation: str
+    """Id of the life that they are of (32 hex digits)."""
+
+
 class Verified(msgspec.Struct, frozen=True):
     """What `Store.verify` found of one state."""
 
@@ -154,6 +174,8 @@ class Verified(msgspec.Struct, frozen=True):
     checkpoints: int
     ok: bool
     problem: str | None = None
+    unreferenced: tuple[Unreferenced, ...] = ()
+    """What is stored of it that nothing refers to; where `ok`."""
 
 
 Work: TypeAlias = Literal["snapshot", "pack", "collect"]
@@ -181,6 +203,8 @@ class Maintained(msgspec.Struct, frozen=True):
     steps: tuple[Work, ...]
     details: tuple[MaintenanceStep, ...] = ()
     """The same steps, each with what it was about."""
+    problem: str | None = None
+    """What could not be read, and was left as it is."""
 
 
 class Exported(msgspec.Struct, frozen=True):

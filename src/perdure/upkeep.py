@@ -4,8 +4,8 @@ A session asks for it after a save, when its state's tail has grown past its lim
 in slices of half a millisecond, and rests nine times as long after each: others feel no more than
 one slice, however much there is to do. Where saves come faster than that keeps up with, a writer
 that finds the tail at four times its limit gives it time after its save was acknowledged: it waits
-a millisecond, two at eight times, while the thread works on without rest. So the tail grows no
-further than is worked off, and no save waits for a whole step.
+until 1.5 ms have passed since the save began, three at eight times, while the thread works on
+without rest. So the tail grows no further than is worked off, and no save waits for a whole step.
 """
 
 from __future__ import annotations
@@ -37,12 +37,17 @@ REST_PART = 9
 """How long it rests after each slice, as a multiple of the time that took: a tenth of a processor
 at most, and of the interpreter's time, however fast others save."""
 
-SHARE_S = 0.001
-"""How long a writer waits after a save where the tail is at `limits.tail_excess_max` (seconds)."""
+SHARE_S = 0.0015
+"""How long a save takes, with the wait after it, where the tail is at `limits.tail_excess_max`
+(seconds)."""
 
 BREAK_S = 0.0001
 """The shortest rest in which another thread is sure to get the interpreter (seconds): that after
 each slice where a writer waits, and of maintenance that was called beside an event loop."""
+
+IDLE_S = 0.5
+"""How long the thread waits for work before it ends (seconds): one that waited for ever would keep
+a store that was dropped without being closed, and its connections."""
 
 CLOSING_WAIT_S = 0.05
 """How long closing a store waits for the slice under way (seconds)."""
@@ -64,13 +69,17 @@ def breaks() -> Callable[[], None]:
 class Job:
     """The maintenance of one state, done piece by piece."""
 
-    def __init__(self, driver: Driver, site: Site) -> None:
+    def __init__(self, driver: Driver, site: Site, excess: float = 0) -> None:
         self.site = site
-        self.is_hurried = False
-        """Whether a writer waits for it."""
+        self.excess = excess
+        """How many times its limit the state's tail was when this was asked for."""
+        self.hurried_until = 0.0
+        """How long a writer waits for it (a time of `time.monotonic`)."""
         self.ended = threading.Event()
+        self.around = maintain.Around()
+        self.has_failed = False
         self._driver = driver
-        self._steps = maintain.maintain(site)
+        self._steps = maintain.maintain(site, around=self.around)
         self._answer: Any = None
         self._error: Exception | None = None
 
@@ -83,12 +92,21 @@ class Job:
                 if time.monotonic() >= until:
                     break
         except PerdureError as error:
-            self.ended.set()
+            self._fail()
             if not self._driver.closed:
                 log.warning("maintenance of %r: %s", self.site.key, error)
         except Exception:
-            self.ended.set()
+            self._fail()
             log.exception("maintenance of %r failed", self.site.key)
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether it is to be tried again only when the tail has grown."""
+        return self.has_failed or (self.ended.is_set() and self.around.is_put_off)
+
+    def _fail(self) -> None:
+        self.has_failed = True
+        self.ended.set()
 
     def _go_on(self) -> None:
         """To the next request, and its answer."""
@@ -118,6 +136,9 @@ class Upkeep:
         """Held while the jobs or the thread change, never during work."""
         self._jobs: dict[str, Job] = {}
         """By key of the state, the next to be worked on first."""
+        self._later: dict[str, float] = {}
+        """By key of a state whose maintenance failed: how many times its limit the tail is when it
+        is tried again. A try costs the whole tail, so each comes after twice as much."""
         self._due = threading.Event()
         """Set when there may be a job, or the store is being closed."""
         self._hurry = threading.Event()
@@ -126,22 +147,38 @@ class Upkeep:
         """Set when the store is being closed."""
         self._thread: threading.Thread | None = None
 
-    def saved(self, core: SessionCore) -> float:
-        """See to a state after a save; how long its writer should `wait` then (seconds)."""
+    def saved(self, core: SessionCore, took: float) -> float:
+        """See to a state after a save that took so long; how long its writer should `wait`.
+
+        Both in seconds. A save that was held up, by maintenance perhaps, has waited already.
+        """
         over = core.tail_excess()
         if over < 1:
+            self._later.pop(core.site.key, None)
             return 0
-        self.ask_for(core.site)
-        if over < limits.tail_excess_max:
+        if over < self._put_off(core.site):
             return 0
+        self.ask_for(core.site, over)
         job = self._jobs.get(core.site.key)
-        if job is not None and not job.is_hurried:
-            job.is_hurried = True
-            self._hurry.set()
-        return SHARE_S * over / limits.tail_excess_max
+        share = SHARE_S * over / limits.tail_excess_max - took
+        if over < limits.tail_excess_max or share <= 0 or job is None:
+            return 0
+        job.hurried_until = time.monotonic() + share
+        self._hurry.set()
+        return share
 
-    def ask_for(self, site: Site) -> None:
-        """Have a state maintained in the background, if anything is due; returns at once."""
+    def _put_off(self, site: Site) -> float:
+        """How many times its limit the tail of a state is when it is seen to; mostly 0."""
+        job = self._jobs.get(site.key)
+        return (
+            2 * job.excess if job is not None and job.is_put_off else self._later.get(site.key, 0)
+        )
+
+    def ask_for(self, site: Site, excess: float = 0) -> None:
+        """Have a state maintained in the background, if anything is due; returns at once.
+
+        `excess` is how many times its limit the tail is, where that is known.
+        """
         if self._pid != os.getpid():
             self._forget()
         if self._is_asked_for(site):
@@ -149,7 +186,7 @@ class Upkeep:
         with self._door:
             if self._end.is_set() or self._is_asked_for(site):
                 return
-            self._jobs[site.key] = Job(self._driver, site)
+            self._jobs[site.key] = Job(self._driver, site, excess)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go, name="perdure-upkeep", daemon=True)
                 self._thread.start()
@@ -167,7 +204,8 @@ class Upkeep:
 
     def _go(self) -> None:
         while not self._end.is_set():
-            self._due.wait()
+            if not self._due.wait(IDLE_S) and self._is_over():
+                return
             self._due.clear()
             while (job := self._next()) is not None:
                 began = time.monotonic()
@@ -175,21 +213,33 @@ class Upkeep:
                 self._rest(time.monotonic() - began)
 
     def _next(self) -> Job | None:
-        """What to work on: that for which a writer waits, or the first that was asked for."""
+        """What to work on: that for which a writer waits, else each state in turn."""
         with self._door:
             for key in [key for key, job in self._jobs.items() if job.ended.is_set()]:
-                del self._jobs[key]
-            if self._end.is_set():
+                job = self._jobs.pop(key)
+                if job.is_put_off:
+                    self._later[key] = 2 * job.excess
+            if self._end.is_set() or not self._jobs:
                 return None
-            first = next(iter(self._jobs.values()), None)
-            return next((job for job in self._jobs.values() if job.is_hurried), first)
+            chosen = max(self._jobs.values(), key=lambda job: job.hurried_until)
+            self._jobs[chosen.site.key] = self._jobs.pop(chosen.site.key)
+            return chosen
+
+    def _is_over(self) -> bool:
+        """Whether nothing is to be done; another thread is begun when something is."""
+        with self._door:
+            if self._jobs:
+                return False
+            self._thread = None
+            return True
 
     def _rest(self, worked: float) -> None:
         """Rest after work that took so long (seconds), until a writer waits or the store closes."""
         self._hurry.clear()
         if self._end.is_set():
             return
-        if any(job.is_hurried for job in tuple(self._jobs.values())):
+        until = max([job.hurried_until for job in tuple(self._jobs.values())], default=0)
+        if time.monotonic() < until:
             time.sleep(BREAK_S)
         else:
             self._hurry.wait(REST_PART * worked)
@@ -201,5 +251,6 @@ class Upkeep:
         self._end.set()
         self._due.set()
         self._hurry.set()
-        if self._thread is not None:
-            self._thread.join(CLOSING_WAIT_S)
+        thread = self._thread
+        if thread is not None:
+            thread.join(CLOSING_WAIT_S)

@@ -12,6 +12,8 @@ from perdure.engine.requests import (
     Answer,
     Commit,
     Discard,
+    Held,
+    ListHeld,
     ListPages,
     ListStaged,
     PageRow,
@@ -200,6 +202,25 @@ class TakesALifeWithoutRecordsForAStaging(MemoryBackend):
             self._tables.staged.setdefault(request.incarnation, 0)
 
 
+class HoldsNoStagings(MemoryBackend):
+    def _list_held(self, request: ListHeld) -> tuple[Held, ...]:
+        staged = self._tables.staged
+        return tuple(each for each in super()._list_held(request) if each.incarnation not in staged)
+
+
+class HoldsOnlyPresentLives(MemoryBackend):
+    def _list_held(self, request: ListHeld) -> tuple[Held, ...]:
+        known = {tail.incarnation for _, tail in self._tables.heads.values()} | {
+            *self._tables.staged
+        }
+        return tuple(each for each in super()._list_held(request) if each.incarnation in known)
+
+
+class CountsLinesForIncarnations(MemoryBackend):
+    def _list_held(self, request: ListHeld) -> tuple[Held, ...]:
+        return super()._list_held(request)[: request.count]
+
+
 BUGS: list[tuple[Callable[[str], MemoryBackend], str]] = [
     (SharesPagesBetweenStates, "check_pages"),
     (AnswersMissingPagesAsEmpty, "check_pages"),
@@ -221,6 +242,9 @@ BUGS: list[tuple[Callable[[str], MemoryBackend], str]] = [
     (ForgetsPagesThatNobodyNames, "check_list_staged"),
     (TellsTheLastTimeGiven, "check_list_staged"),
     (ListsStagingsAsTheyCame, "check_list_staged"),
+    (HoldsNoStagings, "check_list_held"),
+    (HoldsOnlyPresentLives, "check_list_held"),
+    (CountsLinesForIncarnations, "check_list_held"),
     (KeepsPagesGivenUp, "check_discard"),
     (DiscardsPagesOfStates, "check_discard"),
     (DropsPagesOfFormerLives, "check_former_life_stays"),

@@ -1,5 +1,7 @@
 """`crash_everywhere` finds the agents that cannot be killed, and only those."""
 
+import asyncio
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from perdure import Store
+from perdure import AsyncStore, Conflict, Store, limits
 from perdure.testing.crash import AgentFailed, CrashReport, KillPoint, crash_everywhere
 
 STEPS = ["plan", "search", "write"]
@@ -87,6 +89,67 @@ def test_an_agent_that_can_be_killed_passes() -> None:
     report = crash_everywhere(careful, is_done_once)
     # Three saves, and the record that the session ended.
     assert report == CrashReport(kills=8, runs=17, saves=4)
+
+
+def many(url: str) -> None:
+    """Saves to five states at the same moment, so that commits share transactions."""
+
+    async def one(store: AsyncStore, key: str) -> None:
+        session = await store.open(key)
+        session.state["done"] = True
+        await session.save()
+
+    async def work() -> None:
+        async with AsyncStore(url) as store:
+            await asyncio.gather(*(one(store, key) for key in "abcde"))
+
+    asyncio.run(work())
+
+
+def test_saves_that_share_a_transaction_are_killed_one_by_one() -> None:
+    """Were they counted by transactions, it would be two."""
+    seen: list[int] = []
+    report = everywhere(many, lambda store: seen.append(len(store.states())))
+    assert report == CrashReport(kills=10, runs=21, saves=5)
+    assert seen == [5] * 11
+
+
+def upkept(url: str) -> None:
+    """Has maintenance done between two saves."""
+    with Store(url, maintenance="off") as store, store.open("agent") as session:
+        while session.state.get("n", 0) < 3:
+            session.state["n"] = session.state.get("n", 0) + 1
+            session.save()
+            limits.tail_records_max = 1
+            store.maintain()
+
+
+def test_what_maintenance_commits_is_no_save() -> None:
+    report = everywhere(upkept, lambda store: None)
+    assert report == CrashReport(kills=8, runs=17, saves=4)
+
+
+def twice_lost(url: str) -> None:
+    """Its first commit of the second save finds that another session saved, and is refused."""
+    with Store(url) as store, store.open("agent") as session:
+        if "n" not in session.state:
+            session.state["n"] = 1
+            session.save()
+        if "theirs" not in session.state:
+            with Store(url).open("agent") as other:
+                other.state["theirs"] = 1
+        if "mine" not in session.state:
+            session.state["mine"] = 1
+            with contextlib.suppress(Conflict):
+                session.save()
+            session.refresh(keep_changes=True)
+            session.save()
+
+
+def test_a_commit_that_is_refused_is_no_save() -> None:
+    """What is left: three records, the second of which tells of an end, and one more end."""
+    report = everywhere(twice_lost, lambda store: None)
+    assert report.saves == 4
 
 
 def test_both_sides_of_every_save_are_seen(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
-"""Make what later versions have to read: `python tests/format/make_golden.py`.
+"""Make what later versions have to read: `python -m tests.format.make_golden`.
 
-Run once for each format, and never again for one that is frozen. Clock, randomness and the name of
-the machine are fixed, so nothing of where it ran is in the files.
+What is there of golden stores stays: later versions have to read it, as it was written then. Clock,
+randomness and the name of the machine are fixed, so nothing of where it ran is in the files.
 """
 
 import json
 import os
 import random
-import shutil
 import struct
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -455,19 +454,25 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def main() -> None:
-    """Write the golden stores and the vectors anew."""
+    """Write the vectors anew, and the golden stores that are not there."""
+    from tests.format.make_pages import make_page_vectors, write_maintained
+
     os.urandom = random.Random(0).randbytes
     host.holder = lambda: HOLDER
-    shutil.rmtree(GOLDEN, ignore_errors=True)
-    GOLDEN.mkdir(parents=True)
-    write_json(GOLDEN / "expected.json", write_store(GOLDEN))
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    for name, write in (("expected", write_store), ("maintained", write_maintained)):
+        if not (GOLDEN / f"{name}.json").exists():
+            write_json(GOLDEN / f"{name}.json", write(GOLDEN))
     # A clean close leaves no log beside the file.
     assert {path.name for path in GOLDEN.iterdir()} == {
         "store.db",
         "state.perdure",
         "expected.json",
+        "maintained.db",
+        "maintained.json",
     }
     write_json(VECTORS, make_vectors())
+    write_json(VECTORS.with_name("pages.json"), make_page_vectors())
 
 
 if __name__ == "__main__":

@@ -151,3 +151,8 @@ def test_rows_that_grow_no_more_become_one() -> None:
     big = RowSize(30, 10, limits.pack_bytes_max, 1_000)
     rows = [RowSize(10, 10, 5_000, 1_000), RowSize(20, 10, 400, 100), big]
     assert list(next_run(rows)) == rows[:2]
+
+
+def test_no_more_rows_give_way_in_one_transaction_than_may() -> None:
+    rows = [single(number, 10) for number in range(1, 3 * limits.pack_rows_max)]
+    assert list(next_run(rows)) == rows[: limits.pack_rows_max]

@@ -16,9 +16,11 @@ SAYS = {
     "new-id": "P4: .* was given up, and landed",
     "newer-tail": "P2: .* was shown",
     "losers-rows": "Damaged|StateExists",
-    "torn-commit": "Damaged: .* is missing",
+    "torn-commit": "[Dd]amaged: .* is missing",
     "clock-trusted": "times go back",
     "collected-page": "page|Damaged|P6",
+    "deletion-unnamed": "page .* is missing",
+    "deletion-uncounted": "page .* is missing",
     "newer-section": "P2: .* was shown",
     "moved-head": "P1: .* was shown",
 }

@@ -75,7 +75,7 @@ def test_a_place_that_cannot_be_written_is_told_by_the_name_given(
     assert missing.stderr == f"Error: Cannot write {file}: make the directory {file.parent}.\n"
     file.parent.mkdir()
     # Whoever runs the tests may be allowed everything.
-    monkeypatch.setattr("perdure.cli.files.may_write", lambda _: False)
+    monkeypatch.setattr("perdure.newfile.may_write", lambda _: False)
     refused = run(path, *command, str(file))
     assert refused.exit_code == 6
     assert f"Cannot write {file}: let this user write to {file.parent}." in refused.stderr

@@ -87,7 +87,7 @@ def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.Monkey
         promised = documented(name)
         assert promised.keys() == found.keys(), name
         for key, names in promised.items():
-            if names is not None:
+            if names is not None and found[key] != []:
                 value = found[key][0] if isinstance(found[key], list) else found[key]
                 assert value.keys() == names - {"changes"}, (name, key)
 

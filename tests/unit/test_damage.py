@@ -139,7 +139,8 @@ def _reads_right_or_refuses(copy: Path, expected: dict[str, dict[str, Any]]) -> 
 OF_A = "WHERE CAST(key AS TEXT) = 'a'"
 HEADS = {
     "one byte changed": (
-        "UPDATE heads SET head = CAST(substr(head, 1, length(head) - 1) || x'00' AS BLOB) " + OF_A
+        "UPDATE heads SET head = CAST(substr(head, 1, length(head) - 1) || CASE "
+        "WHEN substr(head, -1) = x'00' THEN x'01' ELSE x'00' END AS BLOB) " + OF_A
     ),
     "emptied": "UPDATE heads SET head = x'' " + OF_A,
     "turned into text": "UPDATE heads SET head = CAST('caf' || x'e9' AS TEXT) " + OF_A,

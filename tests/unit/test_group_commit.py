@@ -7,14 +7,17 @@ import linecache
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType, FunctionType
+from typing import Any
 
 import pytest
 
 from perdure import limits
 from perdure.backends.memory import MemoryBackend
-from perdure.drive import GroupCommit
+from perdure.drive import Driver, GroupCommit
 from perdure.engine.requests import Answer, Commit, Committed, HeadRow, Tail
 from perdure.errors import Busy, CommitUnknown, PerdureError
 
@@ -300,3 +303,81 @@ def test_a_leader_waits_but_once_for_those_who_do_not_come(
     group._pace_s = 1e6  # waiting again would take for ever
     assert group.commit(_new("b")) == Committed()
     assert backend.batches == [["a"], ["b"]]
+
+
+# ---- others in the way ----------------------------------------------------------------------
+
+
+class Patient(Gated):
+    """A backend that waits for other processes, for an hour at most."""
+
+    busy_timeout = 3600.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait_from(self, since: float) -> None:
+        self.waits.append(since)
+
+
+def test_a_wait_counts_from_when_the_commit_was_asked_for() -> None:
+    backend = Patient()
+    group = GroupCommit(backend)
+    before = time.monotonic()
+    waiters = _queued(group, backend, ["a", "b"])
+    after = time.monotonic()
+    backend.gate.release(2)
+    assert [waiter.result() for waiter in waiters] == [Committed()] * 2
+    assert [before <= since <= after for since in backend.waits] == [True, True]
+    assert backend.waits == sorted(backend.waits)
+
+
+def test_busy_is_told_to_those_whose_time_is_over_and_others_are_sent_again() -> None:
+    backend = Patient()
+    group = GroupCommit(backend)
+    (first,) = _queued(group, backend, ["a"])
+    now = time.monotonic()
+    waits = {"b": now - 3600, "c": now - 3599.9999, "d": now + 100, "e": now + 100}
+    waiters = []
+    for key, since in waits.items():
+        commit = partial(group.commit_all, [_new(key)], since)
+        waiters.append(Waiter(commit))
+        _until(lambda: len(group._waiting) == len(waiters))
+    backend.gate.release()
+    assert first.result() == Committed()
+    assert backend.arrived.acquire(timeout=WAIT_S)
+    backend.failing = Busy("others kept the store")
+    backend.gate.release(2)
+    outcomes = [waiter.result() for waiter in waiters]
+    assert [type(outcome[0]) for outcome in outcomes] == [Busy, Busy, Committed, Committed]  # type: ignore[index]
+    assert backend.batches == [["a"], ["b", "c", "d", "e"], ["d", "e"]]
+    assert backend.waits[-2:] == [waits["b"], waits["d"]]
+
+
+class Loop:
+    """Stands for an event loop: keeps what is handed over to it."""
+
+    def __init__(self, handed: list[object]) -> None:
+        self.handed = handed
+
+    def call_soon_threadsafe(self, _call: object, _future: object, outcome: object) -> None:
+        self.handed.append(outcome)
+
+
+def test_the_tasks_of_a_loop_wait_no_longer_than_others() -> None:
+    backend = Patient()
+    driver = Driver(backend)
+    backend.gate.release(2)
+    backend.failing = Busy("others kept the store")
+    handed: list[object] = []
+    loop: Any = Loop(handed)
+    future: Any = None
+    writer = driver._writer_thread()
+    later = writer._settle([(_new("b"), loop, future, 1.0), (_new("c"), loop, future, 1e9)])
+    assert [asked[0].key for asked in later] == ["c"]
+    assert [type(outcome) for outcome in handed] == [Busy]
+    assert writer._settle(later) == []
+    assert handed[1:] == [Committed()]
+    assert backend.waits == [1.0, 1e9]
+    driver.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -41,6 +42,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[perdure.St
     }
     with perdure.Store(urls[request.param], maintenance="off") as made:
         yield made
+
+
+SNAPSHOT = perdure.types.MaintenanceStep("snapshot")
 
 
 def message(n: int) -> dict[str, Any]:
@@ -450,7 +454,7 @@ def test_what_abandoned_copies_left_is_removed(tmp_path: Path) -> None:
 def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.Store) -> None:
     state = filled(store)
     site, run = store._site("a"), store._driver.run
-    making = maintain._snapshot(site, head_of(store))
+    making = maintain._snapshot(site, head_of(store), SNAPSHOT, None)
     answer: Any = None
     while not isinstance(request := making.send(answer), Commit):
         answer = store._driver._answer(request, store._driver.backend)
@@ -576,3 +580,152 @@ def test_a_state_that_comes_with_its_history_gets_a_snapshot(how: str, tmp_path:
         store._upkeep.wait(store._site("b"), 60)
         assert head_of(store, "b").branches[MAIN].newest is not None
         assert store.at("b", 150).plain() == store.at("a", 150).plain()
+
+
+def test_a_call_ends_however_fast_others_save(store: perdure.Store) -> None:
+    filled(store)
+    with store.open("a") as session:
+        made: list[perdure.types.MaintenanceStep] = []
+
+        def save_on(step: perdure.types.MaintenanceStep) -> None:
+            made.append(step)
+            assert len(made) < 50, "it runs after what is saved meanwhile"
+            for n in range(limits.tail_records_max + 2):
+                session.state["n"] = (len(made), n)
+                session.save(durability="process")
+
+        store._driver.run(maintain.maintain(store._site("a"), full=True, done=save_on))
+    assert {"snapshot", "pack"} <= {step.work for step in made}
+    assert all(found.ok for found in store.verify())
+
+
+def test_a_damaged_record_is_gone_around_and_told_of_P5(tmp_path: Path) -> None:
+    import apsw
+
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        filled(store, 66)
+        site, run = store._site("a"), store._driver.run
+        assert run(maintain._snapshot(site, head_of(store), SNAPSHOT, None))
+        connection = apsw.Connection(str(path))
+        connection.execute("UPDATE records SET blob = zeroblob(length(blob)) WHERE number = 10")
+        connection.close()
+        for _ in range(limits.snapshots_kept_max + 4):
+            with store.open("a") as session:
+                saved_on(session, limits.tail_records_max + 1)
+            with pytest.raises(errors.Damaged, match="record 10"):
+                run(maintain.maintain(site, full=True))
+        rows = rows_of(store)
+        assert [row[0] for row in rows if row[1] == 1 and row[0] == 10] == [10]
+        assert len(rows) < 12
+        kept = head_of(store).branches[MAIN].snapshots
+        assert len(kept) == limits.snapshots_kept_max
+        needed = run(
+            walk(site, head_of(store).incarnation, reachable([each.root for each in kept]))
+        )
+        assert pages_of(store) == needed
+
+
+def saved_on(session: perdure.Session, times: int) -> None:
+    for n in range(times):
+        session.state["n"] = n
+        session.state["messages"].append(message(n))
+        session.save()
+
+
+def test_packing_looks_past_rows_that_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "upkeep_rows_max", 16)
+    with perdure.Store("memory:", maintenance="off") as store:
+        with store.open("a") as session:
+            session.state["shots"] = []
+            for n in range(20):  # two of them do not fit into one step
+                session.state["shots"].append(random.Random(n).randbytes(140_000))
+                session.save()
+            for n in range(200):
+                session.state["n"] = n
+                session.save()
+        store.maintain("a")
+        assert sum(count == 1 for _, count, _, _ in rows_of(store)) <= 21
+
+
+def test_a_collection_that_came_to_nothing_says_so(store: perdure.Store) -> None:
+    filled(store)
+    store.maintain("a")
+    assert not store._driver.run(maintain._collect(store._site("a"), head_of(store)))
+
+
+def test_verify_finds_a_page_that_is_missing_P5(tmp_path: Path) -> None:
+    with perdure.Store("memory:", maintenance="off") as store:
+        filled(store, 400)
+        store.maintain("a")
+        head, backend = head_of(store), store._driver.backend
+        pages = backend._tables.pages[head.incarnation]  # type: ignore[attr-defined]
+        for id_ in [*pages]:
+            blob = pages.pop(id_)
+            (found,) = store.verify("a")
+            assert not found.ok and "missing" in str(found.problem)
+            pages[id_] = blob
+        assert store.verify("a")[0].ok
+
+
+def test_a_damaged_state_does_not_end_the_maintenance_of_others(tmp_path: Path) -> None:
+    import apsw
+
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        for key in ("a", "b", "c"):
+            filled(store, 80, key)
+        connection = apsw.Connection(str(path))
+        connection.execute("UPDATE heads SET head = zeroblob(100) WHERE key = ?", (b"a",))
+        connection.close()
+        found = store.maintain()
+        assert [each.key for each in found if each.problem] == ["a"]
+        assert store.stats("b").snapshots and store.stats("c").snapshots
+
+
+def test_text_that_compresses_well_gets_a_snapshot_too(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["text"] = "all work and no play " * 200_000
+        session.save()
+        session.state["n"] = 1
+        session.save()
+    assert store.stats("a").stored_bytes < limits.tail_bytes_max
+    store.maintain("a")
+    assert store.stats("a").snapshots == (1,)
+
+
+def test_a_snapshot_that_would_write_far_more_than_the_tail_holds_is_put_off(
+    store: perdure.Store,
+) -> None:
+    plan = [{"status": "open", "text": f"task {n} " * 100} for n in range(1000)]
+    with store.open("a") as session:
+        session.state["plan"] = plan
+        for n in range(limits.tail_records_max + 2):
+            session.state["n"] = n
+            session.save()
+    store.maintain("a")
+    site, run = store._site("a").stored(), store._driver.run
+
+    def scattered(saves: int) -> None:
+        with store.open("a") as session:
+            for n in range(saves):
+                session.state["plan"][n * 389 % 1000]["status"] = str(n)
+                session.save(durability="process")
+
+    def snapshot() -> int:
+        newest = head_of(store).branches[MAIN].newest
+        assert newest is not None
+        return newest.number
+
+    before, around = snapshot(), maintain.Around()
+    scattered(limits.tail_records_max)
+    run(maintain.maintain(site, around=around))
+    assert around.is_put_off
+    assert snapshot() == before
+    scattered(limits.tail_records_max * (limits.tail_put_off_max - 1))
+    run(maintain.maintain(site))
+    assert snapshot() > before
+    scattered(limits.tail_records_max)
+    before = snapshot()
+    store.maintain("a")  # who asks for it gets it
+    assert snapshot() > before

@@ -405,9 +405,9 @@ def test_sessions_that_save_only_at_their_end_are_maintained_P11(tmp_path: Path)
         assert upkeep is not None
         ask_for = upkeep.ask_for
 
-        def spy(site: Any) -> None:
+        def spy(site: Any, excess: float = 0) -> None:
             asked.set()
-            ask_for(site)
+            ask_for(site, excess)
 
         upkeep.ask_for = spy  # type: ignore[method-assign]
         for n in range(limits.tail_records_max + 2):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from perdure import limits
 from perdure.backends.memory import MemoryBackend
 from perdure.backends.sqlite import SqliteBackend
+from perdure.backends.sqlite_open import Place, patiently
 from perdure.drive import Driver, GroupCommit
 from perdure.engine.requests import (
     Answer,
@@ -71,6 +73,62 @@ def test_busy_names_the_file_and_how_long(store: SqliteBackend) -> None:
     assert impatient.perform(commit) == Committed()
     impatient.close()
     other.close()
+
+
+def test_who_waited_behind_another_commit_does_not_wait_as_long_once_more(
+    tmp_path: Path,
+) -> None:
+    """An hour, that is: with another one to wait, this test would not end."""
+    patient = SqliteBackend(tmp_path / "a.db", busy_timeout=3600)
+    writer = Writer("agent")
+    writer.save(patient, b"one")
+    other = apsw.Connection(patient.path)
+    other.execute("BEGIN IMMEDIATE")
+    patient.wait_from(time.monotonic() - 3600)
+    with pytest.raises(Busy):
+        patient.commit((writer.commit(b"two"),))
+    other.execute("ROLLBACK")
+    other.close()
+    assert patient.perform(writer.commit(b"two")) == Committed()
+    assert patient._wait_ms == 3_600_000
+    patient.close()
+
+
+def test_the_wait_for_a_file_to_open_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again waits inside SQLite only for what is left."""
+    now = [100.0]
+    waits: list[float] = []
+
+    def work(place: Place) -> None:
+        waits.append(place.busy_timeout)
+        now[0] += 3.0
+        raise apsw.BusyError("busy")
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(Busy, match=r"for more than 5 s"):
+        patiently(Place("agents.db", busy_timeout=5.0), work)
+    assert waits == [5.0, 2.0]
+
+
+def test_a_connection_that_took_time_to_open_waits_as_long_as_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = apsw.Connection.set_busy_timeout
+    told: list[int] = []
+
+    class Noted(apsw.Connection):
+        def set_busy_timeout(self, milliseconds: int) -> None:
+            told.append(milliseconds)
+            real(self, milliseconds)
+
+    monkeypatch.setattr(apsw, "Connection", Noted)
+    backend = SqliteBackend(tmp_path / "a.db", busy_timeout=5.0)
+    backend.connect()
+    assert told[-1] == 5000
+    backend.perform(ReadHead("agent"))
+    assert told[-1] == 5000
+    backend.close()
 
 
 def test_reading_goes_on_while_another_writes(store: SqliteBackend) -> None:

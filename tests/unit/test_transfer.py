@@ -7,8 +7,9 @@ import sqlite3
 import stat
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,31 @@ def test_where_there_are_no_links_nothing_is_replaced_either(
     with pytest.raises(errors.UsageError, match="cannot write"):
         store.export("a", files / "four")
     assert sorted(os.listdir(files)) == ["one", "three", "two"]
+
+
+def told(write: Callable[[Path], object], file: Path) -> str:
+    with pytest.raises(errors.StoreUnavailable) as caught:
+        write(file)
+    return str(caught.value)
+
+
+def test_an_export_and_a_backup_say_alike_where_no_file_can_be(
+    store: perdure.Store, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(store, "a")
+    for write in (partial(store.export, "a"), store.backup):
+        missing = files / "none" / "file"
+        assert told(write, missing) == f"Cannot write {missing}: make the directory {files}/none."
+        (files / "plain").write_bytes(b"")
+        below = files / "plain" / "file"
+        assert told(write, below) == (
+            f"Cannot write {below}: {files}/plain is no directory; name another place."
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr("perdure.newfile.may_write", lambda _: False)  # root may everything
+            kept = files / "file"
+            assert told(write, kept) == f"Cannot write {kept}: let this user write to {files}."
+        assert os.listdir(files) == ["plain"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, errors.Damaged])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from perdure import limits
 from perdure.core.changes import Change, Delete, Set, Splice
 from perdure.core.codec import pack
 from perdure.core.page import Ref, Shape
+from perdure.core.sums import Sums
 from perdure.core.tree import Built, build
 from perdure.core.tree_diff import diff_trees
 from perdure.core.tree_edit import edit
@@ -98,6 +100,64 @@ def test_edits_in_several_places_of_a_long_list_are_found_without_what_is_betwee
     found, read = run(diff_trees(large().root, built.root), {**large().pages, **built.pages})
     assert len(found) == ITEMS // 100 + 2
     assert read < len(large().pages) / 8
+
+
+CHANCE = Random(1)
+FEW_DISTINCT: dict[str, list[Any]] = {
+    "bools": [CHANCE.random() < 0.5 for _ in range(400_000)],
+    "small numbers": [CHANCE.randrange(100) for _ in range(400_000)],
+    "words": [CHANCE.choice(["ok", "failed", "retry", "skipped"]) for _ in range(100_000)],
+    "results": [{"tool": "search", "ok": CHANCE.random() < 0.5} for _ in range(30_000)],
+    "long results": [["x" * 600, CHANCE.random() < 0.5] for _ in range(4_000)],
+}
+
+
+@pytest.mark.parametrize("name", FEW_DISTINCT)
+def test_an_insertion_at_the_front_of_a_list_of_few_distinct_items_makes_a_few_pages(
+    name: str,
+) -> None:
+    items = FEW_DISTINCT[name]
+    before = build({"items": items}, SECRET)
+    insertion = Splice(("items",), 0, 0, [items[1]])
+    built, _ = run(edit(before.root, [insertion], SECRET), before.pages)
+    made = [id_ for id_ in built.pages if id_ not in before.pages]
+    assert len(before.pages) > 6
+    assert 0 < len(made) <= 4  # the root, a page of references, and one or two of items
+
+
+def test_what_repeats_itself_is_cut_where_pages_are_full() -> None:
+    built = build({"items": [True] * 400_000}, SECRET)
+    sizes = {len(payload) for payload in built.pages.values() if len(payload) > 10_000}
+    assert max(sizes) < limits.page_bytes_full + 64
+    assert len(built.pages) <= 4  # of equal pages, one
+
+
+def test_a_page_with_a_very_long_key_is_longer_by_that() -> None:
+    built = build({"files": {"k" * 600_000: 1, "other": 2}}, SECRET)
+    assert 600_000 < max(map(len, built.pages.values())) < 600_100
+
+
+def test_sums_find_a_position_as_adding_up_does() -> None:
+    chance = Random(2)
+    for _ in range(200):
+        sizes = [chance.choice([0, 0, 1, 2, 5]) for _ in range(chance.randrange(1, 12))]
+        sums = Sums(sizes)
+        for _ in range(4):
+            index = chance.randrange(len(sizes))
+            change = chance.randrange(-sizes[index], 4)
+            sizes[index] += change
+            sums.add(index, change)
+            for position in range(sum(sizes) + 1):
+                begins = [sum(sizes[:at]) for at in range(len(sizes))]
+                last = max(at for at in range(len(sizes)) if begins[at] <= position)
+                assert sums.find(position) == (last, begins[last])
+
+
+def test_a_text_that_grows_many_times_is_the_text_built_whole() -> None:
+    before = build({"draft": "x" * 100_000}, SECRET)
+    appends = [Splice(("draft",), 100_000 + 500 * n, 0, "token" * 100) for n in range(600)]
+    built, _ = run(edit(before.root, appends, SECRET), before.pages)
+    assert built.root == build({"draft": "x" * 100_000 + "token" * 60_000}, SECRET).root
 
 
 def test_a_window_of_a_long_list_reads_its_pages_and_those_above() -> None:

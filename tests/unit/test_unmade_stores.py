@@ -18,6 +18,7 @@ READS: list[Callable[[perdure.Store], object]] = [
     lambda store: store.states(),
     lambda store: store.states(deleted=True),
     lambda store: store.verify(),
+    lambda store: store.unreferenced(),
     lambda store: store.open("a").close(),
     lambda store: store.open("a").refresh(),
     lambda store: store.open("a").load(),

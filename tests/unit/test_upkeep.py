@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from perdure.backends.memory import MemoryBackend
 from perdure.core.head import MAIN
 from perdure.engine.read import read_head
 from perdure.engine.requests import Commit, ListRows
-from perdure.upkeep import BREAK_S, SHARE_S, Upkeep
+from perdure.upkeep import BREAK_S, REST_PART, SHARE_S, Upkeep
 
 TAIL_MAX = limits.tail_records_max * limits.tail_excess_max
 """Records in a tail whose writer works on it."""
@@ -73,18 +75,39 @@ def test_a_tail_is_worked_off_while_its_writer_saves_on() -> None:
 def test_a_writer_waits_the_longer_the_further_the_tail_has_grown() -> None:
     with perdure.Store("memory:") as store:
         upkeep = without_thread(store)
-        waits: list[float] = []
+        upkeep.wait = lambda site, seconds: None  # type: ignore[method-assign]
+        with store.open("a") as session:
+            saved(session, TAIL_MAX - 1)
+            assert upkeep.saved(session._core, 0) == 0
+            saved(session, 1)
+            assert upkeep.saved(session._core, 0) == pytest.approx(SHARE_S)
+            saved(session, TAIL_MAX)
+            assert upkeep.saved(session._core, 0) == pytest.approx(2 * SHARE_S)
+
+
+def test_a_save_that_was_held_up_waits_so_much_less() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        with store.open("a") as session:
+            saved(session, TAIL_MAX - 1)
+            upkeep.wait = lambda site, seconds: None  # type: ignore[method-assign]
+            saved(session, 1)
+            assert upkeep.saved(session._core, SHARE_S / 4) == pytest.approx(SHARE_S * 3 / 4)
+            assert upkeep.saved(session._core, SHARE_S) == 0
+
+
+def test_a_writer_waits_after_its_save(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        monkeypatch.setattr("perdure.upkeep.SHARE_S", 3600)
         upkeep.wait = lambda site, seconds: waits.append(seconds)  # type: ignore[method-assign]
         with store.open("a") as session:
             saved(session, TAIL_MAX - 1)
             assert not waits
-            assert not upkeep._jobs["a"].is_hurried
             saved(session, 1)
-            assert upkeep._jobs["a"].is_hurried
-            saved(session, TAIL_MAX)
-    assert waits[0] == pytest.approx(SHARE_S)
-    assert waits[-1] == pytest.approx(2 * SHARE_S)
-    assert len(waits) == TAIL_MAX + 1
+    assert len(waits) == 1
+    assert 0 < waits[0] < 3600
 
 
 def test_under_asyncio_the_loop_goes_on_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +125,12 @@ def test_under_asyncio_the_loop_goes_on_meanwhile(monkeypatch: pytest.MonkeyPatc
                     session.state["n"] = n
                     await session.save()
 
+    monkeypatch.setattr("perdure.upkeep.SHARE_S", 3600)
     monkeypatch.delattr(Upkeep, "wait")  # it would hold up the loop
     monkeypatch.setattr("perdure.aio.asyncio.sleep", sleep)
     asyncio.run(main())
-    assert waits == [pytest.approx(SHARE_S)]
+    assert len(waits) == 1
+    assert 0 < waits[0] < 3600
 
 
 def test_a_writer_waits_no_longer_than_until_the_job_has_ended() -> None:
@@ -123,7 +148,10 @@ def test_a_writer_waits_no_longer_than_until_the_job_has_ended() -> None:
             assert tip_of(store).newest is not None
 
 
-def test_a_state_whose_writer_waits_is_worked_on_first_and_without_rest() -> None:
+def test_a_state_whose_writer_waits_is_worked_on_first_and_without_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("perdure.upkeep.SHARE_S", 3600)
     with perdure.Store("memory:") as store:
         upkeep = without_thread(store)
         upkeep.wait = lambda *_: None  # type: ignore[method-assign]
@@ -141,6 +169,18 @@ def test_a_state_whose_writer_waits_is_worked_on_first_and_without_rest() -> Non
             upkeep._jobs["b"].work(60)
             assert upkeep._next() is upkeep._jobs["a"]
             assert list(upkeep._jobs) == ["a"]
+
+
+def test_a_rest_goes_on_when_the_writer_has_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float | None] = []
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        with store.open("a") as session:
+            saved(session, TAIL_MAX)
+            upkeep._jobs["a"].hurried_until = 0
+            monkeypatch.setattr(upkeep._hurry, "wait", rests.append)
+            upkeep._rest(0.5)
+    assert rests == [0.5 * REST_PART]
 
 
 def test_closing_a_store_ends_a_rest() -> None:
@@ -202,6 +242,8 @@ def test_a_failure_is_told_and_tried_again_after_a_later_save(
             upkeep._jobs["a"].work(60)
             assert "no listing today" in caplog.text
             backend.fails = False
+            saved(session, limits.tail_records_max - 2)
+            assert upkeep._next() is None  # not before there is twice as much
             saved(session, 1)
             upkeep._jobs["a"].work(60)
             assert tip_of(store).newest is not None
@@ -226,3 +268,31 @@ def test_under_asyncio_maintenance_that_is_called_takes_breaks(
     asyncio.run(main())
     assert len(rests) > 20
     assert set(rests) == {BREAK_S}
+
+
+def test_states_are_worked_on_in_turn() -> None:
+    with perdure.Store("memory:") as store:
+        without_thread(store)
+        upkeep = store._upkeep
+        assert upkeep is not None
+        for key in ("a", "b"):
+            with store.open(key) as session:
+                saved(session, limits.tail_records_max + 1)
+        first, second = upkeep._jobs.values()
+        assert [upkeep._next() for _ in range(4)] == [first, second, first, second]
+        second.hurried_until = 1
+        assert [upkeep._next() for _ in range(2)] == [second, second]
+
+
+def test_a_store_that_was_dropped_takes_its_thread_with_it() -> None:
+    store = perdure.Store("memory:")
+    with store.open("a") as session:
+        saved(session, limits.tail_records_max + 1)
+    assert store._upkeep is not None
+    thread, dropped = store._upkeep._thread, weakref.ref(store._driver)
+    assert thread is not None
+    del store, session
+    thread.join(60)
+    assert not thread.is_alive()
+    gc.collect()
+    assert dropped() is None

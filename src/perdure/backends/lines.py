@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from perdure.engine.requests import ROW_START_BYTES, Known, RecordRow, Run, Tail
+from perdure.engine.requests import (
+    ROW_START_BYTES,
+    Held,
+    Known,
+    ListHeld,
+    RecordRow,
+    Run,
+    Tail,
+)
 from perdure.errors import StateExists
 
 
@@ -42,6 +50,29 @@ def sizes_of(rows: Sequence[RecordRow], count: int) -> tuple[tuple[int, int, int
         (row.number, row.count, len(row.blob), bytes(row.blob[:ROW_START_BYTES]))
         for row in rows[:count]
     )
+
+
+def held_of(
+    request: ListHeld,
+    rows: Mapping[bytes, Iterable[RecordRow]],
+    page_sizes: Mapping[bytes, Sequence[int]],
+) -> tuple[Held, ...]:
+    """What a `ListHeld` answers, of all rows and sizes of pages by their incarnation."""
+    lines: dict[tuple[bytes, int], list[RecordRow]] = {}
+    for incarnation, each in rows.items():
+        for row in each:
+            lines.setdefault((incarnation, row.line), []).append(row)
+    found = {
+        (incarnation, -1): Held(incarnation, None, len(sizes), 0, sum(sizes))
+        for incarnation, sizes in page_sizes.items()
+        if sizes
+    }
+    for (incarnation, line), held in lines.items():
+        last, size = max(row.number for row in held), sum(len(row.blob) for row in held)
+        found[incarnation, line] = Held(incarnation, line, len(held), last, size)
+    there = sorted({place[0] for place in found if place[0] >= request.incarnation})
+    asked = set(there[: request.count])
+    return tuple(each for place, each in sorted(found.items()) if place[0] in asked)
 
 
 def place_taken(line: int, number: int) -> StateExists:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perdure.backends.lines import Lines, page_of, sizes_of, unknown_of
+from perdure.backends.lines import Lines, held_of, page_of, sizes_of, unknown_of
 from perdure.backends.protocol import StoreInfo
 from perdure.engine.requests import (
     Answer,
@@ -22,7 +22,9 @@ from perdure.engine.requests import (
     Committed,
     Discard,
     HeadRow,
+    Held,
     ListHeads,
+    ListHeld,
     ListPages,
     ListRows,
     ListStaged,
@@ -78,6 +80,7 @@ class InProcess:
             ListPages: self._list_pages,
             ListHeads: self._list_heads,
             ListStaged: self._list_staged,
+            ListHeld: self._list_held,
             Commit: self._commit_one,
             PutPages: self._put_pages,
             Stage: self._stage,
@@ -158,6 +161,9 @@ class InProcess:
         raise NotImplementedError
 
     def _list_staged(self, request: ListStaged) -> tuple[tuple[bytes, int], ...]:
+        raise NotImplementedError
+
+    def _list_held(self, request: ListHeld) -> tuple[Held, ...]:
         raise NotImplementedError
 
     def _put_pages(self, request: PutPages) -> None:
@@ -306,6 +312,13 @@ class MemoryBackend(InProcess):
     def _list_staged(self, request: ListStaged) -> tuple[tuple[bytes, int], ...]:
         with self._tables.lock:
             return tuple(sorted(self._tables.staged.items()))
+
+    def _list_held(self, request: ListHeld) -> tuple[Held, ...]:
+        with self._tables.lock:
+            tables = self._tables
+            rows = {each: list(lines) for each, lines in tables.records.items()}
+            sizes = {each: list(map(len, pages.values())) for each, pages in tables.pages.items()}
+            return held_of(request, rows, sizes)
 
     def _put_pages(self, request: PutPages) -> None:
         tables = self._tables

@@ -35,7 +35,14 @@ from perdure.backends.bucket import (
     staged_name,
     staging_name,
 )
-from perdure.backends.lines import gives_way, page_of, place_taken, sizes_of, unknown_of
+from perdure.backends.lines import (
+    gives_way,
+    held_of,
+    page_of,
+    place_taken,
+    sizes_of,
+    unknown_of,
+)
 from perdure.backends.memory import NUMBER_MAX, InProcess, keys_of
 from perdure.backends.protocol import StoreInfo
 from perdure.engine.requests import (
@@ -44,8 +51,10 @@ from perdure.engine.requests import (
     Committed,
     Discard,
     HeadRow,
+    Held,
     Known,
     ListHeads,
+    ListHeld,
     ListPages,
     ListRows,
     ListStaged,
@@ -235,6 +244,25 @@ class ObjectBackend(InProcess):
         found = {bytes.fromhex(name.split("/")[1]) for name in names}
         found -= {life for head in self._heads() for life in head.lives}
         return tuple((incarnation, self._staged_at(incarnation)) for incarnation in sorted(found))
+
+    def _list_held(self, request: ListHeld) -> tuple[Held, ...]:
+        rows: dict[bytes, list[RecordRow]] = {}
+        sizes: dict[bytes, list[int]] = {}
+        named = [row for head in self._heads() for row in head.inline]
+        for each in self._named_segments():
+            named += self._segment(each) or []
+        for row in named:
+            rows.setdefault(row.incarnation, []).append(row.record)
+        for name, size in self._bucket.sizes("page/").items():
+            sizes.setdefault(bytes.fromhex(name.split("/")[1]), []).append(size)
+        return held_of(request, rows, sizes)
+
+    def _named_segments(self) -> list[Segment]:
+        """Of every incarnation, staged ones included, each once."""
+        found = {each.name: each for head in self._heads() for each in head.segments}
+        for incarnation, _ in self._list_staged(ListStaged()):
+            found.update((each.name, each) for each in self._staged(incarnation))
+        return list(found.values())
 
     def _discard(self, request: Discard) -> None:
         incarnation = request.incarnation

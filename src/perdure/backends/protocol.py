@@ -26,6 +26,9 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
   Only the answer `Committed` says so: a head that is merely found may be one that was not synced.
 - *Failure.* An error says what is true: `CommitUnknown` if the batch may have taken effect,
   `Busy` if it did not and trying again later may help, any other `PerdureError` if it did not.
+- *Patient.* A backend that waits for other processes may tell for how long (`busy_timeout`, in
+  seconds) and have a method `wait_from(since)`: the wait of the next `commit` counts from then, a
+  time of `time.monotonic`. So who waited behind another's commit does not wait as long once more.
 - *Consistent.* `ReadState` answers head, records and root page as of one moment; less to who says
   what it knows, and `Unchanged` only where the head that is stored has the token that is known.
 - *Made.* `connect` makes a store that is not there. A backend that can tell so beforehand has a

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,6 +35,7 @@ from perdure.engine.requests import (
     Commit,
     Discard,
     ListHeads,
+    ListHeld,
     ListPages,
     ListRows,
     ListStaged,
@@ -65,6 +67,7 @@ _READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
     ListPages: sqlite_pages.list_pages,
     ListHeads: sqlite_rows.list_heads,
     ListStaged: sqlite_pages.list_staged,
+    ListHeld: sqlite_pages.list_held,
 }
 _WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], None]]] = {
     # A head that leads to a page is committed after it, and the sync of one is that of both.
@@ -119,6 +122,12 @@ class SqliteBackend:
         self._writer: apsw.Connection | None = None
         self._file: tuple[str, tuple[int, int] | None] = "", None
         self._synchronous = ""
+        self._asked: float | None = None
+        """When the next commit was asked for (a time of `time.monotonic`), if not when it comes."""
+        self._since = 0.0
+        """When that was asked for whose turn it is."""
+        self._wait_ms = -1
+        """How long the connection that writes waits for others, as it was last told."""
         self._is_doubtful = False
         """Whether a sync failed: the system may have given up what later syncs then leave out."""
         self._wal = Wal()
@@ -197,9 +206,15 @@ class SqliteBackend:
         synchronous, work = _WRITES[type(request)]
         return self._write(work, request, synchronous)
 
+    def wait_from(self, since: float) -> None:
+        """Let the next commit's wait for other processes count from then, not from its call."""
+        self._asked = since
+
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Settle each commit of the batch in one transaction; one outcome per member."""
+        asked, self._asked = self._asked or time.monotonic(), None
         with self._lock:
+            self._since = asked
             writer = self._begin(_synchronous(batch))
             try:
                 outcomes = [sqlite_rows.settle(writer, commit) for commit in batch]
@@ -255,6 +270,11 @@ class SqliteBackend:
                 self._drop(connection)
 
     @property
+    def busy_timeout(self) -> float:
+        """How long a commit waits for other processes (seconds)."""
+        return self._place.busy_timeout
+
+    @property
     def path(self) -> str:
         """The store's file."""
         return self._place.path
@@ -282,7 +302,7 @@ class SqliteBackend:
                 self._wal.page_bytes = first.pragma("page_size")
                 # The hook also takes the place of SQLite's own checkpoints within a commit.
                 first.set_wal_hook(self._wal.committed)
-                self._synchronous = ""
+                self._synchronous, self._wait_ms = "", -1
                 self._file = first.filename, sqlite_files.identity(first.filename)
                 self._writer = first
         return self._info
@@ -299,8 +319,10 @@ class SqliteBackend:
         try:
             if writer.in_transaction:  # an interrupt came between two statements
                 writer.execute("ROLLBACK")
+            self._limit_wait(writer)
             if self._is_doubtful:
                 self._renew_log(writer)
+                self._limit_wait(writer)
             if synchronous != self._synchronous:
                 writer.execute(f"PRAGMA synchronous = {synchronous}")
                 self._synchronous = synchronous
@@ -308,6 +330,14 @@ class SqliteBackend:
         except apsw.Error as error:
             raise told(error, self._place) from error
         return writer
+
+    def _limit_wait(self, writer: apsw.Connection) -> None:
+        """Let SQLite wait for others only as long as is left to what was asked for."""
+        left = self._place.busy_timeout - (time.monotonic() - self._since)
+        wait_ms = max(round(left * 1000), 0)
+        if wait_ms != self._wait_ms:
+            writer.set_busy_timeout(wait_ms)
+            self._wait_ms = wait_ms
 
     def _require_file(self) -> None:
         """Raise if the store's name leads elsewhere by now: what is written would be lost."""
@@ -364,7 +394,9 @@ class SqliteBackend:
     def _write(
         self, work: Callable[[apsw.Connection, Any], T], request: Any, synchronous: str
     ) -> T:
+        asked = time.monotonic()
         with self._lock:
+            self._since = asked
             writer = self._begin(synchronous)
             try:
                 answer = work(writer, request)

@@ -11,7 +11,7 @@ import apsw
 
 from perdure.backends import sqlite_files
 from perdure.errors import Damaged, StorageFull, StoreUnavailable, UsageError
-from perdure.newfile import give_name, partial_name
+from perdure.newfile import give_name, partial_name, require_place
 
 PAGES_PER_STEP = 256
 
@@ -26,6 +26,7 @@ def back_up(
 
     `outside` is entered between two steps, for the process to be forked meanwhile.
     """
+    require_place(target)
     target = target.absolute()
     if target.exists():
         raise _taken(target)

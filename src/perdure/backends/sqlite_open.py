@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,13 +85,18 @@ def connection(place: Place) -> apsw.Connection:
     only_reads = place.read_only and not _can_tidy_up(place)
     flags = apsw.SQLITE_OPEN_READONLY if only_reads else apsw.SQLITE_OPEN_READWRITE
     opened = apsw.Connection(place.path, flags=flags, vfs=place.vfs)
-    opened.set_busy_timeout(round(place.busy_timeout * 1000))
+    wait_for_others(opened, place)
     # Defensive: no SQL, ours included, can write to the schema's own pages.
     opened.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     if sys.platform == "darwin":
         # There, fsync leaves the bytes in the drive's cache; this asks for them to leave it.
         opened.execute("PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1")
     return opened
+
+
+def wait_for_others(opened: apsw.Connection, place: Place) -> None:
+    """Let a connection wait as long as the place says."""
+    opened.set_busy_timeout(round(place.busy_timeout * 1000))
 
 
 def _can_tidy_up(place: Place) -> bool:
@@ -148,7 +153,9 @@ def open_store(place: Place) -> tuple[apsw.Connection, StoreInfo]:
     elif 0 < os.stat(place.path).st_size < PAGE_BYTES_MIN:
         # SQLite would take it for an empty database, and write over it.
         raise _no_database(place.path)
-    return patiently(place, _open_file)
+    opened, info = patiently(place, _open_file)
+    wait_for_others(opened, place)
+    return opened, info
 
 
 def is_made(place: Place) -> bool:
@@ -171,12 +178,14 @@ def is_made(place: Place) -> bool:
 def patiently(place: Place, work: Callable[[Place], T]) -> T:
     """Do `work`, again while others are in the way, for as long as the place says.
 
-    SQLite itself does not wait where two connections turn a file to WAL mode.
+    SQLite itself does not wait where two connections turn a file to WAL mode. `work` is given the
+    place with the time that is left, which its connection may keep: `wait_for_others` sets it anew.
     """
     deadline = time.monotonic() + place.busy_timeout
     while True:
+        left = max(deadline - time.monotonic(), 0.0)
         try:
-            return work(place)
+            return work(replace(place, busy_timeout=left))
         except apsw.BusyError as error:
             if time.monotonic() >= deadline:
                 raise told(error, place) from error

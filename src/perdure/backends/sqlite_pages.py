@@ -8,6 +8,8 @@ import apsw
 
 from perdure.engine.requests import (
     Discard,
+    Held,
+    ListHeld,
     ListPages,
     ListStaged,
     PageRow,
@@ -98,6 +100,35 @@ def mark_staged(connection: apsw.Connection, incarnation: bytes, at_us: int) -> 
 def list_staged(connection: apsw.Connection, _request: ListStaged) -> tuple[tuple[bytes, int], ...]:
     """Answer a `ListStaged`."""
     return tuple(connection.execute("SELECT incarnation, at_us FROM staged ORDER BY incarnation"))
+
+
+_NEXT_HELD = (
+    "SELECT min(incarnation) FROM (SELECT min(incarnation) AS incarnation FROM records"
+    " WHERE incarnation >= ?1 UNION ALL SELECT min(incarnation) FROM pages WHERE incarnation >= ?1)"
+)
+_HELD = (
+    "SELECT NULL, count(*), 0, sum(IFNULL(length(blob), 0)) FROM pages"
+    " WHERE incarnation = ?1 HAVING count(*) UNION ALL"
+    " SELECT CAST(line AS INTEGER), count(*), max(CAST(number AS INTEGER)),"
+    " sum(IFNULL(length(blob), 0)) FROM records WHERE incarnation = ?1 GROUP BY 1 ORDER BY 1"
+)
+
+
+def list_held(connection: apsw.Connection, request: ListHeld) -> tuple[Held, ...]:
+    """Answer a `ListHeld`, in one read transaction."""
+    connection.execute("BEGIN")
+    try:
+        found: list[Held] = []
+        at = request.incarnation
+        for _ in range(request.count):
+            incarnation = connection.execute(_NEXT_HELD, (at,)).get
+            if incarnation is None:
+                break
+            found += (Held(incarnation, *row) for row in connection.execute(_HELD, (incarnation,)))
+            at = incarnation + b"\0"
+        return tuple(found)
+    finally:
+        connection.execute("COMMIT")
 
 
 def discard(connection: apsw.Connection, request: Discard) -> None:

@@ -45,6 +45,7 @@ class Readers:
                 return self._idle.pop()
         try:
             connection = sqlite_open.patiently(self._place, sqlite_open.reader)
+            sqlite_open.wait_for_others(connection, self._place)
         except BaseException:
             with self._lock:
                 self._leave()

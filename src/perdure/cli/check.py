@@ -17,7 +17,7 @@ from perdure.errors import NeedsPerson
 
 if TYPE_CHECKING:
     from perdure.store import Progress, Store
-    from perdure.types import Stats
+    from perdure.types import Stats, Unreferenced
 
 PAGE = 1000
 
@@ -31,13 +31,16 @@ def verify(ctx: click.Context, key: str | None) -> None:
     """Read all of the state KEY, or of every state, and check it.
 
     Each checkpoint is checked against its place, its checksum and the chain, and all are replayed.
-    The exit code is 1 if anything is not as it was saved.
+    The exit code is 1 if anything is not as it was saved. What is stored and nothing refers to is
+    named too: it only takes space.
     """
     with opened(key) as store, progress("verifying", quiet=settings().json) as report:
         found = store.verify(key, progress=report)
+        left = store.unreferenced() if key is None else []
     bad = [each for each in found if not each.ok]
     if settings().json:
-        print_json({"ok": not bad, "states": [document(each) for each in found]})
+        states, unreferenced = map(document, found), map(document, left)
+        print_json({"ok": not bad, "states": [*states], "unreferenced": [*unreferenced]})
     else:
         table(
             ("key", ">checkpoints", "found"),
@@ -46,7 +49,33 @@ def verify(ctx: click.Context, key: str | None) -> None:
         )
         if bad:
             hint(f"{len(bad)} of {count(len(found), 'state')} not as saved: restore a backup")
+        for state in found:
+            for each in state.unreferenced:
+                hint(f"{safe(state.key)}: {_note(each)}")
+        for each in left:
+            hint(_note(each))
     ctx.exit(1 if bad else 0)
+
+
+NOTES = {
+    "pages": ("page", "that no snapshot reaches: perdure maintain removes what is not needed"),
+    "records": ("row", "of records on a line that no branch has"),
+    "staged": (
+        "row or page",
+        "of a copy or an import that has not ended: perdure maintain removes it after a day",
+    ),
+    "headless": (
+        "row or page",
+        "of a state that is not there: its head was removed, by hand or by damage",
+    ),
+}
+"""By kind, what is unreferenced: its unit, and what it is."""
+
+
+def _note(found: Unreferenced) -> str:
+    unit, what = NOTES[found.what]
+    units = unit if found.count == 1 else unit.replace("row", "rows").replace("page", "pages")
+    return f"{found.count:,} {units} ({bytes_of(found.bytes)}) {what}"
 
 
 @click.command(epilog=examples("stats", "stats support/alice"))

@@ -124,7 +124,7 @@ def _field(name: str, value: Any) -> Any:
         return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     if hasattr(value, "__struct_fields__"):
         return document(value)
-    return [_field("", each) for each in value] if isinstance(value, tuple) else value
+    return [_field(name, each) for each in value] if isinstance(value, tuple) else value
 
 
 def change_document(change: Change) -> dict[str, Any]:

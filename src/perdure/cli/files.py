@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from perdure.cli.documents import document
 from perdure.cli.output import print_json, progress, say
 from perdure.cli.words import bytes_of, safe
 from perdure.core.abbreviate import count
-from perdure.errors import StoreUnavailable
 
 _new_file = click.Path(dir_okay=False, path_type=Path)
 _old_file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -29,7 +27,6 @@ def export(key: str, file: Path) -> None:
 
     FILE must not exist yet.
     """
-    require_place(file)
     with opened(key) as store, progress(f"exporting {key}", quiet=settings().json) as report:
         done = store.export(key, file, progress=report)
     if settings().json:
@@ -71,7 +68,6 @@ def backup(file: Path) -> None:
 
     FILE must not exist yet. The copy is a store: name it with --store.
     """
-    require_place(file)
     with opened() as store, progress("backing up", quiet=settings().json) as report:
         store.backup(file, progress=report)
     size = file.stat().st_size
@@ -79,20 +75,3 @@ def backup(file: Path) -> None:
         print_json({"file": str(file), "bytes": size})
         return
     say(f"backed up to {safe(str(file))}: {bytes_of(size)}")
-
-
-def require_place(file: Path) -> None:
-    """Raise the error that says why no new file can have this name.
-
-    Asked beforehand because until a file is whole it has another name, which would be told.
-    """
-    directory = file.absolute().parent
-    if not directory.is_dir():
-        raise StoreUnavailable(f"Cannot write {file}: make the directory {directory}.")
-    if not may_write(directory):
-        raise StoreUnavailable(f"Cannot write {file}: let this user write to {directory}.")
-
-
-def may_write(directory: Path) -> bool:
-    """Whether this user may make files in a directory."""
-    return os.access(directory, os.W_OK)

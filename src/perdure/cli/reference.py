@@ -18,6 +18,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Unreferenced,
     Verified,
 )
 
@@ -35,7 +36,7 @@ DOCUMENTS = {
     "copy": '{"state": StateInfo}',
     "rm": '{"state": StateInfo}',
     "undelete": '{"state": StateInfo}',
-    "verify": '{"ok": BOOL, "states": [Verified]}',
+    "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
@@ -44,8 +45,8 @@ DOCUMENTS = {
 """What each command prints under --json. Keys may come to be added; none changes its meaning."""
 
 RESULTS = (
-    *(StateInfo, Checkpoint, SessionInfo, Exported, Verified, Stats, Maintained, MaintenanceStep),
-    Finding,
+    *(StateInfo, Checkpoint, SessionInfo, Exported),
+    *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep, Finding),
 )
 
 

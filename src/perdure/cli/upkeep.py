@@ -28,12 +28,14 @@ INTERRUPTED = "interrupted: what was done stays done, nothing is half done; go o
 @click.option("--compact", is_flag=True, help="Then give unused space back to the file system.")
 @on_store
 @gives_json
-def maintain(key: str | None, dry_run: bool, compact: bool) -> None:
+@click.pass_context
+def maintain(ctx: click.Context, key: str | None, dry_run: bool, compact: bool) -> None:
     """Do the maintenance that is due, of the state KEY or of every state.
 
     Snapshots make opening cost what is read, packs make history small, and pages that nothing
     refers to are removed. Nothing that was saved is lost or changed, agents may go on meanwhile,
-    and it may be interrupted at any moment. Programs that save do it by themselves.
+    and it may be interrupted at any moment. Programs that save do it by themselves. The exit code
+    is 1 if anything could not be read: that is left as it is, and everything else is done.
     """
     if dry_run and compact:
         raise click.UsageError("--dry-run goes without --compact: it changes nothing")
@@ -45,10 +47,14 @@ def maintain(key: str | None, dry_run: bool, compact: bool) -> None:
                 given_back = store.compact(progress=report)
     if settings().json:
         print_json({"states": [document(each) for each in found], "compacted": given_back})
-        return
+        ctx.exit(1 if any(each.problem for each in found) else 0)
     _show([each for each in found if each.steps], dry_run)
     if compact:
         say(f"{bytes_of(given_back)} given back")
+    bad = [each for each in found if each.problem]
+    if bad:
+        table(("key", "left as it is"), [(each.key, str(each.problem)) for each in bad], whole=True)
+    ctx.exit(1 if bad else 0)
 
 
 def _maintained(store: Store, key: str | None, dry_run: bool) -> list[Maintained]:

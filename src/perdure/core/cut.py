@@ -1,10 +1,14 @@
 """Where a page ends: decided by what is in it, so that equal content is cut equally.
 
-A page ends after an entry if it is large enough and the entry's hash says so, or if it is full.
-Neither looks at what follows. So after an edit the cuts soon fall where they fell before, and
-whichever way a content came about, its pages are the same (P6). The chance that an entry ends a
+A page ends after an entry if it is large enough and the hash of its last entries says so, or if it
+is full. Neither looks at what follows. So after an edit the cuts soon fall where they fell before,
+and whichever way a content came about, its pages are the same (P6). The chance that an entry ends a
 page goes by its bytes, so pages of small and of large entries are of one size. The hash is keyed:
 nobody can choose entries that never cut without knowing the state's secret.
+
+It is of several entries together, because a list may hold few distinct ones: of a million bools,
+each alone would cut either everywhere or nowhere. What repeats itself (a run of one value) is not
+cut by this, nor could it be by any rule that looks at content alone: pages end there when full.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ import msgspec
 from perdure import limits
 from perdure.core.pieces import Meter, Pieces
 
-_HASH_MAX = 2**64
+_HASH_BITS = 64
+_HASH_MAX = 1 << _HASH_BITS
+_MASK = _HASH_MAX - 1
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -30,6 +36,15 @@ class Bounds(msgspec.Struct, frozen=True):
     full: int
     """From here on each ends; the last entry may take it beyond."""
 
+    @property
+    def step(self) -> int:
+        """So many bytes of entries make the rolling hash forget one bit (bytes).
+
+        What it depends on is then at most half of the least that a page holds: where a page began
+        has no influence on where it ends.
+        """
+        return max(self.least // (2 * _HASH_BITS), 1)
+
 
 LEAVES = Bounds(limits.page_bytes_min, limits.page_bytes_aim, limits.page_bytes_full)
 INNER = Bounds(limits.page_bytes_min // 8, limits.page_bytes_aim // 8, limits.page_bytes_full // 8)
@@ -38,18 +53,32 @@ INNER = Bounds(limits.page_bytes_min // 8, limits.page_bytes_aim // 8, limits.pa
 
 def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds) -> Pieces[int]:
     """How many of the entries from `start` on make the first page; 0 if it does not end in them."""
-    size, meter = 0, Meter()
+    size, rolling, step, meter = 0, 0, bounds.step, Meter()
+    keyed = blake2b(digest_size=_HASH_BITS // 8, key=secret, person=b"perdure.cut")
+    # What comes before this is forgotten when the page can end.
+    hashed_from = bounds.least - _HASH_BITS * step
     for at in range(start, len(packed)):
         entry = packed[at]
         size += len(entry)
-        if size >= bounds.least and (size >= bounds.full or ends_page(entry, secret, bounds)):
+        if size >= bounds.full:
             return at + 1 - start
+        if size > hashed_from:
+            rolling = rolled(rolling, entry, keyed, step)
+            if size >= bounds.least and rolling * bounds.aim < _HASH_MAX * len(entry):
+                return at + 1 - start
         if meter.is_full():
             yield ()
     return 0
 
 
-def ends_page(entry: bytes, secret: bytes, bounds: Bounds) -> bool:
-    """Whether the hash of an entry ends a page that is large enough."""
-    digest = blake2b(entry, digest_size=8, key=secret, person=b"perdure.cut").digest()
-    return int.from_bytes(digest, "big") * bounds.aim < _HASH_MAX * len(entry)
+def rolled(rolling: int, entry: bytes, keyed: blake2b, step: int) -> int:
+    """The rolling hash of the last entries of a page, after one more; it begins at 0.
+
+    An entry moves it up by a bit for every `step` bytes begun, and what leaves its 64 bits is
+    forgotten: it is of at most 64 entries, and of few where they are long. `keyed` is the keyed
+    hash of nothing yet.
+    """
+    one = keyed.copy()
+    one.update(entry)
+    moved = rolling << min(-(-len(entry) // step), _HASH_BITS)
+    return (moved + int.from_bytes(one.digest(), "big")) & _MASK

@@ -15,6 +15,7 @@ from perdure import limits
 from perdure.core.changes import Change, Delete, Set, Splice, apply, describe
 from perdure.core.page import Child, Ref, Shape, read_block, read_children, read_list, read_map
 from perdure.core.pieces import Pieces
+from perdure.core.sums import Sums
 from perdure.core.tree import Builder, Built, Entries
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading, T, all_leaves, read_value
 from perdure.errors import ReplayMismatch
@@ -117,8 +118,6 @@ class _Node:
         self.inline_bytes_max = inline_bytes_max
         """Of the values in it: the longest that is not a tree of its own."""
         self.runs: list[_Run] = []
-        self.size = ref.count
-        """How much it holds, in its shape's unit; kept up for what has positions."""
 
     def open(self) -> Reading[None]:
         """Read which pages of content there are."""
@@ -304,37 +303,47 @@ class _Map(_Entried):
 class _Sequence(_Node):
     """What has positions: a list, text or bytes."""
 
-    kind: ClassVar[type]
+    kind: ClassVar[type[Any]]
+    sums: Sums
+    """Of the sizes of its pages."""
+
+    def open(self) -> Reading[None]:
+        yield from super().open()
+        self.runs = self.runs or [_Run(None, self.kind())]
+        self.sums = Sums(run.size for run in self.runs)
 
     def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
-        end = start + removed
+        end, made = start + removed, len(items)
         if type(items) is not self.kind:
             raise LookupError(f"it is a {self.kind.__name__}")
-        if not 0 <= start <= end <= self.size:
+        if not 0 <= start <= end <= self.sums.total:
             raise LookupError("it ends before that")
-        first, before = self._run_at(start)
-        last, at = first, before
-        while last < len(self.runs) and at + self.runs[last].size < end:
-            at += self.runs[last].size
-            last += 1
-        touched = self.runs[first : last + 1]
-        ends = [touched[0], touched[-1]] if touched else []
-        yield from self.load(*dict.fromkeys(ends))
-        head = touched[0].content[: start - before] if touched else self.kind()
-        tail = touched[-1].content[end - at :] if touched else self.kind()
-        # The pages between are not even read.
-        made = _Run(None, head + items + tail)
-        self.runs[first : last + 1] = [made]
-        self.size += made.size - sum(run.size for run in touched)
+        index, begins = self.sums.find(start)
+        here = min(end - begins, self.runs[index].size)
+        yield from self._replace(index, start - begins, here, items)
+        left, ends = removed - (here - (start - begins)), start + made
+        while left:
+            # What is gone moved nothing before it: the next one begins where the splice ends.
+            index, begins = self.sums.find(ends)
+            at = ends - begins
+            here = min(at + left, self.runs[index].size)
+            yield from self._replace(index, at, here, self.kind())
+            left -= here - at
 
-    def _run_at(self, position: int) -> tuple[int, int]:
-        """Which page a position is in, and where that begins; the last one for the end of all."""
-        begins = self.size  # from there, because most edits are near it
-        for index in range(len(self.runs) - 1, -1, -1):
-            begins -= self.runs[index].size
-            if begins <= position:
-                return index, begins
-        return 0, 0
+    def _replace(self, index: int, start: int, stop: int, items: Any) -> Reading[None]:
+        """Replace what one page holds from `start` to `stop`."""
+        run = self.runs[index]
+        size = run.size
+        if stop - start == size:
+            run.set(items)  # a page that goes whole is not even read
+        else:
+            yield from self.load(run)
+            run.set(self.spliced(run.content, start, stop, items))
+        self.sums.add(index, run.size - size)
+
+    def spliced(self, content: Any, start: int, stop: int, items: Any) -> Any:
+        """The content of a page with a part of it replaced; may be the same object."""
+        raise NotImplementedError
 
 
 class _List(_Sequence, _Entried):
@@ -342,6 +351,10 @@ class _List(_Sequence, _Entried):
 
     def read(self, payload: bytes, ref: Ref) -> list[Any]:
         return read_list(payload, ref)
+
+    def spliced(self, content: list[Any], start: int, stop: int, items: list[Any]) -> list[Any]:
+        content[start:stop] = items
+        return content
 
     def get(self, part: str | int) -> Reading[Any]:
         run, at = yield from self._item(part)
@@ -355,9 +368,9 @@ class _List(_Sequence, _Entried):
         run.is_changed = True
 
     def _item(self, part: str | int) -> Reading[tuple[_Run, int]]:
-        if not isinstance(part, int) or not 0 <= part < self.size:
+        if not isinstance(part, int) or not 0 <= part < self.sums.total:
             raise LookupError(f"there is no {part!r} in it")
-        index, begins = self._run_at(part)
+        index, begins = self.sums.find(part)
         yield from self.load(self.runs[index])
         return self.runs[index], part - begins
 
@@ -375,6 +388,23 @@ class _Blocks(_Sequence):
 
     def read(self, payload: bytes, ref: Ref) -> Any:
         return read_block(payload, ref)
+
+    def spliced(self, content: Any, start: int, stop: int, items: Any) -> Any:
+        return content[:start] + items + content[stop:]
+
+    def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
+        yield from super().splice(start, removed, items)
+        index, _ = self.sums.find(start)
+        if self.runs[index].size > 2 * limits.block_max:
+            self._split(index)
+
+    def _split(self, index: int) -> None:
+        """Hold a long page as several: an edit copies all of the one that it is in."""
+        content = self.runs[index].content
+        starts = range(0, len(content), limits.block_max)
+        blocks = [_Run(None, content[at : at + limits.block_max]) for at in starts]
+        self.runs[index : index + 1] = blocks
+        self.sums = Sums(run.size for run in self.runs)
 
     def joined(self, pending: Any, content: Any) -> Reading[Any]:
         return content if pending is None else pending + content

@@ -26,6 +26,9 @@ from perdure.errors import NotStorable
 ATOMS = frozenset({str, int, float, bool, type(None), bytes})
 """The classes whose every instance is a plain value as it is."""
 
+SIZED = frozenset({str, bytes})
+"""Those of them that may be long."""
+
 CONTAINERS = (dict, list, tuple, set, frozenset)
 
 _all_atoms = ATOMS.issuperset
@@ -115,9 +118,28 @@ def _base(kind: type) -> type:
 
 def _take(value: Any, path: Path, depth: int) -> Any:
     kind = type(value)
-    if kind in ATOMS:
-        return value
-    return (_TAKERS.get(kind) or _taker_of(kind))(value, path, depth)
+    if kind not in ATOMS:
+        value = (_TAKERS.get(kind) or _taker_of(kind))(value, path, depth)
+        kind = type(value)
+    if kind in SIZED and len(value) > limits.measured_units_min:
+        require_savable(value, path)
+    return value
+
+
+def require_savable(value: str | bytes, path: Path) -> None:
+    """Refuse a text or bytes that no save could write.
+
+    Raises:
+        NotStorable: it is longer than `limits.save_bytes_max`.
+    """
+    data = value if isinstance(value, bytes) else value.encode(errors="surrogatepass")
+    if len(data) > limits.save_bytes_max:
+        named = "bytes" if isinstance(value, bytes) else "a text"
+        raise NotStorable(
+            f"{format_path(path)}: {named} of {len(data):,} bytes is longer than one save can "
+            f"write ({limits.save_bytes_max:,}): keep it in parts, or in a file",
+            path=path,
+        )
 
 
 def _take_dict(value: dict[Any, Any], path: Path, depth: int) -> dict[str, Any]:
@@ -136,7 +158,9 @@ def _take_pairs(pairs: ItemsView[Any, Any], path: Path, depth: int) -> dict[str,
     for key, item in pairs:
         if type(key) is not str:
             key = _take_key(key, path)
-        if type(item) in ATOMS:
+        if type(item) in ATOMS and (
+            type(item) not in SIZED or len(item) <= limits.measured_units_min
+        ):
             taken[key] = item
         else:
             taken[key] = _take(item, (*path, key), depth + 1)
@@ -164,9 +188,19 @@ def _take_tuple(value: tuple[Any, ...], path: Path, depth: int) -> tuple[Any, ..
 def _take_items(items: list[Any], path: Path, depth: int) -> list[Any]:
     if depth >= limits.depth_max:
         raise _TooDeep("", path=path)
-    if _all_atoms(map(type, items)):
+    kinds = set(map(type, items))
+    if _all_atoms(kinds) and _longest(items, kinds) <= limits.measured_units_min:
         return items
     return [_take(item, (*path, at), depth + 1) for at, item in enumerate(items)]
+
+
+def _longest(items: list[Any], kinds: set[type]) -> int:
+    """How long the longest text or bytes in a list of atoms is; `kinds` are all their classes."""
+    if SIZED.isdisjoint(kinds):
+        return 0
+    if SIZED.issuperset(kinds):
+        return max(map(len, items))
+    return max(len(item) for item in items if type(item) in SIZED)
 
 
 def _take_set(value: set[Any], path: Path, depth: int) -> set[Any]:

@@ -11,13 +11,14 @@ from perdure.core.record import Record
 from perdure.core.seal import Kind, unseal
 from perdure.core.tree import build
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
+from perdure.engine import unreferenced
 from perdure.engine.load import load
 from perdure.engine.pages import PageMissing, place_of, walk
 from perdure.engine.read import Site, read_head, read_run, replay
 from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
 from perdure.engine.states import read_some
 from perdure.errors import Damaged, PerdureError, ReplayMismatch, StateNotFound
-from perdure.types import Stats, Verified
+from perdure.types import Stats, Unreferenced, Verified
 
 
 def stats(site: Site) -> Steps[Stats]:
@@ -75,23 +76,27 @@ def verify(site: Site) -> Steps[Verified]:
         raise StateNotFound(f"there is no state {site.key!r} in this store")
     number, generation = 0, -1
     while True:
+        found: list[Unreferenced] = []
         try:
             head = site.head(row)
             generation = head.generation
             number = head.branches[MAIN].number
             for life in (head, *head.former):
-                yield from _verify_life(site, life)
+                found += yield from _verify_life(site, life)
         except PerdureError as error:
             if isinstance(error, PageMissing):
                 row = yield ReadHead(site.key)
                 if row is not None and site.head(row).generation != generation:
                     continue  # maintenance came between: what it removed is not missing
             return Verified(site.key, number, False, f"{error.kind}: {error}")
-        return Verified(site.key, number, True, None)
+        return Verified(site.key, number, True, None, tuple(found))
 
 
-def _verify_life(site: Site, head: Head) -> Steps[None]:
-    """Check and replay all of one life of a key, some records at a time, and its pages."""
+def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
+    """Check and replay all of one life of a key, some records at a time, and its pages.
+
+    What is stored of it that nothing refers to is the answer.
+    """
     tip = head.branches[MAIN]
     roots = {each.number: each.root for each in tip.snapshots or ()}
     sections: dict[str, Any] = {}
@@ -107,14 +112,21 @@ def _verify_life(site: Site, head: Head) -> Steps[None]:
                     "replaying its records gives; `maintain` makes later ones, and all "
                     "checkpoints can be read from the records"
                 )
-    yield from _verify_pages(site, head)
-    yield from walk(site, head.incarnation, reachable(roots.values()))
+    sizes = yield from _verify_pages(site, head)
+    reached = yield from walk(site, head.incarnation, reachable(roots.values()))
+    for id_ in reached - sizes.keys():
+        raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+    records = yield from unreferenced.records_of(site, head)
+    return records + unreferenced.pages_of(head, sizes, reached)
 
 
-def _verify_pages(site: Site, head: Head) -> Steps[None]:
+def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
+    """Check every page that is stored; their sizes by id."""
+    sizes: dict[bytes, int] = {}
     after: bytes | None = None
     while listed := (yield ListPages(head.incarnation, after, PAGES_AT_ONCE)):
         after = listed[-1][0]
+        sizes.update(listed)
         ids = tuple(id_ for id_, _ in listed)
         rows: tuple[PageRow, ...] = yield ReadPages(head.incarnation, ids)
         for row in rows:
@@ -126,3 +138,4 @@ def _verify_pages(site: Site, head: Head) -> Steps[None]:
                     f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}. Nothing is "
                     "lost: it is read from the records, and the next snapshot makes it anew"
                 ) from error
+    return sizes

@@ -12,7 +12,7 @@ import msgspec
 from perdure import limits
 from perdure.core.head import MAIN, Head
 from perdure.core.record import Record
-from perdure.engine.read import Site, check_run
+from perdure.engine.read import Site, check_run, newer_than_head
 from perdure.engine.requests import Known, PageRow, ReadState, StateAnswer, Steps, Unchanged
 from perdure.engine.save import tail_of
 from perdure.errors import Damaged
@@ -62,6 +62,8 @@ def _read(site: Site, branch: str, seen: Latest | None) -> Steps[Latest | None]:
     tip = head.branches[branch]
     before = seen.records if seen and known and known.tail == tail_of(head) else ()
     after = tip.newest.number if tip.newest is not None else 0
+    if rows.records and rows.records[-1].number > tip.number:
+        raise newer_than_head(site, tip.line, rows.records[-1].number)
     new = site.run(head.incarnation, rows.records, after + len(before) + 1, tip.number)
     stored = sum(len(row.blob) for row in rows.records)
     if before and seen is not None:

@@ -7,8 +7,7 @@ came first. So it may run anywhere, in any number of processes, and be killed at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -16,6 +15,7 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core.head import MAIN, Branch, Head, Snapshot, seal_head
 from perdure.core.pack import sealing
+from perdure.core.record import Record
 from perdure.core.seal import payload_bytes
 from perdure.core.tree import Built, building
 from perdure.core.tree_edit import edit
@@ -23,7 +23,7 @@ from perdure.core.tree_read import reachable
 from perdure.engine.load import state_at
 from perdure.engine.packing import RowSize, next_run
 from perdure.engine.pages import in_pieces, put, walk
-from perdure.engine.read import Site, read_run
+from perdure.engine.read import Site, check_links, read_run
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -41,10 +41,13 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.engine.save import TOKEN_BYTES, send, tail_of
-from perdure.errors import Damaged
+from perdure.errors import Damaged, Malformed, NewerFormat, ReplayMismatch
 from perdure.types import MaintenanceStep as Step
 
 SECRET_BYTES = 32
+
+UNREADABLE = (Damaged, Malformed, ReplayMismatch, NewerFormat)
+"""What is wrong with bytes that are there: trying again does not help."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -65,8 +68,12 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
     if head is None:
         return Plan(site.key)
     steps = [
-        *((yield from _snapshot_due(site, head)) or ()),
-        *((yield from _pack_due(head, full=full)) or ()),
+        step
+        for step in (
+            (yield from _snapshot_due(head)),
+            (yield from _pack_due(head, set(), full=full)),
+        )
+        if step is not None
     ]
     if full and head.branches[MAIN].snapshots:
         steps.append(Step("collect"))
@@ -74,34 +81,66 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
 
 
 def maintain(
-    site: Site, *, full: bool = False, done: Callable[[Step], None] | None = None
+    site: Site,
+    *,
+    full: bool = False,
+    done: Callable[[Step], None] | None = None,
+    around: Around | None = None,
 ) -> Steps[int]:
     """Do what is due, step by step, until nothing is; how many steps that were.
 
-    `done` is told each step. What others' maintenance does meanwhile is left to them.
+    `done` is told each step. What others' maintenance does meanwhile is left to them. What cannot
+    be read is gone around, and told of when everything else is done. With `full`, what is saved
+    meanwhile is left for another time: it ends, however fast others save.
 
     Raises:
-        Damaged: what would be rewritten cannot be read; nothing was changed by that step.
+        Damaged: something that would be rewritten cannot be read; it was left as it is.
     """
     site = site.stored()  # a page that is damaged there is made anew
-    count, loose, last = 0, int(full), ""
+    around = around or Around()
+    count, loose, last, until = 0, int(full), "", 0
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)
         if head is None:
             break
+        if not (full and until):
+            until = head.branches[MAIN].number
         # Turn by turn: where saves come so fast that a snapshot is always due, packs are made too.
-        step = yield from _due(site, head, full, pack_first=last == "snapshot")
+        pack_first = last == "snapshot"
+        step = yield from _due(head, until, around, full=full, pack_first=pack_first)
         if loose and (step is None or loose > limits.snapshots_loose_max):
             loose, step = 0, Step("collect")
         if step is None:
             break
         last = step.work
-        if (yield from _make(site, head, step)):
+        if (yield from _tried(site, head, step, around, full=full)):
             loose += _lets_go(head, step)
             count += 1
             if done is not None:
                 done(step)
+    if around.problems:
+        raise Damaged("; ".join(around.problems))
     return count
+
+
+class Around(msgspec.Struct):
+    """What a round of maintenance cannot read, and goes around."""
+
+    rows: set[int] = msgspec.field(default_factory=set)
+    """Rows that stay as they are: the number of the newest record in each."""
+    no_snapshot: bool = False
+    """Whether no snapshot can be made: a record since the newest one cannot be read."""
+    is_put_off: bool = False
+    """Whether a snapshot was put off, because it would write far more than the tail holds."""
+    problems: list[str] = msgspec.field(default_factory=list)
+    """What to tell in the end."""
+
+
+def collect(site: Site) -> Steps[bool]:
+    """Remove the pages that no kept snapshot leads to, whatever else is due; whether any were."""
+    site = site.stored()
+    head = yield from _living_head(site)
+    return head is not None and (yield from _collect(site, head))
 
 
 def discard_abandoned() -> Steps[int]:
@@ -117,11 +156,17 @@ def discard_abandoned() -> Steps[int]:
 # ---- planning -------------------------------------------------------------------------------
 
 
-def _due(site: Site, head: Head, full: bool, *, pack_first: bool) -> Steps[Step | None]:
-    """The first step that is due."""
-    kinds = [partial(_snapshot_due, site, head), partial(_pack_due, head, full=full)]
-    for kind in reversed(kinds) if pack_first else kinds:
-        for step in (yield from kind()) or ():
+def _due(
+    head: Head, until: int, around: Around, *, full: bool, pack_first: bool
+) -> Steps[Step | None]:
+    """The first step that is due and not only for what is newer than `until`."""
+    for work in ("pack", "snapshot") if pack_first else ("snapshot", "pack"):
+        step: Step | None = None
+        if work == "pack":
+            step = yield from _pack_due(head, around.rows, full=full)
+        elif not around.no_snapshot:
+            step = yield from _snapshot_due(head)
+        if step is not None and step.first <= until:
             return step
     return None
 
@@ -132,7 +177,7 @@ def _living_head(site: Site) -> Steps[Head | None]:
     return head if head is not None and head.deleted_us is None else None
 
 
-def _snapshot_due(site: Site, head: Head) -> Steps[list[Step] | None]:
+def _snapshot_due(head: Head) -> Steps[Step | None]:
     tip = head.branches[MAIN]
     after = tip.newest.number if tip.newest is not None else 0
     # One record stays in the tail, so that opening finds the newest checkpoint there.
@@ -141,23 +186,32 @@ def _snapshot_due(site: Site, head: Head) -> Steps[list[Step] | None]:
         return None
     sizes = yield from _sizes(head, tip, after + 1, tip.number, limits.upkeep_rows_max)
     stored = sum(row.stored_bytes for row in sizes)
-    if tip.number - after <= limits.tail_records_max and stored <= limits.tail_bytes_max:
+    if (
+        tip.number - after <= limits.tail_records_max
+        and stored <= limits.tail_bytes_max
+        and sum(row.raw_bytes for row in sizes) <= limits.tail_raw_bytes_max
+    ):
         return None
     kept = [row.stored_bytes for row in sizes if row.number <= last]
-    return [Step("snapshot", after + 1, last, len(kept), sum(kept))]
+    return Step("snapshot", after + 1, last, len(kept), sum(kept))
 
 
-def _pack_due(head: Head, *, full: bool) -> Steps[list[Step] | None]:
+def _pack_due(head: Head, settled: Collection[int], *, full: bool) -> Steps[Step | None]:
+    """The oldest rows that should become one; those in `settled` stay as they are."""
     tip = head.branches[MAIN]
     after = tip.newest.number if tip.newest is not None else 0
     spans = [(1, after), (after + 1, tip.number)] if full else [(1, after)]
     for first, last in spans:
-        sizes = yield from _sizes(head, tip, first, last, limits.upkeep_rows_max)
-        run = next_run([row for row in sizes if row.number <= last])
-        if run:
-            stored = sum(row.stored_bytes for row in run)
-            oldest = run[0].number - run[0].count + 1
-            return [Step("pack", oldest, run[-1].number, len(run), stored)]
+        while first <= last:
+            sizes = yield from _sizes(head, tip, first, last, limits.upkeep_rows_max)
+            run = next_run([r for r in sizes if r.number <= last and r.number not in settled])
+            if run:
+                stored = sum(row.stored_bytes for row in run)
+                oldest = run[0].number - run[0].count + 1
+                return Step("pack", oldest, run[-1].number, len(run), stored)
+            if len(sizes) < limits.upkeep_rows_max:
+                break
+            first = sizes[-1].number + 1
     return None
 
 
@@ -185,23 +239,63 @@ def _lets_go(head: Head, made: Step) -> bool:
 # ---- steps ----------------------------------------------------------------------------------
 
 
-def _make(site: Site, head: Head, step: Step) -> Steps[bool]:
+def _tried(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> Steps[bool]:
+    """Make a step; whether it came to something. What cannot be read is noted in `around`."""
+    try:
+        return (yield from _make(site, head, step, around, full=full))
+    except UNREADABLE as error:
+        current = yield from _living_head(site)
+        if current is None or current.generation != head.generation:
+            return False  # others' maintenance came between: it is planned again
+        if step.work == "snapshot":
+            around.no_snapshot = True
+        elif step.work == "pack":
+            around.rows |= yield from _unreadable(site, head, step)
+        around.problems.append(str(error))
+        return False
+
+
+def _unreadable(site: Site, head: Head, step: Step) -> Steps[set[int]]:
+    """The rows among those of a step that cannot be read; all, if each of them can."""
+    tip = head.branches[MAIN]
+    rows = yield from _sizes(head, tip, step.first, step.last, step.rows)
+    found: set[int] = set()
+    before: list[Record] = []
+    for row in rows:
+        try:
+            first = row.number - row.count + 1
+            records = yield from read_run(site, head, tip.line, first, row.number)
+            check_links(site, [*before, *records])
+            before = records[-1:]
+        except UNREADABLE:
+            found.add(row.number)
+            before = []
+    return found or {row.number for row in rows}
+
+
+def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> Steps[bool]:
     """Make a step; whether it came to something."""
     match step.work:
         case "snapshot":
-            return (yield from _snapshot(site, head))
+            return (yield from _snapshot(site, head, step, None if full else around))
         case "pack":
             return (yield from _pack(site, head, step))
         case "collect":
             return (yield from _collect(site, head))
 
 
-def _snapshot(site: Site, head: Head) -> Steps[bool]:
-    """Keep the state at the newest checkpoint but one as a tree; most of its pages are there."""
+def _snapshot(site: Site, head: Head, step: Step, around: Around | None) -> Steps[bool]:
+    """Keep the state at the newest checkpoint but one as a tree; most of its pages are there.
+
+    One that would write much more than the tail holds is put off, if `around` may be told so.
+    """
     tip = head.branches[MAIN]
     number = tip.number - 1
     secret = head.secret or (yield Random(SECRET_BYTES))
     built = yield from _tree_at(site, head, tip, number, secret)
+    if around is not None and _is_too_dear(built, tip, step):
+        around.no_snapshot = around.is_put_off = True
+        return False
     yield from put(site, head.incarnation, built.pages)
     kept = thinned((Snapshot(number, built.root), *(tip.snapshots or ())))
 
@@ -210,6 +304,20 @@ def _snapshot(site: Site, head: Head) -> Steps[bool]:
         return replace(now, secret=secret, branches={**now.branches, MAIN: branch})
 
     return (yield from _commit(site, head, change)) is not None
+
+
+def _is_too_dear(built: Built, tip: Branch, step: Step) -> bool:
+    """Whether a snapshot would write far more than a tail holds that may still grow."""
+    written = sum(map(len, built.pages.values()))
+    excess = max(
+        (step.last - step.first + 2) / limits.tail_records_max, step.bytes / limits.tail_bytes_max
+    )
+    is_first = tip.newest is None
+    return (
+        not is_first
+        and excess < limits.tail_put_off_max
+        and written > limits.snapshot_cost_max * step.bytes
+    )
 
 
 def _tree_at(site: Site, head: Head, tip: Branch, number: int, secret: bytes) -> Steps[Built]:
@@ -267,12 +375,14 @@ def _collect(site: Site, head: Head) -> Steps[bool]:
     except Damaged:
         return False  # what a lost page refers to is not known: nothing is removed
     garbage = yield from _garbage(head, needed)
-    now: Head | None = head
+    now, dropped = head, 0
     for some in _bounded(garbage):
-        if now is None:
+        after = yield from _commit(site, now, lambda each: each, dropped=some)
+        if after is None:
             break
-        now = yield from _commit(site, now, lambda each: each, dropped=some)
-    return bool(garbage)
+        now = after
+        dropped += len(some)
+    return dropped > 0
 
 
 def _garbage(head: Head, needed: set[bytes]) -> Steps[list[tuple[bytes, int]]]:
@@ -315,7 +425,7 @@ def _commit(
     now = made_from
     for _ in range(limits.commit_tries_max):
         token = yield Random(TOKEN_BYTES)
-        new = replace(change(now), token=token, generation=now.generation + 1)
+        new = change(replace(now, token=token, generation=now.generation + 1))
         row = HeadRow(token, seal_head(new, store=site.store, key=site.key))
         request = Commit(
             site.key, now.token, row, tail_of(new), records, "process", removed, dropped

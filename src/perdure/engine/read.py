@@ -286,6 +286,14 @@ def check_links(site: Site, records: Sequence[Record]) -> None:
             raise _unlinked(site, record)
 
 
+def newer_than_head(site: Site, line: int, number: int) -> Damaged:
+    """What is told of records that a state's head has not come to."""
+    return Damaged(
+        f"records newer than the head of {site.key!r} exist, up to {number} on line {line}: an "
+        "older head was put back in place of a newer one. Restore the store from a backup"
+    )
+
+
 def _missing(site: Site, line: int, number: int) -> Damaged:
     return Damaged(f"record {number} on line {line} of {site.key!r} is missing")
 

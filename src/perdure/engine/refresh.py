@@ -7,6 +7,7 @@ loop can read in a thread and edit at home.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +36,8 @@ class Instead(msgspec.Struct, frozen=True):
     """Those of them that there are now."""
     elsewhere: Elsewhere = {}
     """What comes before the windows among them."""
+    is_whole: bool = False
+    """Whether `sections` is the whole state."""
 
 
 class News(msgspec.Struct, frozen=True):
@@ -54,7 +57,7 @@ def read_news(core: SessionCore, keep_changes: bool) -> Steps[News]:
     Changes nothing in `core`, whose fate of what was sent has to be settled.
     """
     instead: Instead | None = None
-    if keep_changes or not core.touched():
+    if core.torn is None and (keep_changes or not core.touched()):
         row = yield ReadHead(core.site.key)
         head = core.site.head(row) if row is not None else None
     else:
@@ -70,6 +73,10 @@ def read_news(core: SessionCore, keep_changes: bool) -> Steps[News]:
 def _read_instead(core: SessionCore) -> Steps[tuple[Head | None, Instead]]:
     """The sections that were edited as they are now, windows as windows, and the head of that."""
     names = frozenset(core.touched())
+    if core.torn is not None:  # nothing of what is live counts
+        loaded = yield from load(core.site, core.branch)
+        sections = loaded.sections if loaded is not None else {}
+        return loaded.head if loaded is not None else None, Instead(names, sections, is_whole=True)
     windows = {name: count for name, (_, count) in core.document.windows().items() if name in names}
     loaded = yield from load(
         core.site, core.branch, lambda name: name in names and name not in windows
@@ -107,33 +114,55 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         StateDeleted: the state this session opened is gone.
     """
     head, mine = news.head, core.touched()
+    if core.torn is not None and (news.instead is None or not news.instead.is_whole):
+        return False
+    if keep_changes and core.torn is not None and (core.torn or core.document.touched()):
+        raise torn(core)
     if head is None:
         if not core.is_new:
             raise gone(core, "deleted")
-        if not keep_changes:
-            core.give_up(Instead())
-        return True
-    if not _is_same_life(core, head):
+        if keep_changes and core.torn is None:
+            return True
+    elif not _is_same_life(core, head):
         raise gone(core, "deleted and made anew")
-    if not keep_changes:
-        instead = news.instead or Instead()
-        if not mine <= instead.names:
+    elif not keep_changes:
+        read = news.instead.names if news.instead is not None else frozenset()
+        if core.torn is None and not mine <= read:
             return False
+    elif mine & sections_of(news.changes):
+        raise conflict(core, head, news.records, news.changes, core.document.pending())
+    is_mended, kept = core.torn is not None, unsaved(core) if keep_changes and mine else []
+    core.torn = kept
+    _make_live(core, news, keep_changes, mine, anew=is_mended)
+    if head is not None:
+        core.position = Position(head, head.token)
+    if news.records:
+        core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])
+    core.torn = None
+    return True
+
+
+def _make_live(
+    core: SessionCore, news: News, keep_changes: bool, mine: set[str], *, anew: bool
+) -> None:
+    """Change the live tree; an interrupt leaves it half changed, and `core.torn` says so."""
+    instead = news.instead or Instead()
+    if anew:
+        core.restore(instead.sections)
+    elif news.head is None:
+        core.give_up(Instead())
+    elif keep_changes:
+        core.names = reordered(core.names, moves_of(news.changes))
+        core.take(news.changes, reordered(core.names, core.moves_waiting))
+        core.meet_summary(news.head.summary)
+        return
+    else:
         core.give_up(instead)
         changes = [each for each in news.changes if str(each.path[0]) not in mine]
         core.names = reordered(core.names, moves_of(news.changes))
         core.take(changes, core.names)
-        core.adopt_summary(head.summary)
-    elif mine & sections_of(news.changes):
-        raise conflict(core, head, news.records, news.changes, core.document.pending())
-    else:
-        core.names = reordered(core.names, moves_of(news.changes))
-        core.take(news.changes, reordered(core.names, core.moves_waiting))
-        core.meet_summary(head.summary)
-    core.position = Position(head, head.token)
-    if news.records:
-        core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])
-    return True
+    if news.head is not None:
+        core.adopt_summary(news.head.summary)
 
 
 def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
@@ -165,6 +194,26 @@ def conflict(
         theirs=[checkpoint_of(key, core.branch, record) for record in theirs],
         their_changes=their_changes,
         overlap=overlap,
+    )
+
+
+def unsaved(core: SessionCore) -> list[Change]:
+    """All that a session has not saved, as far as it can be told."""
+    mine = core.waiting()
+    with suppress(Exception):  # a container changed behind its methods, or half changed
+        mine += core.document.pending()
+    return mine
+
+
+def torn(core: SessionCore) -> Conflict:
+    """The error for a session of which a refresh was interrupted while it changed what is live."""
+    mine = core.torn or unsaved(core)
+    return Conflict(
+        f"a refresh of {core.site.key!r} was interrupted, so what this session shows may be half "
+        "as it was and half as it is stored; nothing was saved. Take what you need of your edits "
+        "(conflict.mine), then call session.refresh(), which reads all of it anew",
+        mine=mine,
+        overlap=sorted(sections_of(mine)),
     )
 
 

@@ -273,6 +273,30 @@ class ListStaged(msgspec.Struct, frozen=True):
     """
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What is stored of one incarnation: the rows of one of its lines, or its pages."""
+
+    incarnation: bytes
+    line: int | None
+    """None: these are pages."""
+    count: int
+    """Rows, or pages."""
+    last: int
+    """Number of the newest record; 0 for pages."""
+    bytes: int
+
+
+class ListHeld(msgspec.Struct, frozen=True):
+    """What is stored of the first `count` incarnations that sort at or after `incarnation`.
+
+    Answer: a tuple of `Held` in order, pages before the lines of their incarnation. Stagings are
+    in it too; what no read could ever give is not.
+    """
+
+    incarnation: bytes
+    count: int
+
+
 class Discard(msgspec.Struct, frozen=True):
     """Remove records and pages of an incarnation that no head names: a staging given up.
 
@@ -301,6 +325,7 @@ StorageRequest: TypeAlias = (
     | ListPages
     | ListHeads
     | ListStaged
+    | ListHeld
     | Commit
     | PutPages
     | Stage

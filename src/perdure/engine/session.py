@@ -28,6 +28,7 @@ from perdure.core.changes import (
     unpack_changes,
 )
 from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire, next_life
+from perdure.core.paths import format_path
 from perdure.core.record import (
     END,
     ENDED_BEFORE,
@@ -44,7 +45,7 @@ from perdure.core.windows import into_window
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
-from perdure.engine.refresh import Instead, conflict_with, read_news, take_in
+from perdure.engine.refresh import Instead, conflict_with, read_news, take_in, torn
 from perdure.engine.requests import Compute, Durability, Now, Random, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
@@ -94,6 +95,9 @@ class Edited(Protocol):
 
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
+
+    def restore(self, sections: dict[str, Any]) -> None:
+        """Give up all edits for the content of all sections, whatever an interrupt left."""
 
 
 class Body(msgspec.Struct, eq=False):
@@ -174,6 +178,11 @@ class SessionCore:
         self._missing = missing
         self.elsewhere = elsewhere
         """What is not in the live tree, as of the checkpoint that this session is at."""
+        self.torn: Sequence[Change] | None = None
+        """While a refresh changes what is live: the unsaved changes that it was to keep.
+
+        An interrupt leaves it so. Then nothing is saved until a refresh has read all of it anew.
+        """
         self.names = list(loaded.sections) if loaded else []
         """The sections as of what this session has read and saved, in order."""
 
@@ -191,6 +200,8 @@ class SessionCore:
 
         A save of a state that was never saved is something, even when it is empty; its end is not.
         """
+        if self.torn is not None and (self.torn or not ending or self.document.touched()):
+            raise torn(self)
         extra: dict[str, Any] = {}
         if label is not None:
             extra[LABEL] = label
@@ -202,11 +213,8 @@ class SessionCore:
 
         def keep(changes: list[Change]) -> None:
             packed = pack_changes(changes)
-            if len(packed) > limits.record_bytes_max // 2:
-                raise NotStorable(
-                    f"one save would write {len(packed)} bytes; at most "
-                    f"{limits.record_bytes_max // 2} fit in one: save more often"
-                )
+            if len(packed) > limits.save_bytes_max:
+                raise _too_much(len(packed), changes)
             bodies.append(
                 Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra, durability)
             )
@@ -364,7 +372,7 @@ class SessionCore:
         count, size = 1, len(waiting[0].changes)
         while count < len(waiting) and not (waiting[0].extra or waiting[count].extra):
             size += len(waiting[count].changes)
-            if size > limits.record_bytes_max // 2:
+            if size > limits.save_bytes_max:
                 break
             count += 1
         return waiting[:count]
@@ -478,6 +486,12 @@ class SessionCore:
         self.document.replace({name: instead.sections.get(name, self._missing) for name in mine})
         self.elsewhere.update(instead.elsewhere)
 
+    def restore(self, sections: dict[str, Any]) -> None:
+        """Put `sections`, the whole state, in the place of what an interrupted refresh left."""
+        self._bodies.clear()
+        self.document.restore(sections)
+        self.names = list(sections)
+
     def adopt_summary(self, summary: str | None) -> None:
         """Take the summary that is stored, in the place of one that is not saved."""
         self.summary = self._saved_summary = summary
@@ -506,6 +520,19 @@ def _snapshot_of(head: Head, branch: str) -> int:
 
 _UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)
 """Where a branch stands before its first record."""
+
+
+def _too_much(size: int, changes: Sequence[Change]) -> NotStorable:
+    """What is told of changes that no one save can write; names where the most of it is."""
+    sizes = [len(pack_changes([change])) for change in changes]
+    most = max(sizes)
+    path = changes[sizes.index(most)].path
+    return NotStorable(
+        f"one save would write {size:,} bytes, {most:,} of them at {format_path(path)}; at most "
+        f"{limits.save_bytes_max:,} fit in one. Nothing was saved or lost: save more often, or "
+        "keep large values in parts",
+        path=path,
+    )
 
 
 class _Unset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, TypeAlias
 
@@ -16,7 +17,7 @@ from perdure.state.mapping import wrap_dict, wrap_dicts
 from perdure.state.marks import ABSENT, ADDED, MOVED, Mark
 from perdure.state.members import wrap_set
 from perdure.state.node import Node, replaced
-from perdure.state.place import BULK_WRAPPERS, WRAPPERS, place_of
+from perdure.state.place import BULK_WRAPPERS, WRAPPERS, Place, place_of
 from perdure.state.receive import detached, receive
 from perdure.state.root import wrap_root
 from perdure.state.sections import State
@@ -73,7 +74,10 @@ class Document:
         {'goal': 'refund'}
     """
 
-    __slots__ = ("_ask", "_handover", "_names", "_root", "_shadow", "_tracker", "state")
+    __slots__ = (
+        *("_ask", "_handover", "_names", "_released", "_reordered", "_root", "_shadow"),
+        *("_tracker", "state"),
+    )
 
     def __init__(
         self, sections: dict[str, Any], *, load: Loader | None = None, check_edits: bool = False
@@ -84,6 +88,10 @@ class Document:
         """What the last capture left to be done."""
         self._names = list(sections)
         """The sections of the last capture, in order."""
+        self._released: list[Place] = []
+        """What somebody else's changes took out, until edits of it are refused."""
+        self._reordered: dict[str, Any] | None = None
+        """The sections in their new order, while they are brought into it."""
         self._root = wrap_root(sections)
         self._tracker = self._root._tracker
         for name, value in sections.items():
@@ -127,16 +135,9 @@ class Document:
         self._settle()
         window = dict.get(self._root, name)
         assert isinstance(window, TrackedList)
-        tracker = self._tracker
-        tracker.begin()
-        try:
-            tracker.before_edit(window)
+        with self._tracker.block():
+            self._tracker.before_edit(window)
             window._widen(items)
-        except BaseException:
-            tracker.undo()
-            raise
-        else:
-            tracker.keep()
         if self._shadow is not None:
             self._shadow.widen(name, items)
 
@@ -203,6 +204,8 @@ class Document:
             SaveInsideAtomic: a block is open.
         """
         root, tracker = self._root, self._tracker
+        if tracker.ending is not None or self._reordered is not None:
+            self._settle()
         if tracker.settle is not None:
             self._end_capture()
         self._outside_blocks()
@@ -247,7 +250,11 @@ class Document:
         self._handover = names, checked, None
 
     def _settle(self) -> None:
-        """End a capture that was interrupted, unless it is still under way."""
+        """End what was interrupted: a block's end, a new order, a capture if none is under way."""
+        if self._tracker.ending is not None:
+            self._tracker.end_block()
+        if self._reordered is not None:
+            self._reorder()
         if self._tracker.settle is not None and not self._is_capturing():
             self._end_capture()
 
@@ -389,25 +396,44 @@ class Document:
         root, tracker = self._root, self._tracker
         marks = None if root._marks is None else root._marks.copy()
         dirty = root._kids is not None
-        released = tracker.released = []
-        tracker.begin()
+        self._released = tracker.released = []
         try:
-            for change in changes:
-                receive(root, change)
-        except BaseException:
-            tracker.undo()
-            raise
-        else:
-            tracker.keep()
+            with tracker.block():
+                for change in changes:
+                    receive(root, change)
         finally:
             tracker.released = None
-        for place in released:
-            replaced(place)
+        self._refuse_released()
         for name in sections_of(changes):
             self._forget(name)
         root._marks = marks
         if not dirty:
             root._kids = None
+
+    def _refuse_released(self) -> None:
+        """Let no edit of what somebody else's changes took out pass any more."""
+        for place in self._released:
+            if place._parent is None:
+                replaced(place)
+        self._released = []
+
+    def restore(self, sections: Mapping[str, Any]) -> None:
+        """Take the content of all sections anew, whatever an interrupt left here; forget all edits.
+
+        Args:
+            sections: by name, in order: plain values, which the document takes over.
+        """
+        self._settle()
+        root = self._root
+        content = {name: sections.get(name, MISSING) for name in (*root, *sections)}
+        self.replace(content)
+        self._tracker.end_moves()
+        self._refuse_released()
+        root._marks = root._kids = None
+        self._names = list(sections)
+        self._settle_order()
+        if self._shadow is not None:
+            self._shadow = Shadow(root)
 
     def replace(self, sections: Mapping[str, Any]) -> None:
         """Take newer content for whole sections, and throw away what was edited in them here.
@@ -473,25 +499,44 @@ class Document:
         known = dict.fromkeys((*self._names, *root))
         order = [name for name in known if name in root and name not in new] + new
         if order != list(root):
-            content = root._copy_content()
-            dict.clear(root)
-            for name in order:
-                dict.__setitem__(root, name, content[name])
+            # Noted first: an interrupt in the middle leaves nothing out.
+            self._tracker.settle = self._settle
+            self._tracker.guarded = True
+            self._reordered = {name: dict.__getitem__(root, name) for name in order}
+            self._reorder()
+
+    def _reorder(self) -> None:
+        """Put the sections in the order that was noted; begun again after an interrupt."""
+        if self._reordered is not None:
+            dict.clear(self._root)
+            dict.update(self._root, self._reordered)
+            self._reordered = None
+        self._tracker.settle = None
+        self._tracker.guard()
 
     # ---- atomic blocks ----------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def block(self) -> AbstractContextManager[None]:
+        """An atomic block to enter: kept at its end, undone if an exception comes out of it."""
+        self._settle()
+        return self._tracker.block()
+
+    def begin(self, name: object | None = None) -> None:
         """Open an atomic block; blocks nest."""
         self._settle()
-        self._tracker.begin()
+        self._tracker.begin(name)
 
-    def keep(self) -> None:
-        """Close the innermost block; its edits stand."""
-        self._tracker.keep()
+    def keep(self, name: object | None = None) -> None:
+        """Close a block, the innermost by default; its edits stand."""
+        self._tracker.keep(name)
 
-    def undo(self) -> None:
-        """Close the innermost block and undo its edits; live nodes are what they were before."""
-        self._tracker.undo()
+    def undo(self, name: object | None = None) -> None:
+        """Close a block, the innermost by default, and undo its edits.
+
+        Live nodes are what they were before. An interrupt puts off the rest, to whatever is done
+        next. A block that is not open any more is none to undo.
+        """
+        self._tracker.undo(name)
 
     def is_within_block(self) -> bool:
         """Whether the running code is inside an open block, or was started there."""

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from perdure import limits
+from perdure.core.changes import text_splice
 from perdure.core.paths import format_path
-from perdure.core.values import ATOMS, take
+from perdure.core.values import ATOMS, SIZED, require_savable, take
 from perdure.errors import NotStorable
 from perdure.state.place import WRAPPERS, Place, place_of
 from perdure.state.tracker import REPLACED, Tracker
@@ -56,6 +57,8 @@ class Node(Place):
     def _enter(self, value: Any, at: str | int) -> Any:
         """Take `value` in: what to store at `at`, linked. Nothing changes if it is refused."""
         if type(value) in ATOMS:
+            if type(value) in SIZED and len(value) > limits.measured_units_min:
+                self._require_savable(value, at)
             return value
         place = place_of(value)
         if place is not None and self._adopts(place):
@@ -63,6 +66,30 @@ class Node(Place):
             self._adopt(place, at)
             return value
         return self._fresh(value, at)
+
+    def _require_savable(self, value: Any, at: str | int) -> None:
+        """Refuse a text or bytes that no save could write, where somebody inserts it here.
+
+        Of an edit of what is here already, only what changed is written.
+        """
+        if self._tracker.released is not None:  # somebody else saved it
+            return
+        path, held = (*self._path(), self._part(at)), self._held(at)
+        written: Any = value
+        if type(held) is type(value):
+            if held == value:
+                return
+            edit = text_splice(path, held, value)
+            written = value if edit is None else edit.items
+        require_savable(written, path)
+
+    def _held(self, at: str | int) -> Any:
+        """What is stored at a key or position; None if nothing is."""
+        if isinstance(self, dict):
+            return dict.get(self, at)
+        assert isinstance(self, list)
+        assert isinstance(at, int)
+        return list.__getitem__(self, at) if 0 <= at < list.__len__(self) else None
 
     def _enter_all(
         self, values: Iterable[tuple[str | int, Any]], staying: Iterable[Any] = ()
@@ -73,6 +100,8 @@ class Node(Place):
         stored: list[Any] = []
         for at, value in values:
             if type(value) in ATOMS:
+                if type(value) in SIZED and len(value) > limits.measured_units_min:
+                    self._require_savable(value, at)
                 stored.append(value)
                 continue
             place = place_of(value)

@@ -9,9 +9,10 @@ from operator import index as _index
 from operator import is_ as _is
 from typing import Any, SupportsIndex
 
+from perdure import limits
 from perdure.core.changes import Change, Splice
 from perdure.core.paths import Path
-from perdure.core.values import ATOMS, same, take
+from perdure.core.values import ATOMS, SIZED, same, take
 from perdure.errors import UntrackedEdit
 from perdure.state.edits import Edit, assigned, covers, kept_ends, spliced
 from perdure.state.marks import BASELESS, CHANGED, TORN, assignment, lost, resized
@@ -94,6 +95,8 @@ class TrackedList(Node, list[Any]):
             self._tracker.before_edit(self)
         if type(value) not in ATOMS:
             value = self._enter(value, len(self))
+        elif type(value) in SIZED and len(value) > limits.measured_units_min:
+            self._require_savable(value, len(self))
         position = len(self)  # not before: taking a value in may run code that edits this list
         if self._kids is None:
             self._touch()

@@ -17,7 +17,9 @@ it is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -65,12 +67,26 @@ class Saved:
             place._restore_content(self.content, wrapped)
 
 
+class Block(dict[int, Saved]):
+    """An open atomic block: places by id, as they were when it began."""
+
+    __slots__ = ("ender", "is_kept", "name")
+
+    def __init__(self, name: object) -> None:
+        self.name = name
+        """What `_within` knows it by."""
+        self.is_kept = False
+        """Whether its edits stand, however its end goes on."""
+        self.ender = 0
+        """The thread that ends it, once one does."""
+
+
 class Tracker:
     """The bookkeeping of one document."""
 
     __slots__ = (
-        *("blocks", "capturing", "closed", "guarded", "lists", "lists_made", "names"),
-        *("moving", "released", "root", "settle", "wrapped"),
+        *("blocks", "capturing", "closed", "ending", "guarded", "lists", "lists_made", "moving"),
+        *("released", "root", "settle", "wrapped"),
     )
 
     def __init__(self) -> None:
@@ -90,24 +106,27 @@ class Tracker:
         """Places that lost their place, collected while somebody else's changes are applied."""
         self.lists_made = 0
         """How many lists ever came into the document; who has seen so many has seen them all."""
-        self.blocks: list[dict[int, Saved]] = []
-        self.names: list[object] = []
-        """What `_within` knows each open block by."""
+        self.blocks: list[Block] = []
+        self.ending: Block | None = None
+        """The block that is about to end; it may be that an interrupt put that off."""
         self.wrapped: dict[int, tuple[Any, Any]] = {}
         """By a plain container's id: it, and what took its place while a block was open."""
 
     def guard(self) -> None:
         """Bring `guarded` up to date."""
-        self.guarded = self.closed or self.settle is not None or bool(self.capturing or self.blocks)
+        is_under_way = self.settle is not None or self.ending is not None
+        self.guarded = self.closed or is_under_way or bool(self.capturing or self.blocks)
 
     def before_edit(self, place: Place) -> None:
         """Let an edit of `place` pass, and keep what it will change, or refuse it."""
+        if self.ending is not None:
+            self.end_block()
         if self.settle is not None:
             self.settle()
         if (self.closed or self.capturing) and place._top() is self.root:
             self._refuse(place)
         if self.blocks:
-            if self.names[-1] not in _within.get():
+            if self.blocks[-1].name not in _within.get():
                 raise ConcurrentEdit(
                     f"{format_path(place._path())} was edited from outside an atomic block that "
                     "another task or thread has open: its undoing would take this edit back too. "
@@ -157,51 +176,102 @@ class Tracker:
             "Edit a session's containers from one thread at a time, the one that saves them"
         )
 
-    def begin(self) -> None:
-        """Open a block.
+    @contextmanager
+    def block(self) -> Iterator[None]:
+        """An atomic block around what is done inside: kept, or undone if it fails.
+
+        Raises:
+            ConcurrentEdit: another task or thread has one open that this code is not inside of.
+        """
+        name = object()  # by which it is known whether an interrupt came before or after its end
+        try:
+            try:
+                self.begin(name)
+                yield
+                self.keep(name)
+            except BaseException:
+                self.undo(name)
+                raise
+        except BaseException:  # again, for an interrupt in between: what is left to undo goes first
+            self.undo(name)
+            raise
+
+    def begin(self, name: object | None = None) -> None:
+        """Open a block, which `keep` and `undo` may be told by its name.
 
         Raises:
             ConcurrentEdit: another task or thread has one open that this code is not inside of.
         """
         within = _within.get()
-        if self.names and self.names[-1] not in within:
+        if self.blocks and self.blocks[-1].name not in within:
             raise ConcurrentEdit(
                 "another task or thread has an atomic block of this session open; "
                 "end it before another begins"
             )
-        name = object()
-        _within.set(within | {name})
-        self.names.append(name)
-        self.blocks.append({})
+        block = Block(object() if name is None else name)
+        _within.set(within | {block.name})
+        self.blocks.append(block)
         self.guard()
 
     def is_within(self) -> bool:
         """Whether the running code is inside an open block."""
-        return not _within.get().isdisjoint(self.names)
+        return not _within.get().isdisjoint([block.name for block in self.blocks])
 
-    def keep(self) -> None:
-        """Close the innermost block; what it would undo, the block around it still can."""
-        inner = self.blocks.pop()
-        if self.blocks:
-            outer = self.blocks[-1]
+    def keep(self, name: object | None = None) -> None:
+        """Close a block, the innermost by default; what it would undo, the one around it still can.
+
+        Those that an interrupt left open inside it are undone. If it is not open, nothing is done.
+        """
+        while self._is_open(name):
+            block = self.blocks[-1]
+            block.is_kept = name is None or block.name is name
+            self._end(block)
+            if name is None:
+                break
+
+    def undo(self, name: object | None = None) -> None:
+        """Close a block, the innermost by default, and put all back as it was when it began.
+
+        If it is not open, nothing is done, and one whose edits were about to be kept keeps them.
+        """
+        while self._is_open(name):
+            self._end(self.blocks[-1])
+            if name is None:
+                break
+
+    def _is_open(self, name: object | None) -> bool:
+        return any(name is None or block.name is name for block in self.blocks)
+
+    def _end(self, block: Block) -> None:
+        block.ender = threading.get_ident()
+        self.ending = block
+        self.end_block()
+
+    def end_block(self) -> None:
+        """Close the block that is ending; begun again after an interrupt, by the same thread."""
+        block = self.ending
+        if block is None or block.ender != threading.get_ident():
+            return
+        if self.blocks and self.blocks[-1] is block:
+            if block.is_kept:
+                self._hand_outwards(block)
+            else:
+                for saved in block.values():
+                    saved.put_back(self.wrapped)
+            _within.set(_within.get() - {block.name})
+            self.blocks.pop()
+        if not self.blocks:
+            self.wrapped.clear()
+        self.ending = None
+        self.guard()
+
+    def _hand_outwards(self, inner: Block) -> None:
+        """Let the block around it be able to undo what this one could."""
+        for outer in self.blocks[-2:-1]:
             for key, saved in inner.items():
                 earlier = outer.setdefault(key, saved)
                 if earlier.content is None:
                     earlier.content = saved.content
-        self._closed_block()
-
-    def undo(self) -> None:
-        """Close the innermost block and put everything back as it was when it began."""
-        block = self.blocks.pop()
-        for saved in block.values():
-            saved.put_back(self.wrapped)
-        self._closed_block()
-
-    def _closed_block(self) -> None:
-        _within.set(_within.get() - {self.names.pop()})
-        if not self.blocks:
-            self.wrapped.clear()
-        self.guard()
 
 
 class ReplacedTracker(Tracker):

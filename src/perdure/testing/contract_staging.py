@@ -7,6 +7,8 @@ import os
 from perdure.backends.protocol import Backend
 from perdure.engine.requests import (
     Discard,
+    Held,
+    ListHeld,
     ListPages,
     ListStaged,
     ReadState,
@@ -121,3 +123,32 @@ def check_discard(make: Make) -> None:
         backend.perform(Stage(writer.incarnation, (RecordRow(0, 1, b"anew"),)))
         writer.save(backend)
         must_be(writer.read(backend), (RecordRow(0, 1, b"anew"),), "staged anew")
+
+
+def check_list_held(make: Make) -> None:
+    """`ListHeld` tells the rows of each line and the pages of every incarnation, staged or not."""
+    with opened(make) as backend:
+        writer, staged, former = Writer(), Writer(), Writer()
+        former.save(backend, b"a former life")
+        writer.key, writer.token = former.key, former.token
+        pack = RecordRow(0, 4, b"one to four", 4)
+        writer.save(backend, rows=(pack, RecordRow(0, 5, b"five"), RecordRow(2, 9, b"nine")))
+        writer.put(backend, (b"a", b"page"), (b"b", b"another"))
+        backend.perform(Stage(staged.incarnation, (RecordRow(0, 1, b"staged"),)))
+        wanted = {
+            writer.incarnation: (
+                Held(writer.incarnation, None, 2, 0, 11),
+                Held(writer.incarnation, 0, 2, 5, 15),
+                Held(writer.incarnation, 2, 1, 9, 4),
+            ),
+            staged.incarnation: (Held(staged.incarnation, 0, 1, 1, 6),),
+            former.incarnation: (Held(former.incarnation, 0, 1, 1, 13),),
+        }
+        for incarnation, held in wanted.items():
+            must_be(backend.perform(ListHeld(incarnation, 1)), held, "of one incarnation")
+        order = sorted(wanted)
+        found = backend.perform(ListHeld(order[0], 10_000))
+        mine = tuple(each for each in found if each.incarnation in wanted)
+        must_be(mine, tuple(held for each in order for held in wanted[each]), "of all, in order")
+        after = backend.perform(ListHeld(order[-1] + b"\0", 1))
+        must_be({each.incarnation for each in after} & wanted.keys(), set(), "those after the last")

@@ -25,7 +25,7 @@ from perdure.testing.kill import die
 if TYPE_CHECKING:
     from perdure import Store
     from perdure.backends.protocol import Backend
-    from perdure.engine.requests import Answer, Commit
+    from perdure.engine.requests import Answer, Commit, HeadRow
     from perdure.errors import PerdureError
 
 Run: TypeAlias = Callable[[str], object]
@@ -78,9 +78,10 @@ def crash_everywhere(
     save, before that takes effect; a second run without a kill then resumes and ends. The same
     follows for the moment after the first save, for the second save, and so on until a run ends
     without reaching its kill. After each, `check(store)` looks at the outcome and raises
-    (`assert`) when it is not what it should be. Every commit counts as a save, the one that records
-    the end of a session included. That makes four starts for each save, which takes a spawned
-    process one to three seconds in all. An agent under asyncio is a `run` that calls
+    (`assert`) when it is not what it should be. Every commit of a session that takes effect counts
+    as a save, the one that records its end included; those of maintenance do not. Saves that share
+    a transaction are killed one by one. That makes four starts for each save, which takes a
+    spawned process one to three seconds in all. An agent under asyncio is a `run` that calls
     `asyncio.run`.
 
     Args:
@@ -224,21 +225,50 @@ def _arm(url: str, point: KillPoint, fate: Connection) -> None:
     The class is changed, not an object, because the agent opens the store itself, by its URL.
     """
     from perdure.backends.url import backend_for
+    from perdure.engine.requests import Committed
+    from perdure.errors import PerdureError
 
     kept: Any = type(backend_for(url))
     commit = kept.commit
-    saves = itertools.count(1)
+    saves = 0
+
+    def settle(backend: Backend, request: Commit) -> Answer | PerdureError:
+        nonlocal saves
+        is_save = _is_save(backend, request)
+        if is_save and (saves + 1, "before") == (point.save, point.moment):
+            _report_and_die(fate)
+        answer: Answer | PerdureError
+        try:
+            (answer,) = commit(backend, (request,))
+        except PerdureError as error:
+            answer = error
+        saves += is_save and isinstance(answer, Committed)
+        if is_save and (saves, "after") == (point.save, point.moment):
+            _report_and_die(fate)
+        return answer
 
     def fatal(backend: Backend, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
-        reached = next(saves) == point.save
-        if reached and point.moment == "before":
-            _report_and_die(fate)
-        answers: list[Answer | PerdureError] = commit(backend, batch)
-        if reached:
-            _report_and_die(fate)
-        return answers
+        # One by one: those that share a transaction have a moment each, too.
+        return [settle(backend, request) for request in batch]
 
     kept.commit = fatal
+
+
+def _is_save(backend: Backend, request: Commit) -> bool:
+    """Whether a commit takes effect now, and is a session's and not one of maintenance."""
+    from perdure.core.head import open_head
+    from perdure.engine.requests import ReadHead
+
+    present: HeadRow | None = backend.perform(ReadHead(request.key))
+    if (present.token if present is not None else None) != request.expect:
+        return False
+    if present is None:
+        return True
+    store = backend.connect().store_id
+    before, after = (
+        open_head(row.blob, store=store, key=request.key) for row in (present, request.head)
+    )
+    return before.generation == after.generation or before.incarnation != after.incarnation
 
 
 def _report_and_die(fate: Connection) -> NoReturn:

@@ -111,23 +111,23 @@ def kill_while_saving(url: str, shape: str, *, kills: int, seed: int = 0) -> Kil
     number = unanswered = 0
     for kill in range(1, kills + 1):
         durability = chance.choice(("power", "process"))
-        writer = _Writer.start(_write_alone, url, shape, durability)
+        writer = Worker.start(_write_alone, url, shape, durability)
         lifetime = chance.random() * LIFETIME_SECONDS
         fresh = writer.watch_and_kill(lifetime, young=chance.random() < YOUNG_SHARE)
         known |= fresh
         told = max(fresh, default=number)
         with Store(url) as store:
-            newest = _newest(store)
+            newest = newest_in(store)
             place = f"after kill {kill} of seed {seed} ({shape}, {durability})"
             assert newest in (told, told + 1), f"{place}: at {newest}, acknowledged up to {told}"
-            _require_kept(store, fresh, place)
+            require_kept(store, fresh, place)
             for step in range(number + 1, newest + 1):
                 SHAPES[shape](model, step)
-            _require_whole(store, model, place)
+            require_whole(store, model, place)
         unanswered += newest - told
         number = newest
     with Store(url) as store:
-        _require_kept(store, known, f"at the end of seed {seed} ({shape})")
+        require_kept(store, known, f"at the end of seed {seed} ({shape})")
         assert all(each.ok for each in store.verify(KEY)), "the store does not verify"
     return KillReport(kills, len(known), unanswered)
 
@@ -163,7 +163,7 @@ def kill_rivals(url: str, *, kills: int, seed: int = 0) -> KillReport:
     known = Acknowledged()
     unanswered = 0
     for kill in range(1, kills // 2 + 1):
-        rivals = [_Writer.start(_write_rivalling, url, name) for name in ("left", "right")]
+        rivals = [Worker.start(_write_rivalling, url, name) for name in ("left", "right")]
         fresh = Acknowledged()
         try:
             # One may keep the other from saving for long: the first save of either starts the time.
@@ -178,8 +178,8 @@ def kill_rivals(url: str, *, kills: int, seed: int = 0) -> KillReport:
         known |= fresh
         with Store(url) as store:
             place = f"after pair {kill} of seed {seed}"
-            _require_kept(store, fresh, place)
-            newest = _newest(store)
+            require_kept(store, fresh, place)
+            newest = newest_in(store)
             state = store.at(KEY, newest).plain() if newest else {}
         lists = [state.get(name, []) for name in ("left", "right")]
         assert all(each == list(range(len(each))) for each in lists), f"{place}: a gap or a repeat"
@@ -187,7 +187,7 @@ def kill_rivals(url: str, *, kills: int, seed: int = 0) -> KillReport:
         unanswered = newest - len(known)
         assert 0 <= unanswered <= 2 * kill, f"{place}: {newest} saved, {len(known)} acknowledged"
     with Store(url) as store:
-        _require_kept(store, known, f"at the end of seed {seed}")
+        require_kept(store, known, f"at the end of seed {seed}")
     return KillReport(2 * (kills // 2), len(known), unanswered)
 
 
@@ -212,14 +212,15 @@ def _write_rivalling(url: str, name: str, acks: Connection) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
-    """A process that saves, and our end of the pipe on which it says so."""
+class Worker:
+    """A process at work on a store, and our end of the pipe on which it tells what it has done."""
 
     process: Any
     acks: Connection
 
     @classmethod
-    def start(cls, target: Callable[..., None], *args: object) -> _Writer:
+    def start(cls, target: Callable[..., None], *args: object) -> Worker:
+        """Let `target` work in a new process; its last argument is its end of the pipe."""
         # A fork server that has the library imported already starts a writer in milliseconds.
         warm = sys.platform != "win32"
         context: Any = multiprocessing.get_context("forkserver" if warm else "spawn")
@@ -248,7 +249,7 @@ class _Writer:
             pass
         self.process.join()
         self.acks.close()
-        assert self.process.exitcode not in (0, 1), "the writer failed; its traceback is on stderr"
+        assert self.process.exitcode not in (0, 1), "a process failed; its traceback is on stderr"
         return told
 
     def _read(self, told: Acknowledged) -> None:
@@ -256,7 +257,8 @@ class _Writer:
         told[number] = id_
 
 
-def _newest(store: Store) -> int:
+def newest_in(store: Store) -> int:
+    """Number of the newest checkpoint; 0 if there is none."""
     from perdure import StateNotFound
 
     try:
@@ -265,16 +267,18 @@ def _newest(store: Store) -> int:
         return 0
 
 
-def _require_kept(store: Store, acknowledged: Acknowledged, place: str) -> None:
+def require_kept(store: Store, acknowledged: Acknowledged, place: str) -> None:
+    """That what was acknowledged is in the history, each under its id (P1)."""
     if not acknowledged:
         return
-    reach = _newest(store) - min(acknowledged) + 1
+    reach = newest_in(store) - min(acknowledged) + 1
     kept = {each.number: bytes.fromhex(each.id) for each in store.history(KEY, limit=reach)}
     lost = {number for number, id_ in acknowledged.items() if kept.get(number) != id_}
     assert not lost, f"{place}: acknowledged and not there: {sorted(lost)}"
 
 
-def _require_whole(store: Store, model: dict[str, Any], place: str) -> None:
+def require_whole(store: Store, model: dict[str, Any], place: str) -> None:
+    """That the state is the model, in the same order (P2)."""
     session: Session = store.open(KEY)
     state = session.state.plain()
     session.close()

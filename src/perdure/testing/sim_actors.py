@@ -7,6 +7,7 @@ process that died and was started again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,10 +24,15 @@ from perdure.errors import Busy, CommitUnknown, Conflict, StateDeleted, StateExi
 from perdure.state.document import MISSING, Document
 from perdure.testing.model import COUNT, LOG, Attempt, Broken, Model, Sections, require
 from perdure.testing.sim_world import KEY, STORE, Actor, World
+from perdure.types import MaintenanceStep
 
 Script: TypeAlias = Callable[[Actor], Steps[None]]
 
 TRIES_MAX = 40
+
+ALL_KINDS = "maintain", "maintain", "step", "collect", "verify", "copy", "hide", "list"
+PAGE_KINDS = "step", "collect"
+"""Kinds of work of `Upkeep`: all of them, and those that meet each other at pages."""
 
 
 def plain(document: Document) -> Sections:
@@ -53,7 +59,7 @@ class _Session:
         `ending` saves by ending the session, whose end then rides in the record.
         """
         attempt = self.model.saving(owner, token)
-        self._edit(owner, token)
+        _edit(self.document, owner, token)
         body = self.core.stage()
         assert body is not None
         for _ in range(TRIES_MAX):
@@ -71,11 +77,6 @@ class _Session:
             self._acknowledge(attempt, body)
             return True
         raise Broken(f"{self.who} could not save {token} in {TRIES_MAX} tries")
-
-    def _edit(self, owner: str, token: str) -> None:
-        state = self.document.state
-        state.setdefault(f"{LOG} {owner}", []).append(token)
-        state[f"{COUNT} {owner}"] = len(state[f"{LOG} {owner}"])
 
     def _refreshed(self, attempt: Attempt, body: Body) -> Steps[bool]:
         """Whether the save may be tried again on top of what the others saved."""
@@ -106,6 +107,13 @@ class _Session:
         checkpoint = self.core.checkpoint
         assert checkpoint is not None
         self.model.seen(f"{self.who} in its session", checkpoint.number, plain(self.document))
+
+
+def _edit(document: Document, owner: str, token: str) -> None:
+    """What every save changes."""
+    log = document.state.setdefault(f"{LOG} {owner}", [])
+    log.append(token)
+    document.state[f"{COUNT} {owner}"] = len(log)
 
 
 def writer(world: World, saves: int, owner: str | None = None, *, rides: bool = False) -> Script:
@@ -204,6 +212,10 @@ def _lazily(world: World, actor: Actor) -> Steps[None]:
     world.model.seen(f"{actor.name}, which read lazily,", number, sections)
 
 
+class _Stopped(Exception):
+    """Maintenance is stopped after a step."""
+
+
 @dataclass(slots=True)
 class Upkeep:
     """The maintenance actor: one kind of work after another, by its own dice.
@@ -213,7 +225,7 @@ class Upkeep:
 
     world: World
     rounds: int
-    kinds: tuple[str, ...] = ("maintain", "maintain", "maintain", "verify", "copy", "hide", "list")
+    kinds: tuple[str, ...] = ALL_KINDS
 
     def __call__(self, actor: Actor) -> Steps[None]:
         """The actor's script."""
@@ -227,6 +239,19 @@ class Upkeep:
     def maintain(self, actor: Actor) -> Steps[None]:
         """Make snapshots and packs, and collect what they leave."""
         yield from maintain.maintain(actor.site, full=actor.draws.random() < 0.9)
+
+    def step(self, actor: Actor) -> Steps[None]:
+        """Do the one step that is most due, and be stopped then."""
+
+        def stop(_step: MaintenanceStep) -> None:
+            raise _Stopped
+
+        with suppress(_Stopped):
+            yield from maintain.maintain(actor.site, done=stop)
+
+    def collect(self, actor: Actor) -> Steps[None]:
+        """Remove pages that nothing leads to, whatever else is due."""
+        yield from maintain.collect(actor.site)
 
     def verify(self, actor: Actor) -> Steps[None]:
         """Verify the state while it is being written."""
@@ -251,9 +276,8 @@ class Upkeep:
         yield from self._show(site)
         session = yield from _open(site, Model(), actor)
         token = f"{actor.name}.{actor.draws.randbytes(4).hex()}"
-        session.document.state.setdefault(f"{LOG} other", []).append(token)
+        _edit(session.document, "other", token)
         log = session.document.state[f"{LOG} other"]
-        session.document.state[f"{COUNT} other"] = len(log)
         session.core.stage()
         yield from session.core.flush("power")
         yield from session.core.end("closed", None, "power")

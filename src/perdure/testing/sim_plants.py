@@ -161,6 +161,35 @@ def _generation_ignored() -> Iterator[None]:
 
 
 @contextmanager
+def _deletion_unnamed() -> Iterator[None]:
+    commit = maintain._commit
+
+    def planted(site: Site, made_from: Head, change: Any, **what: Any) -> Steps[Head | None]:
+        found = yield from commit(site, made_from, change, **what)
+        while found is None and "dropped" in what:
+            found = yield from commit(site, (yield from read.read_head(site)), change, **what)
+        return found
+
+    with patch.object(maintain, "_commit", planted):
+        yield
+
+
+@contextmanager
+def _deletion_uncounted() -> Iterator[None]:
+    commit = maintain._commit
+
+    def uncounted(head: Head) -> Head:
+        return replace(head, generation=head.generation - 1)
+
+    def planted(site: Site, made_from: Head, change: Any, **what: Any) -> Steps[Head | None]:
+        change = uncounted if "dropped" in what else change
+        return (yield from commit(site, made_from, change, **what))
+
+    with patch.object(maintain, "_commit", planted):
+        yield
+
+
+@contextmanager
 def _newer_section() -> Iterator[None]:
     def planted(site: Site, head: Head, branch: str, name: str, unread: Any) -> Steps[Any]:
         loaded = yield from load.load(site)
@@ -224,6 +253,16 @@ BUGS: dict[str, Bug] = {
     "collected-page": Bug(
         "A snapshot is committed though pages it reuses were collected meanwhile (P5, P6).",
         _generation_ignored,
+        by_chance=True,
+    ),
+    "deletion-unnamed": Bug(
+        "Pages are deleted though a snapshot that uses them was committed meanwhile (P5, P6).",
+        _deletion_unnamed,
+        by_chance=True,
+    ),
+    "deletion-uncounted": Bug(
+        "Deleting pages leaves the generation as it is, so who reuses them goes on (P5, P6).",
+        _deletion_uncounted,
         by_chance=True,
     ),
     "newer-section": Bug(

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
-from perdure.testing.sim_actors import Upkeep, reader, writer
+from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
 from perdure.testing.sim_plants import BUGS
 from perdure.testing.sim_world import (
     CACHE_BYTES,
@@ -160,17 +160,19 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
 def _populate(world: World, chance: random.Random, plan: Plan) -> None:
     shared = chance.choice((None, None, "all"))
     cache = _shared_cache(random.Random(world.seed))
+    # In some schedules much is saved while pages are made and collected all the time.
+    times, kinds = chance.choice(((1, ALL_KINDS), (2, PAGE_KINDS)))
     for number in range(1, chance.randint(1, plan.writers) + 1):
-        saves = chance.randint(1, plan.saves)
+        saves = chance.randint(1, plan.saves * times)
         script = writer(world, saves, shared, rides=chance.random() < 0.5)
         world.add(f"w{number}", script, -SKEW_US * number, cache)
     for number in range(1, chance.randint(0, plan.readers) + 1):
         world.add(f"r{number}", reader(world, chance.randint(1, 3)), 0, cache)
     if plan.maintenance and chance.random() < 0.7:
         # Two at most, so that the steps of one come between those of the other.
-        for number in range(1, chance.randint(1, 2) + 1):
-            upkeep = Upkeep(world, chance.randint(1, plan.maintenance))
-            world.add(f"upkeep {number}", upkeep, 0, cache)
+        for number in range(1, chance.randint(times, 2) + 1):
+            rounds = chance.randint(1, plan.maintenance * times)
+            world.add(f"upkeep {number}", Upkeep(world, rounds, kinds), 0, cache)
 
 
 def _shared_cache(chance: random.Random) -> Cache | None:
