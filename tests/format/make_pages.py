@@ -12,9 +12,10 @@ from tests.format.make_golden import tagged
 import perdure
 from perdure import limits
 from perdure.core.codec import pack
-from perdure.core.cut import LEAVES, ends_page
+from perdure.core.cut import LEAVES, first_cut
 from perdure.core.head import MAIN
 from perdure.core.page import Child, Placed, Ref, Shape, inner_payload, leaf_payload, page_id
+from perdure.core.pieces import at_once
 from perdure.core.seal import Kind, Place, seal
 from perdure.core.tree import build
 from perdure.engine.read import read_head
@@ -45,6 +46,7 @@ def make_page_vectors() -> dict[str, Any]:
             _sealed("references", inner_payload(Shape.MAP, 2, children)),
         ],
         "cut": [_cut_vector(400 * n * n) for n in range(1, 11)],
+        "cuts": [_cuts_vector(about) for about in CUT_LISTS],
         "tree": _tree_vector(),
     }
 
@@ -73,8 +75,26 @@ def _sealed(about: str, payload: bytes) -> dict[str, Any]:
 def _cut_vector(letters: int) -> dict[str, Any]:
     entry = pack("x" * letters)
     digest = blake2b(entry, digest_size=8, key=SECRET, person=b"perdure.cut").hexdigest()
-    ends = ends_page(entry, SECRET, LEAVES)
-    return {"secret": SECRET.hex(), "letters": letters, "hash": digest, "ends": ends}
+    return {"secret": SECRET.hex(), "letters": letters, "hash": digest}
+
+
+CUT_LISTS: dict[str, list[Any]] = {
+    "bools": [n.bit_count() * n // 7 % 2 == 0 for n in range(250_000)],
+    "small ints": [n.bit_count() * n // 7 % 100 for n in range(250_000)],
+    "texts": [f"item {n} " * (n * n % 60) for n in range(2_000)],
+    "one value": [None] * 120_000,
+}
+
+
+def _cuts_vector(about: str) -> dict[str, Any]:
+    """Where the pages of a list end, the last of them left out."""
+    packed = [pack(value) for value in CUT_LISTS[about]]
+    ends: list[int] = []
+    at = 0
+    while count := at_once(first_cut(packed, at, SECRET, LEAVES)):
+        at += count
+        ends.append(at)
+    return {"about": about, "secret": SECRET.hex(), "ends": ends}
 
 
 SECTIONS: dict[str, Any] = {

@@ -44,15 +44,28 @@ def cut_hash(entry: bytes, secret: bytes) -> int:
     return int.from_bytes(digest, "big")
 
 
-def ends_page(entry: bytes, secret: bytes, aim: int) -> bool:
-    return cut_hash(entry, secret) * aim < 2**64 * len(entry)
+def rolled(rolling: int, entry: bytes, secret: bytes, least: int) -> int:
+    """`R` after one more entry."""
+    step = least // 128
+    return ((rolling << -(-len(entry) // step)) + cut_hash(entry, secret)) % 2**64
 
 
-def ends(entries: list[bytes], secret: bytes, bounds: tuple[int, int, int]) -> bool:
-    """Whether a page of these entries ends after the last of them."""
+def ends(size: int, rolling: int, entry: bytes, bounds: tuple[int, int, int]) -> bool:
+    """Whether a page of so many bytes ends after its last entry."""
     least, aim, full = bounds
-    size = sum(map(len, entries))
-    return size >= least and (size >= full or ends_page(entries[-1], secret, aim))
+    return size >= least and (size >= full or rolling * aim < 2**64 * len(entry))
+
+
+def cuts(entries: list[bytes], secret: bytes, bounds: tuple[int, int, int]) -> list[int]:
+    """Where pages end in these entries: how many there are up to each end."""
+    found: list[int] = []
+    size = rolling = 0
+    for at, entry in enumerate(entries, 1):
+        size, rolling = size + len(entry), rolled(rolling, entry, secret, bounds[0])
+        if ends(size, rolling, entry, bounds):
+            found.append(at)
+            size = rolling = 0
+    return found
 
 
 @dataclass
@@ -169,9 +182,11 @@ class Tree:
         self, entries: list[bytes], bounds: tuple[int, int, int], *, at_least: int, is_last: bool
     ) -> None:
         """That a page ends with its last entry, unless the tree does, and could not before."""
-        for stop in range(at_least, len(entries)):
-            assert not ends(entries[:stop], self.secret, bounds)
-        assert is_last or len(entries) == at_least or ends(entries, self.secret, bounds)
+        size = rolling = 0
+        for at, entry in enumerate(entries, 1):
+            size, rolling = size + len(entry), rolled(rolling, entry, self.secret, bounds[0])
+            ended = at >= at_least and ends(size, rolling, entry, bounds)
+            assert not ended if at < len(entries) else ended or is_last or at == at_least
 
 
 def _is_reference(value: Any) -> bool:

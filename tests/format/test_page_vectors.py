@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.format.plain_pages import (
     BYTES,
@@ -20,11 +21,11 @@ from tests.format.plain_pages import (
     WHOLE,
     Tree,
     cut_hash,
-    ends,
-    ends_page,
+    cuts,
     page_id,
     page_of,
     read_snapshots,
+    rolled,
 )
 from tests.format.plain_reader import apply, check_chain, payload_of, place, states_of, value_of
 
@@ -73,14 +74,17 @@ def test_cuts_are_decided_as_the_specification_says(vector: dict[str, Any]) -> N
     [secret] = raw(vector, "secret")
     entry = b"\xda" + vector["letters"].to_bytes(2, "big") + b"x" * vector["letters"]
     assert f"{cut_hash(entry, secret):016x}" == vector["hash"]
-    assert ends_page(entry, secret, LEAVES[1]) == vector["ends"]
-    is_long = len(entry) >= LEAVES[0]
-    assert ends([entry], secret, LEAVES) == (vector["ends"] and is_long)
-    assert ends([b"y" * LEAVES[2], entry], secret, LEAVES)
+    assert rolled(0, entry, secret, LEAVES[0]) == cut_hash(entry, secret)
 
 
-def test_the_vectors_hold_both_decisions() -> None:
-    assert {vector["ends"] for vector in VECTORS["cut"]} == {True, False}
+@pytest.mark.parametrize("vector", VECTORS["cuts"], ids=lambda vector: vector["about"])
+def test_lists_are_cut_where_the_specification_says(vector: dict[str, Any]) -> None:
+    from tests.format.make_pages import CUT_LISTS
+
+    [secret] = raw(vector, "secret")
+    packed = [msgspec.msgpack.encode(value) for value in CUT_LISTS[vector["about"]]]
+    assert cuts(packed, secret, LEAVES) == vector["ends"]
+    assert len(vector["ends"]) > (vector["about"] != "one value")
     assert [8 * each for each in INNER] == list(LEAVES)
 
 
@@ -169,7 +173,7 @@ def test_the_library_cuts_pages_of_references_as_the_specification_says() -> Non
     from perdure.core.tree import build
 
     secret = bytes(32)
-    items = [f"{number} " * 3_000 for number in range(600)]
+    items = [f"{number} " * 3_000 for number in range(1_200)]
     built = build({"items": items}, secret)
     tree = Tree(secret, built.pages.__getitem__)
     root = built.root
