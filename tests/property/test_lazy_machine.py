@@ -283,7 +283,7 @@ class Lazy(RuleBasedStateMachine):
         changes = [each for each in self.theirs(data) if each.path[0] not in mine]
         apply(self.stored, copy.deepcopy(changes))
         order = copy.deepcopy(self.stored)
-        apply(order, copy.deepcopy([each for each in self.waiting if is_whole(each)]))
+        apply(order, copy.deepcopy(self.waiting))  # to sections that theirs do not touch
         asked, unloaded = list(self.asked), set(self.model) - self.document.loaded()
         later = self.document.apply(copy.deepcopy(changes), order=order)
         assert self.asked == asked
