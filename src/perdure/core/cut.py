@@ -52,7 +52,12 @@ INNER = Bounds(limits.page_bytes_min // 8, limits.page_bytes_aim // 8, limits.pa
 
 
 def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds) -> Pieces[int]:
-    """How many of the entries from `start` on make the first page; 0 if it does not end in them."""
+    """How many of the entries from `start` on make the first page; 0 if it does not end in them.
+
+    What decides is a rolling hash: each entry moves it up by a bit for every `step` bytes begun and
+    adds its own; what leaves its 64 bits is forgotten. So it is of at most 64 entries, and of few
+    where they are long.
+    """
     size, rolling, step, meter = 0, 0, bounds.step, Meter()
     keyed = blake2b(digest_size=_HASH_BITS // 8, key=secret, person=b"perdure.cut")
     # What comes before this is forgotten when the page can end.
@@ -63,22 +68,13 @@ def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds
         if size >= bounds.full:
             return at + 1 - start
         if size > hashed_from:
-            rolling = rolled(rolling, entry, keyed, step)
+            # Written out here: it is done for every entry of whatever is stored.
+            one = keyed.copy()
+            one.update(entry)
+            moved = rolling << min(-(-len(entry) // step), _HASH_BITS)
+            rolling = (moved + int.from_bytes(one.digest(), "big")) & _MASK
             if size >= bounds.least and rolling * bounds.aim < _HASH_MAX * len(entry):
                 return at + 1 - start
         if meter.is_full():
             yield ()
     return 0
-
-
-def rolled(rolling: int, entry: bytes, keyed: blake2b, step: int) -> int:
-    """The rolling hash of the last entries of a page, after one more; it begins at 0.
-
-    An entry moves it up by a bit for every `step` bytes begun, and what leaves its 64 bits is
-    forgotten: it is of at most 64 entries, and of few where they are long. `keyed` is the keyed
-    hash of nothing yet.
-    """
-    one = keyed.copy()
-    one.update(entry)
-    moved = rolling << min(-(-len(entry) // step), _HASH_BITS)
-    return (moved + int.from_bytes(one.digest(), "big")) & _MASK
