@@ -58,6 +58,7 @@ def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds
     adds its own; what leaves its 64 bits is forgotten. So it is of at most 64 entries, and of few
     where they are long.
     """
+    yield ()  # a page at a time at most
     size, rolling, step, meter = 0, 0, bounds.step, Meter()
     keyed = blake2b(digest_size=_HASH_BITS // 8, key=secret, person=b"perdure.cut")
     # What comes before this is forgotten when the page can end.
