@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ def _saves(
     for _ in range(rounds):
         # One after the other: what works in the background of one would be felt by the other.
         for path, way, times in zip(paths, WAYS, (ours, bare), strict=True):
+            gc.collect()  # what the one before left is not to be cleared away meanwhile
             with (
                 perdure.Store(path, maintenance=way, durability=durability) as store,
                 store.open(KEY, windows={"messages": 10}) as session,
@@ -82,6 +84,7 @@ async def _loop(run: Run, count: int) -> list[Figure]:
     turns: list[list[float]] = []
     for way in WAYS:
         path = _prepared(run.path(way), count)
+        gc.collect()
         async with (
             perdure.AsyncStore(path, maintenance=way) as store,
             store.open(KEY, windows={"messages": 10}) as session,
@@ -105,6 +108,7 @@ def _computing(run: Run, count: int) -> Iterator[Figure]:
     """How long maintenance computes between two moments at which it rests."""
     path = _prepared(run.path("computing"), count)
     pool = endless()
+    gc.collect()
     with perdure.Store(path, maintenance="off", durability="process") as store:
         spans: list[float] = []
         for _ in range(run.size(10, 2)):
