@@ -412,14 +412,33 @@ class AsyncStore(StoreBase):
         """
         return await self._ask(self._history(key, limit, before, changes))
 
-    async def at(self, key: str, ref: Ref) -> View:
+    async def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+    ) -> View:
         """The state as it was at a checkpoint, read-only.
+
+        Only what is asked for is read, and of a window only its items.
+
+        Args:
+            key: the state's key.
+            ref: the checkpoint: its number, its id, or the beginning of that.
+            sections: read these at once, the others when they are touched (`AsyncStore`: not at
+                all). By default each is read when touched (`AsyncStore`: all at once).
+            windows: by name of a section that is a list, how many of its last items to read: it is
+                then a list of these alone, whose `offset` is the number of those before them.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            UsageError: a section of which a window was asked for is no list.
         """
-        return await self._ask(self._viewing(key, ref))
+        loading = Loading(True, sections, windows or {}, lazy=False)
+        return await self._ask(self._viewing(key, ref, loading))
 
     async def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
         """What changed in a state between two checkpoints.

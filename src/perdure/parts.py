@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from perdure.core.windows import Window
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
 from perdure.engine.window import FIRST_LOOK, fit, length
@@ -72,6 +73,14 @@ def check_windows(windows: Any) -> None:
         if not isinstance(name, str):
             raise UsageError(f"windows: a section's name is a str, not {name!r}")
         check_count(f"windows[{name!r}]", count)
+
+
+def require_windows(windows: Mapping[str, int], sections: Mapping[str, Any]) -> None:
+    """Raise `UsageError` if a section of which a window was asked for is no list."""
+    for name in windows:
+        if name in sections and type(sections[name]) is not Window:
+            kind = type(sections[name]).__name__
+            raise UsageError(f"windows[{name!r}]: the section is a {kind}; only lists have windows")
 
 
 def length_of(document: Document, core: SessionCore, name: str) -> int:

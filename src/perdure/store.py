@@ -14,10 +14,9 @@ import msgspec
 from perdure import host, limits, missing, unsaved
 from perdure.cache import Cache
 from perdure.core.head import MAIN
-from perdure.core.windows import Window
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, marks, states, unreferenced
-from perdure.engine.load import Loaded, Wanted, everything, load, load_at
+from perdure.engine.load import Loaded, Wanted, everything, load, load_at, read_section
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
@@ -32,7 +31,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, reported
-from perdure.parts import check_windows
+from perdure.parts import check_windows, require_windows
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
     Checkpoint,
@@ -332,12 +331,21 @@ class StoreBase:
         store = self._driver.store_id if self._driver.is_made() else b""
         return self._look(unreferenced.in_store(store))
 
-    def _viewing(self, key: str, ref: Ref) -> Steps[View]:
+    def _viewing(self, key: str, ref: Ref, loading: Loading) -> Steps[View]:
         from perdure.views import View
 
-        loaded = yield from self._asking(partial(load_at, ref=ref), key)
+        site, loaded, sections = yield from self._asking(
+            partial(_at, ref=ref, loading=loading), key
+        )
         assert loaded.last is not None
-        return View(loaded.sections, checkpoint_of(key, "main", loaded.last))
+        unread = {name: kept for name, kept in sections.items() if type(kept) is Unread}
+
+        def read(name: str) -> Any:
+            reading = read_section(site, loaded.head, MAIN, name, unread)
+            return self._driver.run(reading, makes=False)
+
+        checkpoint = checkpoint_of(key, MAIN, loaded.last)
+        return View(sections, checkpoint, unread, read if loading.lazy else None)
 
     def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
         from perdure.engine.compare import compare
@@ -388,7 +396,7 @@ class _Opened:
 
 
 class Loading(msgspec.Struct, frozen=True):
-    """What to load when a session is opened."""
+    """What to load when a session is opened, or a state of the past looked at."""
 
     must_exist: bool
     sections: Iterable[str] | None
@@ -421,14 +429,19 @@ def _open(site: Site, *, loading: Loading) -> Steps[_Opened]:
     elsewhere: Elsewhere = {}
     if loaded is not None:
         content, elsewhere = yield from opened(site, loaded, MAIN, loading.windows)
-    for name in loading.windows:
-        if name in content and type(content[name]) is not Window:
-            kind = type(content[name]).__name__
-            raise UsageError(f"windows[{name!r}]: the section is a {kind}; only lists have windows")
+    require_windows(loading.windows, content)
     resumed, told = yield from marks.resumed_from(site, loaded)
     id_ = yield Random(16)
     now = yield Now()
     return _Opened(site, loaded, content, elsewhere, resumed, tuple(told), id_, now)
+
+
+def _at(site: Site, *, ref: Ref, loading: Loading) -> Steps[tuple[Site, Loaded, dict[str, Any]]]:
+    """What a view of a state at a checkpoint is made of."""
+    loaded = yield from load_at(site, ref, wanted=loading.wanted())
+    sections, _ = yield from opened(site, loaded, MAIN, loading.windows)
+    require_windows(loading.windows, sections)
+    return site, loaded, sections
 
 
 def _required(site: Site) -> Steps[Site]:
@@ -506,14 +519,33 @@ class Store(StoreBase):
         """
         return self._look(self._history(key, limit, before, changes))
 
-    def at(self, key: str, ref: Ref) -> View:
+    def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+    ) -> View:
         """The state as it was at a checkpoint, read-only.
+
+        Only what is asked for is read, and of a window only its items.
+
+        Args:
+            key: the state's key.
+            ref: the checkpoint: its number, its id, or the beginning of that.
+            sections: read these at once, the others when they are touched (`AsyncStore`: not at
+                all). By default each is read when touched (`AsyncStore`: all at once).
+            windows: by name of a section that is a list, how many of its last items to read: it is
+                then a list of these alone, whose `offset` is the number of those before them.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            UsageError: a section of which a window was asked for is no list.
         """
-        return self._look(self._viewing(key, ref))
+        loading = Loading(True, sections, windows or {}, lazy=True)
+        return self._look(self._viewing(key, ref, loading))
 
     def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
         """What changed in a state between two checkpoints.

@@ -3,13 +3,16 @@
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from perdure import Store
+from perdure import Store, limits
+from perdure.backends.sqlite import SqliteBackend
 from perdure.cli.app import app
 from perdure.cli.showing import SCREEN_LINES
+from perdure.engine.requests import ReadPages
 
 MESSAGES = 100_000
 EXISTS = "The state 'support/alice' exists: put a space before the section:"
@@ -27,6 +30,21 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
         session.state["plan"] = {"a/b": 1, "cost": Decimal("1.50"), "raw": b"\x00\xff"}
         session.state["notes"] = LONG
         session.state["tags"] = {"x", "y"}
+    return name
+
+
+@pytest.fixture(scope="module")
+def maintained(path: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same with a snapshot."""
+    name = str(tmp_path_factory.mktemp("show") / "maintained.db")
+    with Store(path) as store:
+        store.backup(name)
+    with Store(name, maintenance="off") as store:
+        with store.open("support/alice") as session:
+            for n in range(limits.tail_records_max + 1):
+                session.state["step"] = n
+                session.save()
+        store.maintain("support/alice")
     return name
 
 
@@ -155,6 +173,43 @@ def test_an_earlier_checkpoint_by_number_and_by_id(path: str) -> None:
     by_id = json.loads(show(path, "plan/a~1b", "--json", "--at", newest["id"][:12]).stdout)
     assert by_id["checkpoint"] == newest
     assert by_id["value"] == 1
+
+
+READS = {
+    ("messages", "--last", "20"): 8,
+    ("messages", "--last", "20", "--at", "66"): 8,
+    ("messages", "--last", "20", "--json"): 8,
+    ("messages/-1/content",): 8,
+    ("plan",): 2,
+    ("notes",): 2,
+}
+"""Commands, and how many pages they may read; the list has over a hundred."""
+
+
+@pytest.mark.parametrize("args", READS, ids=" ".join)
+def test_what_is_not_shown_is_not_read(
+    maintained: str, args: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    perform = SqliteBackend.perform
+
+    def counted(backend: SqliteBackend, request: Any) -> Any:
+        read.extend(request.ids if isinstance(request, ReadPages) else ())
+        return perform(backend, request)
+
+    monkeypatch.setattr(SqliteBackend, "perform", counted)
+    assert show(maintained, *args).exit_code == 0
+    assert len(read) <= READS[args]
+    read.clear()
+    assert show(maintained, "messages", "--json").exit_code == 0
+    assert len(read) > 50
+
+
+def test_an_error_names_true_positions(path: str) -> None:
+    missing = show(path, "messages/-2/none")
+    assert "no 'none' in messages/99998, which has 'role', 'content'" in missing.stderr
+    assert "a list of 100000 (0 to 99999)" in show(path, "messages/-100001").stderr
+    assert output(path, "messages/-0")[0] == "messages/0: dict, 2 keys"
 
 
 def test_json_gives_all_of_the_value(path: str) -> None:

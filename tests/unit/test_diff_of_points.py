@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise, permutations
 from typing import Any
 
+import msgspec
 import pytest
 
 import perdure
@@ -80,6 +81,8 @@ def grown(store: perdure.Store) -> list[int]:
             lambda: (state.setdefault("new", [1] * 2000), state.pop("draft")),
             lambda: settled(store, session),
             lambda: state["long"][2].update(n=9),
+            lambda: state.update(step=state.pop("step")),
+            lambda: state.update(messages=state.pop("messages"), long=state.pop("long")),
             lambda: (state.setdefault("again", state.pop("messages")), state.pop("files")),
         ]
         for edit in edits:
@@ -235,3 +238,20 @@ def test_a_section_that_no_record_between_changes_is_not_read(large: Large) -> N
     found, pages = large.pages(first - 5, first - 3)
     assert [each.path for each in found] == [("step",)]
     assert len(pages) <= 1
+
+
+def test_a_change_of_a_newer_kind_fails_only_a_diff_of_its_section_P10() -> None:
+    """And the error says at which checkpoint it is."""
+    newer = b"\x91" + msgspec.msgpack.encode([9, ["plan", 0], 1])
+    with perdure.Store("memory:") as store:
+        with store.open("a") as session:
+            session.state.update(plan=[1], n=0)
+            session.save()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("perdure.engine.session.pack_changes", lambda _: newer)
+                session.state["n"] = 1
+                session.save()
+            session.state["n"] = 2
+        assert [each.path for each in store.diff("a", 2, 3)] == [("n",)]
+        with pytest.raises(errors.Malformed, match="checkpoint 2 does not apply"):
+            store.diff("a", 1, 3)

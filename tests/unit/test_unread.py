@@ -14,6 +14,7 @@ import perdure
 from perdure import errors, limits
 from perdure.core.changes import pack_changes
 from perdure.core.codec import pack
+from perdure.engine.requests import ReadPages
 
 NEWER = msgspec.msgpack.Ext(99, b"")
 """A value of a newer version."""
@@ -116,6 +117,42 @@ def test_a_section_that_was_set_whole_needs_nothing_from_before(store: perdure.S
     with store.open("a") as session:
         assert session.state["plan"] == {"new": LONG}
         assert session.state["messages"] == ["first", "second"]
+
+
+def test_of_a_section_that_was_set_whole_no_page_is_read(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.open("a") as session:
+        session.state["plan"] = {"new": LONG}
+    read: list[bytes] = []
+    backend: Any = store._driver.backend
+    perform = backend.perform
+
+    def noting(request: Any) -> Any:
+        read.extend(request.ids if isinstance(request, ReadPages) else ())
+        return perform(request)
+
+    monkeypatch.setattr(backend, "perform", noting)
+    with store.open("a") as session:
+        assert session.length("plan") == 1
+        assert session.state["plan"] == {"new": LONG}
+        assert read == []
+
+
+def test_a_section_that_is_looked_at_twice_is_changed_once(store: perdure.Store) -> None:
+    """Also one that the snapshot holds in its root."""
+    with store.open("a") as session:
+        session.state["few"] = {"items": []}
+        for n in range(limits.tail_records_max + 1):
+            session.state["step"] = n
+            session.save()
+    store.maintain("a")
+    with store.open("a") as session:
+        session.state["few"]["items"].append("first")
+        session.state["few"]["more"] = LONG
+    with store.open("a") as session:
+        assert [session.length("few") for _ in range(3)] == [2, 2, 2]
+        assert session.state["few"] == {"items": ["first"], "more": LONG}
 
 
 def test_sections_that_are_read_late_are_those_of_their_checkpoint(store: perdure.Store) -> None:

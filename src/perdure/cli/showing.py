@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +18,13 @@ from perdure.cli.output import hint, print_json, say, table, to_terminal
 from perdure.cli.states import quoted
 from perdure.cli.words import kind_of, lines, moment, safe, size_of
 from perdure.core.abbreviate import abbreviate
-from perdure.errors import PathNotFound
+from perdure.core.paths import is_position
+from perdure.errors import PathNotFound, UsageError
 
 if TYPE_CHECKING:
+    from perdure.store import Store
     from perdure.types import Checkpoint
+    from perdure.views import View
 
 HEAD_ITEMS, TAIL_ITEMS = 5, 5
 """How many of the first and last items of a long container are shown."""
@@ -56,33 +62,86 @@ def show(
     ("~1" stands for a "/" in a key, "~0" for a "~"). REF is a checkpoint's number, its id, or the
     beginning of its id. --json gives all of the value, or its last N items.
     """
-    from perdure.core.paths import format_path, parse_path, resolve
+    from perdure.core.paths import format_path, parse_path
 
     if raw and (full or last or settings().json):
         raise click.UsageError("--raw goes with none of --full, --last and --json")
     if last is not None and path is None:
         example = f"perdure show {quoted(key)} SECTION --last {last}"
         raise click.UsageError(f"--last is of one section: {example}")
-    with opened(key) as store:
-        view = store.at(key, reference(ref) if ref is not None else store.info(key).number)
     parts = parse_path(path) if path is not None else ()
-    if parts and parts[0] not in view:
-        raise PathNotFound(_no_section(parts[0], key, list(view)))
-    found, value = resolve(view.plain(), parts)
-    name = format_path(found)
-    shown = name if found else key
+    with opened(key) as store:
+        checkpoint = reference(ref) if ref is not None else store.info(key).number
+        found = _found(store, key, checkpoint, parts, last)
+    name = format_path(found.path)
+    shown = name if found.path else key
     if raw:
-        _write_raw(shown, value)
+        _write_raw(shown, found.value)
         return
-    if last is not None and not isinstance(value, list | tuple | Mapping):
-        raise click.UsageError(f"{safe(shown)} is a {kind_of(value)} and has no last items")
+    if last is not None and not isinstance(found.value, list | tuple | Mapping):
+        kind = kind_of(found.value)
+        raise click.UsageError(f"{safe(shown)} is a {kind} and has no last items")
     if settings().json:
-        state = document(view.checkpoint, without=("changes",))
-        print_json({"checkpoint": state, "path": name, "value": encode(_last(value, last))})
-    elif not found and not full:
-        _show_state(view.checkpoint, value)
+        state = document(found.checkpoint, without=("changes",))
+        value = encode(_last(found.value, last))
+        print_json({"checkpoint": state, "path": name, "value": value})
+    elif not found.path and not full:
+        _show_state(found.checkpoint, found.value)
     else:
-        _show_value(shown, value, full=full, last=last)
+        _show_value(shown, found, full=full, last=last)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a path leads to."""
+
+    checkpoint: Checkpoint
+    path: tuple[str | int, ...]
+    value: Any
+    """Plain; of a list of which only the end was read, that."""
+    before: int = 0
+    """Items before it in the list (items)."""
+
+
+def _found(
+    store: Store, key: str, ref: int | str, parts: tuple[str, ...], last: int | None
+) -> _Found:
+    """Read what a path leads to; of a long list no more than what is asked for."""
+    from perdure.core.paths import resolve
+
+    if not parts:
+        view = store.at(key, ref)
+        return _Found(view.checkpoint, (), view.plain())
+    view = _view(store, key, ref, parts[0], _items_asked_for(parts, last))
+    if parts[0] not in view:
+        raise PathNotFound(_no_section(parts[0], key, list(view)))
+    # A copy of a container is plain, as what is shown has to be.
+    section, before = deepcopy(view[parts[0]]), getattr(view[parts[0]], "offset", 0)
+    if not before or len(parts) == 1:
+        return _Found(view.checkpoint, *resolve({parts[0]: section}, parts), before)
+    (name, at), item = resolve({parts[0]: section}, parts[:2])
+    return _Found(view.checkpoint, *resolve(item, parts[2:], (name, int(at) + before)))
+
+
+def _items_asked_for(parts: tuple[str, ...], last: int | None) -> int | None:
+    """How many items at the end of a section are enough, if it is a list; None if all are needed.
+
+    Example:
+        >>> _items_asked_for(("messages", "-3", "content"), None)
+        3
+    """
+    if len(parts) == 1:
+        return last
+    digits = parts[1].removeprefix("-")
+    return int(digits) or None if digits != parts[1] and is_position(digits) else None
+
+
+def _view(store: Store, key: str, ref: int | str, section: str, items: int | None) -> View:
+    """The state with one section, of which the last items are enough if it is a list."""
+    if items is not None:
+        with suppress(UsageError):  # it is no list
+            return store.at(key, ref, sections=[], windows={section: items})
+    return store.at(key, ref, sections=[section])
 
 
 def _no_section(name: str, key: str, sections: Sequence[str]) -> str:
@@ -136,8 +195,9 @@ def _show_state(checkpoint: Checkpoint, sections: Mapping[str, Any]) -> None:
     )
 
 
-def _show_value(name: str, value: Any, *, full: bool, last: int | None) -> None:
-    size = size_of(value)
+def _show_value(name: str, found: _Found, *, full: bool, last: int | None) -> None:
+    value, before = found.value, found.before
+    size = size_of(value, before)
     say(f"{safe(name)}: {kind_of(value)}" + (f", {size}" if size else ""))
     match value:
         case str():
@@ -145,11 +205,11 @@ def _show_value(name: str, value: Any, *, full: bool, last: int | None) -> None:
         case bytes():
             _show_text(value.hex(" ", 4), full=full)
         case list() | tuple() | Mapping() | set() | frozenset() if full:
-            for label, item in _from(value, last):
+            for label, item in _from(value, last, before):
                 for line in lines(item, "  ", f"{label}: " if label else "- "):
                     say(line)
         case list() | tuple() | Mapping() | set() | frozenset():
-            _show_items(value, last)
+            _show_items(value, last, before)
         case _:
             for line in lines(value):
                 say(line)
@@ -168,11 +228,11 @@ def _show_text(text: str, *, full: bool) -> None:
         hint(f"… {len(text) - len(shown):,} more characters; {MORE}")
 
 
-def _show_items(value: Any, last: int | None) -> None:
+def _show_items(value: Any, last: int | None, before: int) -> None:
     """The first and last items of a container, each on a line."""
     size = len(value)
     if last is not None or size <= HEAD_ITEMS + TAIL_ITEMS:
-        _say_items(_from(value, last))
+        _say_items(_from(value, last, before))
         return
     _say_items(islice(_labelled(value), HEAD_ITEMS))
     say(f"  … {size - HEAD_ITEMS - TAIL_ITEMS:,} more")
@@ -180,18 +240,18 @@ def _show_items(value: Any, last: int | None) -> None:
     hint(MORE if isinstance(value, set | frozenset) else f"--last N shows the last N, {MORE}")
 
 
-def _from(value: Any, last: int | None) -> Iterable[tuple[str, Any]]:
+def _from(value: Any, last: int | None, before: int = 0) -> Iterable[tuple[str, Any]]:
     """The last items, or all, with what leads to each of them."""
     start = 0 if last is None else max(0, len(value) - last)
-    return islice(_labelled(value), start, None)
+    return islice(_labelled(value, before), start, None)
 
 
-def _labelled(value: Any) -> Iterable[tuple[str, Any]]:
+def _labelled(value: Any, before: int = 0) -> Iterable[tuple[str, Any]]:
     match value:
         case Mapping():
             return ((safe(abbreviate(key)), item) for key, item in value.items())
         case list() | tuple():
-            return ((str(index), item) for index, item in enumerate(value))
+            return ((str(index), item) for index, item in enumerate(value, before))
         case _:
             return (("", item) for item in value)
 

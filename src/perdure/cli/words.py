@@ -76,13 +76,16 @@ def kind_of(value: Any) -> str:
     return "None" if value is None else type(value).__name__
 
 
-def size_of(value: Any) -> str:
-    """How much of it there is: items, entries, characters, bytes; nothing for a number."""
+def size_of(value: Any, before: int = 0) -> str:
+    """How much of it there is: items, entries, characters, bytes; nothing for a number.
+
+    `before` counts the items that precede those of `value` in its list.
+    """
     match value:
         case Mapping():
             return f"{len(value):,} {'key' if len(value) == 1 else 'keys'}"
         case list() | tuple() | set() | frozenset():
-            return count(len(value), "item")
+            return count(before + len(value), "item")
         case str():
             return count(len(value), "character")
         case bytes():

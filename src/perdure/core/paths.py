@@ -108,10 +108,12 @@ def _step(value: Any, part: str | int) -> str | int | None:
 def _position(part: str | int) -> int | None:
     if isinstance(part, int):
         return part
-    digits = part.removeprefix("-")
-    if digits.isascii() and digits.isdecimal() and len(digits) <= DIGITS_MAX:
-        return int(part)
-    return None
+    return int(part) if is_position(part.removeprefix("-")) else None
+
+
+def is_position(text: str) -> bool:
+    """Whether a part of a written path, without its sign, may stand for a position."""
+    return text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX
 
 
 def _holdings(value: Any) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.page import Ref
@@ -73,14 +74,21 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
     return Loaded(head, sections, last, latest.tail_bytes)
 
 
-def load_at(site: Site, ref: int | str, branch: str = MAIN) -> Steps[Loaded]:
-    """The state as it was at a checkpoint."""
+def load_at(
+    site: Site, ref: int | str, branch: str = MAIN, wanted: Wanted = everything
+) -> Steps[Loaded]:
+    """The state as it was at a checkpoint; its head says that the branch stands there.
+
+    So sections that are not wanted are read by `read_section`, as those of the newest state are.
+    """
     head = yield from read_head(site)
     number = yield from find(site, head, branch, ref)
     tip = head.branches[branch]
-    sections, last = yield from state_at(site, head, tip, number)
+    sections, last = yield from state_at(site, head, tip, number, wanted)
     if last is None:
         (last,) = yield from read_run(site, head, tip.line, number, number)
+    then = replace(tip, number=number, record=last.id, hash=last.hash, time_us=last.time_us)
+    head = replace(head, branches={**head.branches, branch: then})
     return Loaded(head, sections, last)
 
 

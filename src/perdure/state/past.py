@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from perdure.errors import Detached
-from perdure.state.mapping import TrackedDict
+from perdure.state.document import UNLOADED
 from perdure.state.place import Place
-from perdure.state.root import wrap_root
+from perdure.state.root import Root, wrap_root
 from perdure.state.tracker import Tracker
+from perdure.state.unloaded import Loader, Unloaded
 
 
 class PastTracker(Tracker):
@@ -28,15 +29,23 @@ class PastTracker(Tracker):
         )
 
 
-def of_the_past(sections: dict[str, Any]) -> TrackedDict:
-    """A tree that shows plain sections, which it takes over.
+def of_the_past(sections: dict[str, Any], load: Loader) -> Root:
+    """A tree that shows sections, which it takes over.
+
+    Args:
+        sections: by name, in order: plain values; `UNLOADED` for those that are not read; of a list
+            of which only the tail is, a `Window`.
+        load: gives the plain value of one that is not read, when it is touched.
 
     Example:
-        >>> of_the_past({"plan": ["refund"]})["plan"].append("again")
+        >>> of_the_past({"plan": ["refund"]}, refuse)["plan"].append("again")
         Traceback (most recent call last):
             ...
         perdure.errors.Detached: this list shows the state as it was at a past checkpoint, …
     """
     root = wrap_root(sections)
     root._tracker = PastTracker()  # before any section is handed out, which takes it over
+    for name, value in sections.items():
+        if value is UNLOADED:
+            dict.__setitem__(root, name, Unloaded(load))
     return root
