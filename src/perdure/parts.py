@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -146,12 +146,27 @@ def _fitting(
     count: Callable[[Any], int],
 ) -> Steps[list[Any]]:
     """The newest items that count at most so much together; each is counted once."""
-    found, left = fit([plain(item) for item in live], tokens, count)
+    counting = _checked(count)
+    found, left = fit([plain(item) for item in live], tokens, counting)
     look, is_full = FIRST_LOOK, len(found) < len(live)
     while before and not is_full:
         first = max(before - look, 0)
         items = yield from core.part(name, first, before)
-        fitting, left = fit(items, left, count)
+        fitting, left = fit(items, left, counting)
         found = [*fitting, *found]
         before, look, is_full = first, 2 * look, len(fitting) < len(items)
     return found
+
+
+def _checked(count: Callable[[Any], int]) -> Callable[[Any], int]:
+    """`count`, which gives a number from 0 on or is told off."""
+
+    def counted(item: Any) -> int:
+        number: Any = count(item)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 0:
+            raise UsageError(
+                f"window(count=…) gives a number from 0 on for an item, not {number!r}"
+            )
+        return cast("int", number)
+
+    return counted

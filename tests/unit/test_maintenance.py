@@ -459,7 +459,9 @@ def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.
     while not isinstance(request := making.send(answer), Commit):
         answer = store._driver._answer(request, store._driver.backend)
     assert pages_of(store)
-    assert run(maintain._collect(site, head_of(store)))  # nothing refers to them yet
+    assert run(
+        maintain._collect(site, head_of(store), maintain.Around())
+    )  # nothing refers to them yet
     assert not pages_of(store)
     with pytest.raises(StopIteration) as made:
         making.send(store._driver._answer(request, store._driver.backend))
@@ -651,7 +653,9 @@ def test_packing_looks_past_rows_that_stay_as_they_are(monkeypatch: pytest.Monke
 def test_a_collection_that_came_to_nothing_says_so(store: perdure.Store) -> None:
     filled(store)
     store.maintain("a")
-    assert not store._driver.run(maintain._collect(store._site("a"), head_of(store)))
+    assert not store._driver.run(
+        maintain._collect(store._site("a"), head_of(store), maintain.Around())
+    )
 
 
 def test_verify_finds_a_page_that_is_missing_P5(tmp_path: Path) -> None:
@@ -728,3 +732,34 @@ def test_a_snapshot_that_would_write_far_more_than_the_tail_holds_is_put_off(
     before = snapshot()
     store.maintain("a")  # who asks for it gets it
     assert snapshot() > before
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_snapshot_whose_pages_lead_nowhere_is_let_go_and_the_rest_collected(
+    store: perdure.Store, which: int
+) -> None:
+    state = filled(store)
+    store.maintain("a")
+    for turn in range(3):
+        with store.open("a") as session:
+            saved_on(session, limits.tail_records_max + 1)
+            session.state["turn"] = turn
+            state = session.state.plain()
+        store.maintain("a")
+    head = head_of(store)
+    snapshots = head.branches[MAIN].snapshots
+    assert snapshots is not None
+    lost = snapshots[which]
+    run, site = store._driver.run, store._site("a")
+    run(maintain._commit(site, head, lambda now: now, dropped=(lost.root.id,)))
+
+    (done,) = store.maintain("a")
+    assert done.problem is not None
+    assert f"checkpoint {lost.number} was let go" in done.problem
+    kept = head_of(store).branches[MAIN].snapshots
+    assert (lost in kept) == (lost == snapshots[0])  # the newest is made anew, from what is older
+    assert pages_of(store) == run(walk(site, head.incarnation, reachable([s.root for s in kept])))
+    assert store.maintain("a")[0].problem is None
+    with store.open("a") as session:
+        assert session.state.plain() == state
+    assert all(found.ok for found in store.verify())

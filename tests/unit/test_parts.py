@@ -335,6 +335,13 @@ def test_windows_that_make_no_sense_are_refused(store: perdure.Store, windows: A
         store.open("a", windows=windows)
 
 
+@pytest.mark.parametrize("counted", ["x", -5, None, float("nan"), True])
+def test_what_is_counted_is_a_number(store: perdure.Store, counted: Any) -> None:
+    long_list(store)
+    with store.open("a") as session, pytest.raises(errors.UsageError, match="count="):
+        session.window("m", tokens=8, count=lambda each: counted)
+
+
 def test_what_counts_is_asked_once_for_each_item(store: perdure.Store) -> None:
     long_list(store)
     asked: list[int] = []

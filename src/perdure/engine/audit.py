@@ -136,6 +136,6 @@ def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
             except Damaged as error:
                 raise Damaged(
                     f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}. Nothing is "
-                    "lost: it is read from the records, and the next snapshot makes it anew"
+                    "lost: what it holds is read from the records"
                 ) from error
     return sizes

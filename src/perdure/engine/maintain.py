@@ -140,7 +140,7 @@ def collect(site: Site) -> Steps[bool]:
     """Remove the pages that no kept snapshot leads to, whatever else is due; whether any were."""
     site = site.stored()
     head = yield from _living_head(site)
-    return head is not None and (yield from _collect(site, head))
+    return head is not None and (yield from _collect(site, head, Around()))
 
 
 def discard_abandoned() -> Steps[int]:
@@ -281,7 +281,7 @@ def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> 
         case "pack":
             return (yield from _pack(site, head, step))
         case "collect":
-            return (yield from _collect(site, head))
+            return (yield from _collect(site, head, around))
 
 
 def _snapshot(site: Site, head: Head, step: Step, around: Around | None) -> Steps[bool]:
@@ -367,13 +367,24 @@ def _pack(site: Site, head: Head, step: Step) -> Steps[bool]:
     return found is not None
 
 
-def _collect(site: Site, head: Head) -> Steps[bool]:
-    """Remove the pages that no kept snapshot leads to."""
-    roots = [each.root for branch in head.branches.values() for each in branch.snapshots or ()]
-    try:
-        needed = yield from walk(site, head.incarnation, reachable(roots))
-    except Damaged:
-        return False  # what a lost page refers to is not known: nothing is removed
+def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
+    """Remove the pages that no kept snapshot leads to.
+
+    A snapshot whose pages of references are damaged or missing is let go: what it leads to cannot
+    be known, and the log has every checkpoint.
+    """
+    kept, needed = yield from _walkable(site, head, around)
+    tip = head.branches[MAIN]
+    if len(kept) < len(tip.snapshots or ()):
+
+        def change(now: Head) -> Head:
+            branch = replace(now.branches[MAIN], snapshots=kept)
+            return replace(now, branches={**now.branches, MAIN: branch})
+
+        after = yield from _commit(site, head, change)
+        if after is None:
+            return False
+        head = after
     garbage = yield from _garbage(head, needed)
     now, dropped = head, 0
     for some in _bounded(garbage):
@@ -383,6 +394,29 @@ def _collect(site: Site, head: Head) -> Steps[bool]:
         now = after
         dropped += len(some)
     return dropped > 0
+
+
+def _walkable(
+    site: Site, head: Head, around: Around
+) -> Steps[tuple[tuple[Snapshot, ...], set[bytes]]]:
+    """The snapshots whose pages of references can all be read, and the pages they consist of."""
+    snapshots = head.branches[MAIN].snapshots or ()
+    incarnation = head.incarnation
+    try:
+        roots = [each.root for each in snapshots]
+        return snapshots, (yield from walk(site, incarnation, reachable(roots)))
+    except Damaged:
+        pass  # which of them it is
+    kept: list[Snapshot] = []
+    needed: set[bytes] = set()
+    for each in snapshots:
+        try:
+            needed |= yield from walk(site, incarnation, reachable([each.root]))
+        except Damaged as error:
+            around.problems.append(f"the snapshot at checkpoint {each.number} was let go: {error}")
+        else:
+            kept.append(each)
+    return tuple(kept), needed
 
 
 def _garbage(head: Head, needed: set[bytes]) -> Steps[list[tuple[bytes, int]]]:
