@@ -30,7 +30,7 @@ SAYS = {
 @pytest.mark.parametrize(("name", "face"), PLACES)
 def test_chance_finds_a_planted_bug(name: str, face: Face) -> None:
     with BUGS[name].plant(), pytest.raises(Found, match=SAYS[name]):
-        explore(2, 20_000, Plan((face,)))
+        explore(4, 20_000, Plan((face,)))
 
 
 @pytest.mark.timeout(60)
