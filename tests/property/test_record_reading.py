@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.core.changes import (
-    INSIDE,
-    SET,
-    Change,
-    moves_in,
-    moves_of,
-    pack_changes,
-    to_wire,
-    touches_of,
-)
+from perdure.core.changes import SET, Change, moves_of, pack_changes, to_wire
 from perdure.core.codec import Code, pack
+from perdure.core.outline import INSIDE, moves_in, touches_of
 from perdure.core.record import Draft, Record, open_payload, open_record, seal_draft
 from perdure.core.seal import Kind, Place, seal
 from perdure.errors import Damaged, Malformed

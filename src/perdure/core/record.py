@@ -16,18 +16,16 @@ import msgspec
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import (
+from perdure.core.changes import Change, from_wire, sections_of
+from perdure.core.codec import pack, reader, unpack
+from perdure.core.outline import (
     UNKNOWN,
-    Change,
     Touch,
-    from_wire,
     pieces_of,
     sections_in,
-    sections_of,
     touches_in,
     touches_of,
 )
-from perdure.core.codec import pack, reader, unpack
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import moves_in, reordered
+from perdure.core.changes import reordered
 from perdure.core.diff import Difference, diff
 from perdure.core.head import MAIN, Branch, Head, Snapshot
+from perdure.core.outline import moves_in
 from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.tree import build

@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import DELETE, INSIDE, SET, Change, apply, copies
+from perdure.core.changes import DELETE, SET, Change, apply, copies
+from perdure.core.outline import INSIDE
 from perdure.core.page import Ref, Shape
 from perdure.core.pieces import Meter, Pieces
 from perdure.core.record import Record
