@@ -125,7 +125,7 @@ def _snapshot_after(
             session.state["note"] = number
             session.save()
     before = backend.written
-    see_to(store, KEY)
+    store.maintain(KEY)
     return backend.written.since(before)
 
 

@@ -44,6 +44,10 @@ def _flat(
         ):
             one.state.update(large)
             other.state.update(small)
+            for session in (one, other):  # the first snapshot of all is another matter
+                session.save()
+                session.save(label="a snapshot is of the newest checkpoint but one")
+                store.maintain(session.key)
             savers = [Saver(session, pool) for session in (one, other)]
             big, little = interleaved(run.size(20, 2), 25, *(saver.save for saver in savers))
             for saver in savers:
