@@ -112,7 +112,8 @@ def _saved(path: Path, floor_path: Path, more: list[Message], count: int) -> Poi
 
 
 def _store(path: Path) -> perdure.Store:
-    return perdure.Store(path, durability="process")
+    """A store that keeps nothing in memory of what it read: the floor does not either."""
+    return perdure.Store(path, durability="process", cache_bytes=0)
 
 
 def _turns(many: list[Message]) -> Sequence[list[Message]]:
