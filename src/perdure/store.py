@@ -157,6 +157,8 @@ class StoreBase:
                 plan = self._look(self._about(partial(maintain.plan, full=True), each))
                 made += plan.steps if dry_run else ()
                 if not dry_run:
+                    if self._upkeep is not None:
+                        self._upkeep.leave(each)
                     self._maintained(plan, made, progress if key is not None else None, pausing)
             except maintain.UNREADABLE as error:
                 problem = f"{error.kind}: {error}"

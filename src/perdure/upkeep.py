@@ -1,11 +1,12 @@
 """Maintenance in the background: one thread a store, which works on the states that need it.
 
 A session asks for it after a save, when its state's tail has grown past its limit. The thread works
-in slices of half a millisecond, and rests nine times as long after each: others feel no more than
-one slice, however much there is to do. Where saves come faster than that keeps up with, a writer
-that finds the tail at four times its limit gives it time after its save was acknowledged: it waits
-until 1.5 ms have passed since the save began, three at eight times, while the thread works on
-without rest. So the tail grows no further than is worked off, and no save waits for a whole step.
+in slices of half a millisecond, and rests nine times as long after each, less where a tail is far
+beyond its limit: others feel no more than one slice, however much there is to do. Where saves come
+faster than that keeps up with, a writer that finds the tail at four times its limit gives it time
+after its save was acknowledged: it waits until 1.5 ms have passed since the save began, three at
+eight times, while the thread works on without rest. So the tail grows no further than is worked
+off, and no save waits for a whole step.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ SLICE_S = 0.0005
 a piece of computing, of which none takes longer, or a transaction."""
 
 REST_PART = 9
-"""How long it rests after each slice, as a multiple of the time that took: a tenth of a processor
-at most, and of the interpreter's time, however fast others save."""
+"""How long it rests after each slice, as a multiple of the time that took, where a tail is at its
+limit: a tenth of a processor, and of the interpreter's time. Where the tail is at a multiple of its
+limit, as much less: a snapshot of more records costs little more, so it soon keeps up."""
 
 SHARE_S = 0.0015
 """How long a save takes, with the wait after it, where the tail is at `limits.tail_excess_max`
@@ -73,6 +75,8 @@ class Job:
         self.site = site
         self.excess = excess
         """How many times its limit the state's tail was when this was asked for."""
+        self.excess_now = excess
+        """The same after the newest save."""
         self.hurried_until = 0.0
         """How long a writer waits for it (a time of `time.monotonic`)."""
         self.ended = threading.Event()
@@ -160,6 +164,8 @@ class Upkeep:
             return 0
         self.ask_for(core.site, over)
         job = self._jobs.get(core.site.key)
+        if job is not None:
+            job.excess_now = over
         share = SHARE_S * over / limits.tail_excess_max - took
         if over < limits.tail_excess_max or share <= 0 or job is None:
             return 0
@@ -196,6 +202,12 @@ class Upkeep:
         job = self._jobs.get(site.key)
         return job is not None and not job.ended.is_set()
 
+    def leave(self, key: str) -> None:
+        """Leave a state to whoever maintains it now: what was begun here would come to nothing."""
+        job = self._jobs.get(key)
+        if job is not None:
+            job.ended.set()
+
     def wait(self, site: Site, seconds: float) -> None:
         """Wait for so long, or until a state's maintenance has ended."""
         job = self._jobs.get(site.key)
@@ -210,7 +222,7 @@ class Upkeep:
             while (job := self._next()) is not None:
                 began = time.monotonic()
                 job.work(SLICE_S)
-                self._rest(time.monotonic() - began)
+                self._rest(REST_PART * (time.monotonic() - began) / max(job.excess_now, 1))
 
     def _next(self) -> Job | None:
         """What to work on: that for which a writer waits, else each state in turn."""
@@ -233,8 +245,8 @@ class Upkeep:
             self._thread = None
             return True
 
-    def _rest(self, worked: float) -> None:
-        """Rest after work that took so long (seconds), until a writer waits or the store closes."""
+    def _rest(self, seconds: float) -> None:
+        """Rest for so long, until a writer waits or the store closes."""
         self._hurry.clear()
         if self._end.is_set():
             return
@@ -242,7 +254,7 @@ class Upkeep:
         if time.monotonic() < until:
             time.sleep(BREAK_S)
         else:
-            self._hurry.wait(REST_PART * worked)
+            self._hurry.wait(seconds)
 
     def close(self) -> None:
         """Stop after the slice under way; wait for it, but not for long."""

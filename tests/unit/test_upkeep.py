@@ -179,7 +179,7 @@ def test_a_rest_goes_on_when_the_writer_has_waited(monkeypatch: pytest.MonkeyPat
             saved(session, TAIL_MAX)
             upkeep._jobs["a"].hurried_until = 0
             monkeypatch.setattr(upkeep._hurry, "wait", rests.append)
-            upkeep._rest(0.5)
+            upkeep._rest(4.5)
     assert rests == [0.5 * REST_PART]
 
 
@@ -296,3 +296,24 @@ def test_a_store_that_was_dropped_takes_its_thread_with_it() -> None:
     assert not thread.is_alive()
     gc.collect()
     assert dropped() is None
+
+
+def test_who_maintains_a_state_is_not_worked_against_in_the_background() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        with store.open("a") as session:
+            saved(session, limits.tail_records_max + 1)
+        job = upkeep._jobs["a"]
+        store.maintain("a")
+        assert job.ended.is_set()
+        assert upkeep._next() is None
+
+
+def test_how_much_is_due_is_known_to_who_rests() -> None:
+    with perdure.Store("memory:") as store:
+        upkeep = without_thread(store)
+        with store.open("a") as session:
+            saved(session, limits.tail_records_max + 1)
+            before = upkeep._jobs["a"].excess_now
+            saved(session, limits.tail_records_max)
+            assert upkeep._jobs["a"].excess_now > 1.9 > before
