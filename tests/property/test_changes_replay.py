@@ -27,6 +27,8 @@ from perdure.core.values import same, take
 from perdure.errors import Malformed, ReplayMismatch
 from perdure.testing.strategies import changes_for, sections, texts, values
 
+NAN = float("nan")
+
 
 @given(sections(), st.data())
 def test_changes_read_back_from_bytes_do_the_same(
@@ -69,6 +71,8 @@ def test_the_difference_between_two_states_makes_one_of_the_other(
 @example({"l": [1, 2, 3, 2, 1]}, {"l": [2, 1, 3, 1, 2]})
 @example({"s": {1, "a"}}, {"s": {True, "b"}})
 @example({"s": {float("nan")}}, {"s": {2.0}})
+@example({"s": {NAN, 1}}, {"s": {NAN, float("nan"), 2}})
+@example({"s": {NAN, float("nan"), 2}}, {"s": {float("nan"), 2}})
 @example({"s": {1}}, {"s": frozenset({1})})
 @example({"t": "x" * 20}, {"t": b"x" * 20})
 def test_the_difference_between_any_two_states_makes_one_of_the_other(

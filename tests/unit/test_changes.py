@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -94,6 +95,20 @@ def test_a_nan_is_found_by_its_bytes() -> None:
     assert made == {"s": {1.0, "x"}}
 
 
+def test_a_nan_is_added_to_others_whichever_object_it_is() -> None:
+    """As it is where the change is read from bytes (P6): there each nan is one of its own."""
+    for nan in (NAN, Decimal("nan"), (1, NAN), frozenset({Decimal("nan")})):
+        changes: list[Change] = [Set(("s",), {nan, 1}), Members(("s",), [], [nan])]
+        made: dict[str, Any] = {}
+        read: dict[str, Any] = {}
+        apply(read, unpack_changes(pack_changes(changes)))
+        apply(made, changes)
+        assert same(made, read)
+        assert len(made["s"]) == 3
+        apply(made, [Members(("s",), [nan], []), Members(("s",), [nan], [])])
+        assert made == {"s": {1}}
+
+
 def test_text_that_arrives_in_pieces_leaves_earlier_copies_alone() -> None:
     made = {"t": "ab", "u": ["x"]}
     kept = made["t"]
@@ -144,6 +159,7 @@ def test_text_that_arrives_in_pieces_is_not_copied_for_each() -> None:
         (Splice(("pair",), 0, 0, [1]), "there is a tuple, not a list"),
         (Members(("tags",), ["y"], []), "remove ['y'] from tags: 'y' is not in it"),
         (Members(("tags",), [NAN], []), "nan is not in it"),
+        (Members(("tags",), [], [True]), "add [True] to tags: True is in it already"),
         (Members(("tags",), [], ["x"]), "add ['x'] to tags: 'x' is in it already"),
         (Members(("plan",), [], []), "leave plan as it is: there is a dict, not a set"),
     ],

@@ -303,6 +303,19 @@ def test_a_nan_in_a_set_can_be_removed() -> None:
     assert document.plain() == {"s": {1, 2, 3}}
 
 
+def test_a_second_nan_in_a_set_is_one_for_all_who_follow_P13() -> None:
+    """Python tells nans by the object: which of them somebody else's set shares must not matter."""
+    (change,) = changes_of({NAN, 1}, lambda members: members.add(float("nan")))
+    assert isinstance(change, Members)
+    other = Document({"s": {change.added[0], 1}}, check_edits=True)
+    other.apply([change])
+    assert len(other.state["s"]) == 3
+    other.state["s"].add(2)
+    assert other.capture() == [Members(("s",), [], [2])]
+    other.apply([Members(("s",), [NAN], []), Members(("s",), [NAN], [])])
+    assert other.plain() == {"s": {1, 2}}
+
+
 def test_an_edit_inside_a_tuple_sets_its_slot() -> None:
     content = {"t": (1, [2], {"x": ({"y": 3}, {4})}), "u": 5}
     assert changes_of(content, lambda s: s["t"][1].append(9)) == [

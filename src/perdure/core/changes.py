@@ -12,6 +12,7 @@ import msgspec
 
 from perdure.core.abbreviate import abbreviate, count
 from perdure.core.codec import pack, unpack
+from perdure.core.members import member_of, newcomer
 from perdure.core.paths import Path, format_path
 from perdure.core.values import take
 from perdure.errors import Malformed, ReplayMismatch
@@ -158,21 +159,15 @@ def _members(sections: dict[str, Any], change: Members) -> None:
     if not isinstance(target, set):
         raise _mismatch(change, f"there is a {type(target).__name__}, not a set")
     for member in change.removed:
-        target.remove(_member(target, member, change))
+        try:
+            target.remove(member_of(target, member))
+        except KeyError:
+            raise _mismatch(change, f"{abbreviate(member)} is not in it") from None
     for member in change.added:
-        if member in target:
-            raise _mismatch(change, f"{abbreviate(member)} is in it already")
-        target.add(member)
-
-
-def _member(target: set[Any], member: Any, change: Change) -> Any:
-    if member in target:
-        return member
-    packed = pack(member)
-    for candidate in target:  # Python finds a nan only as the very object that it is
-        if pack(candidate) == packed:
-            return candidate
-    raise _mismatch(change, f"{abbreviate(member)} is not in it")
+        try:
+            target.add(newcomer(target, member))
+        except KeyError:
+            raise _mismatch(change, f"{abbreviate(member)} is in it already") from None
 
 
 _APPLY: dict[type, Callable[[dict[str, Any], Any], None]] = {

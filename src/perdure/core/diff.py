@@ -18,6 +18,7 @@ import msgspec
 from perdure.core.abbreviate import abbreviate
 from perdure.core.changes import Change, Delete, Members, Set, Splice, text_splice
 from perdure.core.codec import pack
+from perdure.core.members import by_bytes
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same, take
 
@@ -138,13 +139,19 @@ def _changes(path: Path, a: Any, b: Any) -> Iterator[Change]:
     elif same(a, b):
         return
     elif isinstance(a, set) and isinstance(b, set):
-        were, are = {pack(each): each for each in a}, {pack(each): each for each in b}
-        removed = [each for packed, each in were.items() if packed not in are]
-        yield Members(path, removed, [are[packed] for packed in are if packed not in were])
+        were, are = by_bytes(a), by_bytes(b)
+        yield Members(path, _beyond(were, are), _beyond(are, were))
     elif type(a) is type(b) and isinstance(a, str | bytes):
         yield text_splice(path, a, b) or Set(path, b)
     else:
         yield Set(path, take(b))
+
+
+def _beyond(members: dict[bytes, list[Any]], others: dict[bytes, list[Any]]) -> list[Any]:
+    """Those that the others have not, or not as often."""
+    return [
+        each for packed, some in members.items() for each in some[len(others.get(packed, ())) :]
+    ]
 
 
 def _dict_changes(path: Path, a: dict[str, Any], b: dict[str, Any]) -> Iterator[Change]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from perdure.core.changes import Change, Delete, Members, Set, Splice
+from perdure.core.members import member_of, newcomer
 from perdure.core.paths import Path, format_path
-from perdure.core.values import same
 from perdure.core.windows import into_window
 from perdure.errors import ReplayMismatch
 from perdure.state.mapping import TrackedDict
@@ -110,15 +110,13 @@ def _members(root: TrackedDict, change: Members) -> None:
     target = _reach(root, change.path, change.path)
     if not isinstance(target, TrackedSet):
         raise _mismatch(change.path)
-    for member in change.removed:
-        # A nan is equal to none, not even to itself.
-        found = [member] if member in target else [one for one in target if same(one, member)]
-        if not found:
-            raise _mismatch(change.path)
-        target.discard(found[0])
-    if not target.isdisjoint(change.added):
-        raise _mismatch(change.path)
-    target.update(change.added)
+    try:
+        for member in change.removed:
+            target.discard(member_of(target, member))
+        for member in change.added:
+            target.add(newcomer(target, member))
+    except KeyError:
+        raise _mismatch(change.path) from None
 
 
 def _reach(root: TrackedDict, path: Path, steps: Path) -> Any:
