@@ -16,9 +16,14 @@ from msgspec.structs import replace
 from tests.format.make_golden import tagged
 
 import perdure
+from perdure import limits
+from perdure.core.codec import pack
 from perdure.core.head import Head, Unknown, open_head, seal_head
+from perdure.core.page import Shape
+from perdure.core.seal import Kind, Place, seal
 from perdure.engine.requests import Commit, HeadRow, ReadHead
 from perdure.engine.save import tail_of
+from perdure.errors import Damaged, NewerFormat
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS = sorted(path.name for path in GOLDEN.iterdir())
@@ -156,6 +161,60 @@ def test_saving_keeps_what_a_newer_version_wrote_of_a_former_life_P10() -> None:
     assert store.copy("a", "b").number == 1
     copied = open_head(backend.perform(ReadHead("b")).blob, store=store_id, key="b")
     assert copied.unknown == Unknown({"later": 1}, {})
+
+
+def head_in(store: perdure.Store, key: str) -> tuple[Head, bytes]:
+    backend = store._driver.backend
+    row = backend.perform(ReadHead(key))
+    return open_head(row.blob, store=backend.connect().store_id, key=key), row.token
+
+
+def test_saving_keeps_what_a_newer_version_wrote_of_a_snapshot_P10(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "tail_records_max", 2)
+    store = perdure.Store("memory:", maintenance="off")
+    for number in range(9):
+        with store.open("a") as session:
+            session.state["n"] = number
+        store.maintain("a")
+    backend = store._driver.backend
+    head, token = head_in(store, "a")
+    old, older, *_ = head.branches["main"].snapshots or ()
+    later = Unknown(
+        {},
+        {},
+        {
+            ("main", old.number, old.root.id): (["more"], []),
+            ("main", older.number, older.root.id): ([], [b"of the reference", None]),
+        },
+    )
+    newer = replace(head, token=bytes(16), unknown=later)
+    blob = seal_head(newer, store=backend.connect().store_id, key="a")
+    backend.perform(Commit("a", token, HeadRow(newer.token, blob), tail_of(newer)))
+    with store.open("a") as session:
+        for session.state["n"] in range(4):
+            session.save()
+    store.maintain("a")
+    saved, _ = head_in(store, "a")
+    assert (saved.branches["main"].snapshots or ())[1:3] == (old, older)
+    assert saved.unknown == later
+    assert head_in(store, store.copy("a", "b").key)[0].unknown == UNSET
+
+
+@pytest.mark.parametrize("is_former", [False, True])
+def test_a_tree_of_a_newer_shape_is_of_a_newer_format_P10(is_former: bool) -> None:
+    root = [len(Shape) + 1, bytes(32), 0, 0, 0, 0]
+    branch = [0, 3, bytes(16), bytes(32), 1, [[2, root]]]
+    life = {"inc": bytes(16), "made": 1, "at": 1, "token": bytes(16), "branches": {"main": branch}}
+    wire = {**life, "branches": {}, "former": [life]} if is_former else life
+    blob = seal(Kind.HEAD, Place(bytes(16), b"a"), pack(wire))
+    with pytest.raises(NewerFormat, match="pip install --upgrade perdure"):
+        open_head(blob, store=bytes(16), key="a")
+    for root[0] in (0, "6", None):
+        blob = seal(Kind.HEAD, Place(bytes(16), b"a"), pack(wire))
+        with pytest.raises(Damaged):
+            open_head(blob, store=bytes(16), key="a")
 
 
 def test_a_golden_deleted_state_comes_back(golden: Path, expected: dict[str, Any]) -> None:

@@ -2,24 +2,24 @@
 
 A head's payload is a msgpack map (see `docs/format.md`), laid out by the types below. What this
 version does not know is kept and written back (P10): keys of a head and of its former lives, and
-items at the end of a branch or a mark. Names of branches and the summary are
-the user's words and stand in fields of their own, so that a keyed store can seal them apart from
-what must be compared.
+items at the end of a branch, a mark, a snapshot or its reference. Names of branches and the summary
+are the user's words and stand in fields of their own, so that a keyed store can seal them apart
+from what must be compared.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.codec import pack, unpack
-from perdure.core.page import Ref
+from perdure.core.page import Ref, Shape
 from perdure.core.record import Sealed
 from perdure.core.seal import Kind, Place, seal, unseal
-from perdure.errors import Damaged, Malformed, UsageError
+from perdure.errors import Damaged, Malformed, NewerFormat, UsageError
 
 MAIN = "main"
 
@@ -73,6 +73,10 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     """Whether a record holds the end; if not, the next session's first record repeats it."""
 
 
+Spot: TypeAlias = tuple[str, int, bytes]
+"""Which snapshot in a head: the branch, its number and the id of its root."""
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """What there is in a head that this version does not know."""
 
@@ -80,6 +84,8 @@ class Unknown(msgspec.Struct, frozen=True):
     """The head's further keys."""
     items: dict[Any, list[Any]]
     """Further items at the end of a branch, by its name, and of a mark, by its id."""
+    snapshots: dict[Spot, tuple[list[Any], list[Any]]] = {}
+    """Further items at the end of a snapshot, and of its reference."""
 
 
 class Head(
@@ -131,6 +137,9 @@ class Head(
 _KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Head)) - {"-unknown"}
 _BRANCH_ITEMS = len(msgspec.structs.fields(Branch))
 _MARK_ITEMS = len(msgspec.structs.fields(Mark))
+_SNAPSHOT_ITEMS = len(msgspec.structs.fields(Snapshot))
+_REF_ITEMS = len(msgspec.structs.fields(Ref))
+_SNAPSHOTS = Branch.__struct_fields__.index("snapshots")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -187,12 +196,24 @@ def open_head(blob: bytes, *, store: bytes, key: str, token: bytes | None = None
     payload = unseal(Kind.HEAD, place, blob, limits.head_bytes_max)
     try:
         wire = unpack(payload)
-        head = msgspec.convert(wire, Head)
-    except (Malformed, msgspec.ValidationError) as error:
+    except Malformed as error:
         raise Damaged(f"{place}: does not hold a head ({error})") from error
+    head = _converted(wire, place)
     if token is not None and token != head.token:
         raise Damaged(f"{place}: its token is not the one beside it")
     return _with_unknown(head, wire)
+
+
+def _converted(wire: Any, place: Place) -> Head:
+    try:
+        return msgspec.convert(wire, Head)
+    except msgspec.ValidationError as error:
+        if newer := _newer_shapes(wire):
+            raise NewerFormat(
+                f"{place}: a newer version keeps it as a tree of a shape that this one does not "
+                f"know ({newer[0]}); nothing was touched. Upgrade: pip install --upgrade perdure"
+            ) from error
+        raise Damaged(f"{place}: does not hold a head ({error})") from error
 
 
 def _is_known(head: Head) -> bool:
@@ -204,14 +225,18 @@ def _with_unknown(head: Head, wire: dict[str, Any]) -> Head:
     """`head` with what else there is in `wire`, from which it was made (P10)."""
     keys = {} if wire.keys() <= _KNOWN else {k: v for k, v in wire.items() if k not in _KNOWN}
     items: dict[Any, list[Any]] = {}
+    snapshots: dict[Spot, tuple[list[Any], list[Any]]] = {}
     for name, branch in wire.get("branches", {}).items():
         if len(branch) > _BRANCH_ITEMS:
             items[name] = branch[_BRANCH_ITEMS:]
+        for each in _snapshots_in(branch):
+            if len(each) > _SNAPSHOT_ITEMS or len(each[1]) > _REF_ITEMS:
+                snapshots[_spot(name, each)] = each[_SNAPSHOT_ITEMS:], each[1][_REF_ITEMS:]
     for mark in wire.get("marks", ()):
         if len(mark) > _MARK_ITEMS:
             items[mark[0]] = mark[_MARK_ITEMS:]
-    if keys or items:
-        head = replace(head, unknown=Unknown(keys, items))
+    if keys or items or snapshots:
+        head = replace(head, unknown=Unknown(keys, items, snapshots))
     if head.former:
         former = zip(head.former, wire["former"], strict=True)
         head = replace(head, former=tuple(_with_unknown(*each) for each in former))
@@ -226,10 +251,35 @@ def _wire(head: Head) -> dict[str, Any]:
     if head.unknown is msgspec.UNSET:
         return wire
     for name, items in wire["branches"].items():
+        for each in _snapshots_in(items):
+            of_snapshot, of_ref = head.unknown.snapshots.get(_spot(name, each), ((), ()))
+            each += of_snapshot
+            each[1] += of_ref
         items += head.unknown.items.get(name, ())
     for items in wire["marks"]:
         items += head.unknown.items.get(items[0], ())
     return {**wire, **head.unknown.keys}
+
+
+def _snapshots_in(branch: list[Any]) -> list[list[Any]]:
+    """The snapshots of a branch as it is in a payload."""
+    return branch[_SNAPSHOTS] or [] if len(branch) > _SNAPSHOTS else []
+
+
+def _spot(branch: str, snapshot: list[Any]) -> Spot:
+    number, root = snapshot[:_SNAPSHOT_ITEMS]
+    return branch, number, root[1]
+
+
+def _newer_shapes(wire: Any) -> list[int]:
+    """Shapes of trees in a payload that this version does not know."""
+    try:
+        every = [wire, *wire.get("former", ())]
+        branches = [branch for life in every for branch in life.get("branches", {}).values()]
+        shapes = [each[1][0] for branch in branches for each in _snapshots_in(branch)]
+        return [shape for shape in shapes if type(shape) is int and shape > max(Shape)]
+    except (LookupError, TypeError, AttributeError):  # it is no head at all
+        return []
 
 
 def mark_to_wire(mark: Mark) -> list[Any]:

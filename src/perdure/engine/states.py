@@ -305,7 +305,7 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
 
 def _of_a_copy(unknown: Unknown | UnsetType) -> Unknown | UnsetType:
     """What a newer version wrote, but for what it says of branches and sessions of the source."""
-    return replace(unknown, items={}) if isinstance(unknown, Unknown) else unknown
+    return Unknown(unknown.keys, {}) if isinstance(unknown, Unknown) else unknown
 
 
 def history(
