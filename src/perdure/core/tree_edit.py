@@ -1,23 +1,22 @@
-"""Editing trees of pages: making a state's changes on its tree, page by page.
+"""Editing trees of pages: making a state's changes on its tree.
 
-Only pages that a change touches are read, and cut anew from there until a cut falls where one fell
-before. The result is the tree that `build` makes of the changed state (P6). All of it is in pieces.
+The result is the tree that `build` makes of the changed state (P6). All of it is in pieces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set, Splice, apply, describe
-from perdure.core.page import Child, Ref, Shape, read_block, read_children, read_list, read_map
+from perdure.core.page import Ref, Shape, read_children, read_list, read_map
 from perdure.core.pieces import Pieces
-from perdure.core.sums import Sums
 from perdure.core.tree import Builder, Built, Entries
-from perdure.core.tree_read import PAGES_AT_ONCE, Reading, T, all_leaves, read_value
+from perdure.core.tree_nodes import Node, open_map
+from perdure.core.tree_read import Reading, T
 from perdure.errors import ReplayMismatch
 
 
@@ -36,8 +35,7 @@ def edit(root: Ref, changes: Iterable[Change], secret: bytes) -> Reading[Built]:
 
 
 def _edited(root: Ref, changes: Iterable[Change], builder: Builder) -> Reading[Ref]:
-    state = _Map(root, builder, limits.section_inline_bytes_max)
-    yield from state.open()
+    state = yield from open_map(root, builder, limits.section_inline_bytes_max)
     for change in changes:
         yield from _make(state, change)
         yield ()
@@ -68,9 +66,9 @@ def _new_pages(root: Ref, made: dict[bytes, bytes], read: set[bytes]) -> Pieces[
     return {id_: payload for id_, payload in found.items() if id_ not in read}
 
 
-def _make(root: _Map, change: Change) -> Reading[None]:
+def _make(root: Node, change: Change) -> Reading[None]:
     """Make one change below `root`."""
-    node: _Node = root
+    node = root
     try:
         for depth, part in enumerate(change.path):
             is_last = depth == len(change.path) - 1
@@ -79,7 +77,7 @@ def _make(root: _Map, change: Change) -> Reading[None]:
             if is_last and isinstance(change, Delete):
                 return (yield from node.remove(part))
             value = yield from node.get(part)
-            if not isinstance(value, _Node):
+            if not isinstance(value, Node):
                 # Inline from here on: changed as a value, and put back.
                 holder = {"": value}
                 apply(holder, [replace(change, path=("", *change.path[depth + 1 :]))])
@@ -91,355 +89,6 @@ def _make(root: _Map, change: Change) -> Reading[None]:
     except (LookupError, TypeError) as error:
         raise ReplayMismatch(f"cannot {describe(change)}: {error}") from error
     return None
-
-
-class _Run:
-    """A page of content as it is edited: not read yet, or read, or changed."""
-
-    __slots__ = ("content", "is_changed", "ref", "size")
-
-    def __init__(self, ref: Ref | None, content: Any = None) -> None:
-        self.ref = ref
-        self.content = content
-        self.is_changed = ref is None
-        self.size = ref.count if ref is not None else len(content)
-
-    def set(self, content: Any) -> None:
-        """Hold other content."""
-        self.content, self.size, self.is_changed = content, len(content), True
-
-
-class _Node:
-    """A tree that is being edited: its pages of content in order."""
-
-    def __init__(self, ref: Ref, builder: Builder, inline_bytes_max: int) -> None:
-        self.ref = ref
-        self.builder = builder
-        self.inline_bytes_max = inline_bytes_max
-        """Of the values in it: the longest that is not a tree of its own."""
-        self.runs: list[_Run] = []
-
-    def open(self) -> Reading[None]:
-        """Read which pages of content there are."""
-        for leaf in (yield from all_leaves(self.ref)):
-            self.runs.append(_Run(leaf))
-            if self.builder.meter.is_full():
-                yield ()
-
-    def load(self, *runs: _Run) -> Reading[None]:
-        """Read the content of pages that were not read yet."""
-        missing = [run for run in runs if run.content is None]
-        for start in range(0, len(missing), PAGES_AT_ONCE):
-            some = missing[start : start + PAGES_AT_ONCE]
-            payloads = yield tuple(run.ref.id for run in some if run.ref is not None)
-            for run in some:
-                if run.ref is not None:
-                    run.content = self.read(payloads[run.ref.id], run.ref)
-                    yield ()
-
-    def children(self) -> Reading[list[Child]]:
-        """The pages of content, cut anew where something changed."""
-        children: list[Child] = []
-        pending: Any = None
-        for run in self.runs:
-            if pending is None and not run.is_changed and run.ref is not None:
-                ref = run.ref
-                children.append(Child(ref.id, ref.count, ref.bytes, ref.trees))
-                if self.builder.meter.is_full():
-                    yield ()
-                continue
-            yield from self.load(run)
-            pending = yield from self.joined(pending, run.content)
-            pending = yield from self.cut(pending, children)
-        if pending is not None:
-            children.append(self.last(pending))
-        return children
-
-    def close(self, inline_bytes_max: int) -> Reading[bytes | Ref]:
-        """The tree as it stands in the page of what holds it."""
-        children = yield from self.children()
-        if sum(child.bytes for child in children) > inline_bytes_max:
-            return (yield from self.builder.top(self.ref.shape, children))
-        # It may fit inline now: decided by its packed length, as when it is built.
-        return (yield from self.builder.entry((yield from self.plain()), inline_bytes_max))
-
-    def plain(self) -> Reading[Any]:
-        """The whole value."""
-        raise NotImplementedError
-
-    def child(self, value: Any) -> Reading[Any]:
-        """A value in it, to be edited: a node if it is a tree of its own that changes in parts."""
-        if type(value) is not Ref:
-            return value
-        if value.shape is Shape.WHOLE:
-            return (yield from read_value(value))
-        node = _NODES[value.shape](value, self.builder, limits.inline_bytes_max)
-        yield from node.open()
-        return node
-
-    def whole(self, value: Any) -> Reading[Any]:
-        """A value in it, plain."""
-        if isinstance(value, _Node):
-            return (yield from value.plain())
-        return (yield from read_value(value)) if type(value) is Ref else value
-
-    # ---- what the shapes differ in ----------------------------------------------------------
-
-    def read(self, payload: bytes, ref: Ref) -> Any:
-        """The content of a page."""
-        raise NotImplementedError
-
-    def joined(self, pending: Any, content: Any) -> Reading[Any]:
-        """What is still to be cut, with the content of one more page."""
-        raise NotImplementedError
-
-    def cut(self, pending: Any, children: list[Child]) -> Pieces[Any]:
-        """Cut whole pages from the front; what is left, or None."""
-        raise NotImplementedError
-
-    def last(self, pending: Any) -> Child:
-        """What is left after the last cut, as a page."""
-        raise NotImplementedError
-
-    def get(self, part: str | int) -> Reading[Any]:
-        """The value at `part`: a node, or a plain value that has to be `put` when it was edited."""
-        raise LookupError(f"there is no {part!r} in it")
-        yield
-
-    def put(self, part: str | int, value: Any) -> Reading[None]:
-        """Set the value at `part`."""
-        raise LookupError(f"there is no {part!r} in it")
-        yield
-
-    def remove(self, part: str | int) -> Reading[None]:
-        """Delete the key `part`."""
-        raise LookupError("it is not a mapping")
-        yield
-
-    def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
-        """Replace a run of it."""
-        raise LookupError("it is neither a list nor a text")
-        yield
-
-
-class _Entried(_Node):
-    """A tree of items or pairs."""
-
-    def joined(self, pending: Entries | None, content: Any) -> Reading[Entries]:
-        entries = pending or Entries()
-        pairs = content.items() if isinstance(content, Mapping) else ((None, v) for v in content)
-        for key, value in pairs:
-            if type(value) is Ref:
-                entries.add(key, value)
-            elif isinstance(value, _Node):
-                entries.add(key, (yield from value.close(self.inline_bytes_max)))
-            else:
-                yield from self.builder.add(entries, key, value, self.inline_bytes_max)
-        return entries
-
-    def cut(self, pending: Entries, children: list[Child]) -> Pieces[Entries | None]:
-        start, end = 0, len(pending.packed)
-        while count := (yield from self.builder.cut(pending, start)):
-            part = pending.part(start, start + count)
-            children.append(self.builder.leaf(part, self.ref.shape))
-            start += count
-            yield ()
-        return pending.part(start, end) if start < end else None
-
-    def last(self, pending: Entries) -> Child:
-        return self.builder.leaf(pending, self.ref.shape)
-
-
-class _Map(_Entried):
-    def read(self, payload: bytes, ref: Ref) -> dict[str, Any]:
-        return read_map(payload, ref)
-
-    def get(self, part: str | int) -> Reading[Any]:
-        run = yield from self._holder(part)
-        if run is None:
-            raise LookupError(f"there is no {part!r} in it")
-        value = run.content[part] = yield from self.child(run.content[part])
-        run.is_changed = True
-        return value
-
-    def put(self, part: str | int, value: Any) -> Reading[None]:
-        if not isinstance(part, str):
-            raise LookupError("it is not a list")
-        run = yield from self._holder(part)
-        if run is None:
-            if not self.runs:
-                self.runs.append(_Run(None, {}))
-            run = self.runs[-1]
-            yield from self.load(run)
-        run.content[part] = value
-        run.set(run.content)
-
-    def remove(self, part: str | int) -> Reading[None]:
-        run = yield from self._holder(part)
-        if run is None:
-            raise LookupError(f"there is no {part!r} in it")
-        del run.content[part]
-        run.set(run.content)
-
-    def _holder(self, key: Any) -> Reading[_Run | None]:
-        """The page that holds a key; a key has no position, so all may have to be looked at."""
-        for start in range(0, len(self.runs), PAGES_AT_ONCE):
-            some = self.runs[start : start + PAGES_AT_ONCE]
-            yield from self.load(*some)
-            for run in some:
-                if key in run.content:
-                    return run
-        return None
-
-    def plain(self) -> Reading[dict[str, Any]]:
-        yield from self.load(*self.runs)
-        pairs: dict[str, Any] = {}
-        for run in self.runs:
-            for key, value in run.content.items():
-                pairs[key] = yield from self.whole(value)
-        return pairs
-
-
-class _Sequence(_Node):
-    """What has positions: a list, text or bytes."""
-
-    kind: ClassVar[type[Any]]
-    sums: Sums
-    """Of the sizes of its pages."""
-
-    def open(self) -> Reading[None]:
-        yield from super().open()
-        self.runs = self.runs or [_Run(None, self.kind())]
-        self.sums = Sums(run.size for run in self.runs)
-
-    def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
-        end, made = start + removed, len(items)
-        if type(items) is not self.kind:
-            raise LookupError(f"it is a {self.kind.__name__}")
-        if not 0 <= start <= end <= self.sums.total:
-            raise LookupError("it ends before that")
-        index, begins = self.sums.find(start)
-        here = min(end - begins, self.runs[index].size)
-        yield from self._replace(index, start - begins, here, items)
-        left, ends = removed - (here - (start - begins)), start + made
-        while left:
-            # What is gone moved nothing before it: the next one begins where the splice ends.
-            index, begins = self.sums.find(ends)
-            at = ends - begins
-            here = min(at + left, self.runs[index].size)
-            yield from self._replace(index, at, here, self.kind())
-            left -= here - at
-
-    def _replace(self, index: int, start: int, stop: int, items: Any) -> Reading[None]:
-        """Replace what one page holds from `start` to `stop`."""
-        run = self.runs[index]
-        size = run.size
-        if stop - start == size:
-            run.set(items)  # a page that goes whole is not even read
-        else:
-            yield from self.load(run)
-            run.set(self.spliced(run.content, start, stop, items))
-        self.sums.add(index, run.size - size)
-
-    def spliced(self, content: Any, start: int, stop: int, items: Any) -> Any:
-        """The content of a page with a part of it replaced; may be the same object."""
-        raise NotImplementedError
-
-
-class _List(_Sequence, _Entried):
-    kind = list
-
-    def read(self, payload: bytes, ref: Ref) -> list[Any]:
-        return read_list(payload, ref)
-
-    def spliced(self, content: list[Any], start: int, stop: int, items: list[Any]) -> list[Any]:
-        content[start:stop] = items
-        return content
-
-    def get(self, part: str | int) -> Reading[Any]:
-        run, at = yield from self._item(part)
-        value = run.content[at] = yield from self.child(run.content[at])
-        run.is_changed = True
-        return value
-
-    def put(self, part: str | int, value: Any) -> Reading[None]:
-        run, at = yield from self._item(part)
-        run.content[at] = value
-        run.is_changed = True
-
-    def _item(self, part: str | int) -> Reading[tuple[_Run, int]]:
-        if not isinstance(part, int) or not 0 <= part < self.sums.total:
-            raise LookupError(f"there is no {part!r} in it")
-        index, begins = self.sums.find(part)
-        yield from self.load(self.runs[index])
-        return self.runs[index], part - begins
-
-    def plain(self) -> Reading[list[Any]]:
-        yield from self.load(*self.runs)
-        items: list[Any] = []
-        for run in self.runs:
-            for value in run.content:
-                items.append((yield from self.whole(value)))  # noqa: PERF401 - none yields in one
-        return items
-
-
-class _Blocks(_Sequence):
-    """A long text or bytes, in blocks of one length."""
-
-    def read(self, payload: bytes, ref: Ref) -> Any:
-        return read_block(payload, ref)
-
-    def spliced(self, content: Any, start: int, stop: int, items: Any) -> Any:
-        return content[:start] + items + content[stop:]
-
-    def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
-        yield from super().splice(start, removed, items)
-        index, _ = self.sums.find(start)
-        if self.runs[index].size > 2 * limits.block_max:
-            self._split(index)
-
-    def _split(self, index: int) -> None:
-        """Hold a long page as several: an edit copies all of the one that it is in."""
-        content = self.runs[index].content
-        starts = range(0, len(content), limits.block_max)
-        blocks = [_Run(None, content[at : at + limits.block_max]) for at in starts]
-        self.runs[index : index + 1] = blocks
-        self.sums = Sums(run.size for run in self.runs)
-
-    def joined(self, pending: Any, content: Any) -> Reading[Any]:
-        return content if pending is None else pending + content
-        yield
-
-    def cut(self, pending: Any, children: list[Child]) -> Pieces[Any]:
-        start = 0
-        while len(pending) - start >= limits.block_max:
-            children.append(self.last(pending[start : start + limits.block_max]))
-            start += limits.block_max
-            yield ()
-        return pending[start:] if start < len(pending) else None
-
-    def last(self, pending: Any) -> Child:
-        return self.builder.block(self.ref.shape, pending, len(pending))
-
-    def plain(self) -> Reading[Any]:
-        yield from self.load(*self.runs)
-        return self.kind().join(run.content for run in self.runs)
-
-
-class _Text(_Blocks):
-    kind = str
-
-
-class _Bytes(_Blocks):
-    kind = bytes
-
-
-_NODES: dict[Shape, type[_Node]] = {
-    Shape.LIST: _List,
-    Shape.MAP: _Map,
-    Shape.TEXT: _Text,
-    Shape.BYTES: _Bytes,
-}
 
 
 def _noting(reading: Reading[T], asked: set[bytes]) -> Reading[T]:
