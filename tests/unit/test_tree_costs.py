@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
 from functools import cache
 from random import Random
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from perdure import limits
+from perdure.core import tree_run
 from perdure.core.changes import Change, Delete, Set, Splice
 from perdure.core.codec import pack
 from perdure.core.page import Ref, Shape
@@ -70,6 +72,41 @@ def test_an_edit_of_a_large_tree_makes_a_few_pages(name: str) -> None:
     assert 0 < len(built.pages) <= 8
     assert sum(map(len, built.pages.values())) < 512 * 1024
     assert built.root != large().root
+
+
+def test_a_new_key_of_a_large_map_keeps_no_page_that_lacks_it_in_memory() -> None:
+    """All of them together take more than four times their bytes."""
+    sections, _ = run(read_root(large().root), large().pages)
+    changes: list[Change] = [Set(("files", f"new {n}"), n) for n in range(3)]
+    tracemalloc.start()
+    try:
+        run(edit(large().root, changes, SECRET), large().pages)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < sections["files"].bytes
+
+
+def test_pages_of_a_map_are_not_read_again_for_each_key_that_they_lack() -> None:
+    new: list[Change] = [Set(("files", f"new {n}"), n) for n in range(50)]
+    _, once = run(edit(large().root, new[:1], SECRET), large().pages)
+    _, often = run(edit(large().root, new, SECRET), large().pages)
+    assert often == once
+    known: list[Change] = [Set(("files", f"file {n * 500}"), n) for n in range(200)]
+    _, read = run(edit(large().root, known, SECRET), large().pages)
+    assert read <= 2 * once
+
+
+def test_keys_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_run, "hash", lambda _: 7, raising=False)
+    files: dict[str, Any] = {f"file {n}": f"{n:0300x}" for n in range(2_000)}
+    before = build({"files": files}, SECRET)
+    changes: list[Change] = [Set(("files", "new"), 1), Set(("files", "file 1000"), 2)]
+    changes += [Delete(("files", "file 10")), Set(("files", "file 10"), 3)]
+    built, _ = run(edit(before.root, changes, SECRET), before.pages)
+    files |= {"new": 1, "file 1000": 2}
+    del files["file 10"]
+    assert built.root == build({"files": {**files, "file 10": 3}}, SECRET).root
 
 
 TOLD = {

@@ -15,6 +15,7 @@ from perdure.core.pieces import Pieces
 from perdure.core.sums import Sums
 from perdure.core.tree import Builder, Entries
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading, all_leaves, read_value
+from perdure.core.tree_run import Run
 
 
 def open_map(ref: Ref, builder: Builder, inline_bytes_max: int) -> Reading[Node]:
@@ -30,22 +31,6 @@ def open_map(ref: Ref, builder: Builder, inline_bytes_max: int) -> Reading[Node]
     return node
 
 
-class _Run:
-    """A page of content as it is edited: not read yet, or read, or changed."""
-
-    __slots__ = ("content", "is_changed", "ref", "size")
-
-    def __init__(self, ref: Ref | None, content: Any = None) -> None:
-        self.ref = ref
-        self.content = content
-        self.is_changed = ref is None
-        self.size = ref.count if ref is not None else len(content)
-
-    def set(self, content: Any) -> None:
-        """Hold other content."""
-        self.content, self.size, self.is_changed = content, len(content), True
-
-
 class Node:
     """A tree that is being edited: its pages of content in order."""
 
@@ -54,16 +39,16 @@ class Node:
         self.builder = builder
         self.inline_bytes_max = inline_bytes_max
         """Of the values in it: the longest that is not a tree of its own."""
-        self.runs: list[_Run] = []
+        self.runs: list[Run] = []
 
     def open(self) -> Reading[None]:
         """Read which pages of content there are."""
         for leaf in (yield from all_leaves(self.ref)):
-            self.runs.append(_Run(leaf))
+            self.runs.append(Run(leaf))
             if self.builder.meter.is_full():
                 yield ()
 
-    def load(self, *runs: _Run) -> Reading[None]:
+    def load(self, *runs: Run) -> Reading[None]:
         """Read the content of pages that were not read yet."""
         missing = [run for run in runs if run.content is None]
         for start in range(0, len(missing), PAGES_AT_ONCE):
@@ -205,7 +190,7 @@ class _Map(_Entried):
         run = yield from self._holder(part)
         if run is None:
             if not self.runs:
-                self.runs.append(_Run(None, {}))
+                self.runs.append(Run(None, {}))
             run = self.runs[-1]
             yield from self.load(run)
         run.content[part] = value
@@ -218,14 +203,32 @@ class _Map(_Entried):
         del run.content[part]
         run.set(run.content)
 
-    def _holder(self, key: Any) -> Reading[_Run | None]:
-        """The page that holds a key; a key has no position, so all may have to be looked at."""
-        for start in range(0, len(self.runs), PAGES_AT_ONCE):
-            some = self.runs[start : start + PAGES_AT_ONCE]
-            yield from self.load(*some)
-            for run in some:
+    def _holder(self, key: str | int) -> Reading[Run | None]:
+        """The page that holds a key; a key has no position, so all may have to be looked at.
+
+        Those that lack it are not kept: a new key of a large map would keep all of the map.
+        """
+        for run in self.runs:
+            if run.content is not None and key in run.content:
+                return run
+        asked = [
+            (run, run.ref)
+            for run in self.runs
+            if run.content is None and run.ref is not None and run.may_hold(key)
+        ]
+        for start in range(0, len(asked), PAGES_AT_ONCE):
+            some = asked[start : start + PAGES_AT_ONCE]
+            payloads = yield tuple(ref.id for _, ref in some)
+            found: Run | None = None
+            for run, ref in some:
+                run.content = self.read(payloads[ref.id], ref)
                 if key in run.content:
-                    return run
+                    found = run
+                else:
+                    run.let_go()
+                yield ()
+            if found is not None:
+                return found
         return None
 
     def plain(self) -> Reading[dict[str, Any]]:
@@ -246,7 +249,7 @@ class _Sequence(Node):
 
     def open(self) -> Reading[None]:
         yield from super().open()
-        self.runs = self.runs or [_Run(None, self.kind())]
+        self.runs = self.runs or [Run(None, self.kind())]
         self.sums = Sums(run.size for run in self.runs)
 
     def splice(self, start: int, removed: int, items: Any) -> Reading[None]:
@@ -304,7 +307,7 @@ class _List(_Sequence, _Entried):
         run.content[at] = value
         run.is_changed = True
 
-    def _item(self, part: str | int) -> Reading[tuple[_Run, int]]:
+    def _item(self, part: str | int) -> Reading[tuple[Run, int]]:
         if not isinstance(part, int) or not 0 <= part < self.sums.total:
             raise LookupError(f"there is no {part!r} in it")
         index, begins = self.sums.find(part)
@@ -339,7 +342,7 @@ class _Blocks(_Sequence):
         """Hold a long page as several: an edit copies all of the one that it is in."""
         content = self.runs[index].content
         starts = range(0, len(content), limits.block_max)
-        blocks = [_Run(None, content[at : at + limits.block_max]) for at in starts]
+        blocks = [Run(None, content[at : at + limits.block_max]) for at in starts]
         self.runs[index : index + 1] = blocks
         self.sums = Sums(run.size for run in self.runs)
 
