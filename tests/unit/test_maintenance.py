@@ -763,3 +763,14 @@ def test_a_snapshot_whose_pages_lead_nowhere_is_let_go_and_the_rest_collected(
     with store.open("a") as session:
         assert session.state.plain() == state
     assert all(found.ok for found in store.verify())
+
+
+def test_what_others_collect_meanwhile_is_not_told_as_lost(store: perdure.Store) -> None:
+    filled(store)
+    store.maintain("a")
+    run, site, around = store._driver.run, store._site("a").stored(), maintain.Around()
+    early = head_of(store)
+    root = early.branches[MAIN].snapshots[0].root
+    assert run(maintain._commit(site, early, lambda now: now, dropped=(root.id,)))
+    assert not run(maintain._collect(site, early, around))
+    assert around.problems == []

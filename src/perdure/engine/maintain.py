@@ -373,9 +373,8 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
     A snapshot whose pages of references are damaged or missing is let go: what it leads to cannot
     be known, and the log has every checkpoint.
     """
-    kept, needed = yield from _walkable(site, head, around)
-    tip = head.branches[MAIN]
-    if len(kept) < len(tip.snapshots or ()):
+    kept, needed, problems = yield from _walkable(site, head)
+    if problems:
 
         def change(now: Head) -> Head:
             branch = replace(now.branches[MAIN], snapshots=kept)
@@ -383,8 +382,9 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
 
         after = yield from _commit(site, head, change)
         if after is None:
-            return False
+            return False  # others' maintenance came between: what it removed is not lost
         head = after
+        around.problems += problems
     garbage = yield from _garbage(head, needed)
     now, dropped = head, 0
     for some in _bounded(garbage):
@@ -397,26 +397,30 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
 
 
 def _walkable(
-    site: Site, head: Head, around: Around
-) -> Steps[tuple[tuple[Snapshot, ...], set[bytes]]]:
-    """The snapshots whose pages of references can all be read, and the pages they consist of."""
+    site: Site, head: Head
+) -> Steps[tuple[tuple[Snapshot, ...], set[bytes], list[str]]]:
+    """The snapshots whose pages of references can all be read, and the pages they consist of.
+
+    And for each of the others what is wrong with it.
+    """
     snapshots = head.branches[MAIN].snapshots or ()
     incarnation = head.incarnation
     try:
         roots = [each.root for each in snapshots]
-        return snapshots, (yield from walk(site, incarnation, reachable(roots)))
+        return snapshots, (yield from walk(site, incarnation, reachable(roots))), []
     except Damaged:
         pass  # which of them it is
     kept: list[Snapshot] = []
     needed: set[bytes] = set()
+    problems: list[str] = []
     for each in snapshots:
         try:
             needed |= yield from walk(site, incarnation, reachable([each.root]))
         except Damaged as error:
-            around.problems.append(f"the snapshot at checkpoint {each.number} was let go: {error}")
+            problems.append(f"the snapshot at checkpoint {each.number} was let go: {error}")
         else:
             kept.append(each)
-    return tuple(kept), needed
+    return tuple(kept), needed, problems
 
 
 def _garbage(head: Head, needed: set[bytes]) -> Steps[list[tuple[bytes, int]]]:
