@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from perdure import limits
@@ -112,10 +113,14 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
                     "replaying its records gives; `maintain` makes later ones, and all "
                     "checkpoints can be read from the records"
                 )
-    sizes = yield from _verify_pages(site, head)
-    reached = yield from walk(site, head.incarnation, reachable(roots.values()))
-    for id_ in reached - sizes.keys():
-        raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+    try:
+        sizes = yield from _verify_pages(site, head)
+        reached = yield from walk(site, head.incarnation, reachable(roots.values()))
+        for id_ in sorted(reached - sizes.keys()):
+            raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+    except Damaged as error:
+        # That can be said because all records have just been read.
+        raise type(error)(f"{error}. {_remedy(site, head)}") from error
     records = yield from unreferenced.records_of(site, head)
     return records + unreferenced.pages_of(head, sizes, reached)
 
@@ -135,7 +140,13 @@ def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
                 unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
             except Damaged as error:
                 raise Damaged(
-                    f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}. Nothing is "
-                    "lost: what it holds is read from the records"
+                    f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}"
                 ) from error
     return sizes
+
+
+def _remedy(site: Site, head: Head) -> str:
+    """What a page that cannot be used means, and what to do about it."""
+    if head.deleted_us is not None:  # maintenance is for what is alive
+        return "Nothing is lost: what it holds is read from the records"
+    return f"Nothing is lost, and `perdure maintain {shlex.quote(site.key)}` makes it anew"

@@ -9,7 +9,7 @@ from perdure import limits
 from perdure.core.compress import PACK_LEVEL
 from perdure.core.pieces import Pieces
 from perdure.core.seal import Kind, Place, seal, unseal
-from perdure.core.tree_read import Reading
+from perdure.core.tree_read import PAGES_AT_ONCE, Reading
 from perdure.engine.read import Site
 from perdure.engine.requests import LET_GO, PageRow, PutPages, ReadPages, Steps
 from perdure.errors import Damaged
@@ -52,6 +52,26 @@ def walk(
             if id_ not in payloads:
                 payloads[id_] = _open(site, incarnation, id_, rows)
         rows.clear()
+
+
+def unusable(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> Steps[set[bytes]]:
+    """Those of these pages that are damaged or missing; each is read and verified (P5).
+
+    Raises:
+        NewerFormat: one was written by a newer version.
+    """
+    left, found = sorted(ids), set[bytes]()
+    for start in range(0, len(left), PAGES_AT_ONCE):
+        some = tuple(left[start : start + PAGES_AT_ONCE])
+        rows: tuple[PageRow, ...] = yield ReadPages(incarnation, some)
+        there = {row.id: row for row in rows}
+        for id_ in some:
+            try:
+                _open(site, incarnation, id_, there)
+            except Damaged:
+                found.add(id_)
+            yield LET_GO
+    return found
 
 
 def _kept(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> dict[bytes, bytes]:
