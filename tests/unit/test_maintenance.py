@@ -814,6 +814,8 @@ def test_each_page_that_cannot_be_used_is_told_of_and_made_anew_P5(
         (found,) = store.verify("a")
         assert f"page {id_.hex()[:12]} of 'a' is {how}" in str(found.problem)
         assert "`perdure maintain a` makes it anew" in str(found.problem)
+        place = f"damaged: page {id_.hex()[:12]} of {head.incarnation.hex()[:12]}: "
+        assert (place in str(found.problem)) == (how == "damaged")
         assert store.at("a", head.branches[MAIN].number).plain() == state
         (done,) = store.maintain("a")
         assert (done.steps, done.problem) == (("mend",), None)

@@ -121,4 +121,4 @@ def put(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> Steps[N
 
 def place_of(site: Site, incarnation: bytes, id_: bytes) -> Place:
     """Where a page belongs: the bytes it is sealed with."""
-    return Place(site.store, incarnation + id_)
+    return Place(site.store, incarnation, page=id_)
