@@ -17,7 +17,7 @@ from perdure import errors, limits
 from perdure.backends.memory import MemoryBackend
 from perdure.core.head import MAIN
 from perdure.core.tree import build
-from perdure.core.tree_read import reachable
+from perdure.core.tree_read import all_leaves, reachable, read_root
 from perdure.engine import maintain
 from perdure.engine.load import load
 from perdure.engine.pages import unusable, walk
@@ -892,3 +892,59 @@ def test_of_the_pages_of_a_deleted_state_verify_says_what_is_so(store: perdure.S
     assert not found.ok
     assert "what it holds is read from the records" in str(found.problem)
     assert "perdure maintain" not in str(found.problem)
+
+
+@pytest.mark.parametrize("which", ["root", "leaf"])
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_reading_past_a_damaged_page_is_told_of_once_P5(
+    store: perdure.Store, which: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = two_snapshots(store)
+    root = head_of(store).branches[MAIN].newest.root.id
+    bad = root if which == "root" else leaf_of(store, "messages")
+    spoil(store, [bad], how)
+    assert store._driver.cache is not None
+    store._driver.cache.renew()  # as in another process
+    with store.open("a") as session:
+        assert session.state.plain() == state
+    told = [(each.levelname, each.message) for each in caplog.records]
+    if how == "missing":  # as where maintenance came between
+        assert told == []
+        return
+    ((level, message),) = told
+    assert level == "WARNING"
+    assert message.startswith("'a' is read from older pages or its records")
+    assert f"page {bad.hex()[:12]} of " in message
+    assert "`perdure maintain a` makes it anew" in message
+    store.maintain("a")
+    caplog.clear()
+    with store.open("a") as session:
+        assert session.state.plain() == state
+    assert caplog.records == []
+
+
+def leaf_of(store: perdure.Store, name: str) -> bytes:
+    """The first page of content of a section in the newest snapshot."""
+    head, site, run = head_of(store), store._site("a").stored(), store._driver.run
+    base = run(walk(site, head.incarnation, read_root(head.branches[MAIN].newest.root)))
+    leaves = run(walk(site, head.incarnation, all_leaves(base[name])))
+    return bytes(leaves[0].id)
+
+
+def test_an_async_store_tells_of_damage_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+        state = two_snapshots(store)
+        spoil(store, [leaf_of(store, "messages")], "damaged")
+
+    async def main() -> None:
+        async with (
+            perdure.AsyncStore(tmp_path / "a.db", maintenance="off") as other,
+            other.open("a") as session,
+        ):
+            assert session.state.plain() == state
+
+    asyncio.run(main())
+    (told,) = caplog.records
+    assert "`perdure maintain a` makes it anew" in told.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from perdure import limits
@@ -14,7 +13,7 @@ from perdure.core.tree import build
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine import unreferenced
 from perdure.engine.load import load
-from perdure.engine.pages import PageMissing, place_of, walk
+from perdure.engine.pages import PageMissing, place_of, remedy, walk
 from perdure.engine.read import Site, read_head, read_run, replay
 from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
 from perdure.engine.states import read_some
@@ -149,4 +148,4 @@ def _remedy(site: Site, head: Head) -> str:
     """What a page that cannot be used means, and what to do about it."""
     if head.deleted_us is not None:  # maintenance is for what is alive
         return "Nothing is lost: what it holds is read from the records"
-    return f"Nothing is lost, and `perdure maintain {shlex.quote(site.key)}` makes it anew"
+    return f"Nothing is lost, and {remedy(site.key)}"

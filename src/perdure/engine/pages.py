@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from perdure.core.pieces import Pieces
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading
 from perdure.engine.read import Site
-from perdure.engine.requests import LET_GO, PageRow, PutPages, ReadPages, Steps
+from perdure.engine.requests import LET_GO, PageRow, PutPages, ReadPages, Steps, Tell
 from perdure.errors import Damaged
 
 T = TypeVar("T")
@@ -19,6 +20,20 @@ T = TypeVar("T")
 
 class PageMissing(Damaged):
     """A page is not there: it was collected since the head was read, or it is lost."""
+
+
+def remedy(key: str) -> str:
+    """What to do about a page of a state that cannot be used."""
+    return f"`perdure maintain {shlex.quote(key)}` makes it anew"
+
+
+def tell(site: Site, error: Damaged) -> Steps[None]:
+    """Warn of a page that is damaged, where what it holds is read from elsewhere."""
+    if not isinstance(error, PageMissing):  # that happens where maintenance came between
+        yield Tell(
+            f"{site.key!r} is read from older pages or its records, which takes longer: {error}; "
+            f"{remedy(site.key)}"
+        )
 
 
 def walk(
