@@ -25,6 +25,7 @@ from perdure.engine.requests import (
     Random,
     Request,
     Steps,
+    Tell,
 )
 from perdure.errors import Busy, CommitUnknown, StoreClosed
 from perdure.events import log
@@ -286,6 +287,7 @@ class Driver:
             IsAlive: lambda request: host.is_alive(request.holder),
             Pause: lambda request: time.sleep(request.seconds) if request.seconds else None,
             Compute: lambda request: request.work(),
+            Tell: lambda request: log.warning("%s", request.message),
         }
         """How each request is answered; the backend answers all others."""
 

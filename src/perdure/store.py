@@ -722,8 +722,9 @@ class Store(StoreBase):
         Snapshots make resuming cost what is read, packs make history small, and pages that nothing
         refers to are removed. It goes on beside sessions in any process, and may be interrupted or
         killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind. What cannot be read is left as it is, and told of
-        in `problem`; everything else is done.
+        abandoned copies and imports left behind. Pages of snapshots that are damaged or missing are
+        made anew from the records, for which all are read. What else cannot be read is left as it
+        is, and told of in `problem`; everything else is done.
 
         Args:
             key: the state's key; all states by default.

@@ -178,8 +178,8 @@ class Verified(msgspec.Struct, frozen=True):
     """What is stored of it that nothing refers to; where `ok`."""
 
 
-Work: TypeAlias = Literal["snapshot", "pack", "collect"]
-"""What a step of maintenance does."""
+Work: TypeAlias = Literal["mend", "snapshot", "pack", "collect"]
+"""What a step of maintenance does; to mend is to make damaged pages of snapshots anew."""
 
 
 class MaintenanceStep(msgspec.Struct, frozen=True):

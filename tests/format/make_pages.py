@@ -60,7 +60,7 @@ def _page_vector(
 
 def _sealed(about: str, payload: bytes) -> dict[str, Any]:
     id_ = page_id(payload, SECRET)
-    blob = seal(Kind.PAGE, Place(STORE, INCARNATION + id_), payload)
+    blob = seal(Kind.PAGE, Place(STORE, INCARNATION, page=id_), payload)
     return {
         "about": about,
         "store": STORE.hex(),

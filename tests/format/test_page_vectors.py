@@ -188,7 +188,7 @@ def test_the_library_reads_the_pages(vector: dict[str, Any]) -> None:
     from perdure.core.seal import Kind, Place, unseal
 
     store, incarnation, id_, blob = raw(vector, "store", "incarnation", "id", "blob")
-    where = Place(store, incarnation + id_)
+    where = Place(store, incarnation, page=id_)
     found = unseal(Kind.PAGE, where, blob, limits.page_payload_bytes_max)
     assert found.hex() == vector["payload"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ from perdure import errors, limits
 from perdure.backends.memory import MemoryBackend
 from perdure.core.head import MAIN
 from perdure.core.tree import build
-from perdure.core.tree_read import reachable
+from perdure.core.tree_read import all_leaves, reachable, read_root
 from perdure.engine import maintain
 from perdure.engine.load import load
-from perdure.engine.pages import walk
+from perdure.engine.pages import unusable, walk
 from perdure.engine.read import read_head
 from perdure.engine.requests import (
     Commit,
     ListPages,
     ListRows,
+    PageRow,
     PutPages,
     ReadPages,
     ReadRecords,
@@ -753,13 +754,197 @@ def test_a_snapshot_whose_pages_lead_nowhere_is_let_go_and_the_rest_collected(
     run, site = store._driver.run, store._site("a")
     run(maintain._commit(site, head, lambda now: now, dropped=(lost.root.id,)))
 
-    (done,) = store.maintain("a")
-    assert done.problem is not None
-    assert f"checkpoint {lost.number} was let go" in done.problem
+    around = maintain.Around()
+    assert run(maintain._collect(site.stored(), head_of(store), around))
+    (problem,) = around.problems
+    assert f"checkpoint {lost.number} was let go" in problem
     kept = head_of(store).branches[MAIN].snapshots
-    assert (lost in kept) == (lost == snapshots[0])  # the newest is made anew, from what is older
+    assert kept == tuple(each for each in snapshots if each != lost)
     assert pages_of(store) == run(walk(site, head.incarnation, reachable([s.root for s in kept])))
     assert store.maintain("a")[0].problem is None
+    kept = head_of(store).branches[MAIN].snapshots
+    assert (lost in kept) == (lost == snapshots[0])  # the newest is made anew, from what is older
     with store.open("a") as session:
         assert session.state.plain() == state
     assert all(found.ok for found in store.verify())
+
+
+def test_what_others_collect_meanwhile_is_not_told_as_lost(store: perdure.Store) -> None:
+    filled(store)
+    store.maintain("a")
+    run, site, around = store._driver.run, store._site("a").stored(), maintain.Around()
+    early = head_of(store)
+    root = early.branches[MAIN].snapshots[0].root
+    assert run(maintain._commit(site, early, lambda now: now, dropped=(root.id,)))
+    assert not run(maintain._collect(site, early, around))
+    assert around.problems == []
+
+
+def spoil(store: perdure.Store, ids: Iterable[bytes], how: str) -> None:
+    """Let pages be damaged, or missing."""
+    head, rows = head_of(store), tuple(PageRow(id_, bytes(99)) for id_ in ids)
+    if how == "damaged":
+        store._driver.backend.perform(PutPages(head.incarnation, rows))
+        return
+    dropped = tuple(row.id for row in rows)
+    site = store._site("a").stored()
+    assert store._driver.run(maintain._commit(site, head, lambda now: now, dropped=dropped))
+
+
+def two_snapshots(store: perdure.Store) -> dict[str, Any]:
+    filled(store)
+    store.maintain("a")
+    with store.open("a") as session:
+        saved_on(session, limits.tail_records_max + 2)
+        state = session.state.plain()
+    store.maintain("a")
+    assert len(head_of(store).branches[MAIN].snapshots) == 2
+    return state
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_each_page_that_cannot_be_used_is_told_of_and_made_anew_P5(
+    store: perdure.Store, how: str
+) -> None:
+    state = two_snapshots(store)
+    head, pages = head_of(store), pages_of(store)
+    before = stored_pages(store)
+    for id_ in sorted(pages):
+        spoil(store, [id_], how)
+        (found,) = store.verify("a")
+        assert f"page {id_.hex()[:12]} of 'a' is {how}" in str(found.problem)
+        assert "`perdure maintain a` makes it anew" in str(found.problem)
+        place = f"damaged: page {id_.hex()[:12]} of {head.incarnation.hex()[:12]}: "
+        assert (place in str(found.problem)) == (how == "damaged")
+        assert store.at("a", head.branches[MAIN].number).plain() == state
+        (done,) = store.maintain("a")
+        assert (done.steps, done.problem) == (("mend",), None)
+        assert stored_pages(store) == before
+        assert store.verify("a")[0].ok
+    assert head_of(store).branches[MAIN].snapshots == head.branches[MAIN].snapshots
+    assert store.maintain("a")[0].steps == ()
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_all_pages_are_made_anew_from_the_log_P5(store: perdure.Store, how: str) -> None:
+    two_snapshots(store)
+    before = stored_pages(store)
+    spoil(store, pages_of(store), how)
+    assert store.maintain("a")[0].steps == ("mend",)
+    assert stored_pages(store) == before
+    assert store.verify("a")[0].ok
+
+
+def stored_pages(store: perdure.Store) -> dict[bytes, bytes]:
+    asked = ReadPages(head_of(store).incarnation, tuple(sorted(pages_of(store))))
+    return {row.id: row.blob for row in store._driver.backend.perform(asked)}
+
+
+def test_only_pages_that_cannot_be_used_are_written() -> None:
+    backend = Counting()
+    with perdure.Store(backend, maintenance="off") as store:
+        two_snapshots(store)
+        bad = sorted(pages_of(store))[1:3]
+        spoil(store, bad, "damaged")
+        backend.asked.clear()
+        store.maintain("a")
+        put = [
+            page.id for each in backend.asked if isinstance(each, PutPages) for page in each.pages
+        ]
+        assert sorted(put) == bad
+
+
+def test_what_cannot_be_mended_is_told_of_and_the_rest_is_mended_P5(tmp_path: Path) -> None:
+    import apsw
+
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        filled(store, 66)
+        site, run = store._site("a").stored(), store._driver.run
+        assert run(maintain._snapshot(site, head_of(store), SNAPSHOT, None))
+        with store.open("a") as session:
+            saved_on(session, limits.tail_records_max + 2)
+        assert run(maintain._snapshot(site, head_of(store), SNAPSHOT, None))
+        newer, older = head_of(store).branches[MAIN].snapshots
+        of_newer, of_older = (
+            run(walk(site, head_of(store).incarnation, reachable([each.root])))
+            for each in (newer, older)
+        )
+        connection = apsw.Connection(str(path))
+        connection.execute("UPDATE records SET blob = zeroblob(length(blob)) WHERE number = 10")
+        connection.close()
+        spoil(store, of_newer - of_older, "damaged")
+        assert store.maintain("a")[0].steps[0] == "mend"  # from the older one
+        assert not run(unusable(site, head_of(store).incarnation, of_newer))
+        spoil(store, {older.root.id, newer.root.id}, "damaged")
+        (done,) = store.maintain("a")
+        assert f"the snapshot at checkpoint {older.number} is no use" in str(done.problem)
+        assert f"the snapshot at checkpoint {newer.number} is no use" in str(done.problem)
+        assert "mend" not in done.steps
+
+
+def test_of_the_pages_of_a_deleted_state_verify_says_what_is_so(store: perdure.Store) -> None:
+    filled(store)
+    store.maintain("a")
+    spoil(store, list(pages_of(store))[:1], "damaged")
+    store.delete("a")
+    (found,) = store.verify("a")
+    assert not found.ok
+    assert "what it holds is read from the records" in str(found.problem)
+    assert "perdure maintain" not in str(found.problem)
+
+
+@pytest.mark.parametrize("which", ["root", "leaf"])
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_reading_past_a_damaged_page_is_told_of_once_P5(
+    store: perdure.Store, which: str, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = two_snapshots(store)
+    root = head_of(store).branches[MAIN].newest.root.id
+    bad = root if which == "root" else leaf_of(store, "messages")
+    spoil(store, [bad], how)
+    assert store._driver.cache is not None
+    store._driver.cache.renew()  # as in another process
+    with store.open("a") as session:
+        assert session.state.plain() == state
+    told = [(each.levelname, each.message) for each in caplog.records]
+    if how == "missing":  # as where maintenance came between
+        assert told == []
+        return
+    ((level, message),) = told
+    assert level == "WARNING"
+    assert message.startswith("'a' is read from older pages or its records")
+    assert f"page {bad.hex()[:12]} of " in message
+    assert "`perdure maintain a` makes it anew" in message
+    store.maintain("a")
+    caplog.clear()
+    with store.open("a") as session:
+        assert session.state.plain() == state
+    assert caplog.records == []
+
+
+def leaf_of(store: perdure.Store, name: str) -> bytes:
+    """The first page of content of a section in the newest snapshot."""
+    head, site, run = head_of(store), store._site("a").stored(), store._driver.run
+    base = run(walk(site, head.incarnation, read_root(head.branches[MAIN].newest.root)))
+    leaves = run(walk(site, head.incarnation, all_leaves(base[name])))
+    return bytes(leaves[0].id)
+
+
+def test_an_async_store_tells_of_damage_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+        state = two_snapshots(store)
+        spoil(store, [leaf_of(store, "messages")], "damaged")
+
+    async def main() -> None:
+        async with (
+            perdure.AsyncStore(tmp_path / "a.db", maintenance="off") as other,
+            other.open("a") as session,
+        ):
+            assert session.state.plain() == state
+
+    asyncio.run(main())
+    (told,) = caplog.records
+    assert "`perdure maintain a` makes it anew" in told.message

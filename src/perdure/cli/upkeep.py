@@ -34,8 +34,10 @@ def maintain(ctx: click.Context, key: str | None, dry_run: bool, compact: bool) 
 
     Snapshots make opening cost what is read, packs make history small, and pages that nothing
     refers to are removed. Nothing that was saved is lost or changed, agents may go on meanwhile,
-    and it may be interrupted at any moment. Programs that save do it by themselves. The exit code
-    is 1 if anything could not be read: that is left as it is, and everything else is done.
+    and it may be interrupted at any moment. Programs that save do it by themselves, but for this:
+    every page of a snapshot is read here, and made anew from the records if it is damaged or
+    missing. The exit code is 1 if anything else could not be read: that is left as it is, and
+    everything else is done.
     """
     if dry_run and compact:
         raise click.UsageError("--dry-run goes without --compact: it changes nothing")

@@ -47,19 +47,22 @@ class Place(msgspec.Struct, frozen=True):
 
     store: bytes
     owner: bytes
-    """Incarnation of a record or pack, and of a page, whose id follows it; key (UTF-8) of a head;
-    identity of an export file."""
+    """Incarnation of a record, pack or page; key (UTF-8) of a head; identity of an export file."""
     line: int = 0
     number: int = 0
+    page: bytes = b""
+    """Id of a page; in what the tag covers it follows the owner."""
 
     def bound(self) -> bytes:
         """The bytes the tag covers: lengths make every field's end unambiguous."""
-        owner = self.owner
+        owner = self.owner + self.page
         return self.store + _length(len(owner)) + owner + _numbers(self.line, self.number)
 
     def __str__(self) -> str:
         if self.number:
             return f"record {self.number} on line {self.line} of {self.owner.hex()[:12]}"
+        if self.page:
+            return f"page {self.page.hex()[:12]} of {self.owner.hex()[:12]}"
         return f"head of {self.owner.decode('utf-8', 'replace')!r}"
 
 

@@ -13,7 +13,7 @@ from perdure.core.tree import build
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine import unreferenced
 from perdure.engine.load import load
-from perdure.engine.pages import PageMissing, place_of, walk
+from perdure.engine.pages import PageMissing, place_of, remedy, walk
 from perdure.engine.read import Site, read_head, read_run, replay
 from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
 from perdure.engine.states import read_some
@@ -112,10 +112,14 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
                     "replaying its records gives; `maintain` makes later ones, and all "
                     "checkpoints can be read from the records"
                 )
-    sizes = yield from _verify_pages(site, head)
-    reached = yield from walk(site, head.incarnation, reachable(roots.values()))
-    for id_ in reached - sizes.keys():
-        raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+    try:
+        sizes = yield from _verify_pages(site, head)
+        reached = yield from walk(site, head.incarnation, reachable(roots.values()))
+        for id_ in sorted(reached - sizes.keys()):
+            raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+    except Damaged as error:
+        # That can be said because all records have just been read.
+        raise type(error)(f"{error}. {_remedy(site, head)}") from error
     records = yield from unreferenced.records_of(site, head)
     return records + unreferenced.pages_of(head, sizes, reached)
 
@@ -135,7 +139,13 @@ def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
                 unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
             except Damaged as error:
                 raise Damaged(
-                    f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}. Nothing is "
-                    "lost: what it holds is read from the records"
+                    f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}"
                 ) from error
     return sizes
+
+
+def _remedy(site: Site, head: Head) -> str:
+    """What a page that cannot be used means, and what to do about it."""
+    if head.deleted_us is not None:  # maintenance is for what is alive
+        return "Nothing is lost: what it holds is read from the records"
+    return f"Nothing is lost, and {remedy(site.key)}"

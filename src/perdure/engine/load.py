@@ -19,7 +19,7 @@ from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.latest import read_latest
-from perdure.engine.pages import in_pieces, walk
+from perdure.engine.pages import in_pieces, tell, walk
 from perdure.engine.read import Site, check_run, find, read_head, read_run, replaying
 from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
 from perdure.engine.unread import Unread, none_read
@@ -67,9 +67,10 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
     last = records[-1] if records else None
     try:
         sections = yield from _sections(site, head, newest, records, wanted, latest.pages)
-    except Damaged:
+    except Damaged as error:
         if newest is None:
             raise
+        yield from tell(site, error)
         sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=newest.number)
     return Loaded(head, sections, last, latest.tail_bytes)
 
@@ -173,7 +174,8 @@ def use_unread(
     """
     try:
         return (yield from use(unread[name]))
-    except Damaged:
+    except Damaged as error:
+        yield from tell(site, error)
         value = yield from _planned_anew(site, head, branch, name)
     if type(value) is Unread:
         unread[name] = value

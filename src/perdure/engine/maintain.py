@@ -21,6 +21,7 @@ from perdure.core.tree import Built, building
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import reachable
 from perdure.engine.load import state_at
+from perdure.engine.mend import mend
 from perdure.engine.packing import RowSize, next_run
 from perdure.engine.pages import in_pieces, put, walk
 from perdure.engine.read import Site, check_links, read_run
@@ -90,8 +91,9 @@ def maintain(
     """Do what is due, step by step, until nothing is; how many steps that were.
 
     `done` is told each step. What others' maintenance does meanwhile is left to them. What cannot
-    be read is gone around, and told of when everything else is done. With `full`, what is saved
-    meanwhile is left for another time: it ends, however fast others save.
+    be read is gone around, and told of when everything else is done. With `full`, every page of the
+    snapshots is read first, and made anew if it cannot be used; and what is saved meanwhile is left
+    for another time: it ends, however fast others save.
 
     Raises:
         Damaged: something that would be rewritten cannot be read; it was left as it is.
@@ -99,6 +101,7 @@ def maintain(
     site = site.stored()  # a page that is damaged there is made anew
     around = around or Around()
     count, loose, last, until = 0, int(full), "", 0
+    step = Step("mend") if full else None
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)
         if head is None:
@@ -107,7 +110,8 @@ def maintain(
             until = head.branches[MAIN].number
         # Turn by turn: where saves come so fast that a snapshot is always due, packs are made too.
         pack_first = last == "snapshot"
-        step = yield from _due(head, until, around, full=full, pack_first=pack_first)
+        if step is None:
+            step = yield from _due(head, until, around, full=full, pack_first=pack_first)
         if loose and (step is None or loose > limits.snapshots_loose_max):
             loose, step = 0, Step("collect")
         if step is None:
@@ -118,6 +122,7 @@ def maintain(
             count += 1
             if done is not None:
                 done(step)
+        step = None
     if around.problems:
         raise Damaged("; ".join(around.problems))
     return count
@@ -276,6 +281,8 @@ def _unreadable(site: Site, head: Head, step: Step) -> Steps[set[int]]:
 def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> Steps[bool]:
     """Make a step; whether it came to something."""
     match step.work:
+        case "mend":
+            return (yield from mend(site, head)) > 0
         case "snapshot":
             return (yield from _snapshot(site, head, step, None if full else around))
         case "pack":
@@ -373,9 +380,8 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
     A snapshot whose pages of references are damaged or missing is let go: what it leads to cannot
     be known, and the log has every checkpoint.
     """
-    kept, needed = yield from _walkable(site, head, around)
-    tip = head.branches[MAIN]
-    if len(kept) < len(tip.snapshots or ()):
+    kept, needed, problems = yield from _walkable(site, head)
+    if problems:
 
         def change(now: Head) -> Head:
             branch = replace(now.branches[MAIN], snapshots=kept)
@@ -383,8 +389,9 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
 
         after = yield from _commit(site, head, change)
         if after is None:
-            return False
+            return False  # others' maintenance came between: what it removed is not lost
         head = after
+        around.problems += problems
     garbage = yield from _garbage(head, needed)
     now, dropped = head, 0
     for some in _bounded(garbage):
@@ -396,27 +403,29 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
     return dropped > 0
 
 
-def _walkable(
-    site: Site, head: Head, around: Around
-) -> Steps[tuple[tuple[Snapshot, ...], set[bytes]]]:
-    """The snapshots whose pages of references can all be read, and the pages they consist of."""
+def _walkable(site: Site, head: Head) -> Steps[tuple[tuple[Snapshot, ...], set[bytes], list[str]]]:
+    """The snapshots whose pages of references can all be read, and the pages they consist of.
+
+    And for each of the others what is wrong with it.
+    """
     snapshots = head.branches[MAIN].snapshots or ()
     incarnation = head.incarnation
     try:
         roots = [each.root for each in snapshots]
-        return snapshots, (yield from walk(site, incarnation, reachable(roots)))
+        return snapshots, (yield from walk(site, incarnation, reachable(roots))), []
     except Damaged:
         pass  # which of them it is
     kept: list[Snapshot] = []
     needed: set[bytes] = set()
+    problems: list[str] = []
     for each in snapshots:
         try:
             needed |= yield from walk(site, incarnation, reachable([each.root]))
         except Damaged as error:
-            around.problems.append(f"the snapshot at checkpoint {each.number} was let go: {error}")
+            problems.append(f"the snapshot at checkpoint {each.number} was let go: {error}")
         else:
             kept.append(each)
-    return tuple(kept), needed
+    return tuple(kept), needed, problems
 
 
 def _garbage(head: Head, needed: set[bytes]) -> Steps[list[tuple[bytes, int]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -9,9 +10,9 @@ from perdure import limits
 from perdure.core.compress import PACK_LEVEL
 from perdure.core.pieces import Pieces
 from perdure.core.seal import Kind, Place, seal, unseal
-from perdure.core.tree_read import Reading
+from perdure.core.tree_read import PAGES_AT_ONCE, Reading
 from perdure.engine.read import Site
-from perdure.engine.requests import LET_GO, PageRow, PutPages, ReadPages, Steps
+from perdure.engine.requests import LET_GO, PageRow, PutPages, ReadPages, Steps, Tell
 from perdure.errors import Damaged
 
 T = TypeVar("T")
@@ -19,6 +20,20 @@ T = TypeVar("T")
 
 class PageMissing(Damaged):
     """A page is not there: it was collected since the head was read, or it is lost."""
+
+
+def remedy(key: str) -> str:
+    """What to do about a page of a state that cannot be used."""
+    return f"`perdure maintain {shlex.quote(key)}` makes it anew"
+
+
+def tell(site: Site, error: Damaged) -> Steps[None]:
+    """Warn of a page that is damaged, where what it holds is read from elsewhere."""
+    if not isinstance(error, PageMissing):  # that happens where maintenance came between
+        yield Tell(
+            f"{site.key!r} is read from older pages or its records, which takes longer: {error}; "
+            f"{remedy(site.key)}"
+        )
 
 
 def walk(
@@ -52,6 +67,26 @@ def walk(
             if id_ not in payloads:
                 payloads[id_] = _open(site, incarnation, id_, rows)
         rows.clear()
+
+
+def unusable(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> Steps[set[bytes]]:
+    """Those of these pages that are damaged or missing; each is read and verified (P5).
+
+    Raises:
+        NewerFormat: one was written by a newer version.
+    """
+    left, found = sorted(ids), set[bytes]()
+    for start in range(0, len(left), PAGES_AT_ONCE):
+        some = tuple(left[start : start + PAGES_AT_ONCE])
+        rows: tuple[PageRow, ...] = yield ReadPages(incarnation, some)
+        there = {row.id: row for row in rows}
+        for id_ in some:
+            try:
+                _open(site, incarnation, id_, there)
+            except Damaged:
+                found.add(id_)
+            yield LET_GO
+    return found
 
 
 def _kept(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -101,4 +136,4 @@ def put(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> Steps[N
 
 def place_of(site: Site, incarnation: bytes, id_: bytes) -> Place:
     """Where a page belongs: the bytes it is sealed with."""
-    return Place(site.store, incarnation + id_)
+    return Place(site.store, incarnation, page=id_)

@@ -122,6 +122,12 @@ class Compute(msgspec.Struct, frozen=True):
     work: Callable[[], Any]
 
 
+class Tell(msgspec.Struct, frozen=True):
+    """Warn who runs the program of what was gone around. Answer: None."""
+
+    message: str
+
+
 # ---- answered by the backend ----------------------------------------------------------------
 
 
@@ -331,7 +337,7 @@ StorageRequest: TypeAlias = (
     | Stage
     | Discard
 )
-Request: TypeAlias = Now | Random | Pause | IsAlive | Compute | StorageRequest
+Request: TypeAlias = Now | Random | Pause | IsAlive | Compute | Tell | StorageRequest
 Answer: TypeAlias = Committed | Moved
 
 Steps: TypeAlias = Generator[Request, Any, T]

@@ -42,6 +42,7 @@ from perdure.engine.requests import (
     StateRows,
     Steps,
     StorageRequest,
+    Tell,
 )
 from perdure.errors import CommitUnknown, PerdureError
 from perdure.testing.model import Broken, Model, require
@@ -209,7 +210,7 @@ class World:
                 raise
             except Exception as error:
                 raise Broken(f"{actor.name} got {type(error).__name__}: {error}") from error
-            if not isinstance(request, Now | Random | Pause | IsAlive | Compute):
+            if not isinstance(request, Now | Random | Pause | IsAlive | Compute | Tell):
                 actor.pending = request
                 return
             answer = self._answer(actor, request)
@@ -225,6 +226,8 @@ class World:
                 return any(each.holder == request.holder and each.steps for each in self.actors)
             case Compute():
                 return request.work()
+            case Tell():
+                raise Broken(f"P5: {actor.name} was told of damage: {request.message}")
             case _:
                 return None
 
@@ -255,7 +258,7 @@ class World:
                 return result
             except PerdureError as error:
                 raise Broken(f"{name} got {type(error).__name__}: {error}") from error
-            is_local = isinstance(request, Now | Random | Pause | IsAlive | Compute)
+            is_local = isinstance(request, Now | Random | Pause | IsAlive | Compute | Tell)
             answer = self._answer(asker, request) if is_local else self.perform(request)  # type: ignore[arg-type]
 
     def observe(self) -> None:
