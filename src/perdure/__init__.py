@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from perdure.core.changes import Set as Set
     from perdure.core.changes import Splice as Splice
     from perdure.core.diff import Difference as Difference
+    from perdure.core.refs import label as label
+    from perdure.core.refs import time as time
+    from perdure.errors import BranchMoved as BranchMoved
     from perdure.errors import Busy as Busy
     from perdure.errors import CommitUnknown as CommitUnknown
     from perdure.errors import Conflict as Conflict
@@ -33,7 +36,9 @@ if TYPE_CHECKING:
     from perdure.events import Event as Event
     from perdure.session import Session as Session
     from perdure.store import Store as Store
+    from perdure.types import BranchInfo as BranchInfo
     from perdure.types import Checkpoint as Checkpoint
+    from perdure.types import Movement as Movement
     from perdure.types import Resumed as Resumed
     from perdure.types import SessionInfo as SessionInfo
     from perdure.types import StateInfo as StateInfo
@@ -50,6 +55,9 @@ _HOMES = {
     "Set": "perdure.core.changes",
     "Splice": "perdure.core.changes",
     "Difference": "perdure.core.diff",
+    "label": "perdure.core.refs",
+    "time": "perdure.core.refs",
+    "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",
     "CommitUnknown": "perdure.errors",
     "Conflict": "perdure.errors",
@@ -60,7 +68,9 @@ _HOMES = {
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",
+    "BranchInfo": "perdure.types",
     "Checkpoint": "perdure.types",
+    "Movement": "perdure.types",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",
     "StateInfo": "perdure.types",

@@ -13,13 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar
 
 from perdure import parts, unsaved
+from perdure.branching import AsyncBranching
+from perdure.core.head import MAIN
+from perdure.core.refs import Ref
 from perdure.engine import audit, marks, states
 from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session import OnCancel, OnError, SessionBase
-from perdure.store import Loading, Progress, Ref, StoreBase
+from perdure.store import Loading, Progress, StoreBase
 from perdure.turn import Turn
 from perdure.types import (
     Checkpoint,
@@ -325,7 +328,7 @@ class AtomicBlock(AbstractAsyncContextManager[None]):
         return await self._block.__aexit__(kind, error, trace)
 
 
-class AsyncStore(StoreBase):
+class AsyncStore(StoreBase, AsyncBranching):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 
     It never blocks the event loop, and may be used from several loops.
@@ -340,6 +343,7 @@ class AsyncStore(StoreBase):
         self,
         key: str,
         *,
+        branch: str = MAIN,
         must_exist: bool = False,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
@@ -352,6 +356,7 @@ class AsyncStore(StoreBase):
 
         Args:
             key: the state's key, such as `"support/alice"`.
+            branch: the branch to work on; `fork` makes one.
             must_exist: raise `StateNotFound` rather than begin a new state.
             sections: load these at once, the others when they are touched (`AsyncStore`: by
                 `await session.load(…)`). By default each is loaded when touched (`AsyncStore`: all
@@ -363,21 +368,23 @@ class AsyncStore(StoreBase):
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
+            BranchNotFound: the state has no such branch.
             Damaged: what is stored is not what was saved.
         """
         loading = Loading(must_exist, sections, windows or {}, lazy=False)
-        return Opening(partial(self._open, key, loading, on_error, on_cancel))
+        return Opening(partial(self._open, key, loading, branch, on_error, on_cancel))
 
     async def _open(
         self,
         key: str,
         loading: Loading,
+        branch: str,
         on_error: OnError,
         on_cancel: OnCancel,
     ) -> AsyncSession:
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
-                opened = await self._ask(self._opening(key, loading))
+                opened = await self._ask(self._opening(key, loading, branch))
                 # In a thread, too: a node for each container of a long state takes its time.
                 args, options = await asyncio.to_thread(
                     self._session_parts, opened, on_error, on_cancel, lazy=False
@@ -397,6 +404,8 @@ class AsyncStore(StoreBase):
         limit: int | None = None,
         before: Ref | None = None,
         changes: bool = False,
+        branch: str = MAIN,
+        every: bool = False,
     ) -> list[Checkpoint]:
         """Checkpoints of a state, newest first.
 
@@ -405,12 +414,14 @@ class AsyncStore(StoreBase):
             limit: at most so many.
             before: only those before this one (for paging).
             changes: give each its changes too.
+            branch: whose checkpoints.
+            every: those of all branches, and of what they left, instead.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: `before` names none.
         """
-        return await self._ask(self._history(key, limit, before, changes))
+        return await self._ask(self._history(key, limit, before, changes, branch, every))
 
     async def at(
         self,
@@ -426,7 +437,8 @@ class AsyncStore(StoreBase):
 
         Args:
             key: the state's key.
-            ref: the checkpoint: its number, its id, or the beginning of that.
+            ref: the checkpoint: its number, its id or the beginning of that, `"branch@number"`,
+                `"~3"`, `perdure.label(…)` or `perdure.time(…)`.
             sections: read these at once, the others when they are touched (`AsyncStore`: not at
                 all). By default each is read when touched (`AsyncStore`: all at once).
             windows: by name of a section that is a list, how many of its last items to read: it is
@@ -495,14 +507,20 @@ class AsyncStore(StoreBase):
         """
         return await self._ask(self._asking(audit.stats, key))
 
-    async def copy(self, key: str, new: str) -> StateInfo:
+    async def copy(self, key: str, new: str, *, at: Ref | None = None) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
+
+        Args:
+            key: the state's key.
+            new: the key of the copy.
+            at: the checkpoint to copy, with all before it; the newest of `main` if left out. Other
+                branches are not copied.
 
         Raises:
             StateNotFound: there is no state `key`.
             StateExists: there is a state `new`.
         """
-        return await self._ask(self._copying(key, new))
+        return await self._ask(self._copying(key, new, at))
 
     async def delete(self, key: str) -> StateInfo:
         """Hide a state. Nothing is removed: `undelete` brings it back.

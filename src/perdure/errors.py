@@ -103,6 +103,16 @@ class Conflict(Reload):
         self.overlap = tuple(overlap)
 
 
+class BranchMoved(Conflict):
+    """The branch was moved off the checkpoint that this session is at, by a rollback or the like.
+
+    Nothing was saved, and what the session saved before is still there: `store.movements` tells
+    where. `session.refresh()` gives up its unsaved edits and goes on where the branch is now.
+    """
+
+    kind = "branch-moved"
+
+
 class StateDeleted(Reload):
     """The state was deleted (and perhaps made anew) since this session opened it."""
 
@@ -201,6 +211,24 @@ class CheckpointNotFound(UsageError, LookupError):
     """The state has no such checkpoint."""
 
     kind = "checkpoint-not-found"
+
+
+class BranchNotFound(UsageError, LookupError):
+    """The state has no such branch."""
+
+    kind = "branch-not-found"
+
+
+class BranchExists(UsageError):
+    """The state has a branch of this name already."""
+
+    kind = "branch-exists"
+
+
+class NotAncestor(UsageError):
+    """One branch did not go on from where the other is: it has to be merged."""
+
+    kind = "not-ancestor"
 
 
 class InvalidKey(UsageError, ValueError):

@@ -152,6 +152,18 @@ cache_bytes = 32 * 1024 * 1024
 cache_item_bytes = 600
 """What a record or a page takes in memory besides its payload (bytes)."""
 
+lineage_inline_max = 16
+"""Bases of a branch that its head has (bases); older ones are in the first records of lines."""
+
+branches_inline_max = 16
+"""Branches that a head has before others are parked in a tree of pages (branches)."""
+
+branch_chars_max = 200
+"""Length of a branch's name (characters)."""
+
+checkpoints_max = 10**12
+"""Numbers in a reference are below this (checkpoints)."""
+
 commit_tries_max = 32
 """Times a commit is built anew because an unrelated part of the head moved (tries)."""
 

@@ -87,6 +87,11 @@ class SessionBase:
         return self._core.site.key
 
     @property
+    def branch(self) -> str:
+        """The branch that it works on."""
+        return self._core.branch
+
+    @property
     def id(self) -> str:
         """This session's id (32 hex digits)."""
         return self._core.id.hex()

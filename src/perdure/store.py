@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 import msgspec
 
 from perdure import host, limits, missing, unsaved
+from perdure.branching import Branching
 from perdure.cache import Cache
 from perdure.core.head import MAIN
+from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, marks, states, unreferenced
-from perdure.engine.load import Loaded, Wanted, everything, load, load_at, read_section
+from perdure.engine.load import Loaded, LoadedAt, Wanted, everything, load, load_at, read_section
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Now, Random, Steps
 from perdure.engine.session import SessionCore
@@ -57,9 +59,6 @@ T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total)."""
-
-Ref: TypeAlias = int | str
-"""A checkpoint: its number, its id, or a unique prefix of its id (4 digits or more)."""
 
 
 class StoreBase:
@@ -228,9 +227,9 @@ class StoreBase:
         name = str(getattr(self._driver.backend, "path", self.url))
         return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
 
-    def _opening(self, key: str, loading: Loading) -> Steps[_Opened]:
+    def _opening(self, key: str, loading: Loading, branch: str) -> Steps[_Opened]:
         """What a session starts from."""
-        return (yield from self._asking(partial(_open, loading=loading), key))
+        return (yield from self._asking(partial(_open, loading=loading, branch=branch), key))
 
     def _session_parts(
         self, opened: _Opened, on_error: OnError, on_cancel: OnCancel, *, lazy: bool
@@ -256,6 +255,7 @@ class StoreBase:
             id=opened.id,
             started_us=opened.now_us,
             holder=host.holder(),
+            branch=opened.branch,
             told=opened.told,
             elsewhere=opened.elsewhere,
             missing=MISSING,
@@ -270,15 +270,27 @@ class StoreBase:
         return (self._driver, core, document, opened.resumed), options
 
     def _history(
-        self, key: str, limit: int | None, before: Ref | None, changes: bool
+        self,
+        key: str,
+        limit: int | None,
+        before: Ref | None,
+        changes: bool,
+        branch: str,
+        every: bool,
     ) -> Steps[list[Checkpoint]]:
-        asked = partial(states.history, limit=limit, before=before, changes=changes)
+        if every:
+            return (
+                yield from self._asking(
+                    partial(states.whole_history, limit=limit, before=before, changes=changes), key
+                )
+            )
+        asked = partial(states.history, limit=limit, before=before, changes=changes, branch=branch)
         return (yield from self._asking(asked, key))
 
-    def _copying(self, key: str, new: str) -> Steps[StateInfo]:
+    def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
         check_key(new)
         target = Site(self._driver.store_id, new)
-        info = yield from self._asking(partial(states.copy, target=target), key)
+        info = yield from self._asking(partial(states.copy, target=target, at=at), key)
         self._made(target)
         return info
 
@@ -343,10 +355,10 @@ class StoreBase:
         unread = {name: kept for name, kept in sections.items() if type(kept) is Unread}
 
         def read(name: str) -> Any:
-            reading = read_section(site, loaded.head, MAIN, name, unread)
+            reading = read_section(site, loaded.head, loaded.branch, name, unread)
             return self._driver.run(reading, makes=False)
 
-        checkpoint = checkpoint_of(key, MAIN, loaded.last)
+        checkpoint = checkpoint_of(key, loaded.branch, loaded.last)
         return View(sections, checkpoint, unread, read if loading.lazy else None)
 
     def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
@@ -374,11 +386,22 @@ class StoreBase:
 class _Opened:
     """What `_opening` read, before it becomes a session."""
 
-    __slots__ = ("content", "elsewhere", "id", "loaded", "now_us", "resumed", "site", "told")
+    __slots__ = (
+        "branch",
+        "content",
+        "elsewhere",
+        "id",
+        "loaded",
+        "now_us",
+        "resumed",
+        "site",
+        "told",
+    )
 
     def __init__(
         self,
         site: Site,
+        branch: str,
         loaded: Loaded | None,
         content: dict[str, Any],
         elsewhere: Elsewhere,
@@ -388,6 +411,7 @@ class _Opened:
         now_us: int,
     ) -> None:
         self.site = site
+        self.branch = branch
         self.loaded = loaded
         self.content = content
         self.elsewhere = elsewhere
@@ -422,26 +446,27 @@ class Loading(msgspec.Struct, frozen=True):
         return lambda name: not self.lazy and name not in self.windows
 
 
-def _open(site: Site, *, loading: Loading) -> Steps[_Opened]:
+def _open(site: Site, *, loading: Loading, branch: str) -> Steps[_Opened]:
     """What a session on a state starts from."""
-    loaded = yield from load(site, wanted=loading.wanted())
-    if loading.must_exist and (loaded is None or loaded.head.deleted_us is not None):
+    loaded = yield from load(site, branch, loading.wanted())
+    is_new = loaded is None or loaded.head.deleted_us is not None
+    if is_new and (loading.must_exist or branch != MAIN):
         yield from read_head(site)  # raises
     content: dict[str, Any] = {}
     elsewhere: Elsewhere = {}
     if loaded is not None:
-        content, elsewhere = yield from opened(site, loaded, MAIN, loading.windows)
+        content, elsewhere = yield from opened(site, loaded, branch, loading.windows)
     require_windows(loading.windows, content)
-    resumed, told = yield from marks.resumed_from(site, loaded)
+    resumed, told = yield from marks.resumed_from(site, loaded, branch)
     id_ = yield Random(16)
     now = yield Now()
-    return _Opened(site, loaded, content, elsewhere, resumed, tuple(told), id_, now)
+    return _Opened(site, branch, loaded, content, elsewhere, resumed, tuple(told), id_, now)
 
 
-def _at(site: Site, *, ref: Ref, loading: Loading) -> Steps[tuple[Site, Loaded, dict[str, Any]]]:
+def _at(site: Site, *, ref: Ref, loading: Loading) -> Steps[tuple[Site, LoadedAt, dict[str, Any]]]:
     """What a view of a state at a checkpoint is made of."""
     loaded = yield from load_at(site, ref, wanted=loading.wanted())
-    sections, _ = yield from opened(site, loaded, MAIN, loading.windows)
+    sections, _ = yield from opened(site, loaded, loaded.branch, loading.windows)
     require_windows(loading.windows, sections)
     return site, loaded, sections
 
@@ -452,7 +477,7 @@ def _required(site: Site) -> Steps[Site]:
     return site
 
 
-class Store(StoreBase):
+class Store(StoreBase, Branching):
     """Where states live. Its methods may be called from any thread.
 
     Example:
@@ -465,6 +490,7 @@ class Store(StoreBase):
         self,
         key: str,
         *,
+        branch: str = MAIN,
         must_exist: bool = False,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
@@ -477,6 +503,7 @@ class Store(StoreBase):
 
         Args:
             key: the state's key, such as `"support/alice"`.
+            branch: the branch to work on; `fork` makes one.
             must_exist: raise `StateNotFound` rather than begin a new state.
             sections: load these at once, the others when they are touched (`AsyncStore`: by
                 `await session.load(…)`). By default each is loaded when touched (`AsyncStore`: all
@@ -488,12 +515,13 @@ class Store(StoreBase):
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
+            BranchNotFound: the state has no such branch.
             Damaged: what is stored is not what was saved.
         """
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
                 loading = Loading(must_exist, sections, windows or {}, lazy=True)
-                opened = self._look(self._opening(key, loading))
+                opened = self._look(self._opening(key, loading, branch))
             args, options = self._session_parts(opened, on_error, on_cancel, lazy=True)
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
@@ -506,6 +534,8 @@ class Store(StoreBase):
         limit: int | None = None,
         before: Ref | None = None,
         changes: bool = False,
+        branch: str = MAIN,
+        every: bool = False,
     ) -> list[Checkpoint]:
         """Checkpoints of a state, newest first.
 
@@ -514,12 +544,14 @@ class Store(StoreBase):
             limit: at most so many.
             before: only those before this one (for paging).
             changes: give each its changes too.
+            branch: whose checkpoints.
+            every: those of all branches, and of what they left, instead.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: `before` names none.
         """
-        return self._look(self._history(key, limit, before, changes))
+        return self._look(self._history(key, limit, before, changes, branch, every))
 
     def at(
         self,
@@ -535,7 +567,8 @@ class Store(StoreBase):
 
         Args:
             key: the state's key.
-            ref: the checkpoint: its number, its id, or the beginning of that.
+            ref: the checkpoint: its number, its id or the beginning of that, `"branch@number"`,
+                `"~3"`, `perdure.label(…)` or `perdure.time(…)`.
             sections: read these at once, the others when they are touched (`AsyncStore`: not at
                 all). By default each is read when touched (`AsyncStore`: all at once).
             windows: by name of a section that is a list, how many of its last items to read: it is
@@ -604,14 +637,20 @@ class Store(StoreBase):
         """
         return self._look(self._asking(audit.stats, key))
 
-    def copy(self, key: str, new: str) -> StateInfo:
+    def copy(self, key: str, new: str, *, at: Ref | None = None) -> StateInfo:
         """A new state with the same content and history, on its own from then on.
+
+        Args:
+            key: the state's key.
+            new: the key of the copy.
+            at: the checkpoint to copy, with all before it; the newest of `main` if left out. Other
+                branches are not copied.
 
         Raises:
             StateNotFound: there is no state `key`.
             StateExists: there is a state `new`.
         """
-        return self._look(self._copying(key, new))
+        return self._look(self._copying(key, new, at))
 
     def delete(self, key: str) -> StateInfo:
         """Hide a state. Nothing is removed: `undelete` brings it back.

@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
+from msgspec.structs import replace
+
 from perdure import limits
 from perdure.core import chain
 from perdure.core.codec import pack, unpack
@@ -26,7 +28,7 @@ from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
 from perdure.drive import Driver
 from perdure.engine import states
 from perdure.engine.read import Site, read_head, replay
-from perdure.engine.requests import Discard, ReadRecords, Stage
+from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
     CommitUnknown,
     Damaged,
@@ -55,6 +57,8 @@ def export_state(
     """Write a state with its whole history."""
     head = driver.run(read_head(site))
     tip = head.branches[MAIN]
+    # Others, and the journal that tells of them, are not in the file.
+    head = replace(head, branches={MAIN: tip}, journal=None, parked=None)
     with _opened_new(target) as file:
         writer = _Writer(file)
         manifest = {"key": site.key, "head": seal_head(head, store=writer.id, key=site.key)}
@@ -62,7 +66,7 @@ def export_state(
         after: Record | None = None
         while after is None or after.number < tip.number:
             records = driver.run(states.read_some(site, head, after))
-            writer.write([[r.number, r.salt, r.canonical] for r in records])
+            writer.write([[r.number, r.salt, r.canonical, r.line] for r in records])
             after = records[-1]
             if progress is not None:
                 progress(after.number, tip.number)
@@ -142,8 +146,8 @@ class _Staging:
         self._hash = chain.ORIGIN
         self._is_begun = False
         # The same life if this store does not have it, so that every hash stays; else a copy.
-        tip = head.branches[MAIN]
-        held = self._perform(ReadRecords(head.incarnation, tip.line, 1, 1, 1))
+        held = self._perform(ListHeld(head.incarnation, 1))
+        held = [each for each in held if each.incarnation == head.incarnation]
         self.incarnation = os.urandom(16) if held else head.incarnation
 
     def put(self, records: list[Record]) -> Sealed:
@@ -179,8 +183,9 @@ def _records(reader: _Reader, head: Head, parent: bytes, first: int) -> list[Rec
         raise Damaged(f"{reader.name} ends before checkpoint {first}")
     for number, item in enumerate(frame, first):
         match item:
-            case [int(found), bytes(salt), bytes(canonical)] if found == number:
-                place = Place(reader.id, head.incarnation, head.branches[MAIN].line, number)
+            case [int(found), bytes(salt), bytes(canonical), *line] if found == number:
+                on = int(line[0]) if line else head.branches[MAIN].line
+                place = Place(reader.id, head.incarnation, on, number)
                 records.append(open_payload(parent + salt + canonical, place, len(canonical)))
                 parent = records[-1].hash
             case _:

@@ -12,6 +12,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
+    from perdure.core.diff import Difference
 
 Durability: TypeAlias = Literal["power", "process"]
 """What an acknowledged save survives: `"power"` (a power cut) or `"process"` (`kill -9`)."""
@@ -80,6 +81,94 @@ class Checkpoint(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """Sections it changed."""
     changes: tuple[Change, ...] | None = None
     """What it changed; only where asked for."""
+    parent: str | None = None
+    """Chain hash of the checkpoint before it; None for the first of a state."""
+    merged: str | None = None
+    """Of a merge: id of the newest checkpoint that it took in from the other branch."""
+
+
+class Tip(msgspec.Struct, frozen=True):
+    """Where a branch stands, or stood: its newest checkpoint."""
+
+    number: int
+    id: str
+    """32 hex digits."""
+    time: datetime
+    """When it was saved."""
+    hash: str
+    """Its chain hash (64 hex digits)."""
+
+
+class BranchInfo(msgspec.Struct, frozen=True):
+    """A branch of a state, as `Store.branches` tells of it.
+
+    Example:
+        >>> [(each.name, each.tip.number, each.base) for each in store.branches("support/alice")]
+        [('main', 40, None), ('what-if', 14, 12)]
+    """
+
+    key: str
+    name: str
+    tip: Tip
+    base: int | None = None
+    """Number of the checkpoint at which it was forked, or to which it was moved, last; None: it
+    has been where it is from the start."""
+
+
+MovementKind: TypeAlias = Literal[
+    "fork", "rollback", "promote", "rename", "delete", "undo", "redo", "prune"
+]
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """What was done to a branch, or with `dry_run` would be. Nothing that it left is lost.
+
+    Example:
+        >>> store.rollback("support/alice", to=12, dry_run=True).summary()
+        'rollback of main from 40 to 12, which leaves 28 checkpoints'
+    """
+
+    key: str
+    number: int
+    """In the state's journal, from 1 on; 0: it was not done."""
+    what: MovementKind
+    branch: str
+    time: datetime
+    before: Tip | None
+    """Where the branch stood; None: there was none of this name."""
+    after: Tip | None
+    """Where it stands; None: there is none of this name any more."""
+    other: str | None = None
+    """The new name, of a rename; the branch that was promoted."""
+    taken: int | None = None
+    """Of an undo or redo: number of the movement that it took back."""
+    left: int | None = None
+    """Checkpoints that the branch had and has no more; None: that is not known."""
+    gained: int | None = None
+    """Checkpoints that the branch has and had not."""
+    dry_run: bool = False
+    differences: tuple[Difference, ...] | None = None
+    """Of a dry run: what would change in the state."""
+    warnings: tuple[str, ...] = ()
+    """What to know first: what cannot be undone, who is at work on it."""
+
+    def summary(self) -> str:
+        """One line."""
+        at = [
+            str(tip.number) if tip is not None else "nowhere" for tip in (self.before, self.after)
+        ]
+        where = f"from {at[0]} to {at[1]}"
+        if self.what == "rename" or (self.before == self.after and self.other):
+            return f"{self.what} of {self.branch} to {self.other}"
+        if self.before is None:
+            return f"{self.what} of {self.branch} at {at[1]}"
+        if self.after is None:
+            return f"{self.what} of {self.branch}, which stood at {at[0]}"
+        moved = [(self.left, "leaves"), (self.gained, "gains")]
+        told = [f"{verb} {count} checkpoint{'s'[: count != 1]}" for count, verb in moved if count]
+        return f"{self.what} of {self.branch} {where}" + (
+            f", which {' and '.join(told)}" if told else ""
+        )
 
 
 class StateInfo(msgspec.Struct, frozen=True):
@@ -194,6 +283,8 @@ class MaintenanceStep(msgspec.Struct, frozen=True):
     """Stored rows that hold them; of a very long tail, those that were counted."""
     bytes: int = 0
     """What these rows take in the store (bytes)."""
+    branch: str = "main"
+    """Whose history this is about."""
 
 
 class Maintained(msgspec.Struct, frozen=True):

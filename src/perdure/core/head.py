@@ -34,6 +34,13 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     root: Ref
 
 
+class Base(msgspec.Struct, frozen=True, array_like=True):
+    """The record that the first one of a line follows: on another line."""
+
+    line: int
+    number: int
+
+
 class Branch(msgspec.Struct, frozen=True, array_like=True):
     """Where a branch stands: its newest record."""
 
@@ -43,7 +50,9 @@ class Branch(msgspec.Struct, frozen=True, array_like=True):
     hash: Hash
     time_us: int
     snapshots: tuple[Snapshot, ...] | None = None
-    """Kept snapshots of its line, newest first; None while there is none."""
+    """Kept snapshots of its lineage, newest first; None while there is none."""
+    bases: tuple[Base, ...] = ()
+    """Of its line, and of those below it, nearest first; see `perdure.core.lineage`."""
 
     @property
     def newest(self) -> Snapshot | None:
@@ -71,6 +80,20 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     error: str | None = None
     recorded: bool = False
     """Whether a record holds the end; if not, the next session's first record repeats it."""
+    branch: str = MAIN
+
+
+class Journal(msgspec.Struct, frozen=True, array_like=True):
+    """Where the journal of movements stands; see `perdure.core.journal`."""
+
+    number: int
+    record: Id
+    hash: Hash
+    time_us: int
+    undo: int = 0
+    """Number of the movement that the next undo takes back; 0: there is none."""
+    redo: int = 0
+    """Number of the undo that the next redo takes back; 0: there is none."""
 
 
 Spot: TypeAlias = tuple[str, int, bytes]
@@ -121,6 +144,10 @@ class Head(
     """Commits of maintenance: what one step builds on is unchanged while this is."""
     secret: bytes = b""
     """Keys the ids of pages and the cuts between them; drawn with the first snapshot."""
+    journal: Journal | None = None
+    """None: no branch was ever moved."""
+    parked: Ref | None = None
+    """Branches that are not in `branches`, as a tree of pages."""
     former: tuple[Head, ...] = ()
     """Deleted earlier lives of this key, newest first."""
     unknown: Unknown | msgspec.UnsetType = msgspec.UNSET
@@ -129,8 +156,9 @@ class Head(
     def advanced(self, branch: str, sealed: Sealed) -> Head:
         """This head after `sealed` was appended to `branch`."""
         old = self.branches.get(branch)
-        kept = old.snapshots if old is not None else None
-        tip = Branch(sealed.line, sealed.number, sealed.id, sealed.hash, sealed.time_us, kept)
+        kept, bases = (old.snapshots, old.bases) if old is not None else (None, ())
+        at = sealed.number, sealed.id, sealed.hash, sealed.time_us
+        tip = Branch(sealed.line, *at, kept, bases)
         return replace(self, branches={**self.branches, branch: tip}, updated_us=sealed.time_us)
 
 

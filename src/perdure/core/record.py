@@ -30,16 +30,20 @@ from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed
 
 ID_BYTES = 16
-LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE = (
+LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE, BASE, MERGED, MOVE = (
     "label",
     "metadata",
     "summary",
     "start",
     "end",
     "ended",
+    "base",
+    "merged",
+    "move",
 )
 """Keys of `extra`: the first three are the user's; `start` and `end` of the session that saved
-it, and how earlier sessions ended whose end no record holds."""
+it, and how earlier sessions ended whose end no record holds; of the first record of a line, what
+that is based on; of a merge, the record that was merged; of the journal's records, the movement."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING = pack({})

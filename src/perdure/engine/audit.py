@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from perdure import limits
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Head
-from perdure.core.record import Record
 from perdure.core.seal import Kind, unseal
-from perdure.core.tree import build
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine import unreferenced
 from perdure.engine.load import load
 from perdure.engine.pages import PageMissing, place_of, remedy, walk
-from perdure.engine.read import Site, read_head, read_run, replay
+from perdure.engine.read import Site, read_head, read_run
+from perdure.engine.replaying import replay_all
 from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
-from perdure.engine.states import read_some
-from perdure.errors import Damaged, PerdureError, ReplayMismatch, StateNotFound
+from perdure.errors import Damaged, PerdureError, StateNotFound
 from perdure.types import Stats, Unreferenced, Verified
 
 
@@ -26,7 +22,7 @@ def stats(site: Site) -> Steps[Stats]:
     site = site.stored()
     head = yield from read_head(site)
     tip = head.branches[MAIN]
-    records = yield from read_run(site, head, tip.line, 1, tip.number)
+    records = yield from read_run(site, head, tip, 1, tip.number)
     loaded = yield from load(site)
     sections = loaded.sections if loaded is not None else {}
     stored = yield from _stored(head)
@@ -97,24 +93,11 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
 
     What is stored of it that nothing refers to is the answer.
     """
-    tip = head.branches[MAIN]
-    roots = {each.number: each.root for each in tip.snapshots or ()}
-    sections: dict[str, Any] = {}
-    after: Record | None = None
-    while after is None or after.number < tip.number:
-        for record in (yield from read_some(site, head, after)):
-            replay([record], sections)
-            after = record
-            root = roots.get(record.number)
-            if root is not None and build(sections, head.secret).root != root:
-                raise ReplayMismatch(
-                    f"the snapshot at checkpoint {record.number} of {site.key!r} is not what "
-                    "replaying its records gives; `maintain` makes later ones, and all "
-                    "checkpoints can be read from the records"
-                )
+    roots = yield from replay_all(site, head)
     try:
         sizes = yield from _verify_pages(site, head)
-        reached = yield from walk(site, head.incarnation, reachable(roots.values()))
+        parked = [head.parked] if head.parked is not None else []
+        reached = yield from walk(site, head.incarnation, reachable([*roots, *parked]))
         for id_ in sorted(reached - sizes.keys()):
             raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
     except Damaged as error:

@@ -14,19 +14,22 @@ from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.outline import moves_in
 from perdure.core.page import Ref
 from perdure.core.record import Record
+from perdure.core.refs import Ref as CheckpointRef
 from perdure.core.tree import build
 from perdure.core.tree_diff import diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, T, read_root, remembering
+from perdure.engine.branches import common_number
 from perdure.engine.load import state_at
 from perdure.engine.pages import walk
-from perdure.engine.read import Site, check_run, find, read_head, read_run
+from perdure.engine.read import Site, check_run, read_head, read_run
+from perdure.engine.refs import Point, find, find_point
 from perdure.engine.requests import Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
 
 def compare(
-    site: Site, before: int | str, after: int | str, branch: str = MAIN
+    site: Site, before: CheckpointRef, after: CheckpointRef, branch: str = MAIN
 ) -> Steps[list[Difference]]:
     """Every difference between two checkpoints, whichever is the older.
 
@@ -38,19 +41,41 @@ def compare(
     head = yield from read_head(site)
     first = yield from find(site, head, branch, before)
     second = yield from find(site, head, branch, after)
-    if first == second:
+    return (yield from compare_points(site, head, first, second))
+
+
+def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps[list[Difference]]:
+    """Every difference between two checkpoints of a state."""
+    shared = yield from common_number(site, head, first.tip, second.tip)
+    if first.number == second.number <= shared:
         return []
-    tip = head.branches[branch]
-    walking = _Walk(site, head, tip)
+    walking = _Walk(site, head)
     try:
-        older, newer = yield from walking.points(min(first, second), max(first, second))
-        sides = (older, newer) if first < second else (newer, older)
+        if first.number <= shared:
+            sides = yield from walking.points(second.tip, first.number, second.number)
+        elif second.number <= shared:
+            newer, older = yield from walking.points(first.tip, second.number, first.number)
+            sides = older, newer
+        else:
+            sides = yield from walking.apart(first, second)
         return (yield from walking.between(*sides))
     except (Damaged, Malformed, ReplayMismatch):
         # What can be read in another way is told all the same, and what cannot says where it fails.
-        old, _ = yield from state_at(site, head, tip, first)
-        new, _ = yield from state_at(site, head, tip, second)
+        old, _ = yield from state_at(site, head, first.tip, first.number)
+        new, _ = yield from state_at(site, head, second.tip, second.number)
         return diff(old, new)
+
+
+def compare_states(
+    site: Site, before: CheckpointRef | None, other: Site, after: CheckpointRef | None
+) -> Steps[list[Difference]]:
+    """Every difference between checkpoints of two states; both are read whole."""
+    sides: list[dict[str, Any]] = []
+    for where, ref in ((site, before), (other, after)):
+        head = yield from read_head(where)
+        point = yield from find_point(where, head, MAIN, ref)
+        sides.append((yield from state_at(where, head, point.tip, point.number))[0])
+    return diff(*sides)
 
 
 class _Point(msgspec.Struct, frozen=True):
@@ -65,8 +90,8 @@ class _Point(msgspec.Struct, frozen=True):
 class _Walk:
     """One comparison, and the pages that were read or made for it."""
 
-    def __init__(self, site: Site, head: Head, tip: Branch) -> None:
-        self.site, self.head, self.tip = site, head, tip
+    def __init__(self, site: Site, head: Head) -> None:
+        self.site, self.head = site, head
         self.pages: dict[bytes, bytes] = {}
 
     def between(self, before: _Point, after: _Point) -> Steps[list[Difference]]:
@@ -80,19 +105,19 @@ class _Walk:
             found.append(Difference((), "moved", *orders))
         return found
 
-    def points(self, older: int, newer: int) -> Steps[tuple[_Point, _Point]]:
-        """Both checkpoints."""
-        start = self.tip.nearest(older)
+    def points(self, tip: Branch, older: int, newer: int) -> Steps[tuple[_Point, _Point]]:
+        """Two checkpoints of one branch."""
+        start = tip.nearest(older)
         begin = start.number if start is not None else 0
-        if newer - begin <= limits.tail_records_max or self.tip.nearest(newer) is start:
-            return (yield from self._after_one(start, older, newer))
-        return (yield from self._after_two(start, older, newer))
+        if newer - begin <= limits.tail_records_max or tip.nearest(newer) is start:
+            return (yield from self._after_one(tip, start, older, newer))
+        return (yield from self.apart(Point("", tip, older), Point("", tip, newer)))
 
     def _after_one(
-        self, start: Snapshot | None, older: int, newer: int
+        self, tip: Branch, start: Snapshot | None, older: int, newer: int
     ) -> Steps[tuple[_Point, _Point]]:
         """Both from one snapshot: only sections that the records between them change."""
-        records = yield from self._records(start, newer)
+        records = yield from self._records(tip, start, newer)
         early = [record for record in records if record.number <= older]
         late = [record for record in records if record.number > older]
         chosen = _touched(late)
@@ -102,15 +127,12 @@ class _Walk:
         other = yield from self._edited(one.root, late, chosen)
         return one, _Point(other, _names(one.names, late))
 
-    def _after_two(
-        self, start: Snapshot | None, older: int, newer: int
-    ) -> Steps[tuple[_Point, _Point]]:
+    def apart(self, one: Point, other: Point) -> Steps[tuple[_Point, _Point]]:
         """Each from its snapshot: sections that differ there, or change after either."""
-        starts = start, self.tip.nearest(newer)
-        numbers = older, newer
         records, entries = [], []
-        for snapshot, number in zip(starts, numbers, strict=True):
-            records.append((yield from self._records(snapshot, number)))
+        for each in (one, other):
+            snapshot = each.tip.nearest(each.number)
+            records.append((yield from self._records(each.tip, snapshot, each.number)))
             entries.append((yield from self._entries(snapshot)))
         chosen = _touched(records[0]) | _touched(records[1]) | _unlike(*entries)
         points: list[_Point] = []
@@ -119,11 +141,11 @@ class _Walk:
             points.append(_Point(root, _names(kept, since)))
         return points[0], points[1]
 
-    def _records(self, start: Snapshot | None, number: int) -> Steps[list[Record]]:
+    def _records(self, tip: Branch, start: Snapshot | None, number: int) -> Steps[list[Record]]:
         after = start.number if start is not None else 0
-        records = yield from read_run(self.site, self.head, self.tip.line, after + 1, number)
-        if number == self.tip.number:
-            check_run(self.site, records, self.tip, after)
+        records = yield from read_run(self.site, self.head, tip, after + 1, number)
+        if number == tip.number:
+            check_run(self.site, records, tip, after)
         return records
 
     def _entries(self, start: Snapshot | None) -> Steps[dict[str, Any]]:

@@ -10,10 +10,23 @@ from __future__ import annotations
 import msgspec
 
 from perdure import limits
-from perdure.core.head import MAIN, Head
+from perdure.core.head import MAIN, Branch, Head
+from perdure.core.lineage import starts_at
 from perdure.core.record import Record
-from perdure.engine.read import Site, check_run, newer_than_head
-from perdure.engine.requests import Known, PageRow, ReadState, StateAnswer, Steps, Unchanged
+from perdure.engine.parked import find_branch
+from perdure.engine.read import Site, check_run, newer_than_head, read_run
+from perdure.engine.refs import as_branch
+from perdure.engine.requests import (
+    HeadRow,
+    Known,
+    PageRow,
+    ReadHead,
+    ReadState,
+    StateAnswer,
+    StateRows,
+    Steps,
+    Unchanged,
+)
 from perdure.engine.save import tail_of
 from perdure.errors import Damaged
 
@@ -50,8 +63,11 @@ def read_latest(site: Site, branch: str = MAIN) -> Steps[Latest | None]:
 
 def _read(site: Site, branch: str, seen: Latest | None) -> Steps[Latest | None]:
     """Read what `seen` lacks."""
-    known = _known(seen, branch) if seen is not None else None
-    rows: StateAnswer = yield ReadState(site.key, known)
+    if seen is None and branch != MAIN:  # the tail of `main` is of no use
+        row: HeadRow | None = yield ReadHead(site.key)
+        rows: StateAnswer = StateRows(row, ()) if row is not None else None
+    else:
+        rows = yield ReadState(site.key, _known(seen))
     if rows is None:
         return None
     if isinstance(rows, Unchanged):
@@ -59,23 +75,62 @@ def _read(site: Site, branch: str, seen: Latest | None) -> Steps[Latest | None]:
     head = site.head(rows.head)
     if head.deleted_us is not None:
         return Latest(head)
+    tip = yield from find_branch(site, head, branch)
+    latest = yield from _with_tail(site, as_branch(head, branch, tip), branch, rows, seen)
+    site.keep(_place(site, branch), latest, _bytes_of(latest, len(rows.head.blob)))
+    return msgspec.structs.replace(latest, pages=rows.pages if branch == MAIN else ())
+
+
+def _with_tail(
+    site: Site, head: Head, branch: str, rows: StateRows, seen: Latest | None
+) -> Steps[Latest]:
+    """The records of the tail: those that were seen, those on lines below, and those that came."""
     tip = head.branches[branch]
-    before = seen.records if seen and known and known.tail == tail_of(head) else ()
     after = tip.newest.number if tip.newest is not None else 0
+    before = _still(seen, head, branch)
+    stored = seen.tail_bytes if before and seen is not None else 0
+    if branch != MAIN:
+        new = yield from read_run(site, head, tip, after + len(before) + 1, tip.number)
+        stored += sum(record.stored_bytes for record in new)
+        return _checked(site, head, tip, (*before, *new), stored)
     if rows.records and rows.records[-1].number > tip.number:
         raise newer_than_head(site, tip.line, rows.records[-1].number)
-    new = site.run(head.incarnation, rows.records, after + len(before) + 1, tip.number)
-    stored = sum(len(row.blob) for row in rows.records)
-    if before and seen is not None:
-        stored += seen.tail_bytes
-    latest = Latest(head, (*before, *new), tail_bytes=stored)
-    check_run(site, latest.records, tip, after)
-    site.keep(_place(site, branch), latest, _bytes_of(latest, len(rows.head.blob)))
-    return msgspec.structs.replace(latest, pages=rows.pages)
+    below = starts_at(tip) - 1
+    first = after + len(before) + 1
+    if first <= below:
+        older = yield from read_run(site, head, tip, first, below)
+        stored += sum(record.stored_bytes for record in older)
+        before, first = (*before, *older), below + 1
+    new = site.run(head.incarnation, rows.records, first, tip.number)
+    stored += sum(len(row.blob) for row in rows.records)
+    return _checked(site, head, tip, (*before, *new), stored)
 
 
-def _known(seen: Latest, branch: str) -> Known:
-    return Known(seen.head.token, tail_of(seen.head), seen.head.branches[branch].number)
+def _checked(
+    site: Site, head: Head, tip: Branch, records: tuple[Record, ...], stored: int
+) -> Latest:
+    check_run(site, records, tip, tip.newest.number if tip.newest is not None else 0)
+    return Latest(head, records, tail_bytes=stored)
+
+
+def _still(seen: Latest | None, head: Head, branch: str) -> tuple[Record, ...]:
+    """What was seen of a tail, where it is one of the same line after the same snapshot."""
+    if seen is None or branch not in seen.head.branches:
+        return ()
+    was, now = seen.head.branches[branch], head.branches[branch]
+    is_same = (
+        seen.head.incarnation == head.incarnation
+        and was.line == now.line
+        and was.newest == now.newest
+        and was.number <= now.number
+    )
+    return seen.records if is_same else ()
+
+
+def _known(seen: Latest | None) -> Known | None:
+    if seen is None:
+        return None
+    return Known(seen.head.token, tail_of(seen.head), seen.head.branches[MAIN].number)
 
 
 def _place(site: Site, branch: str) -> tuple[str, str]:

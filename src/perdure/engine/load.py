@@ -12,15 +12,16 @@ from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.page import Ref
 from perdure.core.record import Record
+from perdure.core.refs import Ref as Ref_
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.latest import read_latest
 from perdure.engine.pages import in_pieces, tell, walk
-from perdure.engine.read import Site, check_run, find, read_head, read_run, replaying
+from perdure.engine.read import Site, check_run, read_head, read_run, replaying
+from perdure.engine.refs import as_branch, find, record_at
 from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
 from perdure.engine.unread import Unread, none_read
 from perdure.errors import Damaged, Malformed, ReplayMismatch
@@ -46,6 +47,13 @@ class Loaded(msgspec.Struct, frozen=True):
     """The newest record, where there is one."""
     tail_bytes: int = 0
     """What the records after the newest snapshot take in the store (bytes)."""
+
+
+class LoadedAt(Loaded, frozen=True, kw_only=True):
+    """A state as it was at a checkpoint."""
+
+    branch: str
+    """The branch of its head that stands there."""
 
 
 def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[Loaded | None]:
@@ -76,21 +84,19 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
 
 
 def load_at(
-    site: Site, ref: int | str, branch: str = MAIN, wanted: Wanted = everything
-) -> Steps[Loaded]:
+    site: Site, ref: Ref_, branch: str = MAIN, wanted: Wanted = everything
+) -> Steps[LoadedAt]:
     """The state as it was at a checkpoint; its head says that the branch stands there.
 
     So sections that are not wanted are read by `read_section`, as those of the newest state are.
     """
     head = yield from read_head(site)
-    number = yield from find(site, head, branch, ref)
-    tip = head.branches[branch]
-    sections, last = yield from state_at(site, head, tip, number, wanted)
+    point = yield from find(site, head, branch, ref)
+    sections, last = yield from state_at(site, head, point.tip, point.number, wanted)
     if last is None:
-        (last,) = yield from read_run(site, head, tip.line, number, number)
-    then = replace(tip, number=number, record=last.id, hash=last.hash, time_us=last.time_us)
-    head = replace(head, branches={**head.branches, branch: then})
-    return Loaded(head, sections, last)
+        last = yield from record_at(site, head, point)
+    head = as_branch(head, point.branch, point.then(last))
+    return LoadedAt(head, sections, last, branch=point.branch)
 
 
 def state_at(
@@ -114,7 +120,7 @@ def state_at(
     for snapshot in [*usable, None]:
         after = snapshot.number if snapshot is not None else 0
         try:
-            records = yield from read_run(site, head, tip.line, after + 1, number)
+            records = yield from read_run(site, head, tip, after + 1, number)
             if number == tip.number:
                 check_run(site, records, tip, after)
             sections = yield from _sections(site, head, snapshot, records, wanted)

@@ -7,7 +7,7 @@ came first. So it may run anywhere, in any number of processes, and be killed at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -24,7 +24,8 @@ from perdure.engine.load import state_at
 from perdure.engine.mend import mend
 from perdure.engine.packing import RowSize, next_run
 from perdure.engine.pages import in_pieces, put, walk
-from perdure.engine.read import Site, check_links, read_run
+from perdure.engine.parked import all_branches
+from perdure.engine.read import Site, check_links, read_line, read_run, spans
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -68,15 +69,12 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
     head = yield from _living_head(site)
     if head is None:
         return Plan(site.key)
-    steps = [
-        step
-        for step in (
-            (yield from _snapshot_due(head)),
-            (yield from _pack_due(head, set(), full=full)),
-        )
-        if step is not None
-    ]
-    if full and head.branches[MAIN].snapshots:
+    steps: list[Step] = []
+    for branch in head.branches:
+        snapshot = yield from _snapshot_due(site, head, branch)
+        packing = yield from _pack_due(site, head, branch, set(), full=full)
+        steps += [step for step in (snapshot, packing) if step is not None]
+    if full and any(tip.snapshots for tip in head.branches.values()):
         steps.append(Step("collect"))
     return Plan(site.key, tuple(steps), head.branches[MAIN].number)
 
@@ -100,18 +98,18 @@ def maintain(
     """
     site = site.stored()  # a page that is damaged there is made anew
     around = around or Around()
-    count, loose, last, until = 0, int(full), "", 0
+    count, loose, last, until = 0, int(full), "", dict[str, int]()
     step = Step("mend") if full else None
     for _ in range(limits.upkeep_steps_max):
         head = yield from _living_head(site)
         if head is None:
             break
         if not (full and until):
-            until = head.branches[MAIN].number
+            until = {name: tip.number for name, tip in head.branches.items()}
         # Turn by turn: where saves come so fast that a snapshot is always due, packs are made too.
         pack_first = last == "snapshot"
         if step is None:
-            step = yield from _due(head, until, around, full=full, pack_first=pack_first)
+            step = yield from _due(site, head, until, around, full=full, pack_first=pack_first)
         if loose and (step is None or loose > limits.snapshots_loose_max):
             loose, step = 0, Step("collect")
         if step is None:
@@ -131,10 +129,10 @@ def maintain(
 class Around(msgspec.Struct):
     """What a round of maintenance cannot read, and goes around."""
 
-    rows: set[int] = msgspec.field(default_factory=set)
-    """Rows that stay as they are: the number of the newest record in each."""
-    no_snapshot: bool = False
-    """Whether no snapshot can be made: a record since the newest one cannot be read."""
+    rows: set[tuple[int, int]] = msgspec.field(default_factory=set)
+    """Rows that stay as they are: the line and the number of the newest record in each."""
+    no_snapshot: set[str] = msgspec.field(default_factory=set)
+    """Branches of which no snapshot can be made: a record since the newest one cannot be read."""
     is_put_off: bool = False
     """Whether a snapshot was put off, because it would write far more than the tail holds."""
     problems: list[str] = msgspec.field(default_factory=list)
@@ -162,17 +160,24 @@ def discard_abandoned() -> Steps[int]:
 
 
 def _due(
-    head: Head, until: int, around: Around, *, full: bool, pack_first: bool
+    site: Site,
+    head: Head,
+    until: Mapping[str, int],
+    around: Around,
+    *,
+    full: bool,
+    pack_first: bool,
 ) -> Steps[Step | None]:
-    """The first step that is due and not only for what is newer than `until`."""
+    """The first step that is due and not only for what is newer than `until`, of any branch."""
     for work in ("pack", "snapshot") if pack_first else ("snapshot", "pack"):
-        step: Step | None = None
-        if work == "pack":
-            step = yield from _pack_due(head, around.rows, full=full)
-        elif not around.no_snapshot:
-            step = yield from _snapshot_due(head)
-        if step is not None and step.first <= until:
-            return step
+        for branch in head.branches:
+            step: Step | None = None
+            if work == "pack":
+                step = yield from _pack_due(site, head, branch, around.rows, full=full)
+            elif branch not in around.no_snapshot:
+                step = yield from _snapshot_due(site, head, branch)
+            if step is not None and step.first <= until.get(branch, 0):
+                return step
     return None
 
 
@@ -182,14 +187,16 @@ def _living_head(site: Site) -> Steps[Head | None]:
     return head if head is not None and head.deleted_us is None else None
 
 
-def _snapshot_due(head: Head) -> Steps[Step | None]:
-    tip = head.branches[MAIN]
+def _snapshot_due(site: Site, head: Head, branch: str) -> Steps[Step | None]:
+    tip = head.branches[branch]
     after = tip.newest.number if tip.newest is not None else 0
     # One record stays in the tail, so that opening finds the newest checkpoint there.
     last = tip.number - 1
     if last <= after:
         return None
-    sizes = yield from _sizes(head, tip, after + 1, tip.number, limits.upkeep_rows_max)
+    sizes: list[RowSize] = []
+    for run in (yield from spans(site, head, tip, after + 1, tip.number)):
+        sizes += yield from _sizes(head, run, limits.upkeep_rows_max)
     stored = sum(row.stored_bytes for row in sizes)
     if (
         tip.number - after <= limits.tail_records_max
@@ -198,33 +205,44 @@ def _snapshot_due(head: Head) -> Steps[Step | None]:
     ):
         return None
     kept = [row.stored_bytes for row in sizes if row.number <= last]
-    return Step("snapshot", after + 1, last, len(kept), sum(kept))
+    return Step("snapshot", after + 1, last, len(kept), sum(kept), branch)
 
 
-def _pack_due(head: Head, settled: Collection[int], *, full: bool) -> Steps[Step | None]:
+def _pack_due(
+    site: Site, head: Head, branch: str, settled: Collection[tuple[int, int]], *, full: bool
+) -> Steps[Step | None]:
     """The oldest rows that should become one; those in `settled` stay as they are."""
-    tip = head.branches[MAIN]
+    tip = head.branches[branch]
     after = tip.newest.number if tip.newest is not None else 0
-    spans = [(1, after), (after + 1, tip.number)] if full else [(1, after)]
-    for first, last in spans:
-        while first <= last:
-            sizes = yield from _sizes(head, tip, first, last, limits.upkeep_rows_max)
-            run = next_run([r for r in sizes if r.number <= last and r.number not in settled])
-            if run:
-                stored = sum(row.stored_bytes for row in run)
-                oldest = run[0].number - run[0].count + 1
-                return Step("pack", oldest, run[-1].number, len(run), stored)
+    runs = yield from spans(site, head, tip, 1, after)
+    if full:
+        runs += yield from spans(site, head, tip, after + 1, tip.number)
+    for run in runs:
+        first = run.first
+        while first <= run.last:
+            rest = Run(run.line, first, run.last)
+            sizes = yield from _sizes(head, rest, limits.upkeep_rows_max)
+            rows = next_run([row for row in sizes if _may_pack(row, run, settled)])
+            if rows:
+                stored = sum(row.stored_bytes for row in rows)
+                oldest = rows[0].number - rows[0].count + 1
+                return Step("pack", oldest, rows[-1].number, len(rows), stored, branch)
             if len(sizes) < limits.upkeep_rows_max:
                 break
             first = sizes[-1].number + 1
     return None
 
 
-def _sizes(head: Head, tip: Branch, first: int, last: int, count: int) -> Steps[list[RowSize]]:
+def _may_pack(row: RowSize, run: Run, settled: Collection[tuple[int, int]]) -> bool:
+    return row.number <= run.last and (run.line, row.number) not in settled
+
+
+def _sizes(head: Head, run: Run, count: int) -> Steps[list[RowSize]]:
+    first, last = run.first, run.last
     sizes: list[RowSize] = []
     while first <= last and len(sizes) < count:
         asked = min(count - len(sizes), limits.piece_rows_max)
-        rows = yield ListRows(head.incarnation, tip.line, first, last, asked)
+        rows = yield ListRows(head.incarnation, run.line, first, last, asked)
         sizes += [
             RowSize(number, held, payload_bytes(start, stored), stored)
             for number, held, stored, start in rows
@@ -237,7 +255,8 @@ def _sizes(head: Head, tip: Branch, first: int, last: int, count: int) -> Steps[
 
 def _lets_go(head: Head, made: Step) -> bool:
     """Whether a step let an older snapshot go, whose pages may now be garbage."""
-    kept = head.branches[MAIN].snapshots or ()
+    tip = head.branches.get(made.branch)
+    kept = (tip.snapshots if tip is not None else None) or ()
     return made.work == "snapshot" and len(kept) >= limits.snapshots_kept_max
 
 
@@ -253,29 +272,30 @@ def _tried(site: Site, head: Head, step: Step, around: Around, *, full: bool) ->
         if current is None or current.generation != head.generation:
             return False  # others' maintenance came between: it is planned again
         if step.work == "snapshot":
-            around.no_snapshot = True
+            around.no_snapshot.add(step.branch)
         elif step.work == "pack":
             around.rows |= yield from _unreadable(site, head, step)
         around.problems.append(str(error))
         return False
 
 
-def _unreadable(site: Site, head: Head, step: Step) -> Steps[set[int]]:
+def _unreadable(site: Site, head: Head, step: Step) -> Steps[set[tuple[int, int]]]:
     """The rows among those of a step that cannot be read; all, if each of them can."""
-    tip = head.branches[MAIN]
-    rows = yield from _sizes(head, tip, step.first, step.last, step.rows)
-    found: set[int] = set()
+    tip = head.branches[step.branch]
+    (run,) = yield from spans(site, head, tip, step.first, step.last)
+    rows = yield from _sizes(head, run, step.rows)
+    found: set[tuple[int, int]] = set()
     before: list[Record] = []
     for row in rows:
         try:
             first = row.number - row.count + 1
-            records = yield from read_run(site, head, tip.line, first, row.number)
+            records = yield from read_line(site, head, Run(run.line, first, row.number))
             check_links(site, [*before, *records])
             before = records[-1:]
         except UNREADABLE:
-            found.add(row.number)
+            found.add((run.line, row.number))
             before = []
-    return found or {row.number for row in rows}
+    return found or {(run.line, row.number) for row in rows}
 
 
 def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> Steps[bool]:
@@ -296,21 +316,22 @@ def _snapshot(site: Site, head: Head, step: Step, around: Around | None) -> Step
 
     One that would write much more than the tail holds is put off, if `around` may be told so.
     """
-    tip = head.branches[MAIN]
+    tip = head.branches[step.branch]
     number = tip.number - 1
     secret = head.secret or (yield Random(SECRET_BYTES))
     built = yield from _tree_at(site, head, tip, number, secret)
     if around is not None and _is_too_dear(built, tip, step):
-        around.no_snapshot = around.is_put_off = True
+        around.no_snapshot.add(step.branch)
+        around.is_put_off = True
         return False
     yield from put(site, head.incarnation, built.pages)
     kept = thinned((Snapshot(number, built.root), *(tip.snapshots or ())))
 
     def change(now: Head) -> Head:
-        branch = replace(now.branches[MAIN], snapshots=kept)
-        return replace(now, secret=secret, branches={**now.branches, MAIN: branch})
+        branch = replace(now.branches[step.branch], snapshots=kept)
+        return replace(now, secret=secret, branches={**now.branches, step.branch: branch})
 
-    return (yield from _commit(site, head, change)) is not None
+    return (yield from _commit(site, head, change, step.branch)) is not None
 
 
 def _is_too_dear(built: Built, tip: Branch, step: Step) -> bool:
@@ -330,7 +351,7 @@ def _is_too_dear(built: Built, tip: Branch, step: Step) -> bool:
 def _tree_at(site: Site, head: Head, tip: Branch, number: int, secret: bytes) -> Steps[Built]:
     newest = tip.newest
     if newest is not None:
-        records = yield from read_run(site, head, tip.line, newest.number + 1, number)
+        records = yield from read_run(site, head, tip, newest.number + 1, number)
         # Decoded one by one, as they are made.
         changes = (change for record in records for change in record.changes())
         try:
@@ -363,13 +384,13 @@ def thinned(snapshots: Sequence[Snapshot]) -> tuple[Snapshot, ...]:
 
 def _pack(site: Site, head: Head, step: Step) -> Steps[bool]:
     """Let the rows of a run give way to one that holds their records."""
-    tip = head.branches[MAIN]
-    records = yield from read_run(site, head, tip.line, step.first, step.last)
+    tip = head.branches[step.branch]
+    records = yield from read_run(site, head, tip, step.first, step.last)
     parent = records[0].parent
     packing = sealing(records, store=site.store, incarnation=head.incarnation, parent=parent)
     sealed = yield from in_pieces(packing)
     row = RecordRow(sealed.line, sealed.number, sealed.blob, len(records))
-    removed = (Run(tip.line, step.first, step.last),)
+    removed = (Run(sealed.line, step.first, step.last),)
     found = yield from _commit(site, head, lambda now: now, records=(row,), removed=removed)
     return found is not None
 
@@ -384,8 +405,8 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
     if problems:
 
         def change(now: Head) -> Head:
-            branch = replace(now.branches[MAIN], snapshots=kept)
-            return replace(now, branches={**now.branches, MAIN: branch})
+            branches = {name: _keeping(tip, kept) for name, tip in now.branches.items()}
+            return replace(now, branches=branches)
 
         after = yield from _commit(site, head, change)
         if after is None:
@@ -403,20 +424,28 @@ def _collect(site: Site, head: Head, around: Around) -> Steps[bool]:
     return dropped > 0
 
 
-def _walkable(site: Site, head: Head) -> Steps[tuple[tuple[Snapshot, ...], set[bytes], list[str]]]:
-    """The snapshots whose pages of references can all be read, and the pages they consist of.
+def _keeping(tip: Branch, kept: Collection[Snapshot]) -> Branch:
+    """A branch with only those of its snapshots that are to be kept."""
+    return replace(tip, snapshots=tuple(each for each in tip.snapshots or () if each in kept))
 
-    And for each of the others what is wrong with it.
+
+def _walkable(site: Site, head: Head) -> Steps[tuple[list[Snapshot], set[bytes], list[str]]]:
+    """The snapshots whose pages of references can all be read, and the pages that are needed.
+
+    And for each of the others what is wrong with it. The pages of parked branches are needed, and
+    those of their snapshots: that they can be read is not asked for here.
     """
-    snapshots = head.branches[MAIN].snapshots or ()
+    tips = yield from all_branches(site, head)
+    parked = [head.parked] if head.parked is not None else []
+    snapshots = list(dict.fromkeys(each for tip in tips.values() for each in tip.snapshots or ()))
     incarnation = head.incarnation
     try:
         roots = [each.root for each in snapshots]
-        return snapshots, (yield from walk(site, incarnation, reachable(roots))), []
+        return snapshots, (yield from walk(site, incarnation, reachable(parked + roots))), []
     except Damaged:
         pass  # which of them it is
     kept: list[Snapshot] = []
-    needed: set[bytes] = set()
+    needed: set[bytes] = yield from walk(site, incarnation, reachable(parked))
     problems: list[str] = []
     for each in snapshots:
         try:
@@ -425,7 +454,7 @@ def _walkable(site: Site, head: Head) -> Steps[tuple[tuple[Snapshot, ...], set[b
             problems.append(f"the snapshot at checkpoint {each.number} was let go: {error}")
         else:
             kept.append(each)
-    return tuple(kept), needed, problems
+    return kept, needed, problems
 
 
 def _garbage(head: Head, needed: set[bytes]) -> Steps[list[tuple[bytes, int]]]:
@@ -459,6 +488,7 @@ def _commit(
     site: Site,
     made_from: Head,
     change: Callable[[Head], Head],
+    branch: str = MAIN,
     *,
     records: tuple[RecordRow, ...] = (),
     removed: tuple[Run, ...] = (),
@@ -480,18 +510,24 @@ def _commit(
         current = site.head(answer.head) if answer.head is not None else None
         if current is not None and current.token == token:
             return current  # it had landed; the answer was lost
-        if current is None or not _goes_on(current, made_from):
+        if current is None or not _goes_on(current, made_from, branch):
             return None
         now = current
     return None
 
 
-def _goes_on(current: Head, made_from: Head) -> bool:
-    """Whether all that happened since is saves: what a step was made from is still so."""
+def _goes_on(current: Head, made_from: Head, branch: str = MAIN) -> bool:
+    """Whether all that happened since is saves, and movements of others than the branch.
+
+    Then what a step was made from is still so. New branches only refer to snapshots that there
+    were; what refers to new pages begins a new generation.
+    """
+    there = current.branches.get(branch)
     return (
         current.incarnation == made_from.incarnation
         and current.deleted_us is None
         and current.fence == made_from.fence
         and current.generation == made_from.generation
-        and current.branches[MAIN].line == made_from.branches[MAIN].line
+        and there is not None
+        and there.line == made_from.branches[branch].line
     )

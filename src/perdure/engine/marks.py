@@ -20,7 +20,7 @@ from perdure.types import Ended, Holder, Resumed, SessionInfo
 def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
     """`head` remembering `mark`, and no longer the ends that were told.
 
-    Kept: sessions without an end, and the one that ended last.
+    Kept: sessions without an end, and the one of each branch that ended last.
     """
     if len(head.marks) == 1 and head.marks[0].id == mark.id:  # as at most saves
         return replace(head, marks=(mark,))
@@ -36,9 +36,10 @@ def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
     (running if mark.end is None else ended).append(mark)
     if len(ended) > 1:
         ended.sort(key=lambda old: old.saved_us)
+        last = {old.branch: old for old in ended if old.branch in head.branches}
         # An end that no record holds is kept until a later session's first record tells of it.
-        untold = [old for old in ended[:-1] if not old.recorded]
-        ended = untold[-limits.sessions_open_max :] + ended[-1:]
+        ended = [old for old in ended if not old.recorded or last.get(old.branch) is old]
+        ended = ended[-limits.sessions_open_max :]
     first_save = not is_known and mark.first == mark.last
     return replace(
         head,
@@ -47,21 +48,27 @@ def with_mark(head: Head, mark: Mark, told: Sequence[Mark] = ()) -> Head:
     )
 
 
-def resumed_from(site: Site, loaded: Loaded | None) -> Steps[tuple[Resumed | None, list[Mark]]]:
+def resumed_from(
+    site: Site, loaded: Loaded | None, branch: str = MAIN
+) -> Steps[tuple[Resumed | None, list[Mark]]]:
     """What a session takes up, and the ends it is the first to know for its first record."""
     if loaded is None or loaded.last is None:
         return None, []
     now = yield Now()
     infos: list[tuple[SessionInfo, Mark]] = []
     told: list[Mark] = []
-    for mark in loaded.head.marks:
+    # On a branch that no session has saved to yet, those tell that worked on what it is based on.
+    own = [mark for mark in loaded.head.marks if mark.branch == branch]
+    for mark in own or loaded.head.marks:
         ended = yield from judge(mark, now)
         infos.append((info_of(mark, ended), mark))
+        if not own:
+            continue  # it is for the next session on their branch to record how they ended
         if ended == "interrupted":
             told.append(replace(mark, end=ended))
         elif mark.end is not None and not mark.recorded:
             told.append(mark)
-    checkpoint = checkpoint_of(site.key, MAIN, loaded.last)
+    checkpoint = checkpoint_of(site.key, branch, loaded.last)
     if not infos:
         return None, []
     infos.sort(key=lambda pair: pair[1].saved_us)
@@ -96,7 +103,7 @@ def info_of(mark: Mark, ended: Ended) -> SessionInfo:
 
 
 def sessions_of(site: Site) -> Steps[list[SessionInfo]]:
-    """Every session that saved something, newest first."""
+    """Every session that saved something to `main`, newest first, and those that heads remember."""
     head = yield from read_head(site)
     records = yield from take_back(site, head, MAIN)
     now = yield Now()

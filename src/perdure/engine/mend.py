@@ -6,11 +6,12 @@ pages that are made are those that are lost, byte for byte.
 
 from __future__ import annotations
 
-from perdure.core.head import MAIN, Branch, Head, Snapshot
+from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.tree import building
 from perdure.core.tree_read import reachable
 from perdure.engine.load import state_at
 from perdure.engine.pages import in_pieces, put, unusable, walk
+from perdure.engine.parked import all_branches
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.errors import Damaged, Malformed, NewerFormat, ReplayMismatch
@@ -24,15 +25,14 @@ def mend(site: Site, head: Head) -> Steps[int]:
     Raises:
         Damaged: a snapshot cannot be mended; it was left as it is, and the others are mended.
     """
-    tip = head.branches[MAIN]
-    snapshots = tip.snapshots or ()
     count, sound, problems = 0, set[bytes](), list[str]()
-    for snapshot in reversed(snapshots):  # the newer ones are made from those that are mended
-        try:
-            if not (yield from _is_sound(site, head, snapshot, sound)):
-                count += yield from _make_anew(site, head, tip, snapshot, sound)
-        except (Damaged, Malformed, ReplayMismatch, NewerFormat) as error:
-            problems.append(f"the snapshot at checkpoint {snapshot.number} is no use: {error}")
+    for tip in (yield from all_branches(site, head)).values():
+        for snapshot in reversed(tip.snapshots or ()):  # newer ones are made from those mended
+            try:
+                if not (yield from _is_sound(site, head, snapshot, sound)):
+                    count += yield from _make_anew(site, head, tip, snapshot, sound)
+            except (Damaged, Malformed, ReplayMismatch, NewerFormat) as error:
+                problems.append(f"the snapshot at checkpoint {snapshot.number} is no use: {error}")
     if problems:
         raise Damaged("; ".join(problems))
     return count

@@ -11,10 +11,11 @@ import msgspec
 from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import apply
-from perdure.core.head import Branch, Head, open_head
+from perdure.core.head import Base, Branch, Head, open_head
+from perdure.core.lineage import is_whole, starts_at
 from perdure.core.pack import opening_pack
 from perdure.core.pieces import RECORD_BYTES, Meter
-from perdure.core.record import Record, open_record
+from perdure.core.record import BASE, Record, open_record
 from perdure.core.seal import Place
 from perdure.engine.requests import (
     LET_GO,
@@ -23,18 +24,13 @@ from perdure.engine.requests import (
     ReadHead,
     ReadRecords,
     RecordRow,
+    Run,
     Steps,
 )
-from perdure.errors import (
-    CheckpointNotFound,
-    Damaged,
-    Malformed,
-    ReplayMismatch,
-    StateNotFound,
-    UsageError,
-)
+from perdure.errors import Damaged, Malformed, ReplayMismatch, StateNotFound
 
-PREFIX_DIGITS_MIN = 4
+MAX_NUMBER = 2**62
+"""No record's number comes so far."""
 
 
 class Cache(Protocol):
@@ -119,21 +115,87 @@ def read_head(site: Site) -> Steps[Head]:
     return head
 
 
-def read_run(site: Site, head: Head, line: int, first: int, last: int) -> Steps[list[Record]]:
-    """Records `first` … `last` of a line, all of them, each linked to the one before it."""
+def spans(site: Site, head: Head, tip: Branch, first: int, last: int) -> Steps[list[Run]]:
+    """Where the records `first` … `last` of a branch are, oldest first: a run on each line.
+
+    Raises:
+        Damaged: a record is missing that tells what a line is based on.
+    """
+    found: list[Run] = []
+    line, last, bases = tip.line, min(last, tip.number), list(tip.bases)
+    while last >= first:
+        base = bases.pop(0) if bases else None
+        if base is None and not is_whole(tip):
+            base = yield from _base_of(site, head, line)
+        start = base.number + 1 if base is not None else 1
+        if last >= start:
+            found.append(Run(line, max(start, first), last))
+        if base is None:
+            break
+        line, last = base.line, min(last, base.number)
+    return found[::-1]
+
+
+def _base_of(site: Site, head: Head, line: int) -> Steps[Base | None]:
+    """What a line is based on, as its first record tells; None: on nothing."""
+    rows = yield ReadRecords(head.incarnation, line, 1, MAX_NUMBER, 1)
+    if not rows:
+        raise Damaged(f"the first record on line {line} of {site.key!r} is missing")
+    first = next(site.records(head.incarnation, rows[0]))
+    try:
+        return msgspec.convert(first.extra.get(BASE), Base | None)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"line {line} of {site.key!r}: its first record tells no base") from error
+
+
+def read_run(site: Site, head: Head, tip: Branch, first: int, last: int) -> Steps[list[Record]]:
+    """Records `first` … `last` of a branch, all of them, each linked to the one before it.
+
+    Raises:
+        Damaged: one is missing, or is not what was saved.
+    """
+    runs = [Run(tip.line, first, last)]
+    if first < starts_at(tip):
+        runs = yield from spans(site, head, tip, first, last)
     records: list[Record] = []
+    for run in runs:
+        records += yield from read_line(site, head, run)
+    check_links(site, records)
+    return records
+
+
+def read_line(site: Site, head: Head, run: Run) -> Steps[list[Record]]:
+    """The records of one line, all of them; see `check_links`."""
+    records: list[Record] = []
+    first, last = run.first, run.last
     while first <= last:
         rows: Sequence[RecordRow] = yield ReadRecords(
-            head.incarnation, line, first, last, limits.read_bytes_max
+            head.incarnation, run.line, first, last, limits.read_bytes_max
         )
         opening = site.each(head.incarnation, rows, first, last)
         found = (yield from _opened(opening)) if _are_many(rows) else list(opening)
         if not found or found[0].number != first:
-            raise _missing(site, line, first)
+            raise _missing(site, run.line, first)
         records += found
         first = found[-1].number + 1
-    check_links(site, records)
     return records
+
+
+def read_groups(site: Site, head: Head, run: Run) -> Steps[list[list[Record]]]:
+    """The first records of a run, as many as one request gives, row by row.
+
+    So what is larger than memory passes through, and the records of a pack stand together.
+    """
+    rows = yield ReadRecords(head.incarnation, run.line, run.first, run.last, limits.read_bytes_max)
+    groups: list[list[Record]] = []
+    size = 0
+    for row in rows:
+        groups.append(site.run(head.incarnation, [row], run.first, run.last))
+        # Packs hold many times what they take in the store.
+        size += sum(len(record.canonical) for record in groups[-1])
+        if size > limits.read_bytes_max:
+            break
+    return [group for group in groups if group]
 
 
 def _are_many(rows: Sequence[RecordRow]) -> bool:
@@ -171,55 +233,35 @@ def take_back(
     until = 0 if count is None else max(last - count, 0)
     expected = tip.hash if last == tip.number else None
     records: list[Record] = []
-    while last > until:
+    for run in reversed((yield from spans(site, head, tip, until + 1, last))):
+        records += yield from _line_back(site, head, run, expected)
+        expected = records[-1].parent
+    return records
+
+
+def _line_back(site: Site, head: Head, run: Run, expected: bytes | None) -> Steps[list[Record]]:
+    """The records of one line, newest first; `expected` is the hash of the newest, if known."""
+    last = run.last
+    records: list[Record] = []
+    while last >= run.first:
         rows: Sequence[RecordRow] = yield ReadRecords(
-            head.incarnation, tip.line, until + 1, last, limits.read_bytes_max, newest_first=True
+            head.incarnation, run.line, run.first, last, limits.read_bytes_max, newest_first=True
         )
         found = [
             record
             for row in rows
-            for record in reversed(site.run(head.incarnation, [row], until + 1, last))
+            for record in reversed(site.run(head.incarnation, [row], run.first, last))
         ]
         if not found:
-            raise _missing(site, tip.line, last)
+            raise _missing(site, run.line, last)
         for record in found:
             if record.number != last:
-                raise _missing(site, tip.line, last)
+                raise _missing(site, run.line, last)
             if expected is not None and record.hash != expected:
                 raise _unlinked(site, record)
             expected, last = record.parent, last - 1
         records += found
     return records
-
-
-def find(site: Site, head: Head, branch: str, ref: int | str) -> Steps[int]:
-    """Number of the checkpoint that `ref` names: a number, an id, or a unique prefix of one.
-
-    Raises:
-        CheckpointNotFound: none, or more than one, is named so.
-    """
-    if isinstance(ref, bool) or not isinstance(ref, int | str):
-        raise UsageError(f"a checkpoint is named by a number or an id, not by {ref!r}")
-    tip = head.branches[branch]
-    text = str(ref)
-    if isinstance(ref, int) or (text.isdecimal() and int(text) <= tip.number):
-        number = int(ref)
-        if not 1 <= number <= tip.number:
-            raise CheckpointNotFound(
-                f"{site.key!r} has no checkpoint {number}; its checkpoints are 1 to {tip.number}"
-            )
-        return number
-    if len(text) < PREFIX_DIGITS_MIN or set(text.lower()) - set("0123456789abcdef"):
-        raise CheckpointNotFound(
-            f"{text!r} names no checkpoint: give a number, an id, or at least "
-            f"{PREFIX_DIGITS_MIN} hex digits of one"
-        )
-    records = yield from take_back(site, head, branch)
-    found = [record.number for record in records if record.id.hex().startswith(text.lower())]
-    if len(found) != 1:
-        how = "no checkpoint" if not found else f"{len(found)} checkpoints"
-        raise CheckpointNotFound(f"{how} of {site.key!r} begin with {text!r}")
-    return found[0]
 
 
 def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dict[str, Any]:

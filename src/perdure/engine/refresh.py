@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from perdure.core.changes import Change, moves_of, reordered, sections_of
-from perdure.core.head import Head
+from perdure.core.head import Branch, Head
 from perdure.core.record import Record
+from perdure.engine.branches import common_number
 from perdure.engine.load import load
+from perdure.engine.parked import find_branch
 from perdure.engine.read import read_run
+from perdure.engine.refs import as_branch
 from perdure.engine.requests import Compute, ReadHead, Steps
 from perdure.engine.save import Position
 from perdure.engine.view import checkpoint_of
 from perdure.engine.window import Elsewhere, opened
-from perdure.errors import Conflict, Reload, StateDeleted
+from perdure.errors import BranchMoved, BranchNotFound, Conflict, Reload, StateDeleted
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
@@ -49,6 +52,8 @@ class News(msgspec.Struct, frozen=True):
     changes: list[Change] = []
     instead: Instead | None = None
     """Read only where edits are to be given up."""
+    moved_to: Record | None = None
+    """The newest record of a branch that was moved off what the session is at."""
 
 
 def read_news(core: SessionCore, keep_changes: bool) -> Steps[News]:
@@ -64,10 +69,49 @@ def read_news(core: SessionCore, keep_changes: bool) -> Steps[News]:
         head, instead = yield from _read_instead(core)
     if head is None or head.deleted_us is not None:
         return News(None, instead=instead)
-    records: list[Record] = []
-    if _is_same_life(core, head):
-        records = yield from read_since(core, head)
+    if not _is_same_life(core, head):
+        return News(head, instead=instead)
+    tip = yield from branch_now(core, head)
+    if tip is None or not (yield from _is_ahead(core, head, tip)):
+        return (yield from _read_moved(core, head, tip, keep_changes))
+    head = as_branch(head, core.branch, tip)
+    records = yield from read_since(core, head)
     return News(head, records, changes_of(records), instead)
+
+
+def branch_now(core: SessionCore, head: Head) -> Steps[Branch | None]:
+    """Where the session's branch stands; None: there is no branch of that name any more."""
+    try:
+        return (yield from find_branch(core.site, head, core.branch))
+    except BranchNotFound:
+        return None
+
+
+def _is_ahead(core: SessionCore, head: Head, tip: Branch) -> Steps[bool]:
+    """Whether a branch goes on from what the session is at."""
+    ours = core.position.head.branches.get(core.branch) if core.position else None
+    if ours is None or core.is_new or ours.line == tip.line:
+        return True
+    return ours.number == (yield from common_number(core.site, head, ours, tip))
+
+
+def _read_moved(
+    core: SessionCore, head: Head, tip: Branch | None, keep_changes: bool
+) -> Steps[News]:
+    """All of a branch that was moved off what the session is at.
+
+    Raises:
+        BranchMoved: unsaved edits were to be kept, which were made to something else; or the branch
+            is not there any more.
+    """
+    if tip is None or (keep_changes and core.touched()):
+        raise moved(core, tip, core.document.pending())
+    loaded = yield from load(core.site, core.branch)
+    assert loaded is not None
+    assert loaded.last is not None
+    names = frozenset(core.touched())
+    instead = Instead(names, loaded.sections, is_whole=True)
+    return News(loaded.head, instead=instead, moved_to=loaded.last)
 
 
 def _read_instead(core: SessionCore) -> Steps[tuple[Head | None, Instead]]:
@@ -96,7 +140,7 @@ def read_since(core: SessionCore, current: Head) -> Steps[list[Record]]:
     tip = current.branches[core.branch]
     ours = core.position.head.branches.get(core.branch) if core.position else None
     first = ours.number + 1 if ours is not None and not core.is_new else 1
-    return (yield from read_run(core.site, current, tip.line, first, tip.number))
+    return (yield from read_run(core.site, current, tip, first, tip.number))
 
 
 def changes_of(records: list[Record]) -> list[Change]:
@@ -114,6 +158,9 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         StateDeleted: the state this session opened is gone.
     """
     head, mine = news.head, core.touched()
+    is_moved = news.moved_to is not None
+    if keep_changes and is_moved and mine:
+        return False
     if core.torn is not None and (news.instead is None or not news.instead.is_whole):
         return False
     if keep_changes and core.torn is not None and (core.torn or core.document.touched()):
@@ -127,17 +174,18 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         raise gone(core, "deleted and made anew")
     elif not keep_changes:
         read = news.instead.names if news.instead is not None else frozenset()
-        if core.torn is None and not mine <= read:
+        if core.torn is None and not is_moved and not mine <= read:
             return False
     elif mine & sections_of(news.changes):
         raise conflict(core, head, news.records, news.changes, core.document.pending())
-    is_mended, kept = core.torn is not None, unsaved(core) if keep_changes and mine else []
+    is_anew, kept = core.torn is not None, unsaved(core) if keep_changes and mine else []
     core.torn = kept
-    _make_live(core, news, keep_changes, mine, anew=is_mended)
+    _make_live(core, news, keep_changes, mine, anew=is_anew or is_moved)
     if head is not None:
         core.position = Position(head, head.token)
-    if news.records:
-        core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])
+    newest = news.moved_to or (news.records[-1] if news.records else None)
+    if newest is not None:
+        core.checkpoint = checkpoint_of(core.site.key, core.branch, newest)
     core.torn = None
     return True
 
@@ -171,6 +219,10 @@ def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
         return gone(core, "deleted")
     if not _is_same_life(core, current):
         return gone(core, "deleted and made anew")
+    tip = yield from branch_now(core, current)
+    if tip is None or not (yield from _is_ahead(core, current, tip)):
+        return moved(core, tip)
+    current = as_branch(current, core.branch, tip)
     theirs = yield from read_since(core, current)
     changes = yield Compute(lambda: changes_of(theirs))  # may be much to decode
     return conflict(core, current, theirs, changes)
@@ -194,6 +246,28 @@ def conflict(
         theirs=[checkpoint_of(key, core.branch, record) for record in theirs],
         their_changes=their_changes,
         overlap=overlap,
+    )
+
+
+def moved(core: SessionCore, tip: Branch | None, pending: Sequence[Change] = ()) -> BranchMoved:
+    """The error for a session whose branch stands where the session has never been."""
+    key, branch, mine = core.site.key, core.branch, [*core.waiting(), *pending]
+    number = core.checkpoint.number if core.checkpoint is not None else 0
+    stays = f"checkpoint {number}, which this session is at, is kept (store.movements({key!r}))"
+    if tip is None:
+        return BranchMoved(
+            f"{key!r} has no branch {branch!r} any more: it was renamed or deleted. Nothing was "
+            f"saved; {stays}: fork from it, or undo that, and open the branch",
+            mine=mine,
+            overlap=sorted(sections_of(mine)),
+        )
+    return BranchMoved(
+        f"the branch {branch!r} of {key!r} was moved, by a rollback or the like, and stands at "
+        f"{tip.number} on another line of history. Nothing was saved; {stays}. Take what you need "
+        "of your edits (conflict.mine), call session.refresh() to go on where the branch is now, "
+        "or open a fork of what was left",
+        mine=mine,
+        overlap=sorted(sections_of(mine)),
     )
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core.head import MAIN, Head, seal_head
 from perdure.core.record import Sealed
+from perdure.engine.parked import parked_branches
 from perdure.engine.read import Site
 from perdure.engine.requests import (
     Commit,
@@ -107,6 +108,8 @@ def commit(
             # Where others have saved on top of it, the next save will find that out.
             is_newest = same_place(current, head, branch)
             return Position(current, current.token) if is_newest else Position(head, token)
+        if current is not None and branch not in current.branches:
+            current = yield from _with_parked(site, current, branch)
         if current is None or not same_place(current, expected.head, branch):
             raise HeadMoved(current)
         position, token = Position(current, current.token), None
@@ -114,6 +117,12 @@ def commit(
         f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
         "nothing was written, try again"
     )
+
+
+def _with_parked(site: Site, head: Head, branch: str) -> Steps[Head]:
+    """A head with a branch that is parked, if there is such a one."""
+    tip = (yield from parked_branches(site, head)).get(branch)
+    return head if tip is None else replace(head, branches={**head.branches, branch: tip})
 
 
 def secured(site: Site, head: Head) -> Steps[Head]:

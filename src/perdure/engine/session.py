@@ -28,8 +28,10 @@ from perdure.core.changes import (
     unpack_changes,
 )
 from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire, next_life
+from perdure.core.lineage import is_empty
 from perdure.core.paths import format_path
 from perdure.core.record import (
+    BASE,
     END,
     ENDED_BEFORE,
     ID_BYTES,
@@ -146,13 +148,14 @@ class SessionCore:
         id: bytes,
         started_us: int,
         holder: Holder,
+        branch: str = MAIN,
         told: tuple[Mark, ...] = (),
         elsewhere: Elsewhere,
         missing: object,
     ) -> None:
         self.site = site
         self.document = document
-        self.branch = MAIN
+        self.branch = branch
         self.id = id
         self.started_us = started_us
         self.holder = (holder.host, holder.pid, holder.boot, holder.started)
@@ -335,10 +338,14 @@ class SessionCore:
             base = yield from self._new_life(now, base)
         tip = base.head.branches.get(self.branch, _UNBORN)
         number, time_us = tip.number + 1, max(now, tip.time_us)
-        mark = self._mark or Mark(self.id, self.started_us, time_us, number, number, self.holder)
+        mark = self._mark or Mark(
+            self.id, self.started_us, time_us, number, number, self.holder, branch=self.branch
+        )
         mark = replace(mark, saved_us=time_us, last=number, end=None, error=None, ended_us=None)
         bodies = self._next_bodies()
         extra = dict(bodies[0].extra)
+        if tip.bases and is_empty(tip):
+            extra[BASE] = [tip.bases[0].line, tip.bases[0].number]
         if self._mark is None:
             extra[START] = mark_to_wire(mark)
             if self.told:

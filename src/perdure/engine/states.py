@@ -8,19 +8,24 @@ from typing import Literal
 from msgspec import UnsetType
 from msgspec.structs import replace
 
-from perdure import limits
 from perdure.core import chain
 from perdure.core.head import MAIN, Branch, Head, Unknown, brought_back, lives, next_life
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
+from perdure.core.refs import Ref
+from perdure.engine.journal import left_tips
 from perdure.engine.marks import judge
+from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import (
     Site,
     check_next,
-    find,
+    read_groups,
     read_head,
+    read_line,
+    spans,
     take_back,
 )
+from perdure.engine.refs import as_branch, find, find_point, record_at
 from perdure.engine.requests import (
     Discard,
     HeadRow,
@@ -28,8 +33,8 @@ from perdure.engine.requests import (
     Now,
     Random,
     ReadHead,
-    ReadRecords,
     RecordRow,
+    Run,
     Stage,
     Steps,
 )
@@ -182,12 +187,17 @@ def _change_head(
     return (yield from info_of(site.key, position.head, now_us))
 
 
-def copy(site: Site, target: Site) -> Steps[StateInfo]:
-    """A new state with the same history, under a key that is free."""
+def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) -> Steps[StateInfo]:
+    """A new state with the same history, up to a checkpoint, under a key that is free.
+
+    What becomes its `main` is the branch; others, and the journal of movements, stay behind.
+    """
     head = yield from read_head(site)
     yield from require_free(target)
     incarnation = yield Random(16)
-    tip = head.branches[MAIN]
+    point = yield from find_point(site, head, branch, at)
+    tip = point.then((yield from record_at(site, head, point)))
+    head = replace(head, branches={MAIN: tip})
     parent, after, last = chain.ORIGIN, None, None
     try:
         while after is None or after.number < tip.number:
@@ -231,17 +241,10 @@ def _read_rows(site: Site, head: Head, after: Record | None) -> Steps[list[list[
     """What `read_some` gives, row by row: the records of a pack stand together."""
     tip = head.branches[MAIN]
     first = after.number + 1 if after is not None else 1
-    rows = yield ReadRecords(head.incarnation, tip.line, first, tip.number, limits.read_bytes_max)
-    groups: list[list[Record]] = []
-    size = 0
-    for row in rows:
-        groups.append(site.run(head.incarnation, [row], first, tip.number))
-        # Packs hold many times what they take in the store.
-        size += sum(len(record.canonical) for record in groups[-1])
-        if size > limits.read_bytes_max:
-            break
+    run = (yield from spans(site, head, tip, first, tip.number))[0]
+    groups = yield from read_groups(site, head, run)
     check_next(site, [record for group in groups for record in group], tip, after)
-    return [group for group in groups if group]
+    return groups
 
 
 def rows_again(
@@ -273,7 +276,8 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
     """Make staged records visible as the state `target`: the moment a copy or import happens."""
     deleted = yield from require_free(target)
     now = yield Now()
-    tip = Branch(last.line, last.number, last.id, last.hash, last.time_us)
+    bases = source.branches[MAIN].bases
+    tip = Branch(last.line, last.number, last.id, last.hash, last.time_us, None, bases)
     began, former = next_life(deleted, now) if deleted is not None else (now, ())
     head = replace(
         source,
@@ -281,6 +285,8 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
         created_us=began,
         updated_us=began,
         branches={MAIN: tip},
+        journal=None,
+        parked=None,
         deleted_us=None,
         former=former,
         unknown=_of_a_copy(source.unknown),
@@ -308,13 +314,47 @@ def _of_a_copy(unknown: Unknown | UnsetType) -> Unknown | UnsetType:
     return Unknown(unknown.keys, {}) if isinstance(unknown, Unknown) else unknown
 
 
-def history(
-    site: Site, limit: int | None, before: int | str | None, changes: bool
+def whole_history(
+    site: Site, limit: int | None, before: Ref | None, changes: bool
 ) -> Steps[list[Checkpoint]]:
-    """Checkpoints of a state, newest first."""
+    """Checkpoints of every branch, and of what branches left when they were moved, newest first."""
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, not {limit}")
     head = yield from read_head(site)
-    below = None if before is None else (yield from find(site, head, MAIN, before))
-    records = yield from take_back(site, head, MAIN, before=below, count=limit)
-    return [checkpoint_of(site.key, MAIN, record, changes=changes) for record in records]
+    tips = [*(yield from all_branches(site, head)).items()]
+    tips += yield from left_tips(site, head)
+    names: dict[int, str] = {}
+    ends: dict[int, Run] = {}
+    for name, tip in tips:
+        names.setdefault(tip.line, name)
+        for run in (yield from spans(site, head, tip, 1, tip.number)):
+            known = ends.get(run.line, run)
+            ends[run.line] = Run(run.line, run.first, max(run.last, known.last))
+    records: list[Record] = []
+    for run in ends.values():
+        records += yield from read_line(site, head, run)
+    records.sort(key=lambda record: (record.time_us, record.number), reverse=True)
+    if before is not None:
+        point = yield from find(site, head, MAIN, before)
+        last = yield from record_at(site, head, point)
+        records = records[[record.id for record in records].index(last.id) + 1 :]
+    return [
+        checkpoint_of(site.key, names.get(record.line, MAIN), record, changes=changes)
+        for record in records[:limit]
+    ]
+
+
+def history(
+    site: Site, limit: int | None, before: Ref | None, changes: bool, branch: str = MAIN
+) -> Steps[list[Checkpoint]]:
+    """Checkpoints of a branch, newest first."""
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit must be at least 1, not {limit}")
+    head = yield from read_head(site)
+    head = as_branch(head, branch, (yield from find_branch(site, head, branch)))
+    below: int | None = None
+    if before is not None:
+        point = yield from find(site, head, branch, before)
+        head, branch, below = as_branch(head, point.branch, point.tip), point.branch, point.number
+    records = yield from take_back(site, head, branch, before=below, count=limit)
+    return [checkpoint_of(site.key, branch, record, changes=changes) for record in records]

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from perdure import limits
 from perdure.core.head import Head, lives
-from perdure.engine.read import Site, newer_than_head
+from perdure.core.journal import JOURNAL_LINE
+from perdure.engine.journal import left_tips
+from perdure.engine.parked import all_branches
+from perdure.engine.read import Site, newer_than_head, spans
 from perdure.engine.requests import HeadRow, Held, ListHeads, ListHeld, ListStaged, ReadHead, Steps
 from perdure.errors import PerdureError
 from perdure.types import Unreferenced
@@ -29,22 +32,39 @@ def records_of(site: Site, head: Head) -> Steps[list[Unreferenced]]:
     Raises:
         Damaged: there are records newer than the head: an older head was put in its place (P5).
     """
-    tips = {branch.line: branch.number for branch in head.branches.values()}
     found = []
+    lines = {tip.line for tip in head.branches.values()}
+    is_complete = False
     held: tuple[Held, ...] = yield ListHeld(head.incarnation, 1)
     for each in held:
         if each.incarnation != head.incarnation or each.line is None:
             continue
         if _is_newer(each, head):
             yield from _require_saved_meanwhile(site, each)
-        elif each.line not in tips:
+            continue
+        if each.line not in lines and not is_complete:
+            lines, is_complete = (yield from named_lines(site, head)), True
+        if each.line not in lines and each.line != JOURNAL_LINE:
             found.append(_told("records", each))
     return found
+
+
+def named_lines(site: Site, head: Head) -> Steps[set[int]]:
+    """The lines of every branch, and of all that a branch ever left."""
+    tips = [*(yield from all_branches(site, head)).values()]
+    tips += [tip for _, tip in (yield from left_tips(site, head))]
+    lines: set[int] = set()
+    for tip in tips:
+        runs = yield from spans(site, head, tip, 1, tip.number)
+        lines |= {tip.line, *(run.line for run in runs)}
+    return lines
 
 
 def _is_newer(held: Held, head: Head) -> bool:
     """Whether these rows are of a line, or reach a number, that the head has not come to."""
     assert held.line is not None
+    if held.line == JOURNAL_LINE:
+        return held.last > (head.journal.number if head.journal is not None else 0)
     numbers = (each.number for each in head.branches.values() if each.line == held.line)
     return held.line >= head.lines or held.last > max(numbers, default=held.last)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from perdure.core.record import LABEL, METADATA, Record, Sealed
+from perdure.core import chain
+from perdure.core.record import LABEL, MERGED, METADATA, Record, Sealed
 from perdure.core.values import take
 from perdure.types import Checkpoint
 
@@ -32,6 +33,8 @@ def checkpoint_of(key: str, branch: str, record: Record, *, changes: bool = Fals
         metadata=take(record.extra.get(METADATA)),  # the record may be shared; this is the user's
         sections=record.sections(),
         changes=tuple(record.changes()) if changes else None,
+        parent=record.parent.hex() if record.parent != chain.ORIGIN else None,
+        merged=_merged(record.extra),
     )
 
 
@@ -55,4 +58,12 @@ def checkpoint_of_save(
         extra.get(LABEL),
         extra.get(METADATA),
         tuple(sorted(sections)),
+        parent=sealed.parent.hex() if sealed.parent != chain.ORIGIN else None,
+        merged=_merged(extra) if extra else None,
     )
+
+
+def _merged(extra: Mapping[str, Any]) -> str | None:
+    """Id of the record that a merge took in."""
+    merged = extra.get(MERGED)
+    return merged[2].hex() if merged else None

@@ -1,0 +1,384 @@
+"""What `Store` and `AsyncStore` do with branches: the same methods, awaited or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from perdure.core.head import MAIN
+from perdure.core.refs import Ref
+from perdure.engine import branches, movements
+from perdure.engine.branches import Plan
+from perdure.engine.read import Site
+from perdure.engine.requests import Steps
+from perdure.errors import BranchExists
+from perdure.types import BranchInfo, Movement
+
+T = TypeVar("T")
+
+
+class _Asking:
+    """What both need of the store."""
+
+    if TYPE_CHECKING:
+
+        def _asking(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
+            """Ask the engine something about one state."""
+
+    def _moving(
+        self, key: str, planning: Callable[[Site], Plan], dry_run: bool
+    ) -> Steps[Movement | None]:
+        def made(site: Site) -> Steps[Movement | None]:
+            return (yield from movements.make(site, planning(site), dry_run=dry_run))
+
+        return self._asking(made, key)
+
+    def _forking(
+        self, key: str, name: str, at: Ref | None, branch: str, exist_ok: bool
+    ) -> Steps[BranchInfo]:
+        def made(site: Site) -> Steps[BranchInfo]:
+            try:
+                yield from branches.move(site, branches.forking(site, name, at, branch))
+            except BranchExists:
+                if not exist_ok:
+                    raise
+            return (yield from movements.branch_info(site, name))
+
+        return self._asking(made, key)
+
+
+class Branching(_Asking):
+    """What can be done with the branches of a state."""
+
+    if TYPE_CHECKING:
+
+        def _look(self, steps: Steps[T]) -> T:
+            """Run steps that read, or read before they write."""
+
+    def branches(self, key: str) -> list[BranchInfo]:
+        """The branches of a state, `main` first, the others by name.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return self._look(self._asking(movements.branches, key))
+
+    def fork(
+        self,
+        key: str,
+        name: str,
+        *,
+        at: Ref | None = None,
+        branch: str = MAIN,
+        exist_ok: bool = False,
+    ) -> BranchInfo:
+        """Make a branch that goes on from a checkpoint, apart from then on. Nothing is copied.
+
+        Args:
+            key: the state's key.
+            name: of the new branch; `open(key, branch=name)` works on it.
+            at: the checkpoint; the newest of `branch` if left out.
+            branch: the one on which `at` is looked for.
+            exist_ok: if there is a branch of this name, leave it as it is.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+            BranchExists: there is a branch of this name.
+
+        Example:
+            >>> for n in range(3):
+            ...     store.fork("support/alice", f"try-{n}", at=12)
+        """
+        return self._look(self._forking(key, name, at, branch, exist_ok))
+
+    def rollback(
+        self, key: str, to: Ref, *, branch: str = MAIN, dry_run: bool = False
+    ) -> Movement | None:
+        """Let a branch go on from an earlier checkpoint, or any other. Nothing is destroyed.
+
+        What the branch leaves stays in the store: `undo` goes back there, `history(every=True)`
+        shows it, its checkpoints can be read by their ids. A session open on the branch is told at
+        its next save.
+
+        Args:
+            key: the state's key.
+            to: the checkpoint.
+            branch: the one to move.
+            dry_run: move nothing; say what would change, and what cannot be undone.
+
+        Returns:
+            What was done; None if the branch stands there already.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+
+        Example:
+            >>> store.rollback("support/alice", to="~3", dry_run=True).differences
+            >>> store.rollback("support/alice", to=perdure.label("before refund"))
+        """
+        return self._look(
+            self._moving(key, partial(branches.rolling_back, to=to, branch=branch), dry_run)
+        )
+
+    def promote(
+        self, key: str, branch: str, *, into: str = MAIN, dry_run: bool = False
+    ) -> Movement | None:
+        """Let a branch go on from where another one is that was forked from it ("fast-forward").
+
+        The branch that is promoted stays as well.
+
+        Args:
+            key: the state's key.
+            branch: the one that has what is to be kept.
+            into: the one to move.
+            dry_run: move nothing; say what would change.
+
+        Returns:
+            What was done; None if both stand at one checkpoint.
+
+        Raises:
+            NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
+            StateNotFound: there is no such state.
+            BranchNotFound: it has no such branch.
+        """
+        return self._look(
+            self._moving(key, partial(branches.promoting, branch=branch, into=into), dry_run)
+        )
+
+    def rename_branch(self, key: str, branch: str, name: str) -> Movement | None:
+        """Give a branch another name; `undo` gives the old one back.
+
+        Raises:
+            UsageError: it is `main`, or the name is none for a branch.
+            BranchExists: there is a branch of that name.
+            BranchNotFound: there is no such branch.
+        """
+        return self._look(
+            self._moving(key, partial(branches.renaming, branch=branch, name=name), False)
+        )
+
+    def delete_branch(self, key: str, branch: str, *, dry_run: bool = False) -> Movement | None:
+        """Remove the name of a branch; `undo` gives it back, until its checkpoints are pruned.
+
+        Args:
+            key: the state's key.
+            branch: the one to delete; not `main`.
+            dry_run: delete nothing; say what would be left.
+
+        Raises:
+            UsageError: it is `main`.
+            BranchNotFound: there is no such branch.
+        """
+        return self._look(self._moving(key, partial(branches.deleting, branch=branch), dry_run))
+
+    def undo(self, key: str, *, dry_run: bool = False) -> Movement:
+        """Take back the newest movement of a branch: fork, rollback, promotion, renaming, deletion.
+
+        Called again it takes back the one before, and so on; `redo` goes the other way. What was
+        saved since stays in the store as after any movement.
+
+        Args:
+            key: the state's key.
+            dry_run: move nothing; say what would change.
+
+        Raises:
+            UsageError: nothing was moved, or all of it was taken back.
+        """
+        moved = self._look(self._moving(key, branches.undoing, dry_run))
+        assert moved is not None
+        return moved
+
+    def redo(self, key: str, *, dry_run: bool = False) -> Movement:
+        """Take back the newest `undo`, if no branch was moved since.
+
+        Args:
+            key: the state's key.
+            dry_run: move nothing; say what would change.
+
+        Raises:
+            UsageError: there is no such undo.
+        """
+        moved = self._look(self._moving(key, branches.redoing, dry_run))
+        assert moved is not None
+        return moved
+
+    def movements(self, key: str) -> list[Movement]:
+        """Everything that was done to the branches of a state, newest first.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return self._look(self._asking(movements.movements, key))
+
+
+class AsyncBranching(_Asking):
+    """What can be done with the branches of a state."""
+
+    if TYPE_CHECKING:
+
+        async def _ask(self, steps: Steps[T]) -> T:
+            """Run steps that read, or read before they write."""
+
+    async def branches(self, key: str) -> list[BranchInfo]:
+        """The branches of a state, `main` first, the others by name.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return await self._ask(self._asking(movements.branches, key))
+
+    async def fork(
+        self,
+        key: str,
+        name: str,
+        *,
+        at: Ref | None = None,
+        branch: str = MAIN,
+        exist_ok: bool = False,
+    ) -> BranchInfo:
+        """Make a branch that goes on from a checkpoint, apart from then on. Nothing is copied.
+
+        Args:
+            key: the state's key.
+            name: of the new branch; `open(key, branch=name)` works on it.
+            at: the checkpoint; the newest of `branch` if left out.
+            branch: the one on which `at` is looked for.
+            exist_ok: if there is a branch of this name, leave it as it is.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+            BranchExists: there is a branch of this name.
+
+        Example:
+            >>> for n in range(3):
+            ...     store.fork("support/alice", f"try-{n}", at=12)
+        """
+        return await self._ask(self._forking(key, name, at, branch, exist_ok))
+
+    async def rollback(
+        self, key: str, to: Ref, *, branch: str = MAIN, dry_run: bool = False
+    ) -> Movement | None:
+        """Let a branch go on from an earlier checkpoint, or any other. Nothing is destroyed.
+
+        What the branch leaves stays in the store: `undo` goes back there, `history(every=True)`
+        shows it, its checkpoints can be read by their ids. A session open on the branch is told at
+        its next save.
+
+        Args:
+            key: the state's key.
+            to: the checkpoint.
+            branch: the one to move.
+            dry_run: move nothing; say what would change, and what cannot be undone.
+
+        Returns:
+            What was done; None if the branch stands there already.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+
+        Example:
+            >>> store.rollback("support/alice", to="~3", dry_run=True).differences
+            >>> store.rollback("support/alice", to=perdure.label("before refund"))
+        """
+        return await self._ask(
+            self._moving(key, partial(branches.rolling_back, to=to, branch=branch), dry_run)
+        )
+
+    async def promote(
+        self, key: str, branch: str, *, into: str = MAIN, dry_run: bool = False
+    ) -> Movement | None:
+        """Let a branch go on from where another one is that was forked from it ("fast-forward").
+
+        The branch that is promoted stays as well.
+
+        Args:
+            key: the state's key.
+            branch: the one that has what is to be kept.
+            into: the one to move.
+            dry_run: move nothing; say what would change.
+
+        Returns:
+            What was done; None if both stand at one checkpoint.
+
+        Raises:
+            NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
+            StateNotFound: there is no such state.
+            BranchNotFound: it has no such branch.
+        """
+        return await self._ask(
+            self._moving(key, partial(branches.promoting, branch=branch, into=into), dry_run)
+        )
+
+    async def rename_branch(self, key: str, branch: str, name: str) -> Movement | None:
+        """Give a branch another name; `undo` gives the old one back.
+
+        Raises:
+            UsageError: it is `main`, or the name is none for a branch.
+            BranchExists: there is a branch of that name.
+            BranchNotFound: there is no such branch.
+        """
+        return await self._ask(
+            self._moving(key, partial(branches.renaming, branch=branch, name=name), False)
+        )
+
+    async def delete_branch(
+        self, key: str, branch: str, *, dry_run: bool = False
+    ) -> Movement | None:
+        """Remove the name of a branch; `undo` gives it back, until its checkpoints are pruned.
+
+        Args:
+            key: the state's key.
+            branch: the one to delete; not `main`.
+            dry_run: delete nothing; say what would be left.
+
+        Raises:
+            UsageError: it is `main`.
+            BranchNotFound: there is no such branch.
+        """
+        return await self._ask(
+            self._moving(key, partial(branches.deleting, branch=branch), dry_run)
+        )
+
+    async def undo(self, key: str, *, dry_run: bool = False) -> Movement:
+        """Take back the newest movement of a branch: fork, rollback, promotion, renaming, deletion.
+
+        Called again it takes back the one before, and so on; `redo` goes the other way. What was
+        saved since stays in the store as after any movement.
+
+        Args:
+            key: the state's key.
+            dry_run: move nothing; say what would change.
+
+        Raises:
+            UsageError: nothing was moved, or all of it was taken back.
+        """
+        moved = await self._ask(self._moving(key, branches.undoing, dry_run))
+        assert moved is not None
+        return moved
+
+    async def redo(self, key: str, *, dry_run: bool = False) -> Movement:
+        """Take back the newest `undo`, if no branch was moved since.
+
+        Args:
+            key: the state's key.
+            dry_run: move nothing; say what would change.
+
+        Raises:
+            UsageError: there is no such undo.
+        """
+        moved = await self._ask(self._moving(key, branches.redoing, dry_run))
+        assert moved is not None
+        return moved
+
+    async def movements(self, key: str) -> list[Movement]:
+        """Everything that was done to the branches of a state, newest first.
+
+        Raises:
+            StateNotFound: there is no such state.
+        """
+        return await self._ask(self._asking(movements.movements, key))

@@ -1,0 +1,122 @@
+"""The journal: every movement of a branch's name, as a chain of records of its own.
+
+A movement is a record on a line that no branch has. It is committed together with the head that it
+leads to, and tells the branch before and after: so nothing that a movement left is lost, and any
+movement can be taken back by another one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure.core import chain
+from perdure.core.changes import pack_changes
+from perdure.core.head import Branch, Head, Journal
+from perdure.core.record import MOVE, Draft, Record, Sealed, seal_draft
+from perdure.errors import Damaged
+
+JOURNAL_LINE = 2**62
+"""The line of the journal's records: no branch ever gets so far."""
+
+Movement: TypeAlias = Literal[
+    "fork", "rollback", "promote", "rename", "delete", "undo", "redo", "prune"
+]
+"""What was done to a branch."""
+
+_NOTHING = pack_changes([])
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One movement, as the journal keeps it."""
+
+    what: Movement
+    branch: str
+    before: Branch | None = None
+    """Where it stood; None: there was no such branch."""
+    after: Branch | None = None
+    """Where it stands; None: there is no such branch any more."""
+    name: str | None = None
+    """Its new name, of a rename and of one taken back; only then."""
+    source: str | None = None
+    """Of a promotion the branch that was promoted."""
+    taken: int = 0
+    """Of an undo or a redo: the movement that it took back, or made again."""
+    undo: int = 0
+    """What an undo after this one was taken back takes back."""
+    redo: int = 0
+    """What a redo after this one was taken back takes back."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A movement read back."""
+
+    number: int
+    time_us: int
+    session: bytes
+    move: Move
+
+
+def written(
+    head: Head,
+    move: Move,
+    taken: Move | None = None,
+    *,
+    store: bytes,
+    id_: bytes,
+    salt: bytes,
+    session: bytes,
+    time_us: int,
+) -> tuple[Sealed, Head]:
+    """The next record of the journal, and the head that has it.
+
+    `taken` is the movement that this one takes back. `move.undo` and `move.redo` are filled in.
+    """
+    old = head.journal or Journal(0, bytes(16), chain.ORIGIN, 0)
+    number, time_us = old.number + 1, max(time_us, old.time_us)
+    move = replace(move, undo=old.undo, redo=old.redo)
+    extra = {MOVE: msgspec.to_builtins(_bare(move), builtin_types=(bytes,))}
+    sealed = seal_draft(
+        Draft(id_, time_us, session, _NOTHING, salt, extra),
+        store=store,
+        incarnation=head.incarnation,
+        line=JOURNAL_LINE,
+        number=number,
+        parent=old.hash,
+    )
+    return sealed, replace(head, journal=_after(move, taken, sealed))
+
+
+def _after(move: Move, taken: Move | None, sealed: Sealed) -> Journal:
+    """Where the journal stands after a movement, and what the next undo and redo take back."""
+    undo, redo = sealed.number, 0
+    if taken is not None and move.what == "undo":
+        undo, redo = taken.undo, sealed.number
+    elif taken is not None:
+        redo = taken.redo
+    return Journal(sealed.number, sealed.id, sealed.hash, sealed.time_us, undo, redo)
+
+
+def _bare(move: Move) -> Move:
+    """A movement without snapshots: maintenance does not keep them for it."""
+
+    def bare(branch: Branch | None) -> Branch | None:
+        return replace(branch, snapshots=None) if branch is not None else None
+
+    return replace(move, before=bare(move.before), after=bare(move.after))
+
+
+def entry_of(record: Record) -> Entry:
+    """The movement in a record of the journal.
+
+    Raises:
+        Damaged: it holds none.
+    """
+    try:
+        wire: Any = record.extra[MOVE]
+        move = msgspec.convert(wire, Move)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise Damaged(f"record {record.number} of the journal holds no movement") from error
+    return Entry(record.number, record.time_us, record.session, move)

@@ -1,0 +1,76 @@
+"""Lineage: the lines that a branch's records are on, from its newest one down to the first.
+
+A line is written to by one branch, once. Whenever a branch's name moves it gets a new line, whose
+base is the record that it stands on; numbers go on from there. So what was left can never be saved
+to again, and nothing is copied. See `docs/design/0012-branches.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from perdure import limits
+from perdure.core.head import Base, Branch, Head, Snapshot
+
+
+def is_whole(tip: Branch) -> bool:
+    """Whether `tip.bases` has all the bases there are; if not, lines' first records have others."""
+    return len(tip.bases) < limits.lineage_inline_max
+
+
+def starts_at(tip: Branch) -> int:
+    """Number of the first record that its own line has, or will have."""
+    return tip.bases[0].number + 1 if tip.bases else 1
+
+
+def is_empty(tip: Branch) -> bool:
+    """Whether nothing was saved on its own line yet."""
+    return tip.number < starts_at(tip)
+
+
+def moved_to(head: Head, at: Branch, bases: Iterable[Base]) -> Branch:
+    """A branch on a new line that stands on the record that `at` stands on.
+
+    Args:
+        head: which line comes next is its `lines`.
+        at: the record, and the snapshots of its lineage.
+        bases: of the new line: the place of that record first.
+    """
+    bases = tuple(bases)[: limits.lineage_inline_max]
+    return Branch(head.lines, at.number, at.record, at.hash, at.time_us, at.snapshots, bases)
+
+
+def bases_at(tip: Branch, number: int) -> tuple[Base, ...] | None:
+    """The bases of a new line that stands on one of a branch's records.
+
+    None: what the head has does not tell, and lines' first records have to be read.
+
+    Example:
+        >>> tip = Branch(2, 9, bytes(16), bytes(32), 0, None, (Base(1, 7), Base(0, 4)))
+        >>> bases_at(tip, 5)
+        (Base(line=1, number=5), Base(line=0, number=4))
+    """
+    every = (Base(tip.line, tip.number), *tip.bases)
+    for each, (there, below) in enumerate(zip(every, (*every[1:], None), strict=True)):
+        if below is None and not is_whole(tip):
+            return None
+        if there.number >= number and (below is None or below.number < number):
+            return (Base(there.line, number), *every[each + 1 :])
+    return None
+
+
+def snapshots_to(tip: Branch, number: int) -> tuple[Snapshot, ...] | None:
+    """The kept snapshots of a branch up to a checkpoint."""
+    return tuple(each for each in tip.snapshots or () if each.number <= number) or None
+
+
+def shared_number(one: Branch, other: Branch) -> int | None:
+    """Number of the newest record that two branches have in common, as far as their heads tell.
+
+    0: they have none; None: lines' first records have to be read to know.
+    """
+    ends = {base.line: base.number for base in reversed((Base(one.line, one.number), *one.bases))}
+    for base in (Base(other.line, other.number), *other.bases):
+        if base.line in ends:
+            return min(base.number, ends[base.line])
+    return 0 if is_whole(one) and is_whole(other) else None

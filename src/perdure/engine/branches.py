@@ -1,0 +1,348 @@
+"""Moving branches: fork, rollback, promote, rename, delete, and taking any of it back (P7, P11).
+
+A movement is one commit of a record of the journal and the head that it leads to. No record of a
+checkpoint is touched, whatever is moved. See `docs/design/0012-branches.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure import limits
+from perdure.core import chain
+from perdure.core.head import MAIN, Base, Branch, Head, Snapshot, seal_head
+from perdure.core.journal import JOURNAL_LINE, Entry, Move, written
+from perdure.core.lineage import bases_at, moved_to, shared_number, snapshots_to
+from perdure.core.record import ID_BYTES, Sealed
+from perdure.core.refs import check_branch
+from perdure.engine.journal import read_entry
+from perdure.engine.parked import (
+    find_branch,
+    is_crowded,
+    parked_away,
+    parked_branches,
+    parking,
+    without,
+)
+from perdure.engine.read import Site, read_head, read_line, spans
+from perdure.engine.refs import Point, find, find_point, record_at
+from perdure.engine.requests import (
+    Commit,
+    Committed,
+    HeadRow,
+    Moved,
+    Now,
+    Random,
+    RecordRow,
+    Run,
+    Steps,
+)
+from perdure.engine.save import TOKEN_BYTES, send, tail_of
+from perdure.errors import BranchExists, Busy, NotAncestor, UsageError
+
+NOBODY = bytes(16)
+"""The session of a movement that was made outside any."""
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A movement that was thought out: the head that it leads to, but for the journal."""
+
+    head: Head
+    move: Move
+    puts_pages: bool = False
+    """Whether pages were put that only the new head leads to."""
+    taken: Move | None = None
+    """The movement that this one takes back."""
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A movement that was made, or would be."""
+
+    head: Head
+    """The head that it was made from."""
+    now: Head
+    """The head that there is now."""
+    entry: Entry
+
+
+Plan: TypeAlias = Callable[[Head], Steps[Planned | None]]
+"""Thinks a movement out, from the head that there is; None: nothing is to be moved."""
+
+
+def move(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Done | None]:
+    """Make a movement; from the head that there is then, should it change meanwhile.
+
+    Raises:
+        Busy: other writers moved the head again and again; nothing was done.
+        CommitUnknown: its fate could not be learned.
+    """
+    drawn = yield Random(ID_BYTES + chain.SALT_BYTES)
+    for _ in range(limits.commit_tries_max):
+        head = yield from read_head(site)
+        planned = yield from plan(head)
+        if planned is None:
+            return None
+        now_us = yield Now()
+        if dry_run:
+            entry = Entry(0, now_us, NOBODY, planned.move)
+            return Done(head, planned.head, entry)
+        sealed, new = written(
+            planned.head,
+            planned.move,
+            planned.taken,
+            store=site.store,
+            id_=drawn[:ID_BYTES],
+            salt=drawn[ID_BYTES:],
+            session=NOBODY,
+            time_us=now_us,
+        )
+        if planned.puts_pages or is_crowded(new):
+            new = yield from _with_room(site, new)
+        if (yield from _committed(site, head, new, sealed)):
+            entry = Entry(sealed.number, sealed.time_us, NOBODY, planned.move)
+            return Done(head, new, entry)
+    raise Busy(
+        f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
+        "nothing was moved, try again"
+    )
+
+
+def _with_room(site: Site, head: Head) -> Steps[Head]:
+    """The head with no more branches than it should have, in a new generation.
+
+    So a collection of pages that was begun before comes to nothing: it knows none of the new ones.
+    """
+    if is_crowded(head):
+        head = parked_away(head, *(yield from parking(site, head)))
+    return replace(head, generation=head.generation + 1)
+
+
+def _committed(site: Site, old: Head, new: Head, sealed: Sealed) -> Steps[bool]:
+    """Whether the head and the record of its journal took the place of the old head."""
+    token = yield Random(TOKEN_BYTES)
+    row = HeadRow(token, seal_head(replace(new, token=token), store=site.store, key=site.key))
+    record = RecordRow(sealed.line, sealed.number, sealed.blob)
+    answer = yield from send(Commit(site.key, old.token, row, tail_of(new), (record,)))
+    if isinstance(answer, Committed):
+        return True
+    assert isinstance(answer, Moved)
+    current = site.head(answer.head) if answer.head is not None else None
+    if current is None or current.incarnation != old.incarnation or current.journal is None:
+        return False
+    if current.journal.number < sealed.number:
+        return False
+    run = Run(JOURNAL_LINE, sealed.number, sealed.number)
+    (found,) = yield from read_line(site, current, run)
+    return found.id == sealed.id  # its answer was lost (P4)
+
+
+# ---- movements ------------------------------------------------------------------------------
+
+
+def forking(site: Site, name: str, at: object, branch: str) -> Plan:
+    """A new branch that stands on a checkpoint."""
+    check_branch(name)
+
+    def plan(head: Head) -> Steps[Planned]:
+        if (yield from exists(site, head, name)):
+            raise BranchExists(f"{site.key!r} has a branch {name!r} already; nothing was changed")
+        new = yield from _standing(site, head, (yield from find_point(site, head, branch, at)))
+        return _placed(head, Move("fork", name, None, new))
+
+    return plan
+
+
+def rolling_back(site: Site, to: object, branch: str) -> Plan:
+    """A branch that stands on another checkpoint than it does."""
+
+    def plan(head: Head) -> Steps[Planned | None]:
+        old = yield from find_branch(site, head, branch)
+        point = yield from find(site, head, branch, to)
+        new = yield from _standing(site, head, point)
+        if new.record == old.record:
+            return None
+        return _placed(head, Move("rollback", branch, old, new))
+
+    return plan
+
+
+def promoting(site: Site, branch: str, into: str) -> Plan:
+    """A branch that stands where another does which went on from it."""
+
+    def plan(head: Head) -> Steps[Planned | None]:
+        old = yield from find_branch(site, head, into)
+        source = yield from find_branch(site, head, branch)
+        if source.record == old.record:
+            return None
+        lacks = old.number - (yield from common_number(site, head, old, source))
+        if lacks:
+            raise NotAncestor(
+                f"{into!r} has {lacks} checkpoint(s) that {branch!r} lacks, so it cannot simply "
+                f"go on there; merge {branch!r} into it, or roll it back first. Nothing was changed"
+            )
+        new = yield from _standing(site, head, Point(branch, source, source.number))
+        return _placed(head, Move("promote", into, old, new, source=branch))
+
+    return plan
+
+
+def renaming(site: Site, branch: str, name: str) -> Plan:
+    """A branch under another name."""
+    check_branch(name)
+    _refuse_main(branch, "renamed")
+
+    def plan(head: Head) -> Steps[Planned | None]:
+        old = yield from find_branch(site, head, branch)
+        if name == branch:
+            return None
+        if (yield from exists(site, head, name)):
+            raise BranchExists(f"{site.key!r} has a branch {name!r} already; nothing was changed")
+        move = Move("rename", branch, old, old, name=name)
+        return (yield from _renamed(site, head, move))
+
+    return plan
+
+
+def deleting(site: Site, branch: str) -> Plan:
+    """No such branch any more."""
+    _refuse_main(branch, "deleted")
+
+    def plan(head: Head) -> Steps[Planned]:
+        old = yield from find_branch(site, head, branch)
+        return (yield from _removed(site, head, Move("delete", branch, old, None)))
+
+    return plan
+
+
+def undoing(site: Site) -> Plan:
+    """The newest movement that was not taken back is taken back."""
+
+    def plan(head: Head) -> Steps[Planned]:
+        number = head.journal.undo if head.journal is not None else 0
+        if not number:
+            raise UsageError(f"no branch of {site.key!r} was moved: there is nothing to undo")
+        return (yield from _taken_back(site, head, number, "undo"))
+
+    return plan
+
+
+def redoing(site: Site) -> Plan:
+    """The newest undo is taken back, if no branch was moved since."""
+
+    def plan(head: Head) -> Steps[Planned]:
+        number = head.journal.redo if head.journal is not None else 0
+        if not number:
+            raise UsageError(f"nothing was undone last on {site.key!r}: there is nothing to redo")
+        return (yield from _taken_back(site, head, number, "redo"))
+
+    return plan
+
+
+def _taken_back(site: Site, head: Head, number: int, what: str) -> Steps[Planned]:
+    entry = yield from read_entry(site, head, number)
+    planned = yield from _inverse(site, head, entry, what)
+    return replace(planned, taken=entry.move)
+
+
+def _inverse(site: Site, head: Head, entry: Entry, what: str) -> Steps[Planned]:
+    """The movement that takes another one back."""
+    move = Move(what, entry.move.branch, taken=entry.number)  # type: ignore[arg-type]  # "undo" or "redo"
+    if entry.move.name is not None:
+        tip = yield from find_branch(site, head, entry.move.name)
+        move = replace(move, branch=entry.move.name, before=tip, after=tip, name=entry.move.branch)
+        return (yield from _renamed(site, head, move))
+    name = move.branch
+    is_there = yield from exists(site, head, name)
+    old = (yield from find_branch(site, head, name)) if is_there else None
+    if entry.move.before is None:
+        if old is None:
+            raise UsageError(f"the branch {name!r} is not there any more: it was moved since")
+        return (yield from _removed(site, head, replace(move, before=old)))
+    if entry.move.after is None and old is not None:
+        raise BranchExists(f"{site.key!r} has a branch {name!r} again; rename it first")
+    left = replace(entry.move.before, snapshots=_shared_snapshots(head, entry.move.before))
+    new = yield from _standing(site, head, Point(name, left, left.number))
+    return _placed(head, replace(move, before=old, after=new))
+
+
+def _shared_snapshots(head: Head, tip: Branch) -> tuple[Snapshot, ...] | None:
+    """Snapshots that branches keep of what they have in common with one that was left."""
+    best = None
+    for each in head.branches.values():
+        number = shared_number(each, tip)
+        kept = snapshots_to(each, number) if number else None
+        if kept and (best is None or kept[0].number > best[0].number):
+            best = kept
+    return best
+
+
+# ---- what they are made of ------------------------------------------------------------------
+
+
+def exists(site: Site, head: Head, name: str) -> Steps[bool]:
+    """Whether a state has a branch of this name."""
+    if name in head.branches:
+        return True
+    return name in (yield from parked_branches(site, head))
+
+
+def common_number(site: Site, head: Head, one: Branch, other: Branch) -> Steps[int]:
+    """Number of the newest record that two branches have in common; 0: there is none."""
+    number = shared_number(one, other)
+    if number is not None:
+        return number
+    ends = {run.line: run.last for run in (yield from spans(site, head, one, 1, one.number))}
+    for run in reversed((yield from spans(site, head, other, 1, other.number))):
+        if run.line in ends:
+            return min(run.last, ends[run.line])
+    return 0
+
+
+def _standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
+    """A branch on a new line that stands on a checkpoint."""
+    tip = point.tip
+    bases = bases_at(tip, point.number)
+    if bases is None:
+        bases = yield from _bases_of(site, head, tip, point.number)
+    if point.number != tip.number:
+        tip = point.then((yield from record_at(site, head, point)))
+    tip = replace(tip, snapshots=snapshots_to(tip, point.number))
+    return moved_to(head, tip, bases)
+
+
+def _bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Base, ...]]:
+    """The bases of a new line on an old checkpoint, where the head does not have them all."""
+    runs = yield from spans(site, head, tip, 1, number)
+    return tuple(Base(run.line, run.last) for run in reversed(runs))
+
+
+def _placed(head: Head, move: Move) -> Planned:
+    """The head in which the branch of a movement stands where it is to."""
+    assert move.after is not None
+    branches = {**head.branches, move.branch: move.after}
+    return Planned(replace(head, branches=branches, lines=head.lines + 1), move)
+
+
+def _removed(site: Site, head: Head, move: Move) -> Steps[Planned]:
+    """The head without the branch of a movement."""
+    root, secret = yield from without(site, head, move.branch)
+    new = parked_away(head, root, secret, {move.branch})
+    return Planned(new, move, puts_pages=root != head.parked)
+
+
+def _renamed(site: Site, head: Head, move: Move) -> Steps[Planned]:
+    """The head in which the branch of a movement has another name."""
+    assert move.before is not None
+    assert move.name is not None
+    planned = yield from _removed(site, head, move)
+    branches = {**planned.head.branches, move.name: move.before}
+    return replace(planned, head=replace(planned.head, branches=branches))
+
+
+def _refuse_main(branch: str, how: str) -> None:
+    if branch == MAIN:
+        raise UsageError(f"{MAIN!r} cannot be {how}: it is what `open` gives when none is named")

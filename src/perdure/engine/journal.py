@@ -1,0 +1,46 @@
+"""Reading the journal: what was done to branches, and the lines that they left."""
+
+from __future__ import annotations
+
+from perdure.core import chain
+from perdure.core.head import Branch, Head
+from perdure.core.journal import JOURNAL_LINE, Entry, entry_of
+from perdure.core.record import Record
+from perdure.engine.read import Site, check_links, read_line
+from perdure.engine.requests import Run, Steps
+from perdure.errors import Damaged
+
+
+def read_entry(site: Site, head: Head, number: int) -> Steps[Entry]:
+    """One movement, by its number."""
+    (record,) = yield from read_line(site, head, Run(JOURNAL_LINE, number, number))
+    return entry_of(record)
+
+
+def read_journal(site: Site, head: Head) -> Steps[list[Entry]]:
+    """Every movement, oldest first, verified against the head (P5).
+
+    Raises:
+        Damaged: one is missing, or was changed.
+    """
+    if head.journal is None:
+        return []
+    records: list[Record] = yield from read_line(
+        site, head, Run(JOURNAL_LINE, 1, head.journal.number)
+    )
+    check_links(site, records)
+    if records[0].parent != chain.ORIGIN or records[-1].hash != head.journal.hash:
+        raise Damaged(
+            f"the journal of movements of {site.key!r} is not the one that its head names"
+        )
+    return [entry_of(record) for record in records]
+
+
+def left_tips(site: Site, head: Head) -> Steps[list[tuple[str, Branch]]]:
+    """Where branches stood when their names moved away or were deleted, newest first."""
+    entries = yield from read_journal(site, head)
+    return [
+        (entry.move.branch, entry.move.before)
+        for entry in reversed(entries)
+        if entry.move.before is not None
+    ]

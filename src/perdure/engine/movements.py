@@ -1,0 +1,110 @@
+"""Branches and their movements as users see them, and what a movement would do before it does."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from perdure.core.head import Branch, Head
+from perdure.core.journal import Entry
+from perdure.core.lineage import shared_number
+from perdure.engine.branches import Done, Plan, move
+from perdure.engine.compare import compare_points
+from perdure.engine.journal import read_journal
+from perdure.engine.marks import judge
+from perdure.engine.parked import all_branches, find_branch
+from perdure.engine.read import Site, read_head
+from perdure.engine.refs import Point
+from perdure.engine.requests import Now, Steps
+from perdure.engine.view import when
+from perdure.types import BranchInfo, Movement, Tip
+
+
+def branches(site: Site) -> Steps[list[BranchInfo]]:
+    """Every branch of a state, `main` first."""
+    head = yield from read_head(site)
+    every = yield from all_branches(site, head)
+    return [_info(site, name, tip) for name, tip in every.items()]
+
+
+def branch_info(site: Site, name: str) -> Steps[BranchInfo]:
+    """One of them."""
+    head = yield from read_head(site)
+    return _info(site, name, (yield from find_branch(site, head, name)))
+
+
+def movements(site: Site) -> Steps[list[Movement]]:
+    """Everything that was done to branches, newest first."""
+    head = yield from read_head(site)
+    entries = yield from read_journal(site, head)
+    return [_movement(site, entry) for entry in reversed(entries)]
+
+
+def make(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Movement | None]:
+    """Make a movement, or tell what it would do; None: there is nothing to move."""
+    done = yield from move(site, plan, dry_run=dry_run)
+    if done is None:
+        return None
+    told = _movement(site, done.entry)
+    return (yield from _previewed(site, done, told)) if dry_run else told
+
+
+def _previewed(site: Site, done: Done, told: Movement) -> Steps[Movement]:
+    """A movement that was not made, with all that it would change."""
+    before, after = done.entry.move.before, done.entry.move.after
+    if before is not None and after is not None:
+        name = done.entry.move.branch
+        points = Point(name, before, before.number), Point(name, after, after.number)
+        differences = tuple((yield from compare_points(site, done.head, *points)))
+    else:
+        differences = ()
+    warnings = yield from _warnings(done.head, done.entry)
+    return replace(told, dry_run=True, differences=differences, warnings=warnings)
+
+
+def _warnings(head: Head, entry: Entry) -> Steps[tuple[str, ...]]:
+    """What to know before a branch is moved."""
+    if entry.move.before is None:
+        return ()
+    now, found = (yield Now()), []
+    for mark in head.marks:
+        if mark.end is not None or mark.branch != entry.move.branch:
+            continue
+        if (yield from judge(mark, now)) == "maybe running":
+            found.append(
+                f"a session of process {mark.holder[1]} on {mark.holder[0]} may be at work on "
+                f"{mark.branch!r}: its next save will be refused"
+            )
+    if entry.move.what != "rename":
+        found.append(
+            "what was done to the outside world since is not undone: files, messages, payments"
+        )
+    return tuple(found)
+
+
+def _info(site: Site, name: str, tip: Branch) -> BranchInfo:
+    base = tip.bases[0].number if tip.bases else None
+    return BranchInfo(site.key, name, _tip(tip), base)
+
+
+def _tip(branch: Branch) -> Tip:
+    return Tip(branch.number, branch.record.hex(), when(branch.time_us), branch.hash.hex())
+
+
+def _movement(site: Site, entry: Entry) -> Movement:
+    moved, before, after = entry.move, entry.move.before, entry.move.after
+    shared: int | None = 0
+    if before is not None and after is not None:
+        shared = shared_number(before, after)
+    return Movement(
+        key=site.key,
+        number=entry.number,
+        what=moved.what,
+        branch=moved.branch,
+        time=when(entry.time_us),
+        before=_tip(before) if before is not None else None,
+        after=_tip(after) if after is not None else None,
+        other=moved.name or moved.source,
+        taken=moved.taken or None,
+        left=None if before is None or shared is None else before.number - shared,
+        gained=None if after is None or shared is None else after.number - shared,
+    )

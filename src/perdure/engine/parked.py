@@ -1,0 +1,127 @@
+"""Branches that a head has no room for: parked in a tree of pages, found when asked for.
+
+Every save writes the head, so it has only the branches that were saved to last. `main` is always
+among them. One that is parked and saved to again is in both; what the head has is what counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure import limits
+from perdure.core.changes import Change, Delete, Set
+from perdure.core.head import MAIN, Branch, Head
+from perdure.core.page import Ref
+from perdure.core.tree import build
+from perdure.core.tree_edit import edit
+from perdure.core.tree_read import read_root, read_value
+from perdure.engine.pages import put, walk
+from perdure.engine.read import Site
+from perdure.engine.requests import Random, Steps
+from perdure.errors import BranchNotFound, Damaged
+
+SECRET_BYTES = 32
+
+
+def find_branch(site: Site, head: Head, name: str) -> Steps[Branch]:
+    """Where a branch stands.
+
+    Raises:
+        BranchNotFound: there is none of this name; the message names those like it.
+    """
+    tip = head.branches.get(name)
+    if tip is not None:
+        return tip
+    every = yield from parked_branches(site, head)
+    if name not in every:
+        raise _not_found(site, name, [*head.branches, *every])
+    return every[name]
+
+
+def all_branches(site: Site, head: Head) -> Steps[dict[str, Branch]]:
+    """Every branch, `main` first, then by name."""
+    every = {**(yield from parked_branches(site, head)), **head.branches}
+    names = sorted(every, key=lambda name: (name != MAIN, name))
+    return {name: every[name] for name in names}
+
+
+def parked_branches(site: Site, head: Head) -> Steps[dict[str, Branch]]:
+    """The branches that are not in the head, by name; in no order that means anything.
+
+    Raises:
+        Damaged: their pages cannot be read.
+    """
+    if head.parked is None:
+        return {}
+    found: dict[str, Any] = yield from walk(site, head.incarnation, read_root(head.parked))
+    branches: dict[str, Branch] = {}
+    for name, wire in found.items():
+        if name in head.branches:
+            continue
+        if type(wire) is Ref:
+            wire = yield from walk(site, head.incarnation, read_value(wire))
+        try:
+            branches[name] = msgspec.convert(wire, Branch)
+        except msgspec.ValidationError as error:
+            raise Damaged(f"parked branch {name!r} of {site.key!r}: {error}") from error
+    return branches
+
+
+def is_crowded(head: Head) -> bool:
+    """Whether a head has more branches than it should."""
+    return len(head.branches) > limits.branches_inline_max
+
+
+def parking(site: Site, head: Head) -> Steps[tuple[Ref, bytes, set[str]]]:
+    """Put the branches that were saved to longest ago into pages, half of those there are.
+
+    The new root, the secret it was made with, and the names that the head need not have any more.
+    """
+    idle = sorted(head.branches.items(), key=lambda pair: pair[1].time_us)
+    names = [name for name, _ in idle if name != MAIN][: len(idle) // 2]
+    changes: list[Change] = [
+        Set((name,), msgspec.to_builtins(head.branches[name], builtin_types=(bytes,)))
+        for name in names
+    ]
+    root, secret = yield from _edited(site, head, changes)
+    return root, secret, set(names)
+
+
+def without(site: Site, head: Head, name: str) -> Steps[tuple[Ref | None, bytes]]:
+    """The parked branches without one: the new root, and the secret it was made with."""
+    if head.parked is None:
+        return None, head.secret
+    found: dict[str, Any] = yield from walk(site, head.incarnation, read_root(head.parked))
+    if name not in found:
+        return head.parked, head.secret
+    return (yield from _edited(site, head, [Delete((name,))]))
+
+
+def _edited(site: Site, head: Head, changes: list[Change]) -> Steps[tuple[Ref, bytes]]:
+    secret = head.secret or (yield Random(SECRET_BYTES))
+    if head.parked is None:
+        built = build(
+            {str(each.path[0]): each.value for each in changes if type(each) is Set}, secret
+        )
+    else:
+        built = yield from walk(site, head.incarnation, edit(head.parked, changes, secret))
+    yield from put(site, head.incarnation, built.pages)
+    return built.root, secret
+
+
+def parked_away(head: Head, root: Ref | None, secret: bytes, names: set[str]) -> Head:
+    """The head whose branches of these names are parked under `root`."""
+    kept = {name: tip for name, tip in head.branches.items() if name not in names}
+    return replace(head, branches=kept, parked=root, secret=secret)
+
+
+def _not_found(site: Site, name: str, names: list[str]) -> BranchNotFound:
+    from difflib import get_close_matches  # only who errs needs it
+
+    near = get_close_matches(name, names, limits.near_keys_named_max) or names[:3]
+    return BranchNotFound(
+        f"{site.key!r} has no branch {name!r}. Did you mean {' or '.join(map(repr, near))}?"
+    )

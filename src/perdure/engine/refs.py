@@ -1,0 +1,154 @@
+"""Finding the checkpoint that a reference names, on whatever branch or line it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure.core.head import Branch, Head
+from perdure.core.record import LABEL, Record
+from perdure.core.refs import PREFIX_DIGITS_MIN, Label, Parsed, Time, is_id, parse
+from perdure.engine.journal import left_tips
+from perdure.engine.parked import find_branch
+from perdure.engine.read import Site, read_run, take_back
+from perdure.engine.requests import Steps
+from perdure.errors import BranchNotFound, CheckpointNotFound
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOK = 256
+"""Records looked through at a time for a label or a time."""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """A checkpoint that was found."""
+
+    branch: str
+    """The branch that it was found on; of one that every branch left, the one that did."""
+    tip: Branch
+    """Where that branch stands; the checkpoint is in its lineage."""
+    number: int
+
+    def then(self, record: Record) -> Branch:
+        """The branch as it stood at this checkpoint, whose record this is."""
+        at = self.number, record.id, record.hash, record.time_us
+        number, id_, hash_, time_us = at
+        return replace(self.tip, number=number, record=id_, hash=hash_, time_us=time_us)
+
+
+def find(site: Site, head: Head, branch: str, ref: object) -> Steps[Point]:
+    """The checkpoint that `ref` names, as seen from a branch.
+
+    Raises:
+        BranchNotFound: there is no branch `branch`, or none that `ref` names.
+        CheckpointNotFound: none, or more than one, is named so.
+    """
+    parsed = parse(ref)
+    if isinstance(parsed.what, str):
+        point = yield from _named(site, head, branch, parsed, ref)
+    else:
+        tip = yield from find_branch(site, head, branch)
+        point = Point(branch, tip, tip.number if parsed.number is None else parsed.number)
+        if parsed.what is not None:
+            point = yield from _matching(site, head, point, parsed.what)
+    return _checked(site, point, parsed.back)
+
+
+def find_point(site: Site, head: Head, branch: str, ref: object | None) -> Steps[Point]:
+    """The same, or the newest checkpoint of the branch if none is named."""
+    if ref is not None:
+        return (yield from find(site, head, branch, ref))
+    tip = yield from find_branch(site, head, branch)
+    return Point(branch, tip, tip.number)
+
+
+def _checked(site: Site, point: Point, back: int) -> Point:
+    number = point.number - back
+    if not 1 <= number <= point.tip.number:
+        raise CheckpointNotFound(
+            f"{site.key!r} has no checkpoint {number} on {point.branch!r}; its checkpoints are 1 "
+            f"to {point.tip.number}"
+        )
+    return replace(point, number=number)
+
+
+def _named(site: Site, head: Head, branch: str, parsed: Parsed, ref: object) -> Steps[Point]:
+    """The point that a name tells: of a branch, or an id."""
+    name = parsed.what
+    assert isinstance(name, str)
+    try:
+        tip = yield from find_branch(site, head, name)
+    except BranchNotFound:
+        if parsed.number is not None or not is_id(name):
+            if parsed.number is not None:
+                raise
+            raise CheckpointNotFound(
+                f"{ref!r} names no checkpoint: give a number, the name of a branch, an id, or at "
+                f"least {PREFIX_DIGITS_MIN} hex digits of one"
+            ) from None
+        return (yield from _by_id(site, head, branch, name.lower()))
+    return Point(name, tip, tip.number if parsed.number is None else parsed.number)
+
+
+def _by_id(site: Site, head: Head, branch: str, start: str) -> Steps[Point]:
+    """The only checkpoint whose id begins so: on the branch, else on others, else left by them."""
+    own = yield from find_branch(site, head, branch)
+    others = [(name, tip) for name, tip in head.branches.items() if name != branch]
+    for tips in ([(branch, own)], others, (yield from left_tips(site, head))):
+        found = yield from _with_id(site, head, tips, start)
+        if len(found) > 1:
+            raise CheckpointNotFound(
+                f"{len(found)} checkpoints of {site.key!r} begin with {start!r}"
+            )
+        if found:
+            return found[0]
+    raise CheckpointNotFound(f"no checkpoint of {site.key!r} begins with {start!r}")
+
+
+def _with_id(
+    site: Site, head: Head, tips: Iterable[tuple[str, Branch]], start: str
+) -> Steps[list[Point]]:
+    found: dict[bytes, Point] = {}
+    for name, tip in tips:
+        records = yield from take_back(site, as_branch(head, name, tip), name)
+        for record in records:
+            if record.id.hex().startswith(start):
+                found.setdefault(record.id, Point(name, tip, record.number))
+    return list(found.values())
+
+
+def _matching(site: Site, head: Head, point: Point, what: Label | Time) -> Steps[Point]:
+    """The newest checkpoint of a branch with a label, or of a time."""
+    if isinstance(what, Label):
+        text = what.text
+        matches: Callable[[Record], bool] = lambda record: record.extra.get(LABEL) == text  # noqa: E731  # two of a kind
+    else:
+        until = (what.when - _EPOCH) // timedelta(microseconds=1)
+        matches = lambda record: record.time_us <= until  # noqa: E731
+    head = as_branch(head, point.branch, point.tip)
+    before: int | None = None
+    while before is None or before > 1:
+        records: Sequence[Record] = yield from take_back(
+            site, head, point.branch, before=before, count=_LOOK
+        )
+        for record in records:
+            if matches(record):
+                return replace(point, number=record.number)
+        before = records[-1].number
+    sought = f"labelled {what.text!r}" if isinstance(what, Label) else f"as old as {what.when}"
+    raise CheckpointNotFound(f"{site.key!r} has no checkpoint {sought} on {point.branch!r}")
+
+
+def as_branch(head: Head, name: str, tip: Branch) -> Head:
+    """The head in which a branch stands where `tip` does: for what reads a branch by its name."""
+    if head.branches.get(name) is tip:
+        return head
+    return replace(head, branches={**head.branches, name: tip})
+
+
+def record_at(site: Site, head: Head, point: Point) -> Steps[Record]:
+    """The record of a checkpoint."""
+    (record,) = yield from read_run(site, head, point.tip, point.number, point.number)
+    return record
