@@ -161,6 +161,10 @@ branches_inline_max = 16
 branch_chars_max = 200
 """Length of a branch's name (characters)."""
 
+left_us = 30 * 24 * 3600 * 1_000_000
+"""How long pruning keeps what a branch left when it was moved, unless told otherwise
+(microseconds)."""
+
 checkpoints_max = 10**12
 """Numbers in a reference are below this (checkpoints)."""
 
