@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar
@@ -21,6 +22,7 @@ from perdure.engine.refresh import read_news, take_in
 from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
+from perdure.expiring import AsyncExpiring, expires_us
 from perdure.session import OnCancel, OnError, SessionBase
 from perdure.store import Loading, Progress, StoreBase
 from perdure.turn import Turn
@@ -328,7 +330,7 @@ class AtomicBlock(AbstractAsyncContextManager[None]):
         return await self._block.__aexit__(kind, error, trace)
 
 
-class AsyncStore(StoreBase, AsyncBranching):
+class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 
     It never blocks the event loop, and may be used from several loops.
@@ -349,6 +351,7 @@ class AsyncStore(StoreBase, AsyncBranching):
         windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
+        expires_in: timedelta | None = None,
     ) -> Opening:
         """Begin a session on a state, resuming where the last one stopped.
 
@@ -365,14 +368,18 @@ class AsyncStore(StoreBase, AsyncBranching):
                 is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
+            expires_in: how long after its last save the state expires, kept with the next save;
+                `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Damaged: what is stored is not what was saved.
+            UsageError: `expires_in` is no such duration.
         """
+        expires = expires_us(expires_in)
         loading = Loading(must_exist, sections, windows or {}, lazy=False)
-        return Opening(partial(self._open, key, loading, branch, on_error, on_cancel))
+        return Opening(partial(self._open, key, loading, branch, on_error, on_cancel, expires))
 
     async def _open(
         self,
@@ -381,13 +388,14 @@ class AsyncStore(StoreBase, AsyncBranching):
         branch: str,
         on_error: OnError,
         on_cancel: OnCancel,
+        expires: int | None,
     ) -> AsyncSession:
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
                 opened = await self._ask(self._opening(key, loading, branch))
                 # In a thread, too: a node for each container of a long state takes its time.
                 args, options = await asyncio.to_thread(
-                    self._session_parts, opened, on_error, on_cancel, lazy=False
+                    self._session_parts, opened, on_error, on_cancel, expires, lazy=False
                 )
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0

@@ -161,6 +161,9 @@ branches_inline_max = 16
 branch_chars_max = 200
 """Length of a branch's name (characters)."""
 
+expires_us_max = 1000 * 365 * 24 * 3600 * 1_000_000
+"""The longest time after its last save at which a state can be made to expire (microseconds)."""
+
 left_us = 30 * 24 * 3600 * 1_000_000
 """How long pruning keeps what a branch left when it was moved, unless told otherwise
 (microseconds)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType, TracebackType
@@ -33,6 +34,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, reported
+from perdure.expiring import Expiring, expires_us
 from perdure.parts import check_windows, require_windows
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
@@ -232,7 +234,13 @@ class StoreBase:
         return (yield from self._asking(partial(_open, loading=loading, branch=branch), key))
 
     def _session_parts(
-        self, opened: _Opened, on_error: OnError, on_cancel: OnCancel, *, lazy: bool
+        self,
+        opened: _Opened,
+        on_error: OnError,
+        on_cancel: OnCancel,
+        expires: int | None,
+        *,
+        lazy: bool,
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of the session class; if `lazy`, sections load when they are touched."""
         from perdure.state.document import MISSING, UNLOADED, Document
@@ -259,6 +267,7 @@ class StoreBase:
             told=opened.told,
             elsewhere=opened.elsewhere,
             missing=MISSING,
+            expires_us=expires,
         )
         options = {
             "durability": self._durability,
@@ -477,7 +486,7 @@ def _required(site: Site) -> Steps[Site]:
     return site
 
 
-class Store(StoreBase, Branching):
+class Store(StoreBase, Branching, Expiring):
     """Where states live. Its methods may be called from any thread.
 
     Example:
@@ -496,6 +505,7 @@ class Store(StoreBase, Branching):
         windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
+        expires_in: timedelta | None = None,
     ) -> Session:
         """Begin a session on a state, resuming where the last one stopped.
 
@@ -512,17 +522,21 @@ class Store(StoreBase, Branching):
                 is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
+            expires_in: how long after its last save the state expires, kept with the next save;
+                `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Damaged: what is stored is not what was saved.
+            UsageError: `expires_in` is no such duration.
         """
+        expires = expires_us(expires_in)
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
                 loading = Loading(must_exist, sections, windows or {}, lazy=True)
                 opened = self._look(self._opening(key, loading, branch))
-            args, options = self._session_parts(opened, on_error, on_cancel, lazy=True)
+            args, options = self._session_parts(opened, on_error, on_cancel, expires, lazy=True)
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session

@@ -196,6 +196,8 @@ class StateInfo(msgspec.Struct, frozen=True):
     again after a deletion. `Store.undelete` brings back any."""
     problem: str | None = None
     """What is wrong with it, after the error's kind: `"damaged: …"`; `Store.verify` tells more."""
+    expires: datetime | None = None
+    """When it expires, unless it is saved to before; None: never. `Store.sweep` deletes it then."""
 
 
 class Resumed(msgspec.Struct, frozen=True):

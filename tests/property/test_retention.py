@@ -40,7 +40,7 @@ def is_kept(policy: Retention, seen: Seen, every: list[Seen], now_us: int) -> bo
         return True
     if policy.keep_labels is True and seen.label is not None:
         return True
-    if policy.keep_labels not in (True, False) and seen.label in policy.keep_labels:
+    if not isinstance(policy.keep_labels, bool) and seen.label in policy.keep_labels:
         return True
     age = timedelta(microseconds=now_us - seen.time_us)
     if policy.max_age is not None and age >= policy.max_age:

@@ -16,7 +16,7 @@ from perdure.cli.reference import DOCUMENTS, RESULTS, document
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
     *("demo", "ls", "show", "log", "diff", "sessions", "export", "import", "backup", "copy"),
-    *("rm", "undelete", "verify", "stats", "maintain", "doctor"),
+    *("rm", "undelete", "verify", "stats", "maintain", "sweep", "doctor"),
 )
 CALLS = {
     "ls": ["ls"],
@@ -33,6 +33,7 @@ CALLS = {
     "verify": ["verify"],
     "stats": ["stats"],
     "maintain": ["maintain"],
+    "sweep": ["sweep"],
     "doctor": ["doctor"],
 }
 

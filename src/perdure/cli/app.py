@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from perdure import __version__, errors
-from perdure.cli import check, doctor, files, history, showing, states, trial, upkeep
+from perdure.cli import check, doctor, files, history, retention, showing, states, trial, upkeep
 from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
 from perdure.cli.documents import dumps
 from perdure.cli.words import safe
@@ -160,6 +160,7 @@ for _command in (
     check.verify,
     check.stats,
     upkeep.maintain,
+    retention.sweep,
     doctor.doctor,
 ):
     app.add_command(_command)

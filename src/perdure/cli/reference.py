@@ -39,6 +39,7 @@ DOCUMENTS = {
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
+    "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
     "demo": "what the demo found out: `ok`, `store`, `key` and its numbers",
 }

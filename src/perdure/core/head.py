@@ -120,6 +120,7 @@ class Head(
         "updated_us": "at",
         "deleted_us": "gone",
         "summary": "about",
+        "expires_us": "lasts",
         # No key of the payload, and so no name that a newer version could give one.
         "unknown": "-unknown",
     },
@@ -148,6 +149,8 @@ class Head(
     """None: no branch was ever moved."""
     parked: Ref | None = None
     """Branches that are not in `branches`, as a tree of pages."""
+    expires_us: int | None = None
+    """How long after its last save the state expires (microseconds); None: never."""
     former: tuple[Head, ...] = ()
     """Deleted earlier lives of this key, newest first."""
     unknown: Unknown | msgspec.UnsetType = msgspec.UNSET

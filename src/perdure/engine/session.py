@@ -44,6 +44,7 @@ from perdure.core.record import (
     seal_draft,
 )
 from perdure.core.windows import into_window
+from perdure.engine.expiry import expiring
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
@@ -152,6 +153,7 @@ class SessionCore:
         told: tuple[Mark, ...] = (),
         elsewhere: Elsewhere,
         missing: object,
+        expires_us: int | None = None,
     ) -> None:
         self.site = site
         self.document = document
@@ -179,6 +181,8 @@ class SessionCore:
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
         self._missing = missing
+        self._expires_us = expires_us
+        """How long after its last save the state is to expire; 0: never; None: as it is."""
         self.elsewhere = elsewhere
         """What is not in the live tree, as of the checkpoint that this session is at."""
         self.torn: Sequence[Change] | None = None
@@ -395,7 +399,8 @@ class SessionCore:
 
     def _send(self, sent: _Sent, durability: Durability) -> Steps[None]:
         summary = sent.extra.get(SUMMARY, _UNSET)
-        change = _marking(sent.mark, told=self.told, summary=summary)
+        marking = _marking(sent.mark, told=self.told, summary=summary)
+        change = expiring(marking, self._expires_us)
         try:
             for body in sent.bodies:
                 if body.durability == "power":

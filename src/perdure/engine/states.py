@@ -119,6 +119,7 @@ def info_of(key: str, head: Head, now_us: int, life: Head | None = None) -> Step
         sessions=head.sessions,
         deleted=when(head.deleted_us) if head.deleted_us is not None else None,
         life=number,
+        expires=when(head.updated_us + head.expires_us) if head.expires_us is not None else None,
     )
 
 
