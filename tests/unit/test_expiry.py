@@ -114,6 +114,16 @@ def test_what_is_saved_to_while_it_is_swept_stays(
         assert store.info("a").number == (2 if branch == "main" else 1)
 
 
+def test_a_copy_expires_too_and_a_new_life_does_not(tmp_path: Path, clock: Clock) -> None:
+    with store_in(tmp_path, clock) as store:
+        save(store, "a", HOUR)
+        clock.advance(HOUR_S)
+        assert store.copy("a", "b").expires == clock.now + HOUR
+        assert keys(store.sweep()) == ["a"]
+        save(store, "a")
+        assert store.info("a").expires is None
+
+
 def test_a_head_that_cannot_be_read_hides_no_other(tmp_path: Path, clock: Clock) -> None:
     with store_in(tmp_path, clock) as store:
         save(store, "a", HOUR)
