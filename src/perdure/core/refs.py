@@ -38,7 +38,8 @@ class Label(msgspec.Struct, frozen=True):
 class Time(msgspec.Struct, frozen=True):
     """Names the newest checkpoint saved at a time or before; see `time`."""
 
-    when: datetime
+    when: datetime | timedelta
+    """A time, or how long ago."""
 
 
 Ref: TypeAlias = int | str | Label | Time
@@ -76,12 +77,10 @@ def time(when: datetime | timedelta) -> Time:
     Example:
         >>> store.at("support/alice", perdure.time(datetime(2026, 11, 3, 9, tzinfo=UTC)))
     """
-    if isinstance(when, timedelta):
-        from datetime import UTC
-
-        when = datetime.now(UTC) - when
-    if getattr(when, "tzinfo", None) is None:
-        raise UsageError(f"a time is a datetime with a time zone, not {when!r}")
+    if not isinstance(when, timedelta) and getattr(when, "tzinfo", None) is None:
+        raise UsageError(
+            f"a time is a datetime with a time zone, or a timedelta (how long ago), not {when!r}"
+        )
     return Time(when)
 
 
