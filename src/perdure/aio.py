@@ -29,6 +29,7 @@ from perdure.types import (
     Durability,
     Exported,
     Maintained,
+    OnConflict,
     SessionInfo,
     StateInfo,
     Stats,
@@ -349,6 +350,7 @@ class AsyncStore(StoreBase, AsyncBranching):
         windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
+        on_conflict: OnConflict = "raise",
     ) -> Opening:
         """Begin a session on a state, resuming where the last one stopped.
 
@@ -365,6 +367,9 @@ class AsyncStore(StoreBase, AsyncBranching):
                 is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
+            on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
+                `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
+                is its name then, and `session.diverged` says why.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
@@ -372,7 +377,7 @@ class AsyncStore(StoreBase, AsyncBranching):
             Damaged: what is stored is not what was saved.
         """
         loading = Loading(must_exist, sections, windows or {}, lazy=False)
-        return Opening(partial(self._open, key, loading, branch, on_error, on_cancel))
+        return Opening(partial(self._open, key, loading, branch, on_error, on_cancel, on_conflict))
 
     async def _open(
         self,
@@ -381,13 +386,14 @@ class AsyncStore(StoreBase, AsyncBranching):
         branch: str,
         on_error: OnError,
         on_cancel: OnCancel,
+        on_conflict: OnConflict,
     ) -> AsyncSession:
         with reported(self._on_event, "open", key) as detail:
             with reported(self._on_event, "load", key):
                 opened = await self._ask(self._opening(key, loading, branch))
                 # In a thread, too: a node for each container of a long state takes its time.
                 args, options = await asyncio.to_thread(
-                    self._session_parts, opened, on_error, on_cancel, lazy=False
+                    self._session_parts, opened, on_error, on_cancel, on_conflict, lazy=False
                 )
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0

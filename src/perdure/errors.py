@@ -78,8 +78,9 @@ class StorageFull(Retryable):
 class Conflict(Reload):
     """Someone else saved to this branch since this session read it (P3). Nothing was overwritten.
 
-    `mine` are the changes this session could not save, `theirs` the checkpoints that came in
-    between, `their_changes` what those changed, and `overlap` the sections both sides touched.
+    `branch` is the branch, `mine` are the changes this session could not save, `theirs` the
+    checkpoints that came in between, `their_changes` what those changed, and `overlap` the sections
+    both sides touched.
     Without an overlap, `session.refresh(keep_changes=True)` takes theirs in and keeps yours. With
     one, keep what you need of `mine`, call `session.refresh()`, which gives yours up, and make your
     edits again.
@@ -91,12 +92,14 @@ class Conflict(Reload):
         self,
         message: str,
         *,
+        branch: str = "main",
         mine: Sequence[Change] = (),
         theirs: Sequence[Checkpoint] = (),
         their_changes: Sequence[Change] = (),
         overlap: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
+        self.branch = branch
         self.mine = tuple(mine)
         self.theirs = tuple(theirs)
         self.their_changes = tuple(their_changes)

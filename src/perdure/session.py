@@ -30,6 +30,7 @@ from perdure.types import Checkpoint, Durability, Resumed
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.drive import Driver
+    from perdure.errors import Conflict
     from perdure.state.document import Document
     from perdure.state.sections import State
     from perdure.upkeep import Upkeep
@@ -90,6 +91,11 @@ class SessionBase:
     def branch(self) -> str:
         """The branch that it works on."""
         return self._core.branch
+
+    @property
+    def diverged(self) -> Conflict | None:
+        """What made this session go on on a branch of its own (`on_conflict="fork"`), or None."""
+        return self._core.diverged
 
     @property
     def id(self) -> str:

@@ -41,6 +41,7 @@ from perdure.types import (
     Exported,
     Maintained,
     MaintenanceStep,
+    OnConflict,
     Resumed,
     SessionInfo,
     StateInfo,
@@ -232,7 +233,13 @@ class StoreBase:
         return (yield from self._asking(partial(_open, loading=loading, branch=branch), key))
 
     def _session_parts(
-        self, opened: _Opened, on_error: OnError, on_cancel: OnCancel, *, lazy: bool
+        self,
+        opened: _Opened,
+        on_error: OnError,
+        on_cancel: OnCancel,
+        on_conflict: OnConflict,
+        *,
+        lazy: bool,
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of the session class; if `lazy`, sections load when they are touched."""
         from perdure.state.document import MISSING, UNLOADED, Document
@@ -256,6 +263,7 @@ class StoreBase:
             started_us=opened.now_us,
             holder=host.holder(),
             branch=opened.branch,
+            on_conflict=_one_of(on_conflict, "on_conflict", ("raise", "fork")),
             told=opened.told,
             elsewhere=opened.elsewhere,
             missing=MISSING,
@@ -496,6 +504,7 @@ class Store(StoreBase, Branching):
         windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
+        on_conflict: OnConflict = "raise",
     ) -> Session:
         """Begin a session on a state, resuming where the last one stopped.
 
@@ -512,6 +521,9 @@ class Store(StoreBase, Branching):
                 is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
+            on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
+                `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
+                is its name then, and `session.diverged` says why.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
@@ -522,7 +534,7 @@ class Store(StoreBase, Branching):
             with reported(self._on_event, "load", key):
                 loading = Loading(must_exist, sections, windows or {}, lazy=True)
                 opened = self._look(self._opening(key, loading, branch))
-            args, options = self._session_parts(opened, on_error, on_cancel, lazy=True)
+            args, options = self._session_parts(opened, on_error, on_cancel, on_conflict, lazy=True)
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session

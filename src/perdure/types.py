@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Durability: TypeAlias = Literal["power", "process"]
 """What an acknowledged save survives: `"power"` (a power cut) or `"process"` (`kill -9`)."""
 
+OnConflict: TypeAlias = Literal["raise", "fork"]
+"""What a save does that finds its branch moved by others."""
+
 End: TypeAlias = Literal["closed", "failed", "cancelled", "waiting"]
 """How a session that ended by itself ended."""
 

@@ -41,7 +41,7 @@ from perdure.engine.requests import (
     Run,
     Steps,
 )
-from perdure.engine.save import TOKEN_BYTES, send, tail_of
+from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
 from perdure.errors import BranchExists, Busy, NotAncestor, UsageError
 
 NOBODY = bytes(16)
@@ -73,7 +73,9 @@ Plan: TypeAlias = Callable[[Head], Steps[Planned | None]]
 """Thinks a movement out, from the head that there is; None: nothing is to be moved."""
 
 
-def move(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Done | None]:
+def move(
+    site: Site, plan: Plan, *, dry_run: bool = False, session: bytes = NOBODY
+) -> Steps[Done | None]:
     """Make a movement; from the head that there is then, should it change meanwhile.
 
     Raises:
@@ -97,14 +99,15 @@ def move(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Done | None]
             store=site.store,
             id_=drawn[:ID_BYTES],
             salt=drawn[ID_BYTES:],
-            session=NOBODY,
+            session=session,
             time_us=now_us,
         )
         if planned.puts_pages or is_crowded(new):
             new = yield from _with_room(site, new)
-        if (yield from _committed(site, head, new, sealed)):
-            entry = Entry(sealed.number, sealed.time_us, NOBODY, planned.move)
-            return Done(head, new, entry)
+        now = yield from _committed(site, head, new, sealed)
+        if now is not None:
+            entry = Entry(sealed.number, sealed.time_us, session, planned.move)
+            return Done(head, now, entry)
     raise Busy(
         f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
         "nothing was moved, try again"
@@ -121,23 +124,27 @@ def _with_room(site: Site, head: Head) -> Steps[Head]:
     return replace(head, generation=head.generation + 1)
 
 
-def _committed(site: Site, old: Head, new: Head, sealed: Sealed) -> Steps[bool]:
-    """Whether the head and the record of its journal took the place of the old head."""
-    token = yield Random(TOKEN_BYTES)
-    row = HeadRow(token, seal_head(replace(new, token=token), store=site.store, key=site.key))
+def _committed(site: Site, old: Head, new: Head, sealed: Sealed) -> Steps[Head | None]:
+    """Put the head, and the record of its journal, in the place of the old head; the head then.
+
+    None: another one had taken its place before.
+    """
+    new = replace(new, token=(yield Random(TOKEN_BYTES)))
+    row = HeadRow(new.token, seal_head(new, store=site.store, key=site.key))
     record = RecordRow(sealed.line, sealed.number, sealed.blob)
     answer = yield from send(Commit(site.key, old.token, row, tail_of(new), (record,)))
     if isinstance(answer, Committed):
-        return True
+        return new
     assert isinstance(answer, Moved)
     current = site.head(answer.head) if answer.head is not None else None
     if current is None or current.incarnation != old.incarnation or current.journal is None:
-        return False
+        return None
     if current.journal.number < sealed.number:
-        return False
+        return None
     run = Run(JOURNAL_LINE, sealed.number, sealed.number)
     (found,) = yield from read_line(site, current, run)
-    return found.id == sealed.id  # its answer was lost (P4)
+    # It may have landed though its answer was lost (P4); only a commit proves that it was synced.
+    return (yield from secured(site, current)) if found.id == sealed.id else None
 
 
 # ---- movements ------------------------------------------------------------------------------
@@ -152,6 +159,24 @@ def forking(site: Site, name: str, at: object, branch: str) -> Plan:
             raise BranchExists(f"{site.key!r} has a branch {name!r} already; nothing was changed")
         new = yield from _standing(site, head, (yield from find_point(site, head, branch, at)))
         return _placed(head, Move("fork", name, None, new))
+
+    return plan
+
+
+def forking_from(site: Site, name: str, old: str, tip: Branch) -> Plan:
+    """A new branch that stands where another one stood, wherever that is now.
+
+    Should there be a branch of this name, a number is added to it.
+    """
+
+    def plan(head: Head) -> Steps[Planned]:
+        free, count = name, 1
+        while (yield from exists(site, head, free)):
+            count += 1
+            free = f"{name}-{count}"
+        kept = replace(tip, snapshots=_shared_snapshots(head, tip))
+        new = yield from _standing(site, head, Point(old, kept, kept.number))
+        return _placed(head, Move("fork", free, None, new))
 
     return plan
 

@@ -44,11 +44,12 @@ from perdure.core.record import (
     seal_draft,
 )
 from perdure.core.windows import into_window
+from perdure.engine.branches import forking_from, move
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
 from perdure.engine.refresh import Instead, conflict_with, read_news, take_in, torn
-from perdure.engine.requests import Compute, Durability, Now, Random, Steps
+from perdure.engine.requests import Compute, Durability, Now, Random, Steps, Tell
 from perdure.engine.save import (
     TOKEN_BYTES,
     Doubt,
@@ -62,8 +63,8 @@ from perdure.engine.save import (
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import Elsewhere, part, take_before
-from perdure.errors import Conflict, NotStorable, PerdureError
-from perdure.types import Checkpoint, Holder
+from perdure.errors import Conflict, NotStorable, PerdureError, Reload
+from perdure.types import Checkpoint, Holder, OnConflict
 
 
 class Edited(Protocol):
@@ -149,6 +150,7 @@ class SessionCore:
         started_us: int,
         holder: Holder,
         branch: str = MAIN,
+        on_conflict: OnConflict = "raise",
         told: tuple[Mark, ...] = (),
         elsewhere: Elsewhere,
         missing: object,
@@ -156,6 +158,9 @@ class SessionCore:
         self.site = site
         self.document = document
         self.branch = branch
+        self._on_conflict = on_conflict
+        self.diverged: Conflict | None = None
+        """Why this session works on a branch of its own: what its save met."""
         self.id = id
         self.started_us = started_us
         self.holder = (holder.host, holder.pid, holder.boot, holder.started)
@@ -405,7 +410,10 @@ class SessionCore:
         except HeadMoved as moved:
             self._sent = None
             self._doubt.is_there = False
-            raise (yield from conflict_with(self, moved.head)) from None
+            error = yield from conflict_with(self, moved.head)
+            if not (yield from self._forked_off(error)):
+                raise error from None
+            return
         except PerdureError:
             if not self._doubt.is_there:
                 self._sent = None  # it certainly did not land: it may be given up
@@ -424,6 +432,26 @@ class SessionCore:
             if self._bodies and self._bodies[0] is body:
                 self._bodies.popleft()
         self._sent = None
+
+    def _forked_off(self, error: Reload) -> Steps[bool]:
+        """Whether what was not saved goes to a new branch, from where this session is."""
+        ours = self.position.head.branches.get(self.branch) if self.position is not None else None
+        if self._on_conflict != "fork" or not isinstance(error, Conflict) or ours is None:
+            return False
+        name = f"{self.branch}-{self.id.hex()[:8]}"
+        plan = forking_from(self.site, name, self.branch, ours)
+        done = yield from move(self.site, plan, session=self.id)
+        assert done is not None
+        self.diverged = error
+        self.branch = done.entry.move.branch
+        self.position = Position(done.now, done.now.token)
+        if self._mark is not None:
+            self._mark = replace(self._mark, branch=self.branch)
+        yield Tell(
+            f"a save to {self.site.key!r} found that others had saved to {error.branch!r} "
+            f"meanwhile: this session goes on on the branch {self.branch!r}, with all its edits"
+        )
+        return True
 
     # ---- others' work ---------------------------------------------------------------------
 
