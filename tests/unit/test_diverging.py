@@ -1,4 +1,4 @@
-"""`on_conflict="fork"`: a save that finds its branch moved keeps its work on a branch of its own."""
+"""A save that finds its branch moved keeps its work on a branch of its own, if asked to."""
 
 import asyncio
 from pathlib import Path
@@ -111,11 +111,12 @@ def test_two_that_begin_one_state_cannot_share_what_neither_has(store: perdure.S
 
 
 def test_a_state_that_was_deleted_is_not_forked(store: perdure.Store) -> None:
-    session = store.open("a", on_conflict="fork")
-    store.delete("a")
-    session.state["n"] = 1
-    with pytest.raises(errors.StateDeleted):
-        session.save()
+    with (
+        pytest.raises(errors.StateDeleted),
+        store.open("a", on_conflict="fork") as session,
+    ):
+        store.delete("a")
+        session.state["n"] = 1
 
 
 def test_a_word_that_means_nothing_is_refused(store: perdure.Store) -> None:
@@ -131,7 +132,8 @@ def test_the_same_under_asyncio(tmp_path: Path) -> None:
             first, second = await store.open("a"), await store.open("a", on_conflict="fork")
             first.state["n"] = 1
             second.state["n"] = 2
-            await asyncio.gather(first.save(), first.close())
+            await first.save()
+            await first.close()
             await second.save()
             assert second.diverged is not None
             await second.close()
