@@ -152,6 +152,19 @@ cache_bytes = 32 * 1024 * 1024
 cache_item_bytes = 600
 """What a record or a page takes in memory besides its payload (bytes)."""
 
+watch_lines_max = 1024
+"""Lines of one life of a state of which a watcher remembers what it was given (lines): a branch may
+come back to what it left, and those that are not remembered count as given."""
+
+watch_moves_max = 64
+"""Movements of branches that a watcher reads in one request (movements)."""
+
+watch_bytes_max = 256 * 1024
+"""Records that a watcher reads in one request (bytes), unless one row is more."""
+
+watch_interval_max_s = 86_400
+"""The longest time between two looks that can be asked for (seconds)."""
+
 lineage_inline_max = 16
 """Bases of a branch that its head has (bases); older ones are in the first records of lines."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
     from perdure.views import View
+    from perdure.watching import Watch
 
 T = TypeVar("T")
 
@@ -632,6 +633,54 @@ class Store(StoreBase, Branching):
             StateNotFound: there is no such state.
         """
         return self._look(self._asking(states.info, key))
+
+    def watch(
+        self,
+        key: str,
+        *,
+        cursor: str | None = None,
+        since: Literal["now", "start"] = "now",
+        interval: float = 0.1,
+        timeout: float | None = None,
+        branch: str = MAIN,
+    ) -> Watch:
+        """New checkpoints as they land, from any process, each with its changes.
+
+        Of each state they come in order, none twice, and none is left out, also over restarts of
+        the watcher, as long as it goes on with the cursor of the last one that it handled. A branch
+        that was rolled back goes on at an earlier number; what it left is given too. States that
+        are made later are watched from their first checkpoint. The store may be made later as well.
+
+        Args:
+            key: the state's key; with a `*` at its end, all that begin so; `"*"` is all.
+            cursor: `Landed.cursor` or `Watch.cursor` of an earlier watch of the same.
+            since: without a cursor, `"now"`, which begins with the call (`AsyncStore`: with `async
+                with`, or the first step), or `"start"`, which first gives what is there.
+            interval: how often to look for what others saved, in seconds; what is saved through
+                this store is given at once.
+            timeout: end the iteration when nothing came for so long, in seconds.
+            branch: the branch to watch.
+
+        Raises:
+            UsageError: the cursor is none, or one of another store, key or branch.
+            Damaged: the state cannot be read; of several, it is warned of and passed over.
+
+        Example:
+            >>> for landed in store.watch("support/*", cursor=kept):
+            ...     handle(landed.checkpoint)
+            ...     kept = landed.cursor
+        """
+        from perdure.watching import Watch
+
+        return Watch(
+            self._driver,
+            key,
+            cursor=cursor,
+            since=since,
+            interval=interval,
+            timeout=timeout,
+            branch=branch,
+        )
 
     def sessions(self, key: str) -> list[SessionInfo]:
         """Sessions that saved something to a state, newest first.
