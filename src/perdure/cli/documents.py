@@ -20,6 +20,7 @@ from perdure.cli.words import INT_BITS_DECIMAL_MAX
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.diff import Difference
+    from perdure.types import Movement
 
 INT_MAX = 2**53 - 1
 """The largest int that every reader of JSON gets right (RFC 8259, section 6)."""
@@ -147,6 +148,14 @@ def difference_document(difference: Difference) -> dict[str, Any]:
         "after": encode(difference.after),
         "summary": difference.summary(),
     }
+
+
+def movement_document(movement: Movement) -> dict[str, Any]:
+    """One movement of a branch, done or not; of one that was not, what it would change."""
+    found = document(movement, without=("differences",))
+    if movement.differences is not None:
+        found["differences"] = [difference_document(each) for each in movement.differences]
+    return found
 
 
 def dumps(value: Any) -> str:

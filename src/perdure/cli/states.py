@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import another_key, examples, gives_json, on_store, opened, settings
+from perdure.cli.context import (
+    another_key,
+    examples,
+    gives_json,
+    on_store,
+    opened,
+    reference,
+    settings,
+)
 from perdure.cli.documents import document
 from perdure.cli.output import Cell, hint, print_json, say, table
 from perdure.cli.words import moment, moments, safe
@@ -89,18 +97,23 @@ def _one_line(text: str) -> str:
     return text if len(text) <= SUMMARY_WIDTH else text[: SUMMARY_WIDTH - 1] + "…"
 
 
-@click.command(epilog=examples("copy support/alice support/alice-before"))
+@click.command(
+    epilog=examples("copy support/alice support/alice-before", "copy a b --at what-if@17")
+)
 @click.argument("key")
 @click.argument("new")
+@click.option("--at", "ref", metavar="REF", help="Up to this checkpoint. By default the newest.")
 @on_store
 @gives_json
-def copy(key: str, new: str) -> None:
+def copy(key: str, new: str, ref: str | None) -> None:
     """Copy the state KEY, with its history, to the key NEW.
 
-    The copy goes its own way from then on.
+    The copy goes its own way from then on. It has the history of one branch: main, or the one that
+    REF is on. REF names a checkpoint: 17, what-if@17, ~3, an id, label:TEXT or time:2026-11-03.
     """
+    at = reference(ref) if ref is not None else None
     with opened(key, write=True) as store, another_key(f"copy {quoted(key)} NEW"):
-        info = store.copy(key, new)
+        info = store.copy(key, new, at=at)
         store.maintain(new)  # nothing goes on in the background once this process has ended
     _tell(info, f"copied {safe(key)} to {safe(new)} ({count(info.number, 'checkpoint')})")
 
