@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from perdure.core.changes import Set as Set
     from perdure.core.changes import Splice as Splice
     from perdure.core.diff import Difference as Difference
+    from perdure.core.json_patch import json_patch as json_patch
     from perdure.errors import Busy as Busy
     from perdure.errors import CommitUnknown as CommitUnknown
     from perdure.errors import Conflict as Conflict
@@ -64,6 +65,7 @@ _HOMES = {
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",
     "StateInfo": "perdure.types",
+    "json_patch": "perdure.core.json_patch",
 }
 
 __all__ = sorted(("__version__", *_HOMES))  # noqa: PLE0605 - computed, so it cannot differ

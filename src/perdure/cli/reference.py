@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import click
 
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
-from perdure.cli.documents import FORMS
 from perdure.cli.findings import Finding
+from perdure.core.json_forms import FORMS
 from perdure.types import (
     Checkpoint,
     Exported,
