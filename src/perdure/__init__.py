@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from perdure.core.changes import Set as Set
     from perdure.core.changes import Splice as Splice
     from perdure.core.diff import Difference as Difference
+    from perdure.core.json_patch import json_patch as json_patch
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
     from perdure.errors import BranchMoved as BranchMoved
@@ -74,6 +75,7 @@ _HOMES = {
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",
     "StateInfo": "perdure.types",
+    "json_patch": "perdure.core.json_patch",
 }
 
 __all__ = sorted(("__version__", *_HOMES))  # noqa: PLE0605 - computed, so it cannot differ

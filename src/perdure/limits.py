@@ -112,6 +112,9 @@ diff_items_bytes_max = 4 * 1024 * 1024
 """What lies between a list's first and last difference is compared item by item, if it is no more
 (bytes); in more, pages that both sides have are taken for unchanged."""
 
+item_id_chars_max = 256
+"""Length of a text under `"id"` that tells an item of a list from the others (characters)."""
+
 snapshot_cost_max = 16
 """How many times the bytes of the tail a snapshot may write; one that would write more is put off
 until the tail is at `tail_put_off_max`: edits scattered over a state touch most of its pages."""

@@ -9,8 +9,8 @@ import click
 
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
-from perdure.cli.documents import FORMS
 from perdure.cli.findings import Finding
+from perdure.core.json_forms import FORMS
 from perdure.types import (
     BranchInfo,
     Checkpoint,

@@ -22,11 +22,12 @@ from perdure.cli.context import (
     reference_on,
     settings,
 )
-from perdure.cli.documents import document, encode
+from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, say, table, to_terminal
 from perdure.cli.states import quoted
 from perdure.cli.words import kind_of, lines, moment, safe, size_of
 from perdure.core.abbreviate import abbreviate
+from perdure.core.json_forms import encode
 from perdure.core.paths import is_position
 from perdure.errors import PathNotFound, UsageError
 
