@@ -79,8 +79,10 @@ class AsyncSession(SessionBase):
 
         Raises:
             Conflict: someone else saved since this session read; see `refresh`.
+            LeaseLost: this session held the branch exclusively, and does not any more.
             CommitUnknown: its fate is not known; saving again settles it, once.
-            Busy: others kept the store too long; nothing was written.
+            Busy: others kept the store too long, or another session holds the branch exclusively;
+                nothing was written.
             UntrackedEdit: a container was changed behind Perdure's back.
         """
         self._require_open()
@@ -352,10 +354,13 @@ class AsyncStore(StoreBase, AsyncBranching):
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
         on_conflict: OnConflict = "raise",
+        exclusive: bool = False,
+        wait: float = 30.0,
     ) -> Opening:
         """Begin a session on a state, resuming where the last one stopped.
 
-        Nothing is written until something is saved. Await it, or enter it with `async with`.
+        Nothing is written until something is saved, unless `exclusive`. Await it, or enter it
+        with `async with`.
 
         Args:
             key: the state's key, such as `"support/alice"`.
@@ -371,14 +376,22 @@ class AsyncStore(StoreBase, AsyncBranching):
             on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
                 `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
                 is its name then, and `session.diverged` says why.
+            exclusive: hold the branch as long as the session is open: no other session can save to
+                it. A state that is not there yet is made at once, with an empty checkpoint. The
+                hold of a process that died is taken over.
+            wait: how long to wait for who holds it so, in seconds; 0: not at all.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
+            Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
         """
         loading = Loading(must_exist, sections, windows or {}, lazy=False)
-        return Opening(partial(self._open, key, loading, branch, on_error, on_cancel, on_conflict))
+        alone = exclusive, wait
+        return Opening(
+            partial(self._open, key, loading, branch, on_error, on_cancel, on_conflict, alone)
+        )
 
     async def _open(
         self,
@@ -388,14 +401,28 @@ class AsyncStore(StoreBase, AsyncBranching):
         on_error: OnError,
         on_cancel: OnCancel,
         on_conflict: OnConflict,
+        alone: tuple[bool, float],
     ) -> AsyncSession:
-        with reported(self._on_event, "open", key) as detail:
-            with reported(self._on_event, "load", key):
-                opened = await self._ask(self._opening(key, loading, branch))
-                # In a thread, too: a node for each container of a long state takes its time.
-                args, options = await asyncio.to_thread(
-                    self._session_parts, opened, on_error, on_cancel, on_conflict, lazy=False
-                )
+        claim = self._keeper.claim(key, branch, *alone)
+        with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
+            while True:
+                while claim and (pause := await self._ask(self._taking(claim, key))) is not None:  # noqa: ASYNC110 - others end it
+                    await asyncio.sleep(pause)
+                with reported(self._on_event, "load", key):
+                    opened = await self._ask(self._opening(key, loading, branch, claim))
+                    # In a thread, too: a node for each container of a long state takes its time.
+                    args, options = await asyncio.to_thread(
+                        self._session_parts,
+                        opened,
+                        on_error,
+                        on_cancel,
+                        on_conflict,
+                        claim,
+                        lazy=False,
+                    )
+                founding = self._founding(args[1])
+                if founding is None or await self._driver.arun(founding):
+                    break
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.paths import Path
-    from perdure.types import Checkpoint
+    from perdure.types import Checkpoint, LeaseInfo
 
 
 class PerdureError(Exception):
@@ -52,9 +52,17 @@ class UsageError(PerdureError):
 
 
 class Busy(Retryable):
-    """Others kept the store for longer than `busy_timeout`. Nothing was written; try again."""
+    """Others kept the store, or a branch of a state, for too long. Nothing was written; try again.
+
+    Where another session holds the branch exclusively, `lease` says who: its process, and since
+    when.
+    """
 
     kind = "busy"
+
+    def __init__(self, message: str, *, lease: LeaseInfo | None = None) -> None:
+        super().__init__(message)
+        self.lease = lease
 
 
 class CommitUnknown(Retryable):
@@ -114,6 +122,17 @@ class BranchMoved(Conflict):
     """
 
     kind = "branch-moved"
+
+
+class LeaseLost(Reload):
+    """This session held its branch exclusively, and does not any more: another one took it over.
+
+    That happens to one whose process was stopped, or cut off from the store, for so long that it
+    had to be taken for dead. Nothing was saved. `session.changes()` tells what was not;
+    `session.refresh()` gives that up. Open the state again to go on.
+    """
+
+    kind = "lease-lost"
 
 
 class StateDeleted(Reload):

@@ -192,6 +192,12 @@ former_max = 64
 heartbeat_s = 60
 """A holder on another machine that saved within this time may be running (seconds)."""
 
+lease_s = 30
+"""A lease of a holder on another machine is over when it was not renewed for so long (seconds)."""
+
+lease_wait_max_s = 86_400
+"""The longest wait for a lease that can be asked for (seconds)."""
+
 busy_timeout_max_s = 86_400
 """The longest wait for other processes that can be asked for (seconds)."""
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.drive import Driver
     from perdure.errors import Conflict
+    from perdure.leasing import Claim
     from perdure.state.document import Document
     from perdure.state.sections import State
     from perdure.upkeep import Upkeep
@@ -62,9 +63,11 @@ class SessionBase:
         on_cancel: OnCancel,
         on_event: OnEvent | None,
         upkeep: Upkeep | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self._driver = driver
         self._upkeep = upkeep
+        self._claim = claim
         self._core = core
         self._document = document
         self._resumed = resumed
@@ -75,6 +78,8 @@ class SessionBase:
         self._pid = os.getpid()
         self._closed = False
         unsaved.watch(self)
+        if claim is not None:
+            claim.kept_by(self)
 
     def __del__(self) -> None:
         if not self._closed:
@@ -256,6 +261,8 @@ class SessionBase:
     def _end(self) -> None:
         self._closed = True
         self._document.close()
+        if self._claim is not None:
+            self._claim.ended(is_free=not self._core.holds)
 
     def _end_failed(self, failure: PerdureError, error: BaseException | None) -> None:
         """The end could not be written: the user's own error goes first, else this one.
@@ -326,8 +333,10 @@ class Session(SessionBase):
 
         Raises:
             Conflict: someone else saved since this session read; see `refresh`.
+            LeaseLost: this session held the branch exclusively, and does not any more.
             CommitUnknown: its fate is not known; saving again settles it, once.
-            Busy: others kept the store too long; nothing was written.
+            Busy: others kept the store too long, or another session holds the branch exclusively;
+                nothing was written.
             UntrackedEdit: a container was changed behind Perdure's back.
         """
         self._require_open()

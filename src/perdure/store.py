@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure import host, limits, missing, unsaved
 from perdure.branching import Branching
@@ -33,6 +36,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, reported
+from perdure.leasing import Claim, Keeper
 from perdure.parts import check_windows, require_windows
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
@@ -131,6 +135,7 @@ class StoreBase:
         self._on_event = on_event
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
         self._driver = Driver(backend, clock or system_clock, cache)
+        self._keeper = Keeper(self._driver)
         self._upkeep: Upkeep | None = None
         if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
             self._upkeep = Upkeep(self._driver) if not read_only else None
@@ -138,6 +143,7 @@ class StoreBase:
     def _close(self) -> None:
         if self._upkeep is not None:
             self._upkeep.close()
+        self._keeper.close()
         self._driver.close()
 
     def _maintaining(
@@ -229,9 +235,36 @@ class StoreBase:
         name = str(getattr(self._driver.backend, "path", self.url))
         return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
 
-    def _opening(self, key: str, loading: Loading, branch: str) -> Steps[_Opened]:
+    def _opening(
+        self, key: str, loading: Loading, branch: str, claim: Claim | None
+    ) -> Steps[_Opened]:
         """What a session starts from."""
-        return (yield from self._asking(partial(_open, loading=loading, branch=branch), key))
+        id_ = claim.id if claim is not None else None
+        opening = partial(_open, loading=loading, branch=branch, id_=id_)
+        return (yield from self._asking(opening, key))
+
+    def _taking(self, claim: Claim, key: str) -> Steps[float | None]:
+        """Have a branch held; None: it is, or there is no state yet.
+
+        How long to wait before the next try else (seconds).
+        """
+        return (yield from self._asking(claim.take, key))
+
+    def _founding(self, core: SessionCore) -> Steps[bool] | None:
+        """Make the state that a session is to hold, if there is none; whether the session has it.
+
+        None: there is nothing to be made.
+        """
+        if not core.exclusive or core.holds:
+            return None
+
+        def founding() -> Steps[bool]:
+            if not core.is_new:
+                return False  # it was made meanwhile
+            core.site = replace(core.site, store=self._driver.store_id)
+            return (yield from core.found(self._durability))
+
+        return founding()
 
     def _session_parts(
         self,
@@ -239,6 +272,7 @@ class StoreBase:
         on_error: OnError,
         on_cancel: OnCancel,
         on_conflict: OnConflict,
+        claim: Claim | None,
         *,
         lazy: bool,
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -265,6 +299,7 @@ class StoreBase:
             holder=host.holder(),
             branch=opened.branch,
             on_conflict=_one_of(on_conflict, "on_conflict", ("raise", "fork")),
+            exclusive=claim is not None,
             told=opened.told,
             elsewhere=opened.elsewhere,
             missing=MISSING,
@@ -275,6 +310,7 @@ class StoreBase:
             "on_cancel": _one_of(on_cancel, "on_cancel", ("keep", "discard")),
             "on_event": self._on_event,
             "upkeep": self._upkeep,
+            "claim": claim,
         }
         return (self._driver, core, document, opened.resumed), options
 
@@ -455,7 +491,7 @@ class Loading(msgspec.Struct, frozen=True):
         return lambda name: not self.lazy and name not in self.windows
 
 
-def _open(site: Site, *, loading: Loading, branch: str) -> Steps[_Opened]:
+def _open(site: Site, *, loading: Loading, branch: str, id_: bytes | None) -> Steps[_Opened]:
     """What a session on a state starts from."""
     loaded = yield from load(site, branch, loading.wanted())
     is_new = loaded is None or loaded.head.deleted_us is not None
@@ -467,7 +503,7 @@ def _open(site: Site, *, loading: Loading, branch: str) -> Steps[_Opened]:
         content, elsewhere = yield from opened(site, loaded, branch, loading.windows)
     require_windows(loading.windows, content)
     resumed, told = yield from marks.resumed_from(site, loaded, branch)
-    id_ = yield Random(16)
+    id_ = id_ or (yield Random(16))
     now = yield Now()
     return _Opened(site, branch, loaded, content, elsewhere, resumed, tuple(told), id_, now)
 
@@ -506,10 +542,12 @@ class Store(StoreBase, Branching):
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
         on_conflict: OnConflict = "raise",
+        exclusive: bool = False,
+        wait: float = 30.0,
     ) -> Session:
         """Begin a session on a state, resuming where the last one stopped.
 
-        Nothing is written until something is saved.
+        Nothing is written until something is saved, unless `exclusive`.
 
         Args:
             key: the state's key, such as `"support/alice"`.
@@ -525,17 +563,31 @@ class Store(StoreBase, Branching):
             on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
                 `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
                 is its name then, and `session.diverged` says why.
+            exclusive: hold the branch as long as the session is open: no other session can save to
+                it. A state that is not there yet is made at once, with an empty checkpoint. The
+                hold of a process that died is taken over.
+            wait: how long to wait for who holds it so, in seconds; 0: not at all.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
+            Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
         """
-        with reported(self._on_event, "open", key) as detail:
-            with reported(self._on_event, "load", key):
-                loading = Loading(must_exist, sections, windows or {}, lazy=True)
-                opened = self._look(self._opening(key, loading, branch))
-            args, options = self._session_parts(opened, on_error, on_cancel, on_conflict, lazy=True)
+        claim = self._keeper.claim(key, branch, exclusive, wait)
+        loading = Loading(must_exist, sections, windows or {}, lazy=True)
+        with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
+            while True:
+                while claim and (pause := self._look(self._taking(claim, key))) is not None:
+                    time.sleep(pause)
+                with reported(self._on_event, "load", key):
+                    opened = self._look(self._opening(key, loading, branch, claim))
+                args, options = self._session_parts(
+                    opened, on_error, on_cancel, on_conflict, claim, lazy=True
+                )
+                founding = self._founding(args[1])
+                if founding is None or self._driver.run(founding):
+                    break
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session

@@ -174,6 +174,27 @@ class Movement(msgspec.Struct, frozen=True):
         )
 
 
+class LeaseInfo(msgspec.Struct, frozen=True):
+    """Who holds a branch exclusively: alone may save to it, as `open(key, exclusive=True)` asks.
+
+    Example:
+        >>> [(lease.branch, lease.holder.pid) for lease in store.info("support/alice").leases]
+        [('main', 4711)]
+    """
+
+    branch: str
+    session: str
+    """Id of the session that holds it (32 hex digits)."""
+    holder: Holder
+    """Its process."""
+    since: datetime
+    renewed: datetime
+    """When it said last that it is there."""
+    alive: bool = True
+    """Whether it counts. If not, its process is gone, or not heard of any more: whoever comes next
+    takes the branch over."""
+
+
 class StateInfo(msgspec.Struct, frozen=True):
     """What `Store.states` tells of a state without opening it.
 
@@ -199,6 +220,8 @@ class StateInfo(msgspec.Struct, frozen=True):
     again after a deletion. `Store.undelete` brings back any."""
     problem: str | None = None
     """What is wrong with it, after the error's kind: `"damaged: …"`; `Store.verify` tells more."""
+    leases: tuple[LeaseInfo, ...] = ()
+    """Who holds branches of it exclusively."""
 
 
 class Resumed(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from perdure.core.lineage import bases_at, moved_to, shared_number, snapshots_to
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.refs import check_branch
 from perdure.engine.journal import read_entry
+from perdure.engine.leases import freed
 from perdure.engine.parked import (
     find_branch,
     is_crowded,
@@ -79,7 +80,8 @@ def move(
     """Make a movement; from the head that there is then, should it change meanwhile.
 
     Raises:
-        Busy: other writers moved the head again and again; nothing was done.
+        Busy: another session holds the branch, or other writers moved the head again and again;
+            nothing was done.
         CommitUnknown: its fate could not be learned.
     """
     drawn = yield Random(ID_BYTES + chain.SALT_BYTES)
@@ -92,6 +94,7 @@ def move(
         if dry_run:
             entry = Entry(0, now_us, NOBODY, planned.move)
             return Done(head, planned.head, entry)
+        planned = replace(planned, head=(yield from freed(site, planned.head, planned.move.branch)))
         sealed, new = written(
             planned.head,
             planned.move,

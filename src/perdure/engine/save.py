@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.head import MAIN, Head, seal_head
+from perdure.core.leases import owner_of
 from perdure.core.record import Sealed
 from perdure.engine.parked import parked_branches
 from perdure.engine.read import Site
@@ -64,7 +65,8 @@ def append(
     there after an error if the record may have landed all the same.
 
     Raises:
-        HeadMoved: the branch moved, or the state was deleted or fenced off, meanwhile (P3).
+        HeadMoved: the branch or its lease moved, or the state was deleted or fenced off, meanwhile
+            (P3).
         CommitUnknown: its fate could not be learned; call again with the same record (P4).
     """
 
@@ -190,7 +192,13 @@ def send(request: Commit, doubt: Doubt | None = None) -> Steps[Any]:
 
 
 def same_place(current: Head, expected: Head, branch: str) -> bool:
-    """Whether what a save names is unchanged: incarnation, fence, its branch's newest record."""
+    """Whether what a save names is unchanged: what `same_tip` says, and who holds the branch."""
+    is_owner_same = owner_of(current, branch) == owner_of(expected, branch)
+    return is_owner_same and same_tip(current, expected, branch)
+
+
+def same_tip(current: Head, expected: Head, branch: str) -> bool:
+    """Whether these are unchanged: incarnation, fence, the branch's newest record."""
     if (
         current.incarnation != expected.incarnation
         or current.fence != expected.fence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from perdure.core import chain
@@ -14,6 +14,7 @@ from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
 from perdure.engine.journal import left_tips
+from perdure.engine.leases import infos_of
 from perdure.engine.marks import judge
 from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import (
@@ -119,6 +120,7 @@ def info_of(key: str, head: Head, now_us: int, life: Head | None = None) -> Step
         sessions=head.sessions,
         deleted=when(head.deleted_us) if head.deleted_us is not None else None,
         life=number,
+        leases=() if head.deleted_us is not None else (yield from infos_of(head, now_us)),
     )
 
 
@@ -288,6 +290,7 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
         journal=None,
         parked=None,
         deleted_us=None,
+        leases=UNSET,
         former=former,
         unknown=_of_a_copy(source.unknown),
         # Nobody is at work on the new state, whoever may still be on the old one.
