@@ -153,8 +153,8 @@ def _clock_trusted() -> Iterator[None]:
 def _generation_ignored() -> Iterator[None]:
     goes_on = maintain._goes_on
 
-    def planted(current: Head, made_from: Head) -> bool:
-        return goes_on(current, replace(made_from, generation=current.generation))
+    def planted(current: Head, made_from: Head, branch: str = MAIN) -> bool:
+        return goes_on(current, replace(made_from, generation=current.generation), branch)
 
     with patch.object(maintain, "_goes_on", planted):
         yield
@@ -164,10 +164,13 @@ def _generation_ignored() -> Iterator[None]:
 def _deletion_unnamed() -> Iterator[None]:
     commit = maintain._commit
 
-    def planted(site: Site, made_from: Head, change: Any, **what: Any) -> Steps[Head | None]:
-        found = yield from commit(site, made_from, change, **what)
+    def planted(
+        site: Site, made_from: Head, change: Any, branch: str = MAIN, **what: Any
+    ) -> Steps[Head | None]:
+        found = yield from commit(site, made_from, change, branch, **what)
         while found is None and "dropped" in what:
-            found = yield from commit(site, (yield from read.read_head(site)), change, **what)
+            head = yield from read.read_head(site)
+            found = yield from commit(site, head, change, branch, **what)
         return found
 
     with patch.object(maintain, "_commit", planted):
@@ -181,9 +184,11 @@ def _deletion_uncounted() -> Iterator[None]:
     def uncounted(head: Head) -> Head:
         return replace(head, generation=head.generation - 1)
 
-    def planted(site: Site, made_from: Head, change: Any, **what: Any) -> Steps[Head | None]:
+    def planted(
+        site: Site, made_from: Head, change: Any, branch: str = MAIN, **what: Any
+    ) -> Steps[Head | None]:
         change = uncounted if "dropped" in what else change
-        return (yield from commit(site, made_from, change, **what))
+        return (yield from commit(site, made_from, change, branch, **what))
 
     with patch.object(maintain, "_commit", planted):
         yield
