@@ -344,7 +344,7 @@ def _standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
 
 def _bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Base, ...]]:
     """The bases of a new line on an old checkpoint, where the head does not have them all."""
-    runs = yield from spans(site, head, tip, 1, number)
+    runs = yield from spans(site, head, tip, 1, number, limits.lineage_inline_max)
     return tuple(Base(run.line, run.last) for run in reversed(runs))
 
 

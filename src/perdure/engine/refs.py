@@ -12,7 +12,7 @@ from perdure.core.head import Branch, Head
 from perdure.core.record import LABEL, Record
 from perdure.core.refs import PREFIX_DIGITS_MIN, Label, Parsed, Time, is_id, parse
 from perdure.engine.journal import left_tips
-from perdure.engine.parked import find_branch
+from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import Site, read_run, take_back
 from perdure.engine.requests import Now, Steps
 from perdure.errors import BranchNotFound, CheckpointNotFound
@@ -94,8 +94,9 @@ def _named(site: Site, head: Head, branch: str, parsed: Parsed, ref: object) -> 
 
 def _by_id(site: Site, head: Head, branch: str, start: str) -> Steps[Point]:
     """The only checkpoint whose id begins so: on the branch, else on others, else left by them."""
+    every = yield from all_branches(site, head)
     own = yield from find_branch(site, head, branch)
-    others = [(name, tip) for name, tip in head.branches.items() if name != branch]
+    others = [(name, tip) for name, tip in every.items() if name != branch]
     for tips in ([(branch, own)], others, (yield from left_tips(site, head))):
         found = yield from _with_id(site, head, tips, start)
         if len(found) > 1:

@@ -13,7 +13,7 @@ from perdure.core.head import MAIN, Head, seal_head
 from perdure.core.leases import owner_of
 from perdure.core.record import Sealed
 from perdure.engine.parked import parked_branches
-from perdure.engine.read import Site
+from perdure.engine.read import Site, spans
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -104,14 +104,14 @@ def commit(
             return Position(head, token)
         assert isinstance(answer, Moved)
         current = site.head(answer.head) if answer.head is not None else None
+        if current is not None and branch not in current.branches:
+            current = yield from _with_parked(site, current, branch)
         if current is not None and (yield from _is_in(site, current, token, branch, sealed)):
             if durability == "power":
                 current = yield from secured(site, current)
             # Where others have saved on top of it, the next save will find that out.
             is_newest = same_place(current, head, branch)
             return Position(current, current.token) if is_newest else Position(head, token)
-        if current is not None and branch not in current.branches:
-            current = yield from _with_parked(site, current, branch)
         if current is None or not same_place(current, expected.head, branch):
             raise HeadMoved(current)
         position, token = Position(current, current.token), None
@@ -223,10 +223,14 @@ def _is_in(
 def has_landed(site: Site, current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
     """Whether a record is part of the branch, though its answer was lost (P4)."""
     tip = current.branches.get(branch)
-    if tip is None or tip.line != sealed.line or tip.number < sealed.number:
+    if tip is None or tip.number < sealed.number:
         return False
     if tip.number == sealed.number:
         return tip.record == sealed.id
+    if tip.line != sealed.line:  # it was moved since; perhaps only on from there
+        runs = yield from spans(site, current, tip, sealed.number, sealed.number)
+        if [run.line for run in runs] != [sealed.line]:
+            return False
     rows = yield ReadRecords(current.incarnation, sealed.line, sealed.number, sealed.number, 1)
     # By its hash: it may have been packed with others meanwhile.
     found = site.run(current.incarnation, rows, sealed.number, sealed.number)

@@ -9,7 +9,8 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from perdure.core import chain
-from perdure.core.head import MAIN, Branch, Head, Unknown, brought_back, lives, next_life
+from perdure.core.head import MAIN, Base, Branch, Head, Unknown, brought_back, lives, next_life
+from perdure.core.lineage import bases_through
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
@@ -201,6 +202,7 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
     tip = point.then((yield from record_at(site, head, point)))
     head = replace(head, branches={MAIN: tip})
     parent, after, last = chain.ORIGIN, None, None
+    ends: dict[int, int] = {}
     try:
         while after is None or after.number < tip.number:
             groups = yield from _read_rows(site, head, after)
@@ -208,8 +210,9 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
             now = yield Now()
             yield Stage(incarnation, rows, now)
             after, parent = groups[-1][-1], last.hash
+            ends |= {record.line: record.number for group in groups for record in group}
         assert last is not None
-        return (yield from adopt(target, head, incarnation, last))
+        return (yield from adopt(target, head, incarnation, last, bases_through(ends)))
     except CommitUnknown:
         raise  # the head that names these records may have been stored, or may be yet
     except PerdureError:
@@ -274,11 +277,15 @@ def _sealed_again(
     return seal_pack(group, store=target.store, incarnation=incarnation, parent=parent)
 
 
-def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps[StateInfo]:
-    """Make staged records visible as the state `target`: the moment a copy or import happens."""
+def adopt(
+    target: Site, source: Head, incarnation: bytes, last: Sealed, bases: tuple[Base, ...]
+) -> Steps[StateInfo]:
+    """Make staged records visible as the state `target`: the moment a copy or import happens.
+
+    `last` is the newest of them, and `bases` are those of the line that it is on.
+    """
     deleted = yield from require_free(target)
     now = yield Now()
-    bases = source.branches[MAIN].bases
     tip = Branch(last.line, last.number, last.id, last.hash, last.time_us, None, bases)
     began, former = next_life(deleted, now) if deleted is not None else (now, ())
     head = replace(
