@@ -176,6 +176,26 @@ def test_a_parked_branch_can_be_held(mine: perdure.Store, theirs: perdure.Store)
     assert mine.info("a").leases == ()
 
 
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_the_end_of_a_session_and_of_its_lease_are_one_commit(
+    mine: perdure.Store, is_edited: bool
+) -> None:
+    put(mine, "n", 1)
+    session = mine.open("a", exclusive=True)
+    commits, send = [], mine._driver._answers[Commit]
+
+    def count(request: Commit) -> Any:
+        commits.append(request)
+        return send(request)
+
+    mine._driver._answers[Commit] = count
+    if is_edited:
+        session.state["n"] = 2
+    session.close()
+    assert len(commits) == 1
+    assert mine.info("a").leases == ()
+
+
 @pytest.mark.parametrize("how", ["error", "save", "cancel"])
 def test_the_branch_is_free_however_the_block_ended(mine: perdure.Store, how: str) -> None:
     put(mine, "n", 1)
@@ -307,6 +327,37 @@ def test_of_a_holder_elsewhere_time_decides(
         theirs.open("a", exclusive=True, wait=0).close()
 
 
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_lease_that_was_renewed_after_all_is_not_removed(
+    world: World, mine: perdure.Store, theirs: perdure.Store, exclusive: bool
+) -> None:
+    put(mine, "n", 1)
+    holder = mine.open("a", exclusive=True)
+    world.alive = None
+    world.clock.advance(limits.lease_s + 1)
+    send = theirs._driver._answers[Commit]
+
+    def send_late(request: Commit) -> Any:
+        site = Site(mine._driver.store_id, "a")
+        mine._driver.run(engine.renew(site, "main", bytes.fromhex(holder.id)))
+        return send(request)
+
+    theirs._driver._answers[Commit] = send_late
+    if exclusive:
+        with pytest.raises(errors.Busy):
+            theirs.open("a", exclusive=True, wait=0)
+    else:
+        session = theirs.open("a")
+        session.state["n"] = 2
+        with pytest.raises(errors.Busy):
+            session.save()
+        session.refresh()
+    theirs._driver._answers[Commit] = send
+    holder.state["n"] = 3
+    holder.close()
+    assert mine.at("a", "~0")["n"] == 3
+
+
 # ---- a holder that lost it ------------------------------------------------------------------
 
 
@@ -334,6 +385,45 @@ def test_a_holder_that_lost_it_saves_nothing_more(
     winner.close()
     assert mine.history("a", limit=1)[0].session == winner.id
     assert mine.at("a", 2).plain() == {"n": 4}
+
+
+def test_a_holder_that_read_what_came_after_its_loss_saves_nothing_either(
+    world: World, mine: perdure.Store, theirs: perdure.Store
+) -> None:
+    loser = mine.open("a", exclusive=True)
+    world.alive = False
+    with theirs.open("a", exclusive=True, wait=0) as winner:
+        winner.state["n"] = 1
+        winner.save()
+        loser.refresh()
+        loser.state["n"] = 2
+        with pytest.raises(errors.LeaseLost):
+            loser.save()
+    loser.refresh()
+    loser.close()
+    assert mine.at("a", "~0").plain() == {"n": 1}
+
+
+def test_a_save_in_doubt_that_did_not_land_is_given_up_with_the_lease(
+    world: World, mine: perdure.Store, theirs: perdure.Store
+) -> None:
+    loser = mine.open("a", exclusive=True)
+    send = mine._driver._answers[Commit]
+
+    def lose(_: Commit) -> Any:
+        raise errors.CommitUnknown("it was lost on its way")
+
+    mine._driver._answers[Commit] = lose
+    loser.state["n"] = 2
+    with pytest.raises(errors.CommitUnknown):
+        loser.save()
+    mine._driver._answers[Commit] = send
+    world.alive = False
+    put(theirs, "m", 3, exclusive=True, wait=0)
+    loser.refresh()
+    assert loser.state.plain() == {"m": 3}
+    loser.close()
+    assert mine.at("a", "~0").plain() == {"m": 3}
 
 
 def test_a_holder_that_lost_it_is_told_at_the_end_of_its_block(
