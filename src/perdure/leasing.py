@@ -19,7 +19,7 @@ from perdure import host, limits
 from perdure.engine import leases
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
-from perdure.errors import Busy, CommitUnknown, PerdureError, UsageError
+from perdure.errors import CommitUnknown, PerdureError, UsageError
 from perdure.events import log
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Claim:
         self._keeper = keeper
         self._pauses = _pauses(wait)
         self._session: ref[SessionBase] | None = None
+        self._may_hold = False
+        """Whether the branch may have been got."""
         self.look_at = 0.0
         """When the thread sees to it next (a time of `time.monotonic`)."""
         self.give_up_at = math.inf
@@ -65,7 +67,13 @@ class Claim:
         Raises:
             Busy: that was long enough.
         """
-        held = yield from leases.take(site, self.branch, self.id, self._holder)
+        self._may_hold = True
+        try:
+            held = yield from leases.take(site, self.branch, self.id, self._holder)
+        except UsageError:
+            self._may_hold = False
+            raise
+        self._may_hold = held is None
         if held is None:
             return None
         pause = next(self._pauses, None)
@@ -122,9 +130,7 @@ class Claim:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None or isinstance(error, UsageError):
-            return
-        if isinstance(error, Busy) and error.lease is not None:
+        if error is None or not self._may_hold:
             return
         is_known = isinstance(error, PerdureError) and not isinstance(error, CommitUnknown)
         self._give_up(0 if is_known else limits.lease_s)

@@ -547,7 +547,7 @@ class Store(StoreBase, Branching):
     ) -> Session:
         """Begin a session on a state, resuming where the last one stopped.
 
-        Nothing is written until something is saved, unless `exclusive`.
+        Nothing is written until something is saved.
 
         Args:
             key: the state's key, such as `"support/alice"`.
@@ -564,8 +564,8 @@ class Store(StoreBase, Branching):
                 `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
                 is its name then, and `session.diverged` says why.
             exclusive: hold the branch as long as the session is open: no other session can save to
-                it. A state that is not there yet is made at once, with an empty checkpoint. The
-                hold of a process that died is taken over.
+                it. That is written at once; it makes a state that is not there yet, with an empty
+                checkpoint. The hold of a process that died is taken over.
             wait: how long to wait for who holds it so, in seconds; 0: not at all.
 
         Raises:

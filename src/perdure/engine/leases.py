@@ -142,7 +142,7 @@ def _over(branch: str, seen: Lease | None, change: Change) -> Change:
 
     def made(head: Head) -> Head:
         if lease_of(head, branch) != seen:
-            raise HeadMoved(head)
+            raise HeadMoved(None)
         return change(head)
 
     return made

@@ -91,13 +91,16 @@ def commit(
 
     When the head moved in something that was not named, the change is made to the new one and
     sent again. Under "power" only the answer `Committed` proves that it was synced: what is found
-    to have landed without it is secured first. Raises as `append` does, and `Busy` when that never
-    ends.
+    to have landed without it is secured first. Raises as `append` does, also where `change` raises
+    `HeadMoved`, and `Busy` when that never ends.
     """
     expected = position
     for _ in range(limits.commit_tries_max):
         token = token or (yield Random(TOKEN_BYTES))
-        head = replace(change(position.head), token=token)
+        try:
+            head = replace(change(position.head), token=token)
+        except HeadMoved:  # from what the change itself builds on
+            raise HeadMoved(position.head) from None
         request = _request(site, position, head, branch, sealed, durability)
         answer = yield from send(request, doubt)
         if isinstance(answer, Committed):
