@@ -15,7 +15,19 @@ from perdure.cli.reference import DOCUMENTS, RESULTS, document
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
-    *("demo", "ls", "show", "log", "diff", "sessions", "export", "import", "backup", "copy"),
+    *(
+        "demo",
+        "ls",
+        "show",
+        "log",
+        "diff",
+        "sessions",
+        "watch",
+        "export",
+        "import",
+        "backup",
+        "copy",
+    ),
     *("rm", "undelete", "verify", "stats", "maintain", "doctor"),
 )
 CALLS = {
@@ -24,6 +36,7 @@ CALLS = {
     "log": ["log", "a"],
     "diff": ["diff", "a", "1"],
     "sessions": ["sessions", "a"],
+    "watch": ["watch", "a", "--since", "start", "--timeout", "0"],
     "export": ["export", "a", "a.perdure"],
     "import": ["import", "a.perdure", "again"],
     "backup": ["backup", "backup.db"],
@@ -83,7 +96,8 @@ def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, call in CALLS.items():
         result = CliRunner().invoke(app, ["--store", "agents.db", *call, "--json"])
         assert result.exit_code == 0, (name, result.stderr)
-        found: dict[str, Any] = json.loads(result.stdout)
+        said = result.stdout.splitlines()[0] if name == "watch" else result.stdout
+        found: dict[str, Any] = json.loads(said)
         promised = documented(name)
         assert promised.keys() == found.keys(), name
         for key, names in promised.items():

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from perdure import __version__, errors
-from perdure.cli import check, doctor, files, history, showing, states, trial, upkeep
+from perdure.cli import check, doctor, files, history, showing, states, trial, upkeep, watch
 from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
 from perdure.cli.documents import dumps
 from perdure.cli.words import safe
@@ -151,6 +151,7 @@ for _command in (
     history.log,
     history.diff,
     history.sessions,
+    watch.watch,
     files.export,
     files.import_,
     files.backup,

@@ -30,6 +30,7 @@ DOCUMENTS = {
     "log": '{"checkpoints": [Checkpoint], "next": NUMBER or null}',
     "diff": '{"differences": [{"kind", "path", "before", "after", "summary"}]}',
     "sessions": '{"sessions": [SessionInfo]}',
+    "watch": '{"checkpoint": Checkpoint, "cursor": TEXT}, a line for each checkpoint',
     "export": '{"file": PATH, and the fields of Exported}',
     "import": '{"state": StateInfo}',
     "backup": '{"file": PATH, "bytes": NUMBER}',
@@ -78,8 +79,8 @@ Under `--json` a command prints one JSON document, in ASCII, and an error is one
 
 _TIMES = """
 Times in them are ISO 8601 in UTC, to the microsecond. A checkpoint has `changes` under
-`log --changes` only: each has its `kind` (`set`, `delete`, `splice`, `members`), its `path`, and
-what it holds. Paths are written as `perdure show` takes them.
+`log --changes` and `watch --changes` only: each has its `kind` (`set`, `delete`, `splice`,
+`members`), its `path`, and what it holds. Paths are written as `perdure show` takes them.
 """
 
 
