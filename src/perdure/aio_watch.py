@@ -42,7 +42,7 @@ class AsyncWatch(WatchBase):
         """The next checkpoint, as soon as there is one.
 
         Raises:
-            StopAsyncIteration: none came for as long as `timeout`, or the watch was closed.
+            Stop(Async)Iteration: none came for as long as `timeout`, or the watch was closed.
             Damaged: the state that is watched cannot be read.
             StoreClosed: the store was closed.
         """
@@ -83,7 +83,7 @@ class AsyncWatch(WatchBase):
                 self._looking = None
 
     async def close(self) -> None:
-        """End the iteration, also of another task that waits in it. Safe to call twice."""
+        """End the iteration, also of others that wait in it. Safe to call twice."""
         self._closed = True
         if self._leave is not None:
             self._leave()

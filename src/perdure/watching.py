@@ -143,7 +143,7 @@ class Watch(WatchBase):
         """The next checkpoint, as soon as there is one.
 
         Raises:
-            StopIteration: none came for as long as `timeout`, or the watch was closed.
+            Stop(Async)Iteration: none came for as long as `timeout`, or the watch was closed.
             Damaged: the state that is watched cannot be read.
             StoreClosed: the store was closed.
         """
@@ -164,13 +164,13 @@ class Watch(WatchBase):
         raise StopIteration
 
     def close(self) -> None:
-        """End the iteration, also of another thread that waits in it. Safe to call twice."""
+        """End the iteration, also of others that wait in it. Safe to call twice."""
         self._closed = True
         self._leave()
         self._woken.set()
 
     def __enter__(self) -> Self:
-        """The watch itself."""
+        """The watch itself, which knows from here on what is new."""
         return self
 
     def __exit__(

@@ -15,7 +15,19 @@ from perdure.cli.reference import DOCUMENTS, RESULTS, document, every_command
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
-    *("demo", "ls", "show", "log", "diff", "sessions", "branches", "fork", "rollback", "promote"),
+    *(
+        "demo",
+        "ls",
+        "show",
+        "log",
+        "diff",
+        "sessions",
+        "watch",
+        "branches",
+        "fork",
+        "rollback",
+        "promote",
+    ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements"),
     *("export", "import", "backup", "copy"),
     *("rm", "undelete", "verify", "stats", "maintain", "doctor"),
@@ -97,7 +109,8 @@ def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.Monkey
     for name, call in CALLS.items():
         result = CliRunner().invoke(app, ["--store", "agents.db", *call, "--json"])
         assert result.exit_code == 0, (name, result.stderr)
-        found: dict[str, Any] = json.loads(result.stdout)
+        said = result.stdout.splitlines()[0] if name == "watch" else result.stdout
+        found: dict[str, Any] = json.loads(said)
         promised = documented(name)
         assert promised.keys() == found.keys(), name
         for key, names in promised.items():

@@ -22,6 +22,7 @@ from perdure.cli import (
     states,
     trial,
     upkeep,
+    watch,
 )
 from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
 from perdure.cli.documents import dumps
@@ -171,6 +172,7 @@ for _command in (
     branches.undo,
     branches.redo,
     branches.movements,
+    watch.watch,
     files.export,
     files.import_,
     files.backup,

@@ -43,6 +43,7 @@ DOCUMENTS = {
     "undo": '{"movement": Movement}',
     "redo": '{"movement": Movement}',
     "movements": '{"movements": [Movement]}',
+    "watch": '{"checkpoint": Checkpoint, "cursor": TEXT}, a line for each checkpoint',
     "export": '{"file": PATH, and the fields of Exported}',
     "import": '{"state": StateInfo}',
     "backup": '{"file": PATH, "bytes": NUMBER}',
@@ -96,8 +97,8 @@ Under `--json` a command prints one JSON document, in ASCII, and an error is one
 
 _TIMES = """
 Times in them are ISO 8601 in UTC, to the microsecond. A checkpoint has `changes` under
-`log --changes` only: each has its `kind` (`set`, `delete`, `splice`, `members`), its `path`, and
-what it holds. A movement has `differences` under `--dry-run` only, as `diff` gives them. Paths are
+`log --changes` and `watch --changes` only: each has its `kind` (`set`, `delete`, `splice`,
+`members`), its `path`, and what it holds. A movement has `differences` under `--dry-run` only, as `diff` gives them. Paths are
 written as `perdure show` takes them. Each checkpoint has the hash of its `parent`, so that
 `log --all --json` is the graph that `log --graph --all` draws.
 """
