@@ -129,9 +129,25 @@ def test_a_fork_at_every_checkpoint_takes_two_rails() -> None:
         assert max(len(row.rails) for row in rows) == 3
         assert len(rows) == 3 * size - 1  # of each but the newest, a line where its rail ends
 
+    trunk = checkpoint(2 * size, 2, 0)
+    rows = [*graph([trunk, *forks, *main[::-1]], trunk.hash)]
+    assert rows[0].checkpoint == trunk
+    assert max(len(row.rails) for row in rows) == 5
+
 
 def test_many_forks_of_one_checkpoint_take_two_rails() -> None:
     size = 5000
     forks = [checkpoint(name, 2, 0) for name in range(1, size)]
     rows = [*graph([*forks, checkpoint(0, 1, None)])]
     assert max(len(row.rails) for row in rows) == 3
+
+
+def test_two_branches_that_merge_again_and_again_take_few_rails() -> None:
+    size, made, tips = 6000, [checkpoint(0, 1, None)], [0, 0]
+    for name in range(1, size):
+        own = int(name % 3 == 0)
+        merged = tips[1] if own == 0 and name % 10 == 0 else None
+        made.append(checkpoint(name, made[tips[own]].number + 1, tips[own], merged))
+        tips[own] = name
+    rows = [*graph(made[::-1], f"h{tips[0]}")]
+    assert max(len(row.rails) for row in rows) <= 5
