@@ -33,7 +33,7 @@ COMMANDS = (
     *("rm", "undelete", "verify", "stats", "maintain", "doctor"),
 )
 RUNNING = [name for name in COMMANDS if name != "branch"]
-"""Those that do something; the others hold commands."""
+"""Those that do something; `branch` only holds others."""
 
 CALLS = {
     "ls": ["ls"],

@@ -168,7 +168,7 @@ def movements(key: str) -> None:
         hint("no branch was made or moved")
 
 
-@click.group(epilog=examples("branch rename support/alice what-if plan-b"))
+@click.group(no_args_is_help=False, epilog=examples("branch rename support/alice what-if plan-b"))
 def branch() -> None:
     """Rename or delete a branch; undo takes either back."""
 

@@ -211,17 +211,18 @@ def reference_on(store: Store, key: str, branch: str | None, text: str | None) -
     """A checkpoint as given on the command line, as seen from a branch; its newest if none is.
 
     Raises:
+        BranchNotFound: there is no such branch.
         CheckpointNotFound: there is none with this label, or so old, on the branch.
     """
-    if text is None:
-        return branch or MAIN
-    ref = reference(text)
     if branch is None or branch == MAIN:
-        return ref
+        return MAIN if text is None else reference(text)
+    # By itself, a name that no branch has could be the beginning of an id.
+    newest = store.history(key, branch=branch, limit=1)[0].number
+    ref = "~0" if text is None else reference(text)
     if isinstance(ref, int):
         return f"{branch}@{ref}"
     if isinstance(ref, str):
-        return f"{branch}{ref}" if ref.startswith(("~", "@")) else ref
+        return f"{branch}@{newest}{ref}" if ref.startswith("~") else ref
     # Only what pages through a branch looks for a label on it: what is found is before the one.
     older = store.history(key, branch=branch, before=ref, limit=1)
     return f"{branch}@{older[0].number + 1 if older else 1}"
