@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +277,7 @@ def test_a_session_whose_branch_was_moved_is_told_and_goes_on_after_a_refresh_P3
         store.rollback("a", 4)
         save(store, "main", "x")
         session.state["mine"] = 1
-        for attempt in (session.save, lambda: session.refresh(keep_changes=True)):
+        for attempt in (session.save, partial(session.refresh, keep_changes=True)):
             with pytest.raises(errors.BranchMoved) as caught:
                 attempt()
             assert [each.path for each in caught.value.mine] == [("mine",)]
