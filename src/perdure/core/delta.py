@@ -34,7 +34,7 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 """What is where nothing is."""
 
-Asking: TypeAlias = Generator[Path, Any, None]
+Asking: TypeAlias = Generator[Path, Any, Any]
 """Yields paths in the base and is sent the values there, or `ABSENT`."""
 
 ENDLESS = 1 << 62
@@ -126,7 +126,8 @@ class Items:
     def hunks(self) -> list[Hunk]:
         """Where items came or went, in order; between any two of them an item stays."""
         found: list[Hunk] = []
-        at, items = 0, []
+        at = 0
+        items: list[Any] = []
         for run in self._runs:
             if run.items is not None:
                 items = items + run.items if items else run.items

@@ -49,7 +49,7 @@ def _keys_between(a: dict[str, Any], b: dict[str, Any]) -> Keys:
     places = {key: at for at, key in enumerate(in_order)}
     next_place = 0
     for key, value in b.items():
-        # Keys in their old order up to the first that is new or out of turn; what follows goes last.
+        # The first that is new or out of turn goes last, and so does all that follows it.
         if places.get(key, -1) == next_place:
             next_place += 1
             inner = between(a[key], value)
