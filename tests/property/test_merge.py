@@ -350,3 +350,79 @@ def test_with_a_side_that_wins_nothing_of_it_is_lost(base: Document, data: st.Da
                 assert now == other
             elif not isinstance(best, dict | list | set):
                 assert now == best
+
+
+# ---- items with ids -------------------------------------------------------------------------
+
+
+@st.composite
+def edits_of_items(draw: DrawFn, base: list[Any], *, moves: bool = True) -> list[Change]:
+    """Edits of a list, in which no id comes twice."""
+    state: Document = {"l": take(base)}
+    made: list[Change] = []
+    for _ in range(draw(st.integers(0, 4))):
+        now = state["l"]
+        at = draw(st.integers(0, len(now)))
+        taken = {item["id"] for item in now} | (set() if moves else {item["id"] for item in base})
+        name = draw(st.integers(0, 12))
+        item = {"id": name, **draw(st.dictionaries(st.sampled_from("nm"), st.integers(0, 2)))}
+        if at == len(now) or draw(st.booleans()):
+            steps: list[Change] = [Splice(("l",), at, 0, [item])] if name not in taken else []
+        elif draw(st.booleans()):
+            steps = [Set(("l", at, draw(st.sampled_from("nm"))), draw(st.integers(0, 2)))]
+        else:
+            steps = [Splice(("l",), at, 1, [])]
+            if moves and draw(st.booleans()):
+                steps.append(Splice(("l",), draw(st.integers(0, len(now) - 1)), 0, [now[at]]))
+        apply(state, copies(steps))
+        made += steps
+    return made
+
+
+@st.composite
+def items_with_ids(draw: DrawFn) -> list[Any]:
+    names = draw(st.lists(st.integers(0, 9), max_size=7, unique=True))
+    return [{"id": name, "n": draw(st.integers(0, 2))} for name in names]
+
+
+def by_id(items: list[Any]) -> Document:
+    return {str(item["id"]): item for item in items}
+
+
+@given(items_with_ids(), st.data())
+def test_items_with_ids_are_merged_as_values_of_a_mapping_by_id(
+    base: list[Any], data: st.DataObject
+) -> None:
+    ours, theirs = data.draw(edits_of_items(base)), data.draw(edits_of_items(base))
+    sides = [applied({"l": base}, changes)["l"] for changes in ([], ours, theirs)]
+    clashes: set[Path] = set()
+    wanted = reference_dict(by_id(sides[0]), by_id(sides[1]), by_id(sides[2]), (), clashes)
+    state, conflicts, _ = merged({"l": base}, ours, theirs, {"l": "append"})
+    assert by_id(state["l"]) == wanted
+    assert len(state["l"]) == len(wanted)
+    found = set()
+    for conflict in conflicts:
+        part = conflict.path[1]
+        assert isinstance(part, int)
+        item = conflict.theirs if conflict.deleted_by == "ours" else sides[1][part]
+        found.add((str(item["id"]), *conflict.path[2:]))
+    assert found == clashes
+
+
+@given(items_with_ids(), st.data())
+def test_the_order_of_the_side_that_moved_items_is_kept(
+    base: list[Any], data: st.DataObject
+) -> None:
+    moved, edited = (data.draw(edits_of_items(base, moves=moves)) for moves in (True, False))
+    order = [item["id"] for item in applied({"l": base}, moved)["l"]]
+    for ours, theirs in ((moved, edited), (edited, moved)):
+        state, _, _ = merged({"l": base}, ours, theirs, {"l": "append"})
+        found = [item["id"] for item in state["l"] if item["id"] in order]
+        other = {item["id"] for item in applied({"l": base}, edited)["l"]} - by_ids(base)
+        assert [name for name in found if name not in other] == [
+            name for name in order if name in found and name not in other
+        ]
+
+
+def by_ids(items: list[Any]) -> set[int]:
+    return {item["id"] for item in items}
