@@ -107,8 +107,7 @@ def items_of(merger: Merger, where: Path | None, start: int, end: int) -> Asking
         return found
     if end - start > ITEMS_ASKED_MAX:
         whole = yield from merger.base(where)
-        for at in range(start, end):
-            merger.known[(*where, at)] = whole[at]
+        return dict(enumerate(whole[start:end], start))
     for at in range(start, end):
         found[at] = yield from merger.base((*where, at))
     return found
