@@ -15,10 +15,11 @@ import perdure
 from perdure import errors, limits
 from perdure.core.head import Head, Unknown, seal_head
 from perdure.core.journal import JOURNAL_LINE
+from perdure.core.refs import Ref
 from perdure.engine import branches, maintain
 from perdure.engine.load import load
 from perdure.engine.read import read_head
-from perdure.engine.requests import Commit, Committed, HeadRow, StorageRequest, Steps
+from perdure.engine.requests import Commit, Committed, HeadRow, Steps, StorageRequest
 from perdure.engine.save import tail_of
 
 URLS = {"sqlite": "{}/a.db", "memory": "memory:", "objects": "memory+objects:"}
@@ -40,7 +41,7 @@ def save(store: perdure.Store, branch: str, *values: Any) -> None:
             session.save()
 
 
-def log(store: perdure.Store, ref: perdure.Ref = "main") -> list[Any]:
+def log(store: perdure.Store, ref: Ref = "main") -> list[Any]:
     return list(store.at("a", ref).plain()["log"])
 
 
@@ -154,7 +155,7 @@ def test_saves_to_many_parked_branches_do_not_grow_the_head_for_ever_P11() -> No
 
 
 def test_sixty_lines_under_each_other_are_one_history(store: perdure.Store) -> None:
-    wanted = [1, 2, 3, 4, 5]
+    wanted: list[Any] = [1, 2, 3, 4, 5]
     for n in range(60):
         back = n % 3 + 1 if len(wanted) > 4 else 0
         if back:
@@ -311,6 +312,25 @@ def test_every_branch_gets_snapshots_and_lines_they_share_are_packed(
     store.undo("a")
     assert log(store) == list(range(1, 31))
     assert store.verify()[0].problem is None
+
+
+def test_a_branch_that_was_moved_to_where_a_snapshot_is_has_its_checkpoint(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "tail_records_max", 2)
+    ids = [each.id for each in store.history("a")]
+    maintained(store, full=False)
+    newest = head_of(store).branches["main"].newest
+    assert newest is not None
+    with store.open("a") as old:
+        store.rollback("a", newest.number)
+        with store.open("a") as session:
+            assert session.checkpoint is not None
+            assert (session.checkpoint.number, session.checkpoint.id) == (4, ids[1])
+            assert session.resumed is not None
+        old.refresh()
+        old.state["n"] = "x"
+        assert old.save().number == 5
 
 
 def test_a_collection_keeps_what_a_fork_parked_meanwhile_P2(

@@ -21,6 +21,7 @@ from typing import Any, TypeAlias, get_args
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
+from perdure.testing.sim_branches import by_chance, every_kind
 from perdure.testing.sim_plants import BUGS
 from perdure.testing.sim_world import (
     CACHE_BYTES,
@@ -97,6 +98,8 @@ class Plan:
     readers: int = 2
     maintenance: int = 6
     """Rounds of the maintenance actor, at most."""
+    branches: bool = False
+    """Whether writers are on branches that are moved; see `perdure.testing.sim_branches`."""
 
 
 def explore(
@@ -135,9 +138,11 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     """Run one random schedule; it depends on its arguments alone."""
     name = f"{seed}/{number}"
     chance = random.Random(name)
-    world = World(chance.choice(plan.faces), name)
+    face = chance.choice(plan.faces)
+    world = by_chance(face, name, chance, plan.saves) if plan.branches else World(face, name)
     try:
-        _populate(world, chance, plan)
+        if not plan.branches:
+            _populate(world, chance, plan)
         rate = chance.choice((0.0, 0.05, 0.15, 0.4))
         while ready := world.ready():
             if world.step > STEPS_MAX:
@@ -151,6 +156,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
         world.settle()
     except AssertionError as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
+        again += " --branches" * plan.branches
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -241,6 +247,7 @@ def exhaust(
     faults: int = 1,
     *,
     rides: bool = True,
+    moving: str | None = None,
     progress: Progress = quiet,
 ) -> Report:
     """Run every schedule of so many writers and saves with at most so many faults.
@@ -255,6 +262,8 @@ def exhaust(
         saves: How many saves each makes.
         faults: Crashes and lost answers in one schedule, at most.
         rides: Whether each session's end rides in its last save; else it is one commit more.
+        moving: Two writers of one save each, beside a movement of this kind ("fork", "rollback",
+            …) and a step of maintenance, instead.
         progress: Called with the report after each schedule.
 
     Raises:
@@ -264,9 +273,9 @@ def exhaust(
     known: set[Any] = set()
     odometer = _Odometer()
     while True:
-        world = World(face, "all")
+        world = every_kind(face, moving) if moving is not None else World(face, "all")
         try:
-            for number in range(1, writers + 1):
+            for number in range(1, writers + 1) if moving is None else ():
                 world.add(f"w{number}", writer(world, saves, rides=rides))
             is_new = _follow(world, odometer, known, faults)
             world.settle()
