@@ -121,7 +121,9 @@ class Branched(World):
             last = self.ask(load.load(self.site, name))
             assert last is not None
             assert last.last is not None
-            self.saw(f"the last load of {name}", last.last.id.hex(), last.last.number, last.sections)
+            self.saw(
+                f"the last load of {name}", last.last.id.hex(), last.last.number, last.sections
+            )
 
     def _check_journal(self, journal: list[Entry]) -> None:
         """An acknowledged movement is in the journal once, any other at most once."""
@@ -237,7 +239,9 @@ def _opened(actor: Actor, branch: str) -> Steps[SessionCore]:
 def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) -> Steps[bool]:
     """Save one token; False if it was given up for what the branch is now."""
     world.tries[attempt.token] = attempt
-    state = core.document.state
+    document = core.document
+    assert isinstance(document, Document)
+    state = document.state
     state.setdefault(LOG, []).append(attempt.token)
     state[COUNT] = len(state[LOG])
     body = core.stage()
@@ -260,7 +264,7 @@ def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) ->
         attempt.told = body.saved
         at = core.checkpoint
         if at is not None:
-            world.saw("a session", at.id, at.number, plain(core.document))
+            world.saw("a session", at.id, at.number, plain(document))
         return body.saved is not None
     raise Broken(f"{attempt.token} could not be saved in {TRIES_MAX} tries")
 
@@ -335,10 +339,12 @@ def begun(face: Face, seed: str, saves: int = 3) -> Branched:
 def every_kind(face: Face, kind: str) -> Branched:
     """Two writers of one save each, one movement, and a step of maintenance."""
     world = begun(face, "all")
-    for number in (1, 2):
-        world.add(f"w{number}", saver(world, 1))
+    world.twins = tuple(world.add(f"w{number}", saver(world, 1)) for number in (1, 2))
+    world.sorts_reads = True
     world.add("mover", mover(world, (kind,)))
     world.add("upkeep", Upkeep(world, 1, ("step",)))
+    # What they read is compared in their commits: it may be of any time before.
+    world.hurried = tuple(world.actors)
     return world
 
 
