@@ -13,6 +13,7 @@ import pytest
 
 import perdure
 from perdure import errors
+from perdure.core.refs import Ref
 
 URLS = {"sqlite": "{}/a.db", "memory": "memory:", "objects": "memory+objects:"}
 
@@ -33,7 +34,7 @@ def save(store: perdure.Store, branch: str, *values: Any) -> None:
             session.save(label="seven" if value == 7 else None)
 
 
-def log(store: perdure.Store, ref: perdure.Ref = "main") -> list[Any]:
+def log(store: perdure.Store, ref: Ref = "main") -> list[Any]:
     return list(store.at("a", ref).plain()["log"])
 
 
@@ -62,7 +63,7 @@ def changed(store: perdure.Store) -> list[str]:
     ],
 )
 def test_a_fork_stands_where_its_reference_says(
-    store: perdure.Store, at: perdure.Ref | None, number: int
+    store: perdure.Store, at: Ref | None, number: int
 ) -> None:
     info = store.fork("a", "b", at=at)
     assert (info.name, info.tip.number, info.base) == ("b", number, number)
@@ -86,7 +87,7 @@ def test_a_fork_at_an_id_a_prefix_a_time_and_another_branch(store: perdure.Store
 
 
 @pytest.mark.parametrize("at", [0, -1, 11, "main@11", "~10", "nobody@1", "zz", "0123456789ab"])
-def test_what_names_no_checkpoint_moves_nothing(store: perdure.Store, at: perdure.Ref) -> None:
+def test_what_names_no_checkpoint_moves_nothing(store: perdure.Store, at: Ref) -> None:
     before = changed(store)
     for move in (
         lambda: store.fork("a", "b", at=at),
@@ -340,7 +341,8 @@ def test_a_deleted_state_comes_back_with_its_branches(store: perdure.Store) -> N
     store.fork("a", "b", at=3)
     store.rollback("a", 5)
     store.delete("a")
-    for refused in (store.branches, store.undo, store.movements):
+    refusing: list[Any] = [store.branches, store.undo, store.movements]
+    for refused in refusing:
         with pytest.raises(errors.StateNotFound):
             refused("a")
     with pytest.raises(errors.StateNotFound):
