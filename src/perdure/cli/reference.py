@@ -98,9 +98,9 @@ Under `--json` a command prints one JSON document, in ASCII, and an error is one
 _TIMES = """
 Times in them are ISO 8601 in UTC, to the microsecond. A checkpoint has `changes` under
 `log --changes` and `watch --changes` only: each has its `kind` (`set`, `delete`, `splice`,
-`members`), its `path`, and what it holds. A movement has `differences` under `--dry-run` only, as `diff` gives them. Paths are
-written as `perdure show` takes them. Each checkpoint has the hash of its `parent`, so that
-`log --all --json` is the graph that `log --graph --all` draws.
+`members`), its `path`, and what it holds. A movement has `differences` under `--dry-run` only, as
+`diff` gives them. Paths are written as `perdure show` takes them. Each checkpoint has the hash of
+its `parent`, so that `log --all --json` is the graph that `log --graph --all` draws.
 """
 
 
