@@ -13,8 +13,6 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from perdure.core.codec import pack
-
 INT_BITS_DECIMAL_MAX = 10_000
 """Longer ints are written in hexadecimal: Python refuses very long ones in decimal (bits)."""
 
@@ -85,6 +83,8 @@ def _items(value: Any) -> list[Any]:
 
 def _members(value: Any) -> list[Any]:
     """In an order that does not change from one process to the next."""
+    from perdure.core.codec import pack  # `perdure --help` gets by without what it imports
+
     return _items(sorted(value, key=pack))
 
 
