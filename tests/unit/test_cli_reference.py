@@ -15,18 +15,7 @@ from perdure.cli.reference import DOCUMENTS, RESULTS, document, every_command
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
-    *(
-        "demo",
-        "ls",
-        "show",
-        "log",
-        "diff",
-        "sessions",
-        "branches",
-        "fork",
-        "rollback",
-        "promote",
-    ),
+    *("demo", "ls", "show", "log", "diff", "sessions", "branches", "fork", "rollback", "promote"),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
     *("rm", "undelete", "verify", "stats", "maintain", "doctor"),
@@ -50,6 +39,7 @@ CALLS = {
     "undo": ["undo", "a"],
     "redo": ["redo", "a"],
     "movements": ["movements", "a"],
+    "watch": ["watch", "a", "--since", "start", "--timeout", "0"],
     "export": ["export", "a", "a.perdure"],
     "import": ["import", "a.perdure", "again"],
     "backup": ["backup", "backup.db"],
