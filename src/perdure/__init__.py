@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from perdure.core.changes import Splice as Splice
     from perdure.core.diff import Difference as Difference
     from perdure.core.json_patch import json_patch as json_patch
+    from perdure.core.merge import MergeConflict as MergeConflict
     from perdure.core.refs import Ref as Ref
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
     from perdure.types import Checkpoint as Checkpoint
+    from perdure.types import Merge as Merge
     from perdure.types import Movement as Movement
     from perdure.types import Resumed as Resumed
     from perdure.types import SessionInfo as SessionInfo
@@ -60,6 +62,7 @@ _HOMES = {
     "Ref": "perdure.core.refs",
     "label": "perdure.core.refs",
     "time": "perdure.core.refs",
+    "MergeConflict": "perdure.core.merge",
     "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",
     "CommitUnknown": "perdure.errors",
@@ -73,6 +76,7 @@ _HOMES = {
     "View": "perdure.views",
     "BranchInfo": "perdure.types",
     "Checkpoint": "perdure.types",
+    "Merge": "perdure.types",
     "Movement": "perdure.types",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",

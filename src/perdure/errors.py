@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
+    from perdure.core.merge import MergeConflict
     from perdure.core.paths import Path
     from perdure.types import Checkpoint, LeaseInfo
 
@@ -133,6 +134,19 @@ class LeaseLost(Reload):
     """
 
     kind = "lease-lost"
+
+
+class MergeConflicts(Reload):
+    """Both branches changed the same places, and no strategy says which is right (P3).
+
+    `conflicts` are these places, each with both values; nothing was changed.
+    """
+
+    kind = "merge-conflicts"
+
+    def __init__(self, message: str, *, conflicts: Sequence[MergeConflict] = ()) -> None:
+        super().__init__(message)
+        self.conflicts = tuple(conflicts)
 
 
 class StateDeleted(Reload):

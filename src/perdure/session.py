@@ -130,7 +130,7 @@ class SessionBase:
     @summary.setter
     def summary(self, text: str | None) -> None:
         self._require_open()
-        self._core.summary = _short(text, "summary", limits.summary_chars_max)
+        self._core.summary = short(text, "summary", limits.summary_chars_max)
 
     @property
     def closed(self) -> bool:
@@ -210,7 +210,7 @@ class SessionBase:
     ) -> Body | None:
         if durability not in (None, "power", "process"):
             raise UsageError(f'durability is "power" or "process", not {durability!r}')
-        label = _short(label, "label", limits.label_chars_max)
+        label = short(label, "label", limits.label_chars_max)
         if metadata is not None:
             metadata = take(metadata, ("metadata",))
             if not isinstance(metadata, dict):
@@ -492,7 +492,12 @@ class Session(SessionBase):
         self._finish(error)
 
 
-def _short(text: str | None, what: str, chars_max: int) -> str | None:
+def short(text: str | None, what: str, chars_max: int) -> str | None:
+    """A label or a summary as it can be kept; `what` is what to call it.
+
+    Raises:
+        UsageError: it cannot be.
+    """
     if text is None:
         return None
     if not isinstance(text, str):

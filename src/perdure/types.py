@@ -13,6 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.diff import Difference
+    from perdure.core.merge import MergeConflict
 
 Durability: TypeAlias = Literal["power", "process"]
 """What an acknowledged save survives: `"power"` (a power cut) or `"process"` (`kill -9`)."""
@@ -193,6 +194,34 @@ class LeaseInfo(msgspec.Struct, frozen=True):
     alive: bool = True
     """Whether it counts. If not, its process is gone, or not heard of any more: whoever comes next
     takes the branch over."""
+
+
+class Merge(msgspec.Struct, frozen=True):
+    """What `Store.merge` did, or with `dry_run` would do."""
+
+    key: str
+    source: str
+    """The branch that was merged."""
+    into: str
+    """The branch that has it now."""
+    base: int
+    """Number of the newest checkpoint that both had; 0: there was none."""
+    changes: tuple[Change, ...]
+    """What the merge changes on `into`."""
+    conflicts: tuple[MergeConflict, ...] = ()
+    """Of a dry run: places that both changed, where no strategy says which is right."""
+    checkpoint: Checkpoint | None = None
+    """The checkpoint that it made."""
+    dry_run: bool = False
+
+    def summary(self) -> str:
+        """One line."""
+        sections = sorted({str(each.path[0]) for each in self.changes})
+        made = f"checkpoint {self.checkpoint.number}" if self.checkpoint else "nothing saved"
+        told = f"merge of {self.source} into {self.into} since {self.base}: {made}"
+        if sections:
+            told += f", which changes {', '.join(sections)}"
+        return told + (f"; {len(self.conflicts)} conflicts" if self.conflicts else "")
 
 
 class StateInfo(msgspec.Struct, frozen=True):

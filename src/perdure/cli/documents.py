@@ -14,6 +14,7 @@ from perdure.core.json_forms import encode
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.diff import Difference
+    from perdure.core.merge import MergeConflict
     from perdure.types import Movement
 
 
@@ -56,6 +57,15 @@ def difference_document(difference: Difference) -> dict[str, Any]:
         "after": encode(difference.after),
         "summary": difference.summary(),
     }
+
+
+def conflict_document(conflict: MergeConflict) -> dict[str, Any]:
+    """One place that both sides of a merge changed."""
+    from perdure.core.paths import format_path
+
+    values = {name: encode(getattr(conflict, name)) for name in ("base", "ours", "theirs")}
+    rest = document(conflict, without=("path", *values))
+    return {"path": format_path(conflict.path), **values, **rest, "summary": conflict.summary()}
 
 
 def movement_document(movement: Movement) -> dict[str, Any]:
