@@ -1,9 +1,9 @@
 """The graph of `perdure log --graph`: checkpoints beside rails that show who went on from whom.
 
-A rail is a column in which a checkpoint that is still to come is awaited; it ends as soon as another
-awaits the same. Branches are drawn one after another, the largest of those that went on from one
-checkpoint first: so there are about as many rails at a time as forks within forks, and drawing
-takes n log n steps for n checkpoints.
+A rail is a column in which a checkpoint that is still to come is awaited; it ends as soon as
+another awaits the same. Branches are drawn one after another, the largest of those that went on
+from one checkpoint first: so there are about as many rails at a time as forks within forks, and
+drawing takes n log n steps for n checkpoints.
 """
 
 from __future__ import annotations
