@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from perdure.core.changes import Splice as Splice
     from perdure.core.diff import Difference as Difference
     from perdure.core.json_patch import json_patch as json_patch
+    from perdure.core.refs import Ref as Ref
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
     from perdure.errors import BranchMoved as BranchMoved
@@ -56,6 +57,7 @@ _HOMES = {
     "Set": "perdure.core.changes",
     "Splice": "perdure.core.changes",
     "Difference": "perdure.core.diff",
+    "Ref": "perdure.core.refs",
     "label": "perdure.core.refs",
     "time": "perdure.core.refs",
     "BranchMoved": "perdure.errors",

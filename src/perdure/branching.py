@@ -114,6 +114,7 @@ class Branching(_Asking):
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            Busy: another session holds the branch exclusively.
 
         Example:
             >>> store.rollback("support/alice", to="~3", dry_run=True).differences
@@ -143,6 +144,7 @@ class Branching(_Asking):
             NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return self._look(
             self._moving(key, partial(branches.promoting, branch=branch, into=into), dry_run)
@@ -155,6 +157,7 @@ class Branching(_Asking):
             UsageError: it is `main`, or the name is none for a branch.
             BranchExists: there is a branch of that name.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return self._look(
             self._moving(key, partial(branches.renaming, branch=branch, name=name), False)
@@ -171,6 +174,7 @@ class Branching(_Asking):
         Raises:
             UsageError: it is `main`.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return self._look(self._moving(key, partial(branches.deleting, branch=branch), dry_run))
 
@@ -186,6 +190,7 @@ class Branching(_Asking):
 
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
+            Busy: another session holds the branch exclusively.
         """
         moved = self._look(self._moving(key, branches.undoing, dry_run))
         assert moved is not None
@@ -200,6 +205,7 @@ class Branching(_Asking):
 
         Raises:
             UsageError: there is no such undo.
+            Busy: another session holds the branch exclusively.
         """
         moved = self._look(self._moving(key, branches.redoing, dry_run))
         assert moved is not None
@@ -280,6 +286,7 @@ class AsyncBranching(_Asking):
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            Busy: another session holds the branch exclusively.
 
         Example:
             >>> store.rollback("support/alice", to="~3", dry_run=True).differences
@@ -309,6 +316,7 @@ class AsyncBranching(_Asking):
             NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return await self._ask(
             self._moving(key, partial(branches.promoting, branch=branch, into=into), dry_run)
@@ -321,6 +329,7 @@ class AsyncBranching(_Asking):
             UsageError: it is `main`, or the name is none for a branch.
             BranchExists: there is a branch of that name.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return await self._ask(
             self._moving(key, partial(branches.renaming, branch=branch, name=name), False)
@@ -339,6 +348,7 @@ class AsyncBranching(_Asking):
         Raises:
             UsageError: it is `main`.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return await self._ask(
             self._moving(key, partial(branches.deleting, branch=branch), dry_run)
@@ -356,6 +366,7 @@ class AsyncBranching(_Asking):
 
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
+            Busy: another session holds the branch exclusively.
         """
         moved = await self._ask(self._moving(key, branches.undoing, dry_run))
         assert moved is not None
@@ -370,6 +381,7 @@ class AsyncBranching(_Asking):
 
         Raises:
             UsageError: there is no such undo.
+            Busy: another session holds the branch exclusively.
         """
         moved = await self._ask(self._moving(key, branches.redoing, dry_run))
         assert moved is not None

@@ -707,7 +707,7 @@ class Store(StoreBase, Branching):
             key: the state's key; with a `*` at its end, all that begin so; `"*"` is all.
             cursor: `Landed.cursor` or `Watch.cursor` of an earlier watch of the same.
             since: without a cursor, `"now"`, which begins with the call (`AsyncStore`: with `async
-                with`, or the first step), or `"start"`, which first gives what is there.
+                with`, or the first step), or `"start"`, as if it had watched from the start.
             interval: how often to look for what others saved, in seconds; what is saved through
                 this store is given at once.
             timeout: end the iteration when nothing came for so long, in seconds.

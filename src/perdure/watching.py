@@ -87,7 +87,8 @@ class WatchBase:
         if mark is not None and mark == self._mark and follower.is_idle:
             return
         driver.run(follower.look(driver.store_id), makes=False, pausing=pausing)
-        self._mark = mark  # from before the look: what is committed during it is looked at again
+        if follower.is_idle:
+            self._mark = mark  # from before the look: what came during it is looked at again
 
     def _is_there(self) -> bool:
         """Whether there is a store by now; opens it then."""

@@ -89,7 +89,7 @@ def test_of_a_list_whose_items_move_come_and_go(
     order: list[int], gone: set[int], new: set[int]
 ) -> None:
     before = [{"id": n, "n": n} for n in range(12)]
-    after = [{"id": n, "n": n} for n in order if n not in gone]
+    after: list[dict[str, object]] = [{"id": n, "n": n} for n in order if n not in gone]
     for n in sorted(new):
         after.insert(min(n, len(after)), {"id": f"new {n}", "n": n})
     assert_patched({"l": before}, {"l": after})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import perdure
 from perdure import errors
+from perdure.core.refs import Ref
 
 URLS = {"sqlite": "{}/a.db", "memory": "memory:", "objects": "memory+objects:"}
 
@@ -32,7 +34,7 @@ def save(store: perdure.Store, branch: str, *values: Any) -> None:
             session.save(label="seven" if value == 7 else None)
 
 
-def log(store: perdure.Store, ref: perdure.Ref = "main") -> list[Any]:
+def log(store: perdure.Store, ref: Ref = "main") -> list[Any]:
     return list(store.at("a", ref).plain()["log"])
 
 
@@ -61,7 +63,7 @@ def changed(store: perdure.Store) -> list[str]:
     ],
 )
 def test_a_fork_stands_where_its_reference_says(
-    store: perdure.Store, at: perdure.Ref | None, number: int
+    store: perdure.Store, at: Ref | None, number: int
 ) -> None:
     info = store.fork("a", "b", at=at)
     assert (info.name, info.tip.number, info.base) == ("b", number, number)
@@ -85,7 +87,7 @@ def test_a_fork_at_an_id_a_prefix_a_time_and_another_branch(store: perdure.Store
 
 
 @pytest.mark.parametrize("at", [0, -1, 11, "main@11", "~10", "nobody@1", "zz", "0123456789ab"])
-def test_what_names_no_checkpoint_moves_nothing(store: perdure.Store, at: perdure.Ref) -> None:
+def test_what_names_no_checkpoint_moves_nothing(store: perdure.Store, at: Ref) -> None:
     before = changed(store)
     for move in (
         lambda: store.fork("a", "b", at=at),
@@ -276,7 +278,7 @@ def test_a_session_whose_branch_was_moved_is_told_and_goes_on_after_a_refresh_P3
         store.rollback("a", 4)
         save(store, "main", "x")
         session.state["mine"] = 1
-        for attempt in (session.save, lambda: session.refresh(keep_changes=True)):
+        for attempt in (session.save, partial(session.refresh, keep_changes=True)):
             with pytest.raises(errors.BranchMoved) as caught:
                 attempt()
             assert [each.path for each in caught.value.mine] == [("mine",)]
@@ -339,7 +341,8 @@ def test_a_deleted_state_comes_back_with_its_branches(store: perdure.Store) -> N
     store.fork("a", "b", at=3)
     store.rollback("a", 5)
     store.delete("a")
-    for refused in (store.branches, store.undo, store.movements):
+    refusing: list[Any] = [store.branches, store.undo, store.movements]
+    for refused in refusing:
         with pytest.raises(errors.StateNotFound):
             refused("a")
     with pytest.raises(errors.StateNotFound):

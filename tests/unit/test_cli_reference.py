@@ -29,6 +29,7 @@ CALLS = {
     "log": ["log", "a"],
     "diff": ["diff", "a", "1"],
     "sessions": ["sessions", "a"],
+    "watch": ["watch", "a", "--since", "start", "--timeout", "0"],
     "branches": ["branches", "a"],
     "fork": ["fork", "a", "b"],
     "rollback": ["rollback", "a", "1"],

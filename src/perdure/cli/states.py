@@ -24,7 +24,7 @@ from perdure.cli.words import moment, moments, safe
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
-    from perdure.types import StateInfo
+    from perdure.types import LeaseInfo, StateInfo
 
 SUMMARY_WIDTH = 60
 """Characters shown of a state's summary."""
@@ -51,7 +51,8 @@ def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
     """List states in key order, those whose key begins with PREFIX.
 
     Nothing is opened: a store of very many states is as quick to list. UPDATED is when the state
-    was last saved to, or was made by copy or import.
+    was last saved to, or was made by copy or import. STATUS also tells which process holds a branch
+    exclusively.
     """
     with opened() as store:
         page = store.states(prefix, limit=limit + 1, after=after, deleted=deleted)
@@ -87,10 +88,15 @@ def _row(info: StateInfo, *, with_life: bool) -> tuple[Cell, ...]:
         *named,
         f"{info.number:,}",
         f"{info.sessions:,}",
-        info.status,
+        ", ".join([info.status, *map(_held, info.leases)]),
         moments(info.deleted or info.updated),
         _one_line(info.summary or ""),
     )
+
+
+def _held(lease: LeaseInfo) -> str:
+    by = f"process {lease.holder.pid} on {lease.holder.host}"
+    return f"{lease.branch} held by {by}" + ("" if lease.alive else ", which is gone")
 
 
 def _one_line(text: str) -> str:

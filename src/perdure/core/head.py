@@ -309,6 +309,29 @@ def _wire(head: Head) -> dict[str, Any]:
     return {**wire, **head.unknown.keys}
 
 
+def told_more_of(head: Head) -> set[str]:
+    """The branches of which a newer version wrote more than this one knows."""
+    if not isinstance(head.unknown, Unknown):
+        return set()
+    spots = {branch for branch, _, _ in head.unknown.snapshots}
+    return {name for name in head.branches if name in head.unknown.items or name in spots}
+
+
+def renamed(head: Head, old: str, new: str) -> Head:
+    """A head in which a branch has another name, and keeps what a newer version wrote of it."""
+    branches = {name: tip for name, tip in head.branches.items() if name != old}
+    branches[new] = head.branches[old]
+    unknown = head.unknown
+    if isinstance(unknown, Unknown):
+        items = {new if name == old else name: each for name, each in unknown.items.items()}
+        snapshots = {
+            (new if spot[0] == old else spot[0], *spot[1:]): each
+            for spot, each in unknown.snapshots.items()
+        }
+        unknown = Unknown(unknown.keys, items, snapshots)
+    return replace(head, branches=branches, unknown=unknown)
+
+
 def _snapshots_in(branch: list[Any]) -> list[list[Any]]:
     """The snapshots of a branch as it is in a payload."""
     return branch[_SNAPSHOTS] or [] if len(branch) > _SNAPSHOTS else []

@@ -83,7 +83,7 @@ def _items(value: Any) -> list[Any]:
 
 def _members(value: Any) -> list[Any]:
     """In an order that does not change from one process to the next."""
-    from perdure.core.codec import pack  # `perdure --help` gets by without what it imports
+    from perdure.core.codec import pack  # the command line starts without it
 
     return _items(sorted(value, key=pack))
 

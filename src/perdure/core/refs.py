@@ -50,7 +50,8 @@ class Parsed(msgspec.Struct, frozen=True):
     """A reference, taken apart."""
 
     what: str | Label | Time | None = None
-    """The name of a branch, an id or the beginning of one; None: the branch that is asked."""
+    """The name of a branch, an id or the beginning of one, a number's digits; None: the branch that
+    is asked."""
     number: int | None = None
     """A checkpoint of that branch; None: the newest."""
     back: int = 0
@@ -109,14 +110,7 @@ def parse(ref: object) -> Parsed:
     name, at, number = name.partition("@")
     if at:
         return Parsed(name or None, _number(number, ref), back)
-    if name.isdecimal() and not _may_be_id(name):
-        return Parsed(None, int(name), back)
     return Parsed(name or None, None, back)
-
-
-def _may_be_id(name: str) -> bool:
-    """Whether digits are too many for a number: then they are the beginning of an id."""
-    return len(name) > len(str(limits.checkpoints_max))
 
 
 def _number(text: str, ref: str) -> int:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import MAIN, Base, Branch, Head, Snapshot, seal_head
+from perdure.core.head import MAIN, Base, Branch, Head, Snapshot, renamed, seal_head
 from perdure.core.journal import JOURNAL_LINE, Entry, Move, written
 from perdure.core.lineage import bases_at, moved_to, shared_number, snapshots_to
 from perdure.core.record import ID_BYTES, Sealed
@@ -367,8 +367,9 @@ def _renamed(site: Site, head: Head, move: Move) -> Steps[Planned]:
     assert move.before is not None
     assert move.name is not None
     planned = yield from _removed(site, head, move)
-    branches = {**planned.head.branches, move.name: move.before}
-    return replace(planned, head=replace(planned.head, branches=branches))
+    placed = replace(head, branches={**head.branches, move.branch: move.before})
+    new = replace(renamed(placed, move.branch, move.name), parked=planned.head.parked)
+    return replace(planned, head=replace(new, secret=planned.head.secret))
 
 
 def _refuse_main(branch: str, how: str) -> None:

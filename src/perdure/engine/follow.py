@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from perdure import limits
-from perdure.core.head import Head, lives
+from perdure.core.head import lives
 from perdure.engine import cursor
 from perdure.engine.read import Site
 from perdure.engine.requests import LET_GO, HeadRow, ListHeads, ReadHead, Steps, Tell
@@ -89,19 +89,28 @@ class Follower:
                 f"this cursor is of the store {self._store.hex()}, but this is {store.hex()}"
             )
         self._store = store
-        if not self._found and not self._due:
-            yield from self._list()
-        while self._due and not self._found:
-            key = next(iter(self._due))
-            row = self._due.pop(key)
-            yield LET_GO
-            try:
-                if (yield from self._read(Site(store, key), row)):
-                    self._due[key] = row  # behind the others: each has its turn
-                else:
-                    self._tokens[key] = row.token
-            except UNREADABLE as error:
-                yield from self._around(key, row, error)
+        is_listed = False
+        while not self._found:
+            if self._due:
+                yield from self._next(store)
+            elif is_listed:
+                return
+            else:
+                yield from self._list()
+                is_listed = True
+
+    def _next(self, store: bytes) -> Steps[None]:
+        """Find some checkpoints of the state that has waited longest."""
+        key = next(iter(self._due))
+        row = self._due.pop(key)
+        yield LET_GO
+        try:
+            if (yield from self._read(Site(store, key), row)):
+                self._due[key] = row  # behind the others: each has its turn
+            else:
+                self._tokens[key] = row.token
+        except UNREADABLE as error:
+            yield from self._around(key, row, error)
 
     def _list(self) -> Steps[None]:
         """See which heads are not those that were seen."""
@@ -145,7 +154,7 @@ class Follower:
                     tip = yield from tip_of(site, life, self.branch)
                     self._note(site.key, life.incarnation, all_given(life, tip))
                 else:
-                    self._note(site.key, life.incarnation, _before_all(life))
+                    self._note(site.key, life.incarnation, Given())
         except UNREADABLE as error:
             self._unbegun.add(site.key)
             yield from self._around(site.key, row, error)
@@ -199,8 +208,3 @@ class Follower:
         if key not in self._told:
             self._told.add(key)
             yield Tell(f"watching {self.watch!r}: {key!r} is passed over, {error.kind}: {error}")
-
-
-def _before_all(life: Head) -> Given:
-    """Nothing of a branch, and nothing of what it left until now."""
-    return Given(journal=life.journal.number if life.journal is not None else 0)

@@ -78,6 +78,11 @@ def _named(site: Site, head: Head, branch: str, parsed: Parsed, ref: object) -> 
     """The point that a name tells: of a branch, or an id."""
     name = parsed.what
     assert isinstance(name, str)
+    if name.isdecimal() and parsed.number is None:
+        tip = yield from find_branch(site, head, branch)
+        if len(name) < PREFIX_DIGITS_MIN or int(name) <= tip.number:
+            return Point(branch, tip, int(name))
+        return (yield from _by_id(site, head, branch, name))  # digits may begin an id
     try:
         tip = yield from find_branch(site, head, name)
     except BranchNotFound:
