@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,23 @@ def test_a_checkpoint_by_each_kind_of_reference(path: str, options: list[str], n
     assert value(path, "n", *options) == number
 
 
+def test_a_branch_counts_from_its_own_newest(path: str) -> None:
+    run(path, "fork", "a", "early", "--at", "2")
+    assert value(path, "n", "--branch", "early") == 2
+    assert value(path, "n", "--branch", "early", "--at", "~1") == 1
+
+
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock on the wall is not UTC."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
 def test_a_checkpoint_by_its_time_in_utc_or_any_zone(path: str) -> None:
     first = found(path, "log", "a", "--limit", "5")["checkpoints"][-1]
     saved = datetime.fromisoformat(first["time"])
@@ -311,7 +330,7 @@ def test_pages_of_all_branches_hold_each_checkpoint_once(path: str, options: lis
     assert len(whole) == (7 if "--all" in options else 5)
     paged: list[str] = []
     before: list[str] = []
-    while True:
+    for _ in whole:
         page = found(path, "log", "a", *options, "--limit", "2", *before)
         paged += (each["id"] for each in page["checkpoints"])
         if page["next"] is None:
@@ -370,6 +389,9 @@ def test_the_graph_of_all_shows_what_was_left_and_by_whom(path: str) -> None:
         "* 1 step 1 n, plan",
     ]
     assert [row for row in graph_of(path) if "left by" in row or "tried" in row] == []
+    for command in ("undo", "undo", "undo"):  # where a branch stood for a while is not left
+        run(path, command, "a")
+    assert not any("left by" in row for row in graph_of(path, "--all"))
 
 
 def test_the_graph_with_changes_and_cut_short(path: str) -> None:
