@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perdure import otel as otel
     from perdure.aio import AsyncSession as AsyncSession
     from perdure.aio import AsyncStore as AsyncStore
+    from perdure.aio_watch import AsyncWatch as AsyncWatch
     from perdure.core.changes import Change as Change
     from perdure.core.changes import Delete as Delete
     from perdure.core.changes import Members as Members
@@ -47,12 +48,15 @@ if TYPE_CHECKING:
     from perdure.types import SessionInfo as SessionInfo
     from perdure.types import StateInfo as StateInfo
     from perdure.views import View as View
+    from perdure.watching import Landed as Landed
+    from perdure.watching import Watch as Watch
 
 _HOMES = {
     "errors": "perdure.errors",
     "otel": "perdure.otel",
     "AsyncSession": "perdure.aio",
     "AsyncStore": "perdure.aio",
+    "AsyncWatch": "perdure.aio_watch",
     "Change": "perdure.core.changes",
     "Delete": "perdure.core.changes",
     "Members": "perdure.core.changes",
@@ -74,6 +78,8 @@ _HOMES = {
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",
+    "Landed": "perdure.watching",
+    "Watch": "perdure.watching",
     "BranchInfo": "perdure.types",
     "Checkpoint": "perdure.types",
     "Merge": "perdure.types",

@@ -180,6 +180,8 @@ class NotAStore(NeedsPerson):
     """The file is something else. It was not touched."""
 
     kind = "not-a-store"
+    is_empty: bool = False
+    """Whether it holds nothing at all: somebody may be making a store in it just now."""
 
 
 class NewerFormat(NeedsPerson):

@@ -19,7 +19,7 @@ import msgspec
 from perdure import limits
 from perdure.core.refs import check_branch
 from perdure.engine.follow import Follower, Since
-from perdure.errors import UsageError
+from perdure.errors import NotAStore, UsageError
 from perdure.store import check_key
 from perdure.types import Checkpoint
 
@@ -95,7 +95,12 @@ class WatchBase:
         path = getattr(self._driver.backend, "path", None)
         if path is not None and not self._driver.store_id and not os.path.exists(path):
             return False
-        return self._driver.is_made()
+        try:
+            return self._driver.is_made()
+        except NotAStore as error:
+            if not error.is_empty:
+                raise
+            return False  # a store that is made stays an empty file for a moment
 
     def _take(self) -> Landed | None:
         checkpoint = self._follower.take()

@@ -17,7 +17,7 @@ from perdure.backends.protocol import Backend
 from perdure.backends.sqlite import SqliteBackend
 from perdure.core.changes import Set
 from perdure.engine.requests import ReadHead, ReadRecords
-from perdure.errors import Damaged, InvalidKey, StoreClosed, UsageError
+from perdure.errors import Damaged, InvalidKey, NotAStore, StoreClosed, UsageError
 from perdure.watching import Landed, Watch
 
 FACES: dict[str, Callable[[Path], Backend]] = {
@@ -368,9 +368,18 @@ def test_a_store_that_is_not_made_yet_is_waited_for(
     cursor = watch.cursor
     assert not path.parent.exists()
     path.parent.mkdir()
+    path.touch()
+    assert list(watch) == []
+    assert path.stat().st_size == 0
     save(Store(path), "a", 1)
     assert numbers(watch) == [("a", 1, 1)]
     assert numbers(Store(path).watch("*", cursor=cursor, timeout=0)) == [("a", 1, 1)]
+
+
+def test_what_is_no_store_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "agents.db").write_text("something else")
+    with pytest.raises(NotAStore):
+        Store(tmp_path / "agents.db", read_only=True).watch("*")
 
 
 def test_an_idle_look_asks_sqlite_for_nothing_but_whether_it_changed(tmp_path: Path) -> None:

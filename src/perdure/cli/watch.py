@@ -70,10 +70,12 @@ def watch(
     """
     name = None if key.endswith("*") else key
     with opened(name, create=True) as store:
-        if not _is_there():
-            hint(f"waiting for a store at {safe(store_url())}")
+        if is_unmade := not _is_there():
+            since = "start"  # should it be made this moment, all in it is new
         text = _read(cursor) if cursor is not None else None
         with store.watch(key, cursor=text, since=since, timeout=timeout, branch=branch) as watching:
+            if is_unmade:
+                hint(f"waiting for a store at {safe(store_url())}")
             _print_all(watching, cursor, changes)
 
 
