@@ -197,13 +197,16 @@ class Branched(World):
 # ---- actors ---------------------------------------------------------------------------------
 
 
-def saver(world: Branched, saves: int, branch: str = MAIN) -> Script:
-    """Save until so many were acknowledged in this life, from wherever the branch is moved to."""
+def saver(world: Branched, saves: int, branch: str = MAIN, tries_max: int = TRIES_MAX) -> Script:
+    """Save until so many were acknowledged in this life, from wherever the branch is moved to.
+
+    What meets another's work is given up, and something else is saved, in `tries_max` tries.
+    """
 
     def work(actor: Actor) -> Steps[None]:
         core = yield from _opened(actor, branch)
         done = tries = 0
-        while done < saves and tries < TRIES_MAX:
+        while done < saves and tries < tries_max:
             tries += 1
             token = f"{actor.name}.{actor.life}.{tries}"
             done += yield from _saved(world, core, Try(branch, token), ending=done == saves - 1)
@@ -336,15 +339,19 @@ def begun(face: Face, seed: str, saves: int = 3) -> Branched:
     return world
 
 
-def every_kind(face: Face, kind: str) -> Branched:
-    """Two writers of one save each, one movement, and a step of maintenance."""
+def every_kind(face: Face, kind: str, *, writers_die: bool = True) -> Branched:
+    """Two writers of one save each, one movement, and a step of maintenance.
+
+    Where all schedules are run. Each goes from one of its commits to the next in one go, a writer
+    that meets another's work gives up, and who dies stays dead: chance does the rest.
+    """
     world = begun(face, "all")
-    world.twins = tuple(world.add(f"w{number}", saver(world, 1)) for number in (1, 2))
-    world.sorts_reads = True
+    world.twins = tuple(world.add(f"w{number}", saver(world, 1, tries_max=1)) for number in (1, 2))
     world.add("mover", mover(world, (kind,)))
     world.add("upkeep", Upkeep(world, 1, ("step",)))
-    # What they read is compared in their commits: it may be of any time before.
     world.hurried = tuple(world.actors)
+    world.mortal = world.hurried if writers_die else world.hurried[2:]
+    world.sorts_reads, world.begins_anew = True, False
     return world
 
 

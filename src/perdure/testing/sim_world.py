@@ -155,6 +155,10 @@ class World:
     """Actors that differ in nothing but their names."""
     hurried: tuple[Actor, ...] = ()
     """Actors that come from one commit to the next in one go, where all schedules are run."""
+    mortal: tuple[Actor, ...] = ()
+    """Those of them that may die."""
+    begins_anew: bool = True
+    """Whether an actor that died is started again."""
     sorts_reads: bool = False
     """Whether reads between two writes are taken in one order only, where all schedules are run."""
     is_known: bool = False
@@ -195,7 +199,9 @@ class World:
         actor.history = hash((actor.history, "died"))
         assert isinstance(actor.site.cache, Cache)
         actor.site.cache.renew()
-        self.begin(actor)
+        actor.steps = None
+        if self.begins_anew:
+            self.begin(actor)
 
     def resume(self, actor: Actor, answer: Any) -> None:
         """Let an actor work until it needs the store, or ends."""

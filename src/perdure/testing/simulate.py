@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
@@ -248,7 +249,7 @@ def exhaust(
     faults: int = 1,
     *,
     rides: bool = True,
-    moving: str | None = None,
+    begin: Callable[[], World] | None = None,
     progress: Progress = quiet,
 ) -> Report:
     """Run every schedule of so many writers and saves with at most so many faults.
@@ -263,8 +264,7 @@ def exhaust(
         saves: How many saves each makes.
         faults: Crashes and lost answers in one schedule, at most.
         rides: Whether each session's end rides in its last save; else it is one commit more.
-        moving: Two writers of one save each, beside a movement of this kind ("fork", "rollback",
-            …) and a step of maintenance, instead.
+        begin: Makes another world with its actors, instead; see `exhaust_moving`.
         progress: Called with the report after each schedule.
 
     Raises:
@@ -274,12 +274,12 @@ def exhaust(
     known: set[Any] = set()
     odometer = _Odometer()
     while True:
-        world = every_kind(face, moving) if moving is not None else World(face, "all")
+        world = begin() if begin is not None else World(face, "all")
         try:
-            for number in range(1, writers + 1) if moving is None else ():
+            for number in range(1, writers + 1) if begin is None else ():
                 world.add(f"w{number}", writer(world, saves, rides=rides))
             is_new = _follow(world, odometer, known, faults)
-            if is_new or moving is None:
+            if is_new or begin is None:
                 world.settle()
         except AssertionError as error:
             again = f"python -m perdure.testing simulate --exhaustive --face {face}"
@@ -291,16 +291,19 @@ def exhaust(
             return report
 
 
-def exhaust_moving(face: Face, kind: str, faults: int = 1, *, progress: Progress = quiet) -> Report:
+def exhaust_moving(
+    face: Face, kind: str, faults: int = 1, *, writers_die: bool = True, progress: Progress = quiet
+) -> Report:
     """Run every schedule of two writers, a movement of this kind, and a step of maintenance.
 
-    With one death at most. See `perdure.testing.sim_branches.every_kind` for what bounds it.
+    With so many deaths at most. See `perdure.testing.sim_branches.every_kind` for what bounds it.
 
     Raises:
         Found: a promise was broken.
     """
+    begin = partial(every_kind, face, kind, writers_die=writers_die)
     with small_world():
-        return exhaust(face, faults=faults, moving=kind, progress=progress)
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
 
 
 def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
@@ -333,10 +336,12 @@ def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> 
 def _kinds(world: World, actor: Actor) -> tuple[Action, ...]:
     """What may go wrong with an actor's request, where all schedules are run.
 
-    Beside movements only deaths, and those at commits: who dies before one has changed nothing.
+    Beside movements only deaths, and those after commits: who dies before its first one has changed
+    nothing, and comes to the same as who begins later.
     """
     if world.sorts_reads:
-        return ("crash before", "crash after") if isinstance(actor.pending, Commit) else ()
+        is_at_risk = actor in world.mortal and isinstance(actor.pending, Commit)
+        return ("crash after",) if is_at_risk else ()
     return ON_COMMITS if isinstance(actor.pending, Commit) else ON_READS
 
 
