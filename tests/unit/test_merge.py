@@ -292,6 +292,21 @@ def test_a_counter_adds_up_what_both_added_even_if_it_is_the_same() -> None:
     assert clean({}, [Set(("n",), 2)], [Set(("n",), 3)], both) == {"n": 5}
 
 
+def test_counters_add_up_inside_what_both_set_anew_alike() -> None:
+    rules: dict[str, Strategy] = {"use/tokens": "counter"}
+    anew = [Set(("use",), {"tokens": 6, "of": ["x"]})]
+    base = {"use": {"tokens": 5, "of": ["x"]}}
+    assert clean(base, anew, anew, rules) == {"use": {"tokens": 7, "of": ["x"]}}
+    assert clean({}, anew, anew, rules) == {"use": {"tokens": 12, "of": ["x"]}}
+
+
+def test_a_counter_that_one_side_left_alone_is_what_the_other_made_of_it() -> None:
+    rules: dict[str, Strategy] = {"n": "counter"}
+    back = [Set(("n",), 1.0), Set(("n",), 0.1)]
+    assert clean({"n": 0.1}, back, [Set(("n",), 0.3)], rules) == {"n": 0.3}
+    assert clean({"n": 0.1}, [Set(("n",), 0.3)], back, rules) == {"n": 0.3}
+
+
 def test_a_strategy_that_does_not_fit_leaves_a_conflict() -> None:
     for value in ({"a": 1}, True, "1"):
         state, (conflict,), _ = merged(
