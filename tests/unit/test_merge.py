@@ -243,6 +243,14 @@ def test_items_that_both_put_in_under_one_id_are_merged() -> None:
     assert clean(base, ours, theirs) == {"l": [item("a"), item("b"), item("x", n=1, m=2)]}
 
 
+def test_an_id_that_comes_twice_on_one_side_loses_no_item() -> None:
+    base: dict[str, Any] = {"l": [item("a"), item("b")]}
+    ours = [put(0, item("a", copy=1))]
+    state, (conflict,), _ = merged(base, ours, [put(0, instead=1)])
+    assert state == {"l": [item("a", copy=1), item("a"), item("b")]}
+    assert (conflict.ours, conflict.theirs) == ([item("a", copy=1), item("a")], [])
+
+
 def test_one_item_moved_to_two_places_is_a_conflict_about_the_run() -> None:
     base: dict[str, Any] = {"l": [item(name) for name in "abcd"]}
     ours = [put(0, instead=1), put(1, item("a"))]

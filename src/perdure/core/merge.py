@@ -91,6 +91,10 @@ def merge(
     value is no conflict, and nor is a side whose edits came to nothing; else a strategy decides.
     Neither side's changes are altered.
 
+    In lists, runs that overlap or touch are the same place, and decided as wholes; if both sides
+    only removed items, what either removed goes. Items with an `"id"` (str or int) are the same
+    item if they have the same, wherever a side put them.
+
     A strategy applies to every overlap at or below a path that its pattern matches: parts as in
     `parse_path`, `*` for any one, `**` at the end for any further ones. The one with the most
     literal parts wins, then the longest. Strategies are
@@ -106,7 +110,8 @@ def merge(
     - a function of (base, ours, theirs), None for what is not there, that returns the value. It is
       called with what is at the path that its pattern matches, whenever both sides changed
       something in it to different values; if the pattern ends in `**` or a more specific one
-      matched there, with the overlap itself, which of a list is a run of its items.
+      matched there, with the overlap itself. Of a list that is a run of its items, and so must be
+      the answer. What it raises passes, with a note of the path.
 
     One that does not fit what it finds leaves a conflict.
 
