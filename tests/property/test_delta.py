@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.core.changes import apply, copies
+from perdure.core.changes import Delete, Set, apply, copies
 from perdure.core.codec import pack
 from perdure.core.delta import ABSENT, Asking, changes_of, compose, settle, value_of
 from perdure.core.delta_between import between
@@ -50,6 +50,17 @@ def test_a_delta_does_what_its_changes_did(base: dict[str, Any], data: st.DataOb
     assert same(made, after)
     assert same(value_of(delta, base), after)
     assert (pack([change.path for change in changes]), pack(base)) == packed
+
+
+def test_a_key_that_came_went_and_came_again_is_after_those_that_came_between() -> None:
+    def after(base: dict[str, Any]) -> list[str]:
+        delta = compose([Set(("a",), 1), Delete(("a",)), Set(("b",), 2), Set(("a",), 3)])
+        answered(settle(delta), base)
+        apply(base, copies(changes_of(delta)))
+        return list(base)
+
+    assert after({}) == ["b", "a"]
+    assert after({"a": 0, "c": 0}) == ["c", "b", "a"]
 
 
 @given(sections(), st.data())

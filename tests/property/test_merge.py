@@ -415,14 +415,8 @@ def test_the_order_of_the_side_that_moved_items_is_kept(
 ) -> None:
     moved, edited = (data.draw(edits_of_items(base, moves=moves)) for moves in (True, False))
     order = [item["id"] for item in applied({"l": base}, moved)["l"]]
+    were = {item["id"] for item in base}
     for ours, theirs in ((moved, edited), (edited, moved)):
         state, _, _ = merged({"l": base}, ours, theirs, {"l": "append"})
-        found = [item["id"] for item in state["l"] if item["id"] in order]
-        other = {item["id"] for item in applied({"l": base}, edited)["l"]} - by_ids(base)
-        assert [name for name in found if name not in other] == [
-            name for name in order if name in found and name not in other
-        ]
-
-
-def by_ids(items: list[Any]) -> set[int]:
-    return {item["id"] for item in items}
+        found = [item["id"] for item in state["l"] if item["id"] in order and item["id"] in were]
+        assert found == [name for name in order if name in found]

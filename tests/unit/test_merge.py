@@ -243,6 +243,14 @@ def test_items_that_both_put_in_under_one_id_are_merged() -> None:
     assert clean(base, ours, theirs) == {"l": [item("a"), item("b"), item("x", n=1, m=2)]}
 
 
+def test_an_id_that_comes_twice_on_one_side_loses_no_item() -> None:
+    base: dict[str, Any] = {"l": [item("a"), item("b")]}
+    ours = [put(0, item("a", copy=1))]
+    state, (conflict,), _ = merged(base, ours, [put(0, instead=1)])
+    assert state == {"l": [item("a", copy=1), item("a"), item("b")]}
+    assert (conflict.ours, conflict.theirs) == ([item("a", copy=1), item("a")], [])
+
+
 def test_one_item_moved_to_two_places_is_a_conflict_about_the_run() -> None:
     base: dict[str, Any] = {"l": [item(name) for name in "abcd"]}
     ours = [put(0, instead=1), put(1, item("a"))]
@@ -290,6 +298,21 @@ def test_a_counter_adds_up_what_both_added_even_if_it_is_the_same() -> None:
     assert clean({"n": 5}, [Set(("n",), 6)], [Set(("n",), 6)], both) == {"n": 7}
     assert clean({"n": 5}, [Set(("n",), 4)], [Set(("n",), 7.5)], both) == {"n": 6.5}
     assert clean({}, [Set(("n",), 2)], [Set(("n",), 3)], both) == {"n": 5}
+
+
+def test_counters_add_up_inside_what_both_set_anew_alike() -> None:
+    rules: dict[str, Strategy] = {"use/tokens": "counter"}
+    anew = [Set(("use",), {"tokens": 6, "of": ["x"]})]
+    base = {"use": {"tokens": 5, "of": ["x"]}}
+    assert clean(base, anew, anew, rules) == {"use": {"tokens": 7, "of": ["x"]}}
+    assert clean({}, anew, anew, rules) == {"use": {"tokens": 12, "of": ["x"]}}
+
+
+def test_a_counter_that_one_side_left_alone_is_what_the_other_made_of_it() -> None:
+    rules: dict[str, Strategy] = {"n": "counter"}
+    back = [Set(("n",), 1.0), Set(("n",), 0.1)]
+    assert clean({"n": 0.1}, back, [Set(("n",), 0.3)], rules) == {"n": 0.3}
+    assert clean({"n": 0.1}, [Set(("n",), 0.3)], back, rules) == {"n": 0.3}
 
 
 def test_a_strategy_that_does_not_fit_leaves_a_conflict() -> None:

@@ -225,10 +225,10 @@ def _edit(holder: Node, parts: Path, change: Change) -> None:
 def _note(nodes: dict[str | int, Node], part: str | int, rest: Path, change: Change) -> None:
     node = nodes.get(part)
     if not rest and isinstance(change, Set):
+        if isinstance(node, Put) and node.value is ABSENT:
+            del nodes[part]  # it comes again, after all that came since it went
         nodes[part] = _put(node, change.value)
     elif not rest and isinstance(change, Delete):
-        # Out of its place among the keys: if it comes again, it comes last.
-        nodes.pop(part, None)
         nodes[part] = Put(ABSENT, gone=True, had=node.had if isinstance(node, Put) else True)
     elif isinstance(node, Put):
         _edit_put(node, rest, change)

@@ -91,6 +91,10 @@ def merge(
     value is no conflict, and nor is a side whose edits came to nothing; else a strategy decides.
     Neither side's changes are altered.
 
+    In lists, runs that overlap or touch are the same place, and decided as wholes; if both sides
+    only removed items, what either removed goes. Items with an `"id"` (str or int) are the same
+    item if they have the same, wherever a side put them.
+
     A strategy applies to every overlap at or below a path that its pattern matches: parts as in
     `parse_path`, `*` for any one, `**` at the end for any further ones. The one with the most
     literal parts wins, then the longest. Strategies are
@@ -106,7 +110,8 @@ def merge(
     - a function of (base, ours, theirs), None for what is not there, that returns the value. It is
       called with what is at the path that its pattern matches, whenever both sides changed
       something in it to different values; if the pattern ends in `**` or a more specific one
-      matched there, with the overlap itself, which of a list is a run of its items.
+      matched there, with the overlap itself. Of a list that is a run of its items, and so must be
+      the answer. What it raises passes, with a note of the path.
 
     One that does not fit what it finds leaves a conflict.
 
@@ -222,26 +227,21 @@ class Merger:
         """Merge what at least one side replaced, or two edits of a text."""
         base = yield from self.base(where)
         mine, others = value_of(ours, base), value_of(theirs, base)
-        if self._counts(path, base, mine, others):
-            self.put(path, mine, counted(base, mine, others))
-        elif same(mine, others) or same(others, base):
+        if same(others, base):
             return
-        elif same(mine, base):
+        if same(mine, base):
             self.out += changes_of(theirs, path)
-        else:
+        elif self._counts(path, base, mine, others):
+            self.put(path, mine, counted(base, mine, others))
+        # Two that are the same may hold counters, which both sides moved.
+        elif self.rules.counting or not same(mine, others):
             start = _start(base, mine, others)
-            if start is ABSENT:
-                yield from self.overlap(where, path, base, mine, others)
-                return
-            if isinstance(ours, Put):
-                ours = between(start, mine) or Put(mine)
-            if isinstance(theirs, Put):
-                theirs = between(start, others) or Put(others)
-            if not (isinstance(ours, Put) or isinstance(theirs, Put)):
+            if start is not ABSENT:
                 inside = None if base is ABSENT else where
-                yield from self.node(inside, path, ours, theirs)
-            elif isinstance(ours, Put) and not isinstance(theirs, Put):
-                self.out += changes_of(theirs, path)
+                one, other = _inside(ours, start, mine), _inside(theirs, start, others)
+                yield from self.node(inside, path, one, other)
+            elif not same(mine, others):
+                yield from self.overlap(where, path, base, mine, others)
 
     def _counts(self, path: Path, base: Any, ours: Any, theirs: Any) -> bool:
         if self.rules.at(path).strategy != "counter":
@@ -334,3 +334,8 @@ def _start(base: Any, ours: Any, theirs: Any) -> Any:
                 return kind()
             return base if type(base) is kind else ABSENT
     return ABSENT
+
+
+def _inside(node: Node, start: Any, value: Any) -> Node | None:
+    """A container that was replaced, as edits of what it was made of; None if there are none."""
+    return between(start, value) if isinstance(node, Put) else node

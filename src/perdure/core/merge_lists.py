@@ -230,10 +230,9 @@ class _Zones:
         """Zones that have to do with each other, as they have the same item by its id."""
         ours, theirs = self._ours.ids, self._theirs.ids
         pairs = [(at, theirs[name]) for name, at in ours.items() if name in theirs]
-        shared = bool(pairs)
         for zone in self.all:
-            # What both removed matters too if both put items in under one id: they moved it.
-            both = zone.contested or (shared and zone.ours and zone.theirs)
+            # Of what both removed alike, one side may have put something in again elsewhere.
+            both = zone.contested or (zone.ours and zone.theirs)
             if both and (ours or theirs):
                 base = yield from items_of(self._merger, self._where, zone.start, zone.end)
                 names = [(at, id_of(item)) for at, item in base.items()]

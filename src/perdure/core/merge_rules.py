@@ -73,6 +73,8 @@ class Rules:
     def __init__(self, strategies: Mapping[str, Strategy]) -> None:
         rules = [_rule(pattern, strategy) for pattern, strategy in strategies.items()]
         self._rules = sorted(rules, key=lambda rule: rule.rank, reverse=True)
+        self.counting = "counter" in strategies.values()
+        """Whether there are counters at all."""
 
     def at(self, path: Path) -> Rule:
         """The most specific rule for an overlap at this path; "error" if there is none."""
