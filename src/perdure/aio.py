@@ -41,6 +41,7 @@ from perdure.upkeep import breaks
 if TYPE_CHECKING:
     from perdure.aio_watch import AsyncWatch
     from perdure.core.diff import Difference
+    from perdure.engine.blame import Parts
     from perdure.views import View
 
 T = TypeVar("T")
@@ -493,6 +494,27 @@ class AsyncStore(StoreBase, AsyncBranching):
             CheckpointNotFound: it has no such checkpoint.
         """
         return await self._ask(self._diffing(key, before, after))
+
+    async def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
+        """The checkpoint that last wrote what is at a path, and with it the session.
+
+        That is the newest that set the value itself, changed something in it, or set a whole that
+        it is part of. Items of lists are followed through what was put in and taken out before
+        them; one that was taken out and put in again elsewhere was written then. Records are read
+        back from the newest, so it costs more the longer ago it was.
+
+        Args:
+            key: the state's key.
+            path: a section and what leads on from it: written as `perdure show` takes it, such as
+                `"plan/3/status"`, or its parts, such as `("plan", 3, "status")`.
+            at: the checkpoint at which to look it up; the newest by default.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+            PathNotFound: nothing is there; the message says how far the path goes.
+        """
+        return await self._ask(self._blaming(key, path, at))
 
     async def states(
         self,

@@ -149,6 +149,9 @@ head_bytes_max = 4 * 1024 * 1024
 read_bytes_max = 4 * 1024 * 1024
 """Records asked for in one request (bytes)."""
 
+blame_records_max = 4096
+"""Records read together on the way back to the one that wrote a path (records)."""
+
 cache_bytes = 32 * 1024 * 1024
 """What a store keeps in memory of what it read, unless told otherwise (bytes)."""
 

@@ -58,6 +58,7 @@ from perdure.upkeep import Maintenance, Upkeep
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
+    from perdure.engine.blame import Parts
     from perdure.views import View
     from perdure.watching import Watch
 
@@ -411,6 +412,11 @@ class StoreBase:
 
         return (yield from self._asking(partial(compare, before=before, after=after), key))
 
+    def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
+        from perdure.engine.blame import blame
+
+        return (yield from self._asking(partial(blame, path=path, at=at), key))
+
     def _listing(
         self, prefix: str, limit: int, after: str | None, deleted: bool
     ) -> Steps[list[StateInfo]]:
@@ -655,6 +661,27 @@ class Store(StoreBase, Branching):
             CheckpointNotFound: it has no such checkpoint.
         """
         return self._look(self._diffing(key, before, after))
+
+    def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
+        """The checkpoint that last wrote what is at a path, and with it the session.
+
+        That is the newest that set the value itself, changed something in it, or set a whole that
+        it is part of. Items of lists are followed through what was put in and taken out before
+        them; one that was taken out and put in again elsewhere was written then. Records are read
+        back from the newest, so it costs more the longer ago it was.
+
+        Args:
+            key: the state's key.
+            path: a section and what leads on from it: written as `perdure show` takes it, such as
+                `"plan/3/status"`, or its parts, such as `("plan", 3, "status")`.
+            at: the checkpoint at which to look it up; the newest by default.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+            PathNotFound: nothing is there; the message says how far the path goes.
+        """
+        return self._look(self._blaming(key, path, at))
 
     def states(
         self,

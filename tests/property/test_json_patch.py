@@ -97,7 +97,7 @@ def test_of_a_list_whose_items_move_come_and_go(
 
 
 def test_an_item_that_moved_is_one_operation() -> None:
-    before = {"l": [{"id": n} for n in "abcd"]}
+    before: dict[str, Any] = {"l": [{"id": n} for n in "abcd"]}
     for to, at in ((0, 3), (3, 0), (1, 2)):
         after = take(before)
         after["l"].insert(to, after["l"].pop(at))
