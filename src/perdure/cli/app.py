@@ -12,6 +12,7 @@ import click
 
 from perdure import __version__, errors
 from perdure.cli import (
+    blame,
     branches,
     check,
     doctor,
@@ -164,6 +165,7 @@ for _command in (
     showing.show,
     log.log,
     history.diff,
+    blame.blame,
     history.sessions,
     branches.branches,
     branches.fork,

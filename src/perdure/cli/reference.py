@@ -33,6 +33,7 @@ DOCUMENTS = {
     "show": '{"checkpoint": Checkpoint, "path": PATH, "value": VALUE}',
     "log": '{"checkpoints": [Checkpoint], "next": REF or null}',
     "diff": '{"differences": [{"kind", "path", "before", "after", "summary"}]}',
+    "blame": '{"checkpoint": Checkpoint}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',

@@ -10,8 +10,9 @@ from perdure.core.blame import before_changes
 from perdure.core.head import MAIN
 from perdure.core.paths import Path, format_path, parse_path, position_in, resolve
 from perdure.core.record import Record
+from perdure.core.refs import Ref
 from perdure.engine.load import Loaded, load_at, read_section
-from perdure.engine.read import Site, check_links, read_head, take_back
+from perdure.engine.read import Site, check_links, take_back
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
@@ -24,7 +25,7 @@ Parts: TypeAlias = str | Sequence[str | int]
 
 
 def blame(
-    site: Site, path: Parts, *, at: int | str | None = None, branch: str = MAIN
+    site: Site, path: Parts, *, at: Ref | None = None, branch: str = MAIN
 ) -> Steps[Checkpoint]:
     """The checkpoint that last wrote the value at a path, something in it, or a whole around it.
 
@@ -43,12 +44,11 @@ def blame(
     parts = parse_path(path) if isinstance(path, str) else tuple(path)
     if not parts:
         raise UsageError("name a section, or a path in one, such as plan/3/status")
-    if at is None:
-        at = (yield from read_head(site)).branches[branch].number
-    loaded = yield from load_at(site, at, branch, lambda _: False)
-    exact = yield from _exact(site, loaded, branch, parts)
-    record = yield from _writer(site, loaded, branch, exact)
-    return checkpoint_of(site.key, branch, record)
+    newest: Ref = branch
+    loaded = yield from load_at(site, at if at is not None else newest, branch, lambda _: False)
+    exact = yield from _exact(site, loaded, loaded.branch, parts)
+    record = yield from _writer(site, loaded, loaded.branch, exact)
+    return checkpoint_of(site.key, loaded.branch, record)
 
 
 def _exact(site: Site, loaded: Loaded, branch: str, parts: Sequence[str | int]) -> Steps[Path]:
