@@ -401,6 +401,23 @@ def test_an_idle_look_asks_sqlite_for_nothing_but_whether_it_changed(tmp_path: P
     assert len(asked) == 4
 
 
+def test_what_is_saved_during_a_look_is_found_by_the_next(tmp_path: Path) -> None:
+    other = Store(tmp_path / "agents.db")
+    save(other, "a", 1)
+    missed = [2]
+
+    class Late(SqliteBackend):
+        def perform(self, request: Any) -> Any:
+            answer = super().perform(request)
+            if isinstance(request, ReadHead) and missed:
+                save(other, "a", missed.pop())
+            return answer
+
+    watch = Store(Late(tmp_path / "agents.db")).watch("a", timeout=0)
+    assert not missed
+    assert numbers(watch) == [("a", 2, 2)]
+
+
 def test_packed_history(face: Callable[[], Backend]) -> None:
     store = Store(face(), maintenance="off")
     save(store, "a", *range(300))
