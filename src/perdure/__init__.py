@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from perdure import otel as otel
     from perdure.aio import AsyncSession as AsyncSession
     from perdure.aio import AsyncStore as AsyncStore
+    from perdure.aio_watch import AsyncWatch as AsyncWatch
     from perdure.core.changes import Change as Change
     from perdure.core.changes import Delete as Delete
     from perdure.core.changes import Members as Members
     from perdure.core.changes import Set as Set
     from perdure.core.changes import Splice as Splice
     from perdure.core.diff import Difference as Difference
+    from perdure.core.json_patch import json_patch as json_patch
+    from perdure.core.merge import MergeConflict as MergeConflict
+    from perdure.core.refs import Ref as Ref
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
     from perdure.errors import BranchMoved as BranchMoved
@@ -38,25 +42,31 @@ if TYPE_CHECKING:
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
     from perdure.types import Checkpoint as Checkpoint
+    from perdure.types import Merge as Merge
     from perdure.types import Movement as Movement
     from perdure.types import Resumed as Resumed
     from perdure.types import SessionInfo as SessionInfo
     from perdure.types import StateInfo as StateInfo
     from perdure.views import View as View
+    from perdure.watching import Landed as Landed
+    from perdure.watching import Watch as Watch
 
 _HOMES = {
     "errors": "perdure.errors",
     "otel": "perdure.otel",
     "AsyncSession": "perdure.aio",
     "AsyncStore": "perdure.aio",
+    "AsyncWatch": "perdure.aio_watch",
     "Change": "perdure.core.changes",
     "Delete": "perdure.core.changes",
     "Members": "perdure.core.changes",
     "Set": "perdure.core.changes",
     "Splice": "perdure.core.changes",
     "Difference": "perdure.core.diff",
+    "Ref": "perdure.core.refs",
     "label": "perdure.core.refs",
     "time": "perdure.core.refs",
+    "MergeConflict": "perdure.core.merge",
     "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",
     "CommitUnknown": "perdure.errors",
@@ -68,12 +78,16 @@ _HOMES = {
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",
+    "Landed": "perdure.watching",
+    "Watch": "perdure.watching",
     "BranchInfo": "perdure.types",
     "Checkpoint": "perdure.types",
+    "Merge": "perdure.types",
     "Movement": "perdure.types",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",
     "StateInfo": "perdure.types",
+    "json_patch": "perdure.core.json_patch",
 }
 
 __all__ = sorted(("__version__", *_HOMES))  # noqa: PLE0605 - computed, so it cannot differ

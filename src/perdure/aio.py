@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn, Self, TypeVar
 
 from perdure import parts, unsaved
 from perdure.branching import AsyncBranching
@@ -31,6 +31,7 @@ from perdure.types import (
     Durability,
     Exported,
     Maintained,
+    OnConflict,
     SessionInfo,
     StateInfo,
     Stats,
@@ -40,7 +41,9 @@ from perdure.types import (
 from perdure.upkeep import breaks
 
 if TYPE_CHECKING:
+    from perdure.aio_watch import AsyncWatch
     from perdure.core.diff import Difference
+    from perdure.engine.blame import Parts
     from perdure.views import View
 
 T = TypeVar("T")
@@ -79,8 +82,10 @@ class AsyncSession(SessionBase):
 
         Raises:
             Conflict: someone else saved since this session read; see `refresh`.
+            LeaseLost: this session held the branch exclusively, and does not any more.
             CommitUnknown: its fate is not known; saving again settles it, once.
-            Busy: others kept the store too long; nothing was written.
+            Busy: others kept the store too long, or another session holds the branch exclusively;
+                nothing was written.
             UntrackedEdit: a container was changed behind Perdure's back.
         """
         self._require_open()
@@ -351,6 +356,9 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
         windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
+        on_conflict: OnConflict = "raise",
+        exclusive: bool = False,
+        wait: float = 30.0,
         expires_in: timedelta | None = None,
     ) -> Opening:
         """Begin a session on a state, resuming where the last one stopped.
@@ -368,18 +376,31 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
                 is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
+            on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
+                `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
+                is its name then, and `session.diverged` says why.
+            exclusive: hold the branch as long as the session is open: no other session can save to
+                it. That is written at once; it makes a state that is not there yet, with an empty
+                checkpoint. The hold of a process that died is taken over.
+            wait: how long to wait for who holds it so, in seconds; 0: not at all.
             expires_in: how long after its last save the state expires, kept with the next save;
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
+            Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
             UsageError: `expires_in` is no such duration.
         """
         expires = expires_us(expires_in)
         loading = Loading(must_exist, sections, windows or {}, lazy=False)
-        return Opening(partial(self._open, key, loading, branch, on_error, on_cancel, expires))
+        alone = exclusive, wait
+        return Opening(
+            partial(
+                self._open, key, loading, branch, on_error, on_cancel, on_conflict, alone, expires
+            )
+        )
 
     async def _open(
         self,
@@ -388,15 +409,31 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
         branch: str,
         on_error: OnError,
         on_cancel: OnCancel,
+        on_conflict: OnConflict,
+        alone: tuple[bool, float],
         expires: int | None,
     ) -> AsyncSession:
-        with reported(self._on_event, "open", key) as detail:
-            with reported(self._on_event, "load", key):
-                opened = await self._ask(self._opening(key, loading, branch))
-                # In a thread, too: a node for each container of a long state takes its time.
-                args, options = await asyncio.to_thread(
-                    self._session_parts, opened, on_error, on_cancel, expires, lazy=False
-                )
+        claim = self._keeper.claim(key, branch, *alone)
+        with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
+            while True:
+                while claim and (pause := await self._ask(self._taking(claim, key))) is not None:  # noqa: ASYNC110 - others end it
+                    await asyncio.sleep(pause)
+                with reported(self._on_event, "load", key):
+                    opened = await self._ask(self._opening(key, loading, branch, claim))
+                    # In a thread, too: a node for each container of a long state takes its time.
+                    args, options = await asyncio.to_thread(
+                        self._session_parts,
+                        opened,
+                        on_error,
+                        on_cancel,
+                        on_conflict,
+                        claim,
+                        expires,
+                        lazy=False,
+                    )
+                founding = self._founding(args[1])
+                if founding is None or await self._driver.arun(founding):
+                    break
             session = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -469,6 +506,27 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
         """
         return await self._ask(self._diffing(key, before, after))
 
+    async def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
+        """The checkpoint that last wrote what is at a path, and with it the session.
+
+        That is the newest that set the value itself, changed something in it, or set a whole that
+        it is part of. Items of lists are followed through what was put in and taken out before
+        them; one that was taken out and put in again elsewhere was written then. Records are read
+        back from the newest, so it costs more the longer ago it was.
+
+        Args:
+            key: the state's key.
+            path: a section and what leads on from it: written as `perdure show` takes it, such as
+                `"plan/3/status"`, or its parts, such as `("plan", 3, "status")`.
+            at: the checkpoint at which to look it up; the newest by default.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+            PathNotFound: nothing is there; the message says how far the path goes.
+        """
+        return await self._ask(self._blaming(key, path, at))
+
     async def states(
         self,
         prefix: str = "",
@@ -498,6 +556,54 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
             StateNotFound: there is no such state.
         """
         return await self._ask(self._asking(states.info, key))
+
+    def watch(
+        self,
+        key: str,
+        *,
+        cursor: str | None = None,
+        since: Literal["now", "start"] = "now",
+        interval: float = 0.1,
+        timeout: float | None = None,
+        branch: str = MAIN,
+    ) -> AsyncWatch:
+        """New checkpoints as they land, from any process, each with its changes.
+
+        Of each state they come in order, none twice, and none is left out, also over restarts of
+        the watcher, as long as it goes on with the cursor of the last one that it handled. A branch
+        that was rolled back goes on at an earlier number; what it left is given too. States that
+        are made later are watched from their first checkpoint. The store may be made later as well.
+
+        Args:
+            key: the state's key; with a `*` at its end, all that begin so; `"*"` is all.
+            cursor: `Landed.cursor` or `Watch.cursor` of an earlier watch of the same.
+            since: without a cursor, `"now"`, which begins with the call (`AsyncStore`: with `async
+                with`, or the first step), or `"start"`, as if it had watched from the start.
+            interval: how often to look for what others saved, in seconds; what is saved through
+                this store is given at once.
+            timeout: end the iteration when nothing came for so long, in seconds.
+            branch: the branch to watch.
+
+        Raises:
+            UsageError: the cursor is none, or one of another store, key or branch.
+            Damaged: the state cannot be read; of several, it is warned of and passed over.
+
+        Example:
+            >>> for landed in store.watch("support/*", cursor=kept):
+            ...     handle(landed.checkpoint)
+            ...     kept = landed.cursor
+        """
+        from perdure.aio_watch import AsyncWatch
+
+        return AsyncWatch(
+            self._driver,
+            key,
+            cursor=cursor,
+            since=since,
+            interval=interval,
+            timeout=timeout,
+            branch=branch,
+        )
 
     async def sessions(self, key: str) -> list[SessionInfo]:
         """Sessions that saved something to a state, newest first.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from perdure import limits
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import branches, movements
@@ -13,7 +14,11 @@ from perdure.engine.branches import Plan
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.errors import BranchExists
-from perdure.types import BranchInfo, Movement
+from perdure.session import short
+from perdure.types import BranchInfo, Merge, Movement
+
+if TYPE_CHECKING:
+    from perdure.core.merge_rules import Strategy
 
 T = TypeVar("T")
 
@@ -31,6 +36,28 @@ class _Asking:
     ) -> Steps[Movement | None]:
         def made(site: Site) -> Steps[Movement | None]:
             return (yield from movements.make(site, planning(site), dry_run=dry_run))
+
+        return self._asking(made, key)
+
+    def _merging(
+        self,
+        key: str,
+        branch: str,
+        into: str,
+        strategies: Mapping[str, Strategy] | None,
+        label: str | None,
+        dry_run: bool,
+    ) -> Steps[Merge | None]:
+        from perdure.engine.merging import merge_branch
+
+        label = short(label, "label", limits.label_chars_max)
+
+        def made(site: Site) -> Steps[Merge | None]:
+            return (
+                yield from merge_branch(
+                    site, branch, into, strategies or {}, label, dry_run=dry_run
+                )
+            )
 
         return self._asking(made, key)
 
@@ -114,6 +141,7 @@ class Branching(_Asking):
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            Busy: another session holds the branch exclusively.
 
         Example:
             >>> store.rollback("support/alice", to="~3", dry_run=True).differences
@@ -143,6 +171,7 @@ class Branching(_Asking):
             NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return self._look(
             self._moving(key, partial(branches.promoting, branch=branch, into=into), dry_run)
@@ -155,6 +184,7 @@ class Branching(_Asking):
             UsageError: it is `main`, or the name is none for a branch.
             BranchExists: there is a branch of that name.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return self._look(
             self._moving(key, partial(branches.renaming, branch=branch, name=name), False)
@@ -171,6 +201,7 @@ class Branching(_Asking):
         Raises:
             UsageError: it is `main`.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return self._look(self._moving(key, partial(branches.deleting, branch=branch), dry_run))
 
@@ -186,6 +217,7 @@ class Branching(_Asking):
 
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
+            Busy: another session holds the branch exclusively.
         """
         moved = self._look(self._moving(key, branches.undoing, dry_run))
         assert moved is not None
@@ -200,10 +232,51 @@ class Branching(_Asking):
 
         Raises:
             UsageError: there is no such undo.
+            Busy: another session holds the branch exclusively.
         """
         moved = self._look(self._moving(key, branches.redoing, dry_run))
         assert moved is not None
         return moved
+
+    def merge(
+        self,
+        key: str,
+        branch: str,
+        *,
+        into: str = MAIN,
+        strategies: Mapping[str, Strategy] | None = None,
+        label: str | None = None,
+        dry_run: bool = False,
+    ) -> Merge | None:
+        """Merge what another branch did since the two parted, as one checkpoint on `into`.
+
+        Edits of different places are both kept: positions in lists are moved along, and items with
+        an `id` are known by it. The branch that is merged stays as it is, and may be merged again.
+
+        Args:
+            key: the state's key.
+            branch: the one whose edits to take in.
+            into: the one to take them in.
+            strategies: what to do where both changed the same place, by path: `"ours"` (of `into`),
+                `"theirs"`, `"append"` (of lists: our whole run, then theirs), `"set"`, `"counter"`,
+                or a function of (base, ours, theirs). `*` in a path is any one part, `**` at its
+                end any rest. `"error"` by default: nothing is merged.
+            label: a name to find the checkpoint by.
+            dry_run: merge nothing; say what would change, and which conflicts there are.
+
+        Returns:
+            What was done; None if `branch` has nothing that `into` lacks.
+
+        Raises:
+            MergeConflicts: no strategy says which of both is right; nothing was changed.
+            UsageError: there is no such strategy, or a branch is to be merged into itself.
+            BranchNotFound: there is no such branch.
+            Busy: a session holds `into` exclusively.
+
+        Example:
+            >>> store.merge("support/alice", "what-if", strategies={"messages": "append"})
+        """
+        return self._look(self._merging(key, branch, into, strategies, label, dry_run))
 
     def movements(self, key: str) -> list[Movement]:
         """Everything that was done to the branches of a state, newest first.
@@ -280,6 +353,7 @@ class AsyncBranching(_Asking):
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            Busy: another session holds the branch exclusively.
 
         Example:
             >>> store.rollback("support/alice", to="~3", dry_run=True).differences
@@ -309,6 +383,7 @@ class AsyncBranching(_Asking):
             NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return await self._ask(
             self._moving(key, partial(branches.promoting, branch=branch, into=into), dry_run)
@@ -321,6 +396,7 @@ class AsyncBranching(_Asking):
             UsageError: it is `main`, or the name is none for a branch.
             BranchExists: there is a branch of that name.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return await self._ask(
             self._moving(key, partial(branches.renaming, branch=branch, name=name), False)
@@ -339,6 +415,7 @@ class AsyncBranching(_Asking):
         Raises:
             UsageError: it is `main`.
             BranchNotFound: there is no such branch.
+            Busy: another session holds the branch exclusively.
         """
         return await self._ask(
             self._moving(key, partial(branches.deleting, branch=branch), dry_run)
@@ -356,6 +433,7 @@ class AsyncBranching(_Asking):
 
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
+            Busy: another session holds the branch exclusively.
         """
         moved = await self._ask(self._moving(key, branches.undoing, dry_run))
         assert moved is not None
@@ -370,10 +448,51 @@ class AsyncBranching(_Asking):
 
         Raises:
             UsageError: there is no such undo.
+            Busy: another session holds the branch exclusively.
         """
         moved = await self._ask(self._moving(key, branches.redoing, dry_run))
         assert moved is not None
         return moved
+
+    async def merge(
+        self,
+        key: str,
+        branch: str,
+        *,
+        into: str = MAIN,
+        strategies: Mapping[str, Strategy] | None = None,
+        label: str | None = None,
+        dry_run: bool = False,
+    ) -> Merge | None:
+        """Merge what another branch did since the two parted, as one checkpoint on `into`.
+
+        Edits of different places are both kept: positions in lists are moved along, and items with
+        an `id` are known by it. The branch that is merged stays as it is, and may be merged again.
+
+        Args:
+            key: the state's key.
+            branch: the one whose edits to take in.
+            into: the one to take them in.
+            strategies: what to do where both changed the same place, by path: `"ours"` (of `into`),
+                `"theirs"`, `"append"` (of lists: our whole run, then theirs), `"set"`, `"counter"`,
+                or a function of (base, ours, theirs). `*` in a path is any one part, `**` at its
+                end any rest. `"error"` by default: nothing is merged.
+            label: a name to find the checkpoint by.
+            dry_run: merge nothing; say what would change, and which conflicts there are.
+
+        Returns:
+            What was done; None if `branch` has nothing that `into` lacks.
+
+        Raises:
+            MergeConflicts: no strategy says which of both is right; nothing was changed.
+            UsageError: there is no such strategy, or a branch is to be merged into itself.
+            BranchNotFound: there is no such branch.
+            Busy: a session holds `into` exclusively.
+
+        Example:
+            >>> store.merge("support/alice", "what-if", strategies={"messages": "append"})
+        """
+        return await self._ask(self._merging(key, branch, into, strategies, label, dry_run))
 
     async def movements(self, key: str) -> list[Movement]:
         """Everything that was done to the branches of a state, newest first.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from perdure import host, limits
 from perdure.backends.protocol import Backend, StoreInfo
+from perdure.bell import Bell
 from perdure.engine.requests import (
     Answer,
     Commit,
@@ -88,8 +89,9 @@ class GroupCommit:
     came later are sent again.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, bell: Bell | None = None) -> None:
         self._backend = backend
+        self._bell = bell if bell is not None else Bell()
         self._patience_s: float | None = getattr(backend, "busy_timeout", None)
         self._wait_from: Callable[[float], None] | None = getattr(backend, "wait_from", None)
         self._door = threading.Lock()
@@ -217,9 +219,11 @@ class GroupCommit:
         try:
             if self._wait_from is not None:
                 self._wait_from(since)
-            return self._backend.commit(requests)
+            outcomes = self._backend.commit(requests)
         except Exception as error:
             return [error] * len(requests)
+        self._bell.ring()
+        return outcomes
 
     def may_wait(self, outcome: Answer | BaseException, since: float) -> bool:
         """Whether this is `Busy` though what was asked for at `since` may wait longer."""
@@ -277,7 +281,9 @@ class Driver:
         self._closed = False
         self.losses: deque[str] = deque(maxlen=limits.losses_kept_max)
         """What was told of sessions of this store that took unsaved edits with them."""
-        self._group = GroupCommit(backend)
+        self.bell = Bell()
+        """Rung after each batch of commits."""
+        self._group = GroupCommit(backend, self.bell)
         self._writer: _WriterThread | None = None
         self._opening = threading.Lock()
         self._answers: dict[type[Request], Callable[[Any], Any]] = {
@@ -333,7 +339,8 @@ class Driver:
     def _renew_after_fork(self) -> None:
         # Locks and threads of the parent mean nothing here; the backend reopens by itself.
         self._pid = os.getpid()
-        self._group, self._writer = GroupCommit(self.backend), None
+        self.bell = Bell()
+        self._group, self._writer = GroupCommit(self.backend, self.bell), None
         self._answers[Commit] = self._group.commit
         self._opening, self._connected = threading.Lock(), None
         if self.cache is not None:
@@ -417,6 +424,7 @@ class Driver:
         self._closed = True
         if self._pid != os.getpid():
             return
+        self.bell.ring()  # who waits for a commit is to learn of it
         if self.cache is not None:
             self.cache.close()
         if self._writer is not None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
+    from perdure.core.merge import MergeConflict
     from perdure.core.paths import Path
-    from perdure.types import Checkpoint
+    from perdure.types import Checkpoint, LeaseInfo
 
 
 class PerdureError(Exception):
@@ -52,9 +53,17 @@ class UsageError(PerdureError):
 
 
 class Busy(Retryable):
-    """Others kept the store for longer than `busy_timeout`. Nothing was written; try again."""
+    """Others kept the store, or a branch of a state, for too long. Nothing was written; try again.
+
+    Where another session holds the branch exclusively, `lease` says who: its process, and since
+    when.
+    """
 
     kind = "busy"
+
+    def __init__(self, message: str, *, lease: LeaseInfo | None = None) -> None:
+        super().__init__(message)
+        self.lease = lease
 
 
 class CommitUnknown(Retryable):
@@ -78,8 +87,9 @@ class StorageFull(Retryable):
 class Conflict(Reload):
     """Someone else saved to this branch since this session read it (P3). Nothing was overwritten.
 
-    `mine` are the changes this session could not save, `theirs` the checkpoints that came in
-    between, `their_changes` what those changed, and `overlap` the sections both sides touched.
+    `branch` is the branch, `mine` are the changes this session could not save, `theirs` the
+    checkpoints that came in between, `their_changes` what those changed, and `overlap` the sections
+    both sides touched.
     Without an overlap, `session.refresh(keep_changes=True)` takes theirs in and keeps yours. With
     one, keep what you need of `mine`, call `session.refresh()`, which gives yours up, and make your
     edits again.
@@ -91,12 +101,14 @@ class Conflict(Reload):
         self,
         message: str,
         *,
+        branch: str = "main",
         mine: Sequence[Change] = (),
         theirs: Sequence[Checkpoint] = (),
         their_changes: Sequence[Change] = (),
         overlap: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
+        self.branch = branch
         self.mine = tuple(mine)
         self.theirs = tuple(theirs)
         self.their_changes = tuple(their_changes)
@@ -111,6 +123,30 @@ class BranchMoved(Conflict):
     """
 
     kind = "branch-moved"
+
+
+class LeaseLost(Reload):
+    """This session held its branch exclusively, and does not any more: another one took it over.
+
+    That happens to one whose process was stopped, or cut off from the store, for so long that it
+    had to be taken for dead. Nothing was saved. `session.changes()` tells what was not;
+    `session.refresh()` gives that up. Open the state again to go on.
+    """
+
+    kind = "lease-lost"
+
+
+class MergeConflicts(Reload):
+    """Both branches changed the same places, and no strategy says which is right (P3).
+
+    `conflicts` are these places, each with both values; nothing was changed.
+    """
+
+    kind = "merge-conflicts"
+
+    def __init__(self, message: str, *, conflicts: Sequence[MergeConflict] = ()) -> None:
+        super().__init__(message)
+        self.conflicts = tuple(conflicts)
 
 
 class StateDeleted(Reload):
@@ -144,6 +180,8 @@ class NotAStore(NeedsPerson):
     """The file is something else. It was not touched."""
 
     kind = "not-a-store"
+    is_empty: bool = False
+    """Whether it holds nothing at all: somebody may be making a store in it just now."""
 
 
 class NewerFormat(NeedsPerson):

@@ -112,6 +112,9 @@ diff_items_bytes_max = 4 * 1024 * 1024
 """What lies between a list's first and last difference is compared item by item, if it is no more
 (bytes); in more, pages that both sides have are taken for unchanged."""
 
+item_id_chars_max = 256
+"""Length of a text under `"id"` that tells an item of a list from the others (characters)."""
+
 snapshot_cost_max = 16
 """How many times the bytes of the tail a snapshot may write; one that would write more is put off
 until the tail is at `tail_put_off_max`: edits scattered over a state touch most of its pages."""
@@ -146,11 +149,27 @@ head_bytes_max = 4 * 1024 * 1024
 read_bytes_max = 4 * 1024 * 1024
 """Records asked for in one request (bytes)."""
 
+blame_records_max = 4096
+"""Records read together on the way back to the one that wrote a path (records)."""
+
 cache_bytes = 32 * 1024 * 1024
 """What a store keeps in memory of what it read, unless told otherwise (bytes)."""
 
 cache_item_bytes = 600
 """What a record or a page takes in memory besides its payload (bytes)."""
+
+watch_lines_max = 1024
+"""Lines of one life of a state of which a watcher remembers what it was given (lines): a branch may
+come back to what it left, and those that are not remembered count as given."""
+
+watch_moves_max = 64
+"""Movements of branches that a watcher reads in one request (movements)."""
+
+watch_bytes_max = 256 * 1024
+"""Records that a watcher reads in one request (bytes), unless one row is more."""
+
+watch_interval_max_s = 86_400
+"""The longest time between two looks that can be asked for (seconds)."""
 
 lineage_inline_max = 16
 """Bases of a branch that its head has (bases); older ones are in the first records of lines."""
@@ -182,6 +201,12 @@ former_max = 64
 
 heartbeat_s = 60
 """A holder on another machine that saved within this time may be running (seconds)."""
+
+lease_s = 30
+"""A lease of a holder on another machine is over when it was not renewed for so long (seconds)."""
+
+lease_wait_max_s = 86_400
+"""The longest wait for a lease that can be asked for (seconds)."""
 
 busy_timeout_max_s = 86_400
 """The longest wait for other processes that can be asked for (seconds)."""

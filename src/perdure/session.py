@@ -30,6 +30,8 @@ from perdure.types import Checkpoint, Durability, Resumed
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.drive import Driver
+    from perdure.errors import Conflict
+    from perdure.leasing import Claim
     from perdure.state.document import Document
     from perdure.state.sections import State
     from perdure.upkeep import Upkeep
@@ -61,9 +63,11 @@ class SessionBase:
         on_cancel: OnCancel,
         on_event: OnEvent | None,
         upkeep: Upkeep | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self._driver = driver
         self._upkeep = upkeep
+        self._claim = claim
         self._core = core
         self._document = document
         self._resumed = resumed
@@ -74,6 +78,8 @@ class SessionBase:
         self._pid = os.getpid()
         self._closed = False
         unsaved.watch(self)
+        if claim is not None:
+            claim.kept_by(self)
 
     def __del__(self) -> None:
         if not self._closed:
@@ -90,6 +96,11 @@ class SessionBase:
     def branch(self) -> str:
         """The branch that it works on."""
         return self._core.branch
+
+    @property
+    def diverged(self) -> Conflict | None:
+        """What made this session go on on a branch of its own (`on_conflict="fork"`), or None."""
+        return self._core.diverged
 
     @property
     def id(self) -> str:
@@ -119,7 +130,7 @@ class SessionBase:
     @summary.setter
     def summary(self, text: str | None) -> None:
         self._require_open()
-        self._core.summary = _short(text, "summary", limits.summary_chars_max)
+        self._core.summary = short(text, "summary", limits.summary_chars_max)
 
     @property
     def closed(self) -> bool:
@@ -199,7 +210,7 @@ class SessionBase:
     ) -> Body | None:
         if durability not in (None, "power", "process"):
             raise UsageError(f'durability is "power" or "process", not {durability!r}')
-        label = _short(label, "label", limits.label_chars_max)
+        label = short(label, "label", limits.label_chars_max)
         if metadata is not None:
             metadata = take(metadata, ("metadata",))
             if not isinstance(metadata, dict):
@@ -250,6 +261,8 @@ class SessionBase:
     def _end(self) -> None:
         self._closed = True
         self._document.close()
+        if self._claim is not None:
+            self._claim.ended(is_free=not self._core.holds)
 
     def _end_failed(self, failure: PerdureError, error: BaseException | None) -> None:
         """The end could not be written: the user's own error goes first, else this one.
@@ -320,8 +333,10 @@ class Session(SessionBase):
 
         Raises:
             Conflict: someone else saved since this session read; see `refresh`.
+            LeaseLost: this session held the branch exclusively, and does not any more.
             CommitUnknown: its fate is not known; saving again settles it, once.
-            Busy: others kept the store too long; nothing was written.
+            Busy: others kept the store too long, or another session holds the branch exclusively;
+                nothing was written.
             UntrackedEdit: a container was changed behind Perdure's back.
         """
         self._require_open()
@@ -477,7 +492,12 @@ class Session(SessionBase):
         self._finish(error)
 
 
-def _short(text: str | None, what: str, chars_max: int) -> str | None:
+def short(text: str | None, what: str, chars_max: int) -> str | None:
+    """A label or a summary as it can be kept; `what` is what to call it.
+
+    Raises:
+        UsageError: it cannot be.
+    """
     if text is None:
         return None
     if not isinstance(text, str):

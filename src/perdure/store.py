@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType, TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure import host, limits, missing, unsaved
 from perdure.branching import Branching
@@ -35,6 +38,7 @@ from perdure.errors import (
 )
 from perdure.events import OnEvent, reported
 from perdure.expiring import Expiring, expires_us
+from perdure.leasing import Claim, Keeper
 from perdure.parts import check_windows, require_windows
 from perdure.session import OnCancel, OnError, Session
 from perdure.types import (
@@ -43,6 +47,7 @@ from perdure.types import (
     Exported,
     Maintained,
     MaintenanceStep,
+    OnConflict,
     Resumed,
     SessionInfo,
     StateInfo,
@@ -55,7 +60,9 @@ from perdure.upkeep import Maintenance, Upkeep
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
+    from perdure.engine.blame import Parts
     from perdure.views import View
+    from perdure.watching import Watch
 
 T = TypeVar("T")
 
@@ -131,6 +138,7 @@ class StoreBase:
         self._on_event = on_event
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
         self._driver = Driver(backend, clock or system_clock, cache)
+        self._keeper = Keeper(self._driver)
         self._upkeep: Upkeep | None = None
         if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
             self._upkeep = Upkeep(self._driver) if not read_only else None
@@ -138,6 +146,7 @@ class StoreBase:
     def _close(self) -> None:
         if self._upkeep is not None:
             self._upkeep.close()
+        self._keeper.close()
         self._driver.close()
 
     def _maintaining(
@@ -229,15 +238,44 @@ class StoreBase:
         name = str(getattr(self._driver.backend, "path", self.url))
         return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
 
-    def _opening(self, key: str, loading: Loading, branch: str) -> Steps[_Opened]:
+    def _opening(
+        self, key: str, loading: Loading, branch: str, claim: Claim | None
+    ) -> Steps[_Opened]:
         """What a session starts from."""
-        return (yield from self._asking(partial(_open, loading=loading, branch=branch), key))
+        id_ = claim.id if claim is not None else None
+        opening = partial(_open, loading=loading, branch=branch, id_=id_)
+        return (yield from self._asking(opening, key))
+
+    def _taking(self, claim: Claim, key: str) -> Steps[float | None]:
+        """Have a branch held; None: it is, or there is no state yet.
+
+        How long to wait before the next try else (seconds).
+        """
+        return (yield from self._asking(claim.take, key))
+
+    def _founding(self, core: SessionCore) -> Steps[bool] | None:
+        """Make the state that a session is to hold, if there is none; whether the session has it.
+
+        None: there is nothing to be made.
+        """
+        if not core.exclusive or core.holds:
+            return None
+
+        def founding() -> Steps[bool]:
+            if not core.is_new:
+                return False  # it was made meanwhile
+            core.site = replace(core.site, store=self._driver.store_id)
+            return (yield from core.found(self._durability))
+
+        return founding()
 
     def _session_parts(
         self,
         opened: _Opened,
         on_error: OnError,
         on_cancel: OnCancel,
+        on_conflict: OnConflict,
+        claim: Claim | None,
         expires: int | None,
         *,
         lazy: bool,
@@ -264,6 +302,8 @@ class StoreBase:
             started_us=opened.now_us,
             holder=host.holder(),
             branch=opened.branch,
+            on_conflict=_one_of(on_conflict, "on_conflict", ("raise", "fork")),
+            exclusive=claim is not None,
             told=opened.told,
             elsewhere=opened.elsewhere,
             missing=MISSING,
@@ -275,6 +315,7 @@ class StoreBase:
             "on_cancel": _one_of(on_cancel, "on_cancel", ("keep", "discard")),
             "on_event": self._on_event,
             "upkeep": self._upkeep,
+            "claim": claim,
         }
         return (self._driver, core, document, opened.resumed), options
 
@@ -375,6 +416,11 @@ class StoreBase:
 
         return (yield from self._asking(partial(compare, before=before, after=after), key))
 
+    def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
+        from perdure.engine.blame import blame
+
+        return (yield from self._asking(partial(blame, path=path, at=at), key))
+
     def _listing(
         self, prefix: str, limit: int, after: str | None, deleted: bool
     ) -> Steps[list[StateInfo]]:
@@ -455,7 +501,7 @@ class Loading(msgspec.Struct, frozen=True):
         return lambda name: not self.lazy and name not in self.windows
 
 
-def _open(site: Site, *, loading: Loading, branch: str) -> Steps[_Opened]:
+def _open(site: Site, *, loading: Loading, branch: str, id_: bytes | None) -> Steps[_Opened]:
     """What a session on a state starts from."""
     loaded = yield from load(site, branch, loading.wanted())
     is_new = loaded is None or loaded.head.deleted_us is not None
@@ -467,7 +513,7 @@ def _open(site: Site, *, loading: Loading, branch: str) -> Steps[_Opened]:
         content, elsewhere = yield from opened(site, loaded, branch, loading.windows)
     require_windows(loading.windows, content)
     resumed, told = yield from marks.resumed_from(site, loaded, branch)
-    id_ = yield Random(16)
+    id_ = id_ or (yield Random(16))
     now = yield Now()
     return _Opened(site, branch, loaded, content, elsewhere, resumed, tuple(told), id_, now)
 
@@ -505,6 +551,9 @@ class Store(StoreBase, Branching, Expiring):
         windows: Mapping[str, int] | None = None,
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
+        on_conflict: OnConflict = "raise",
+        exclusive: bool = False,
+        wait: float = 30.0,
         expires_in: timedelta | None = None,
     ) -> Session:
         """Begin a session on a state, resuming where the last one stopped.
@@ -522,21 +571,38 @@ class Store(StoreBase, Branching, Expiring):
                 is then a list of these alone, whose edits are saved where they belong.
             on_error: what an exception in the `with` block does with unsaved edits.
             on_cancel: what cancellation (or Ctrl-C) does with them.
+            on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
+                `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
+                is its name then, and `session.diverged` says why.
+            exclusive: hold the branch as long as the session is open: no other session can save to
+                it. That is written at once; it makes a state that is not there yet, with an empty
+                checkpoint. The hold of a process that died is taken over.
+            wait: how long to wait for who holds it so, in seconds; 0: not at all.
             expires_in: how long after its last save the state expires, kept with the next save;
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
+            Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
             UsageError: `expires_in` is no such duration.
         """
         expires = expires_us(expires_in)
-        with reported(self._on_event, "open", key) as detail:
-            with reported(self._on_event, "load", key):
-                loading = Loading(must_exist, sections, windows or {}, lazy=True)
-                opened = self._look(self._opening(key, loading, branch))
-            args, options = self._session_parts(opened, on_error, on_cancel, expires, lazy=True)
+        claim = self._keeper.claim(key, branch, exclusive, wait)
+        loading = Loading(must_exist, sections, windows or {}, lazy=True)
+        with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
+            while True:
+                while claim and (pause := self._look(self._taking(claim, key))) is not None:
+                    time.sleep(pause)
+                with reported(self._on_event, "load", key):
+                    opened = self._look(self._opening(key, loading, branch, claim))
+                args, options = self._session_parts(
+                    opened, on_error, on_cancel, on_conflict, claim, expires, lazy=True
+                )
+                founding = self._founding(args[1])
+                if founding is None or self._driver.run(founding):
+                    break
             session = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
@@ -605,6 +671,27 @@ class Store(StoreBase, Branching, Expiring):
         """
         return self._look(self._diffing(key, before, after))
 
+    def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
+        """The checkpoint that last wrote what is at a path, and with it the session.
+
+        That is the newest that set the value itself, changed something in it, or set a whole that
+        it is part of. Items of lists are followed through what was put in and taken out before
+        them; one that was taken out and put in again elsewhere was written then. Records are read
+        back from the newest, so it costs more the longer ago it was.
+
+        Args:
+            key: the state's key.
+            path: a section and what leads on from it: written as `perdure show` takes it, such as
+                `"plan/3/status"`, or its parts, such as `("plan", 3, "status")`.
+            at: the checkpoint at which to look it up; the newest by default.
+
+        Raises:
+            StateNotFound: there is no such state.
+            CheckpointNotFound: it has no such checkpoint.
+            PathNotFound: nothing is there; the message says how far the path goes.
+        """
+        return self._look(self._blaming(key, path, at))
+
     def states(
         self,
         prefix: str = "",
@@ -634,6 +721,54 @@ class Store(StoreBase, Branching, Expiring):
             StateNotFound: there is no such state.
         """
         return self._look(self._asking(states.info, key))
+
+    def watch(
+        self,
+        key: str,
+        *,
+        cursor: str | None = None,
+        since: Literal["now", "start"] = "now",
+        interval: float = 0.1,
+        timeout: float | None = None,
+        branch: str = MAIN,
+    ) -> Watch:
+        """New checkpoints as they land, from any process, each with its changes.
+
+        Of each state they come in order, none twice, and none is left out, also over restarts of
+        the watcher, as long as it goes on with the cursor of the last one that it handled. A branch
+        that was rolled back goes on at an earlier number; what it left is given too. States that
+        are made later are watched from their first checkpoint. The store may be made later as well.
+
+        Args:
+            key: the state's key; with a `*` at its end, all that begin so; `"*"` is all.
+            cursor: `Landed.cursor` or `Watch.cursor` of an earlier watch of the same.
+            since: without a cursor, `"now"`, which begins with the call (`AsyncStore`: with `async
+                with`, or the first step), or `"start"`, as if it had watched from the start.
+            interval: how often to look for what others saved, in seconds; what is saved through
+                this store is given at once.
+            timeout: end the iteration when nothing came for so long, in seconds.
+            branch: the branch to watch.
+
+        Raises:
+            UsageError: the cursor is none, or one of another store, key or branch.
+            Damaged: the state cannot be read; of several, it is warned of and passed over.
+
+        Example:
+            >>> for landed in store.watch("support/*", cursor=kept):
+            ...     handle(landed.checkpoint)
+            ...     kept = landed.cursor
+        """
+        from perdure.watching import Watch
+
+        return Watch(
+            self._driver,
+            key,
+            cursor=cursor,
+            since=since,
+            interval=interval,
+            timeout=timeout,
+            branch=branch,
+        )
 
     def sessions(self, key: str) -> list[SessionInfo]:
         """Sessions that saved something to a state, newest first.

@@ -23,6 +23,7 @@ from perdure import limits
 from perdure.core import chain
 from perdure.core.codec import pack, unpack
 from perdure.core.head import MAIN, Head, open_head, seal_head
+from perdure.core.lineage import bases_through
 from perdure.core.record import Record, Sealed, open_payload
 from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
 from perdure.drive import Driver
@@ -95,7 +96,8 @@ def import_state(
             staging.discard()
             raise
     try:
-        return driver.run(states.adopt(site, head, staging.incarnation, last))
+        bases = bases_through(staging.ends)
+        return driver.run(states.adopt(site, head, staging.incarnation, last, bases))
     except CommitUnknown:
         raise  # it may still land, and then names these records
     except PerdureError:
@@ -145,6 +147,8 @@ class _Staging:
         self._site = site
         self._hash = chain.ORIGIN
         self._is_begun = False
+        self.ends: dict[int, int] = {}
+        """By line, oldest first, the number of the last record that is on it."""
         # The same life if this store does not have it, so that every hash stays; else a copy.
         held = self._perform(ListHeld(head.incarnation, 1))
         held = [each for each in held if each.incarnation == head.incarnation]
@@ -166,6 +170,7 @@ class _Staging:
         rows, last = states.rows_again(alone, self._site, self.incarnation, self._hash)
         self._perform(Stage(self.incarnation, rows, self._clock()))
         self._hash, self._is_begun = last.hash, True
+        self.ends |= {record.line: record.number for record in records}
         return last
 
     def discard(self) -> None:

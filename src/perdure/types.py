@@ -13,9 +13,13 @@ import msgspec
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.diff import Difference
+    from perdure.core.merge import MergeConflict
 
 Durability: TypeAlias = Literal["power", "process"]
 """What an acknowledged save survives: `"power"` (a power cut) or `"process"` (`kill -9`)."""
+
+OnConflict: TypeAlias = Literal["raise", "fork"]
+"""What a save does that finds its branch moved by others."""
 
 End: TypeAlias = Literal["closed", "failed", "cancelled", "waiting"]
 """How a session that ended by itself ended."""
@@ -171,6 +175,55 @@ class Movement(msgspec.Struct, frozen=True):
         )
 
 
+class LeaseInfo(msgspec.Struct, frozen=True):
+    """Who holds a branch exclusively: alone may save to it, as `open(key, exclusive=True)` asks.
+
+    Example:
+        >>> [(lease.branch, lease.holder.pid) for lease in store.info("support/alice").leases]
+        [('main', 4711)]
+    """
+
+    branch: str
+    session: str
+    """Id of the session that holds it (32 hex digits)."""
+    holder: Holder
+    """Its process."""
+    since: datetime
+    renewed: datetime
+    """When it said last that it is there."""
+    alive: bool = True
+    """Whether it counts. If not, its process is gone, or not heard of any more: whoever comes next
+    takes the branch over."""
+
+
+class Merge(msgspec.Struct, frozen=True):
+    """What `Store.merge` did, or with `dry_run` would do."""
+
+    key: str
+    source: str
+    """The branch that was merged."""
+    into: str
+    """The branch that has it now."""
+    base: int
+    """Number of the newest checkpoint that both had; 0: there was none."""
+    changes: tuple[Change, ...]
+    """What the merge changes on `into`."""
+    conflicts: tuple[MergeConflict, ...] = ()
+    """Of a dry run: places that both changed, where no strategy says which is right."""
+    checkpoint: Checkpoint | None = None
+    """The checkpoint that it made."""
+    dry_run: bool = False
+
+    def summary(self) -> str:
+        """One line."""
+        sections = sorted({str(each.path[0]) for each in self.changes})
+        made = f"checkpoint {self.checkpoint.number}" if self.checkpoint else "nothing saved"
+        told = f"merge of {self.source} into {self.into} since {self.base}: {made}"
+        if sections:
+            told += f", which changes {', '.join(sections)}"
+        return told + (f"; {len(self.conflicts)} conflicts" if self.conflicts else "")
+
+
 class StateInfo(msgspec.Struct, frozen=True):
     """What `Store.states` tells of a state without opening it.
 
@@ -196,6 +249,8 @@ class StateInfo(msgspec.Struct, frozen=True):
     again after a deletion. `Store.undelete` brings back any."""
     problem: str | None = None
     """What is wrong with it, after the error's kind: `"damaged: …"`; `Store.verify` tells more."""
+    leases: tuple[LeaseInfo, ...] = ()
+    """Who holds branches of it exclusively."""
     expires: datetime | None = None
     """When it expires, unless it is saved to before; None: never. `Store.sweep` deletes it then."""
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import perdure
 from perdure import host
 from perdure.core import chain, changes
-from perdure.core.head import Branch, Head, Mark, seal_head
+from perdure.core.head import Base, Branch, Head, Journal, Mark, seal_head
 from perdure.core.pack import pack_records, seal_pack
 from perdure.core.record import Draft, Record, Sealed, read_canonical, seal_draft
 from perdure.core.seal import Kind, Place, seal
@@ -390,9 +390,15 @@ HEAD = Head(
     1_767_225_600_000_000,
     1_767_225_600_000_001,
     SALT,
-    branches={"main": Branch(3, 7, RECORD_ID, PARENT, 1_767_225_600_000_001)},
+    branches={
+        "main": Branch(3, 7, RECORD_ID, PARENT, 1_767_225_600_000_001, None, (Base(0, 5),)),
+        "what-if": Branch(
+            2, 6, SESSION, PARENT, 1_767_225_600_000_000, None, (Base(1, 6), Base(0, 5))
+        ),
+    },
     lines=4,
     fence=2,
+    journal=Journal(3, RECORD_ID, PARENT, 1_767_225_600_000_000, 3, 0),
     summary="refunding order 17",
     marks=(MARK, ENDED),
     sessions=2,
@@ -418,7 +424,15 @@ def _head_fields(head: Head) -> dict[str, Any]:
         "at": head.updated_us,
         "token": head.token.hex(),
         "branches": {
-            name: [b.line, b.number, b.record.hex(), b.hash.hex(), b.time_us, b.snapshots]
+            name: [
+                b.line,
+                b.number,
+                b.record.hex(),
+                b.hash.hex(),
+                b.time_us,
+                b.snapshots,
+                [[base.line, base.number] for base in b.bases],
+            ]
             for name, b in head.branches.items()
         },
         "lines": head.lines,
@@ -437,12 +451,24 @@ def _head_fields(head: Head) -> dict[str, Any]:
                 m.ended_us,
                 m.error,
                 m.recorded,
+                m.branch,
             ]
             for m in head.marks
         ],
         "sessions": head.sessions,
         "generation": head.generation,
         "secret": head.secret.hex(),
+        "journal": head.journal
+        and [
+            head.journal.number,
+            head.journal.record.hex(),
+            head.journal.hash.hex(),
+            head.journal.time_us,
+            head.journal.undo,
+            head.journal.redo,
+        ],
+        "parked": head.parked,
+        "lasts": head.expires_us,
         "former": [_head_fields(former) for former in head.former],
     }
 

@@ -287,13 +287,14 @@ def read_export(path: Path) -> tuple[str, dict[str, Any], list[Record]]:
     fields = dict(manifest["map"])
     sealed = bytes.fromhex(fields["head"]["bytes"])
     head = head_of(payload_of(sealed, HEAD, place(id_, fields["key"].encode())))
-    incarnation, line = bytes.fromhex(head["inc"]), head["branches"]["main"][0]
+    incarnation = bytes.fromhex(head["inc"])
     records: list[Record] = []
     parent = ZERO
-    for number, salt, canonical in (item for batch in batches for item in batch):
+    for number, salt, canonical, *line in (item for batch in batches for item in batch):
         assert number == len(records) + 1
+        on = line[0] if line else head["branches"]["main"][0]
         payload = parent + bytes.fromhex(salt["bytes"]) + bytes.fromhex(canonical["bytes"])
-        records.append(record_of(payload, incarnation, line, number))
+        records.append(record_of(payload, incarnation, on, number))
         parent = records[-1].hash
     assert end == {"map": [["end", len(records)]]}
     return fields["key"], head, records

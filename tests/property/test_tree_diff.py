@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.property.plain_patch import patched
 
 from perdure import limits
 from perdure.core import tree
@@ -16,6 +17,8 @@ from perdure.core.changes import apply
 from perdure.core.codec import pack
 from perdure.core.cut import Bounds
 from perdure.core.diff import Difference, diff
+from perdure.core.json_forms import encode
+from perdure.core.json_patch import json_patch
 from perdure.core.tree import build
 from perdure.core.tree_diff import diff_trees
 from perdure.core.tree_read import Reading
@@ -168,6 +171,28 @@ def test_of_long_maps_whose_keys_come_go_and_move(
     assert told(walked({"m": before}, {"m": after})) == told(diff({"m": before}, {"m": after}))
 
 
+numbered = st.builds(
+    lambda id_, more: {"id": id_, **more},
+    st.integers(0, 30) | st.sampled_from(["a", "b", "c" * 45]),
+    st.dictionaries(st.sampled_from("klm"), few | texts, max_size=3),
+)
+
+
+@given(pairs_of_lists(numbered) | pairs_of_lists(numbered | entries))
+def test_of_long_lists_whose_items_have_ids(lists: tuple[list[Any], list[Any]]) -> None:
+    before, after = {"l": lists[0]}, {"l": lists[1]}
+    assert told(walked(before, after)) == told(diff(before, after))
+
+
+@given(st.permutations(range(40)), st.sets(st.integers(0, 39)), st.integers(0, 60))
+def test_of_a_long_list_whose_items_move_and_change(
+    order: list[int], edited: set[int], size: int
+) -> None:
+    before = [{"id": n, "text": "x" * size} for n in range(40)]
+    after = [{"id": n, "text": "y" * size if n in edited else "x" * size} for n in order]
+    assert told(walked({"l": before}, {"l": after})) == told(diff({"l": before}, {"l": after}))
+
+
 @pytest.fixture(scope="class")
 def pages_as_anchors() -> Iterator[None]:
     """Every list counts as long."""
@@ -187,6 +212,14 @@ class TestOfVeryLongLists:
         before, after = {"l": lists[0]}, {"l": lists[1]}
         made = made_again(before, walked(before, after))
         assert same(unordered(made), unordered(after))
+
+    @given(pairs_of_lists(numbered))
+    def test_what_is_told_of_items_with_ids_does_too(
+        self, lists: tuple[list[Any], list[Any]]
+    ) -> None:
+        before, after = {"l": lists[0]}, {"l": lists[1]}
+        made = patched(encode(before), json_patch(walked(before, after)))
+        assert same(unordered(made), unordered(encode(after)))
 
     @given(st.lists(st.integers(0, 99), unique=True), st.lists(st.integers(0, 99), unique=True))
     def test_items_that_neither_recur_nor_move_are_told_alike(

@@ -1,5 +1,7 @@
 """The engine under simulated schedules: P1 to P4 whatever crashes and whatever answer is lost."""
 
+import re
+
 import pytest
 
 from perdure.testing import simulate
@@ -59,7 +61,7 @@ def test_the_command_prints_seed_schedules_steps_and_faults(
     assert simulate.main(["--seed", "5", "--steps", "400"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("seed 5: ")
-    assert " schedules, 4" in printed
+    assert re.search(r" [1-9]\d* schedules, [4-9]\d\d steps; ", printed)
     assert "crash after" in printed
     assert printed.endswith("; no promise was broken\n")
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.cli.documents import FORMS, dumps, encode
+from perdure.cli.documents import dumps
 from perdure.cli.words import ago, bytes_of, kind_of, lines, safe, size_of
+from perdure.core.json_forms import FORMS, encode
 from perdure.core.values import same
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=ZoneInfo("Europe/Berlin"))

@@ -206,3 +206,21 @@ def test_help_loads_nothing_slow() -> None:
     run = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("Usage: perdure ")
     assert run.stdout.endswith("[]\n")
+
+
+def test_a_graph_dims_what_was_left_and_marks_branches(tmp_path: Path) -> None:
+    path = str(tmp_path / "agents.db")
+    with Store(path) as store:
+        with store.open("a") as session:
+            for number in range(3):
+                session.state["n"] = number
+                session.save()
+        store.fork("a", "what-if", at=1)
+        store.rollback("a", 2)
+    call = ["--store", path, "log", "a", "--graph", "--all"]
+    left, main, forked = on_terminal(*call).splitlines()[1:]
+    assert left.startswith("\x1b[2m*")
+    assert "(left by main)" in left
+    assert "\x1b[32m\x1b[1m(main)\x1b[0m" in main
+    assert "\x1b[36m\x1b[1m(what-if)\x1b[0m" in forked
+    assert all("\x1b" not in row for row in on_terminal(*call, NO_COLOR="1").splitlines())

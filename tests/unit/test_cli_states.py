@@ -235,3 +235,15 @@ def test_an_error_cannot_steer_the_terminal() -> None:
 def test_a_bug_is_not_dressed_up_as_an_answer() -> None:
     result: Any = CliRunner().invoke(failing(ZeroDivisionError()), ["fail"])
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+def test_who_holds_a_branch_is_listed(path: str) -> None:
+    with Store(path) as store, store.open("b", exclusive=True) as session:
+        result = run("--store", path, "ls", "b")
+        (lease,) = store.info("b").leases
+        assert f"main held by process {lease.holder.pid} on {lease.holder.host}" in result.stdout
+        (state,) = json.loads(run("--store", path, "ls", "b", "--json").stdout)["states"]
+        (told,) = state["leases"]
+        assert (told["branch"], told["session"], told["alive"]) == ("main", session.id, True)
+        assert told["holder"]["pid"] == lease.holder.pid
+    assert "held" not in run("--store", path, "ls", "b").stdout

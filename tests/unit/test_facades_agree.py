@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 import perdure
-from perdure import aio, session, store
+from perdure import aio, aio_watch, session, store, watching
 
-PAIRS = ((perdure.Store, perdure.AsyncStore), (perdure.Session, perdure.AsyncSession))
+PAIRS = (
+    (perdure.Store, perdure.AsyncStore),
+    (perdure.Session, perdure.AsyncSession),
+    (watching.Watch, aio_watch.AsyncWatch),
+)
 
 # The few words in which the docstrings may differ, sync on the left: all there is to allow.
 WORDS = {
@@ -21,9 +25,13 @@ WORDS = {
     ),
 }
 # The same operation where Python names it differently.
-TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__"}
+TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__next__": "__anext__"}
 # Sync methods whose async twin is no coroutine function: what to call it gives something to enter.
-ENTERED = {"open": aio.Opening, "atomic": AbstractAsyncContextManager}
+ENTERED = {
+    "open": aio.Opening,
+    "atomic": AbstractAsyncContextManager,
+    "watch": aio_watch.AsyncWatch,
+}
 
 
 def methods(cls: type) -> dict[str, Callable[..., Any]]:

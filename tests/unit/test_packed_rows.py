@@ -85,7 +85,9 @@ class Packed(MemoryBackend):
         self.unpack()
         site = Site(self.connect().store_id, key)
         head = run(self, read_head(site))
-        records = run(self, read_run(site, head, 0, 1, head.branches["main"].number))
+        records = run(
+            self, read_run(site, head, head.branches["main"], 1, head.branches["main"].number)
+        )
         packs, at = [], 0
         for size in sizes:
             if size > 1 and len(group := records[at : at + size]) > 1:
@@ -187,7 +189,7 @@ def test_any_part_of_a_history_is_read_from_any_rows(sizes: list[int], data: st.
     first, last = sorted(data.draw(st.tuples(st.integers(1, SAVES), st.integers(1, SAVES))))
     site = Site(backend.connect().store_id, "a")
     head = run(backend, read_head(site))
-    records = run(backend, read_run(site, head, 0, first, last))
+    records = run(backend, read_run(site, head, head.branches["main"], first, last))
     hashes = [each.hash for each in reversed(history)][first - 1 : last]
     assert [record.hash.hex() for record in records] == hashes
 
@@ -201,7 +203,8 @@ def test_a_share_of_the_stored_bytes_is_each_records() -> None:
     backend.pack("a", [SAVES])
     ((pack,),) = backend.packs.values()
     site = Site(backend.connect().store_id, "a")
-    records = run(backend, read_run(site, run(backend, read_head(site)), 0, 1, SAVES))
+    head = run(backend, read_head(site))
+    records = run(backend, read_run(site, head, head.branches["main"], 1, SAVES))
     assert sum(record.stored_bytes for record in records) == len(pack.blob) < alone
 
 
@@ -231,7 +234,7 @@ def test_a_copy_of_packs_is_the_same_chain_as_one_of_single_records() -> None:
     backend, _ = saved()
     site = Site(backend.connect().store_id, "a")
     head = run(backend, read_head(site))
-    records = run(backend, read_run(site, head, 0, 1, SAVES))
+    records = run(backend, read_run(site, head, head.branches["main"], 1, SAVES))
     target = Site(b"store of another", "b")
     groups = [records[:5], records[5:6], records[6:]]
     _, together = rows_again(groups, target, b"another life :-)", bytes(32))
@@ -311,7 +314,7 @@ def test_a_record_that_was_packed_meanwhile_is_known_to_have_landed_P4() -> None
     backend, _ = saved()
     site = Site(backend.connect().store_id, "a")
     head = run(backend, read_head(site))
-    records = run(backend, read_run(site, head, 0, 1, SAVES))
+    records = run(backend, read_run(site, head, head.branches["main"], 1, SAVES))
     mine = records[9]
     sealed = Sealed(0, 10, mine.id, mine.time_us, mine.parent, mine.hash, b"as it was sent")
     pack = pack_of(site, head, records[5:15])
@@ -368,7 +371,7 @@ def test_a_pack_of_another_past_does_not_fit_the_chain_P5() -> None:
     ((incarnation, packs),) = backend.packs.items()
     site = Site(backend.connect().store_id, "a")
     head = run(backend, read_head(site))
-    records = run(backend, read_run(site, head, 0, 11, 20))
+    records = run(backend, read_run(site, head, head.branches["main"], 11, 20))
     records[4] = replace(records[4], salt=b"other" + records[4].salt[5:])
     backend.packs[incarnation] = [packs[0], pack_of(site, head, records)]
     for read in (store.open, store.history, store.stats):

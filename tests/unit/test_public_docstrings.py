@@ -15,6 +15,7 @@ import pytest
 import perdure
 import perdure.testing
 from perdure import store
+from perdure.core import refs
 
 MODULES = (
     "perdure",
@@ -79,7 +80,7 @@ FUNCTIONS = {
     and (not name.startswith("perdure.testing.") or name.startswith(CALLED[1:]))
 }
 # Explained where they are defined: the key of a state, and names that the library gives to types.
-EXPLAINED = {"key": "the state's key", "Ref": store.Ref, "Progress": store.Progress}
+EXPLAINED = {"key": "the state's key", "Ref": refs.Ref, "Progress": store.Progress}
 
 
 def parameters(function: Any) -> list[str]:

@@ -33,6 +33,9 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
   what it knows, and `Unchanged` only where the head that is stored has the token that is known.
 - *Made.* `connect` makes a store that is not there. A backend that can tell so beforehand has a
   method `is_made() -> bool` too; then a store that is only read is not made.
+- *Changed.* A backend may have a method `changed() -> object` that is cheap to call: two answers
+  are equal only if nothing was committed between them, by anyone. Who watches a store of another
+  kind compares heads.
 - *Threads.* Every method may be called from any thread; `commit` is called by one at a time.
 """
 

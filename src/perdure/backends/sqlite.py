@@ -236,6 +236,10 @@ class SqliteBackend:
         if self._wal.bytes > self._wal.due_bytes:
             self._move_log(waits=False)
 
+    def changed(self) -> object:
+        """What is equal to an earlier answer only if nothing was committed since, by anyone."""
+        return self._read(_version, None)
+
     def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
         """Write a consistent copy of the store to `target`, as of now, while others write on.
 
@@ -443,6 +447,11 @@ class SqliteBackend:
         except apsw.IOError:
             self._is_doubtful = True
             raise
+
+
+def _version(connection: apsw.Connection, _: None) -> tuple[apsw.Connection, int]:
+    # It is counted anew by each connection, from the commits of all others: we write with another.
+    return connection, connection.pragma("data_version")
 
 
 def _synchronous(batch: Sequence[Commit]) -> str:

@@ -211,9 +211,11 @@ def _identified(opened: apsw.Connection, place: Place) -> StoreInfo:
     if _is_unmarked(opened, place):
         if place.read_only or not place.create:
             how = "without read_only=True" if place.read_only else "with create=True"
-            raise NotAStore(
+            error = NotAStore(
                 f"{place.path} is empty: nobody has made a store in it. Open it {how} to make one."
             )
+            error.is_empty = True
+            raise error
         _check_writable(opened, place)
         _make(opened, place)
     format_ = opened.pragma("user_version")

@@ -11,7 +11,22 @@ from typing import Any, NoReturn
 import click
 
 from perdure import __version__, errors
-from perdure.cli import check, doctor, files, history, retention, showing, states, trial, upkeep
+from perdure.cli import (
+    blame,
+    branches,
+    check,
+    doctor,
+    files,
+    history,
+    log,
+    merging,
+    retention,
+    showing,
+    states,
+    trial,
+    upkeep,
+    watch,
+)
 from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
 from perdure.cli.documents import dumps
 from perdure.cli.words import safe
@@ -24,7 +39,7 @@ EXIT_CODES = {
     0: "done",
     FOUND: "a problem was found (verify, stats, doctor, demo)",
     USAGE: "the call was wrong",
-    NOT_FOUND: "no such state, checkpoint or path",
+    NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
     RELOAD: "what was read is out of date; run it again",
     PERSON: "the store or the machine needs a person: no store there, damage, no permission",
@@ -35,6 +50,7 @@ EXIT_CODES = {
 _CODES: tuple[tuple[type[errors.PerdureError], int], ...] = (
     (errors.StateNotFound, NOT_FOUND),
     (errors.CheckpointNotFound, NOT_FOUND),
+    (errors.BranchNotFound, NOT_FOUND),
     (errors.PathNotFound, NOT_FOUND),
     (errors.UsageError, USAGE),
     (errors.Retryable, RETRY),
@@ -148,9 +164,20 @@ for _command in (
     trial.demo,
     states.ls,
     showing.show,
-    history.log,
+    log.log,
     history.diff,
+    blame.blame,
     history.sessions,
+    branches.branches,
+    branches.fork,
+    branches.rollback,
+    branches.promote,
+    merging.merge,
+    branches.branch,
+    branches.undo,
+    branches.redo,
+    branches.movements,
+    watch.watch,
     files.export,
     files.import_,
     files.backup,

@@ -21,12 +21,17 @@ from perdure.errors import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from perdure.backends.protocol import Backend
+    from perdure.core.refs import Ref
     from perdure.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 VARIABLE = "PERDURE_STORE"
+MAIN = "main"
+"""The branch that is meant where none is named; importing it would cost every start."""
 STORE_HELP = "Path or URL of the store."
 NO_STORE = (
     f"no store was named: give --store PATH (such as --store agents.db), or set {VARIABLE} to it"
@@ -77,6 +82,11 @@ def gives_json(function: F) -> F:
         callback=_keep_json,
         help="Print one JSON document.",
     )(function)
+
+
+def on_branch(function: F) -> F:
+    """Give a command `--branch`."""
+    return click.option("--branch", metavar="B", help="On this branch. By default main.")(function)
 
 
 def examples(*commands: str) -> str:
@@ -148,9 +158,71 @@ def another_key(command: str) -> Iterator[None]:
         raise StateExists(f"{error}; choose another key: perdure {command}") from error
 
 
-def reference(text: str) -> int | str:
-    """A checkpoint as given on the command line: a number, or (the beginning of) an id.
+LABEL, TIME = "label:", "time:"
+"""What a label or a time begins with where a checkpoint is named: neither is ever guessed."""
+
+REF_FORMS = {
+    "17": "checkpoint 17 of the branch, `main` unless `--branch` names another",
+    "what-if@17": "checkpoint 17 of the branch `what-if`",
+    "what-if": "its newest checkpoint",
+    "9f2c41": "the checkpoint whose id is, or begins with, these hex digits (4 or more)",
+    "~3": "three before the newest; after any of the above, three before that: `what-if~3`",
+    "label:TEXT": "the newest checkpoint of the branch with this label",
+    "time:2026-11-03T09:00": "the newest one saved by then; UTC, unless it ends in an offset "
+    "such as `+01:00`",
+}
+"""How a command is told of a checkpoint, and what that means."""
+
+
+def reference(text: str) -> Ref:
+    """A checkpoint as given on the command line.
 
     Digits alone are a number, unless there are as many as in a whole id.
+
+    Raises:
+        click.UsageError: what follows `time:` is no time.
+
+    Example:
+        >>> reference("17"), reference("what-if~3"), reference("label:before refund")
+        (17, 'what-if~3', Label(text='before refund'))
     """
+    from perdure.core.refs import label, time
+
+    if text.startswith(LABEL):
+        return label(text.removeprefix(LABEL))
+    if text.startswith(TIME):
+        return time(_moment(text.removeprefix(TIME)))
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
+
+
+def _moment(text: str) -> datetime:
+    from datetime import UTC, datetime
+
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(
+            f"{text!r} is no time: give one as in time:2026-11-03T09:00 or time:2026-11-03"
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def reference_on(store: Store, key: str, branch: str | None, text: str | None) -> Ref:
+    """A checkpoint as given on the command line, as seen from a branch; its newest if none is.
+
+    Raises:
+        BranchNotFound: there is no such branch.
+        CheckpointNotFound: there is none with this label, or so old, on the branch.
+    """
+    if branch is None or branch == MAIN:
+        return MAIN if text is None else reference(text)
+    # By itself, a name that no branch has could be the beginning of an id.
+    newest = store.history(key, branch=branch, limit=1)[0].number
+    ref = "~0" if text is None else reference(text)
+    if isinstance(ref, int):
+        return f"{branch}@{ref}"
+    if isinstance(ref, str):
+        return f"{branch}@{newest}{ref}" if ref.startswith("~") else ref
+    # Only what pages through a branch looks for a label on it: what is found is before the one.
+    older = store.history(key, branch=branch, before=ref, limit=1)
+    return f"{branch}@{older[0].number + 1 if older else 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,11 @@ def hint(text: str) -> None:
 def to_terminal() -> bool:
     """Whether a person is looking."""
     return sys.stdout.isatty()
+
+
+def coloured() -> bool:
+    """Whether what is printed may have colours."""
+    return to_terminal() and not os.environ.get("NO_COLOR")
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], *, whole: bool = False) -> None:

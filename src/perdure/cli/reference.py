@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
-from perdure.cli.documents import FORMS
+from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
+from perdure.core.json_forms import FORMS
 from perdure.types import (
+    BranchInfo,
     Checkpoint,
     Exported,
     Maintained,
     MaintenanceStep,
+    Movement,
     SessionInfo,
     StateInfo,
     Stats,
+    Tip,
     Unreferenced,
     Verified,
 )
@@ -27,9 +31,21 @@ WIDTH = 100
 DOCUMENTS = {
     "ls": '{"states": [StateInfo], "next": KEY or null}',
     "show": '{"checkpoint": Checkpoint, "path": PATH, "value": VALUE}',
-    "log": '{"checkpoints": [Checkpoint], "next": NUMBER or null}',
+    "log": '{"checkpoints": [Checkpoint], "next": REF or null}',
     "diff": '{"differences": [{"kind", "path", "before", "after", "summary"}]}',
+    "blame": '{"checkpoint": Checkpoint}',
     "sessions": '{"sessions": [SessionInfo]}',
+    "branches": '{"branches": [BranchInfo]}',
+    "fork": '{"branch": BranchInfo, "made": BOOL}',
+    "rollback": '{"movement": Movement or null}',
+    "promote": '{"movement": Movement or null}',
+    "merge": '{"merge": Merge or null}',
+    "branch rename": '{"movement": Movement or null}',
+    "branch delete": '{"movement": Movement}',
+    "undo": '{"movement": Movement}',
+    "redo": '{"movement": Movement}',
+    "movements": '{"movements": [Movement]}',
+    "watch": '{"checkpoint": Checkpoint, "cursor": TEXT}, a line for each checkpoint',
     "export": '{"file": PATH, and the fields of Exported}',
     "import": '{"state": StateInfo}',
     "backup": '{"file": PATH, "bytes": NUMBER}',
@@ -46,14 +62,14 @@ DOCUMENTS = {
 """What each command prints under --json. Keys may come to be added; none changes its meaning."""
 
 RESULTS = (
-    *(StateInfo, Checkpoint, SessionInfo, Exported),
+    *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep, Finding),
 )
 
 
 def document() -> str:
     """All of `docs/cli.md`."""
-    parts = [_START, *_commands(), _JSON, *_json(), *_exit_codes()]
+    parts = [_START, *_commands(), *_references(), _JSON, *_json(), *_exit_codes()]
     return "\n".join(parts) + "\n"
 
 
@@ -71,6 +87,11 @@ whole and without colour. Hints about the output go to stderr. `NO_COLOR` is res
 could steer a terminal in what a state holds is written as an escape. Times are UTC.
 """
 
+_NEVER_GUESSED = """
+`label:` and `time:` are the command line's spelling of `perdure.label(…)` and `perdure.time(…)`: a
+label or a time is never guessed from a bare word.
+"""
+
 _JSON = """## JSON
 
 Under `--json` a command prints one JSON document, in ASCII, and an error is one on stderr:
@@ -79,8 +100,12 @@ Under `--json` a command prints one JSON document, in ASCII, and an error is one
 
 _TIMES = """
 Times in them are ISO 8601 in UTC, to the microsecond. A checkpoint has `changes` under
-`log --changes` only: each has its `kind` (`set`, `delete`, `splice`, `members`), its `path`, and
-what it holds. Paths are written as `perdure show` takes them.
+`log --changes` and `watch --changes` only: each has its `kind` (`set`, `delete`, `splice`,
+`members`), its `path`, and what it holds. A movement has `differences` under `--dry-run` only, as
+`diff` gives them. A merge has `changes` as checkpoints have them, and of its `conflicts` each has
+its `path`, the values of both sides and what there was before. Paths are written as `perdure show`
+takes them. Each checkpoint has the hash of its `parent`, so that `log --all --json` is the graph
+that `log --graph --all` draws.
 """
 
 
@@ -93,9 +118,29 @@ def _commands() -> Iterator[str]:
         help_option_names=HELP_OPTIONS,
     )
     yield f"```text\n{_help(app, root)}\n```\n"
-    for name, command in app.commands.items():
-        context = click.Context(command, parent=root, info_name=name)
+    for name, (command, context) in every_command(app.commands, root).items():
         yield f"## `perdure {name}`\n\n```text\n{_help(command, context)}\n```\n"
+
+
+def every_command(
+    commands: Mapping[str, click.Command], parent: click.Context | None = None, above: str = ""
+) -> dict[str, tuple[click.Command, click.Context]]:
+    """By full name the commands, those in groups too."""
+    found: dict[str, tuple[click.Command, click.Context]] = {}
+    for name, command in commands.items():
+        context = click.Context(command, parent=parent, info_name=name)
+        found[above + name] = command, context
+        if isinstance(command, click.Group):
+            found |= every_command(command.commands, context, f"{above}{name} ")
+    return found
+
+
+def _references() -> Iterator[str]:
+    yield "## References\n\nWherever a command takes a REF, a checkpoint is named by one of:\n"
+    yield "| | |\n| --- | --- |"
+    for form, meaning in REF_FORMS.items():
+        yield f"| `{form}` | {meaning} |"
+    yield _NEVER_GUESSED
 
 
 def _help(command: click.Command, context: click.Context) -> str:

@@ -12,16 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_store, opened, reference, settings
-from perdure.cli.documents import document, encode
+from perdure.cli.context import (
+    MAIN,
+    examples,
+    gives_json,
+    on_branch,
+    on_store,
+    opened,
+    reference_on,
+    settings,
+)
+from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, say, table, to_terminal
 from perdure.cli.states import quoted
 from perdure.cli.words import kind_of, lines, moment, safe, size_of
 from perdure.core.abbreviate import abbreviate
+from perdure.core.json_forms import encode
 from perdure.core.paths import is_position
 from perdure.errors import PathNotFound, UsageError
 
 if TYPE_CHECKING:
+    from perdure.core.refs import Ref
     from perdure.store import Store
     from perdure.types import Checkpoint
     from perdure.views import View
@@ -48,19 +59,27 @@ MORE = "--full shows everything"
 @click.argument("key")
 @click.argument("path", metavar="[SECTION[/PATH]]", required=False)
 @click.option("--at", "ref", metavar="REF", help="As it was at this checkpoint.")
+@on_branch
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="The last N items.")
 @click.option("--full", is_flag=True, help="Everything, however long.")
 @click.option("--raw", is_flag=True, help="The text or bytes alone, as they are.")
 @on_store
 @gives_json
 def show(
-    key: str, path: str | None, ref: str | None, last: int | None, full: bool, raw: bool
+    key: str,
+    path: str | None,
+    ref: str | None,
+    branch: str | None,
+    last: int | None,
+    full: bool,
+    raw: bool,
 ) -> None:
     """Show the state KEY in few words, or one section or value of it.
 
     PATH goes on from the section: keys and positions joined by "/", such as messages/-1/content
-    ("~1" stands for a "/" in a key, "~0" for a "~"). REF is a checkpoint's number, its id, or the
-    beginning of its id. --json gives all of the value, or its last N items.
+    ("~1" stands for a "/" in a key, "~0" for a "~"). --json gives all of the value, or its last N
+    items. REF names a checkpoint: 17, what-if@17, what-if, ~3, an id, label:TEXT or
+    time:2026-11-03.
     """
     from perdure.core.paths import format_path, parse_path
 
@@ -71,8 +90,7 @@ def show(
         raise click.UsageError(f"--last is of one section: {example}")
     parts = parse_path(path) if path is not None else ()
     with opened(key) as store:
-        checkpoint = reference(ref) if ref is not None else store.info(key).number
-        found = _found(store, key, checkpoint, parts, last)
+        found = _found(store, key, reference_on(store, key, branch, ref), parts, last)
     name = format_path(found.path)
     shown = name if found.path else key
     if raw:
@@ -103,9 +121,7 @@ class _Found:
     """Items before it in the list (items)."""
 
 
-def _found(
-    store: Store, key: str, ref: int | str, parts: tuple[str, ...], last: int | None
-) -> _Found:
+def _found(store: Store, key: str, ref: Ref, parts: tuple[str, ...], last: int | None) -> _Found:
     """Read what a path leads to; of a long list no more than what is asked for."""
     from perdure.core.paths import resolve
 
@@ -136,7 +152,7 @@ def _items_asked_for(parts: tuple[str, ...], last: int | None) -> int | None:
     return int(digits) or None if digits != parts[1] and is_position(digits) else None
 
 
-def _view(store: Store, key: str, ref: int | str, section: str, items: int | None) -> View:
+def _view(store: Store, key: str, ref: Ref, section: str, items: int | None) -> View:
     """The state with one section, of which the last items are enough if it is a list."""
     if items is not None:
         with suppress(UsageError):  # it is no list
@@ -181,8 +197,10 @@ def _last(value: Any, count: int | None) -> Any:
 
 def _show_state(checkpoint: Checkpoint, sections: Mapping[str, Any]) -> None:
     label = f", {checkpoint.label!r}" if checkpoint.label else ""
+    branch = f"{checkpoint.branch}@" if checkpoint.branch != MAIN else ""
     say(
-        f"{safe(checkpoint.key)} at checkpoint {checkpoint.number} ({checkpoint.id[:12]}{label}), "
+        f"{safe(checkpoint.key)} at checkpoint {safe(branch)}{checkpoint.number} "
+        f"({checkpoint.id[:12]}{label}), "
         f"{moment(checkpoint.time)}"
     )
     if not sections:

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import another_key, examples, gives_json, on_store, opened, settings
+from perdure.cli.context import (
+    another_key,
+    examples,
+    gives_json,
+    on_store,
+    opened,
+    reference,
+    settings,
+)
 from perdure.cli.documents import document
 from perdure.cli.output import Cell, hint, print_json, say, table
 from perdure.cli.words import moment, moments, safe
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
-    from perdure.types import StateInfo
+    from perdure.types import LeaseInfo, StateInfo
 
 SUMMARY_WIDTH = 60
 """Characters shown of a state's summary."""
@@ -43,7 +51,8 @@ def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
     """List states in key order, those whose key begins with PREFIX.
 
     Nothing is opened: a store of very many states is as quick to list. UPDATED is when the state
-    was last saved to, or was made by copy or import.
+    was last saved to, or was made by copy or import. STATUS also tells which process holds a branch
+    exclusively.
     """
     with opened() as store:
         page = store.states(prefix, limit=limit + 1, after=after, deleted=deleted)
@@ -79,28 +88,38 @@ def _row(info: StateInfo, *, with_life: bool) -> tuple[Cell, ...]:
         *named,
         f"{info.number:,}",
         f"{info.sessions:,}",
-        info.status,
+        ", ".join([info.status, *map(_held, info.leases)]),
         moments(info.deleted or info.updated),
         _one_line(info.summary or ""),
     )
+
+
+def _held(lease: LeaseInfo) -> str:
+    by = f"process {lease.holder.pid} on {lease.holder.host}"
+    return f"{lease.branch} held by {by}" + ("" if lease.alive else ", which is gone")
 
 
 def _one_line(text: str) -> str:
     return text if len(text) <= SUMMARY_WIDTH else text[: SUMMARY_WIDTH - 1] + "…"
 
 
-@click.command(epilog=examples("copy support/alice support/alice-before"))
+@click.command(
+    epilog=examples("copy support/alice support/alice-before", "copy a b --at what-if@17")
+)
 @click.argument("key")
 @click.argument("new")
+@click.option("--at", "ref", metavar="REF", help="Up to this checkpoint. By default the newest.")
 @on_store
 @gives_json
-def copy(key: str, new: str) -> None:
+def copy(key: str, new: str, ref: str | None) -> None:
     """Copy the state KEY, with its history, to the key NEW.
 
-    The copy goes its own way from then on.
+    The copy goes its own way from then on. It has the history of one branch: main, or the one that
+    REF is on. REF names a checkpoint: 17, what-if@17, ~3, an id, label:TEXT or time:2026-11-03.
     """
+    at = reference(ref) if ref is not None else None
     with opened(key, write=True) as store, another_key(f"copy {quoted(key)} NEW"):
-        info = store.copy(key, new)
+        info = store.copy(key, new, at=at)
         store.maintain(new)  # nothing goes on in the background once this process has ended
     _tell(info, f"copied {safe(key)} to {safe(new)} ({count(info.number, 'checkpoint')})")
 

@@ -7,12 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from perdure.core.abbreviate import abbreviate, count
+from perdure.core.json_forms import INT_BITS_DECIMAL_MAX
 
 LINE_WIDTH = 100
 """Characters within which a whole value stays on one line."""
-
-INT_BITS_DECIMAL_MAX = 10_000
-"""Longer ints are written in hexadecimal: Python refuses very long ones in decimal (bits)."""
 
 _PRINTED_AS_THEY_ARE = "\u00a0\u200d"  # no-break space; the joiner within emoji
 _STEPS = ((60, "second", "s"), (60, "minute", "min"), (24, "hour", "h"), (365, "day", "d"))

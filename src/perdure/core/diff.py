@@ -2,14 +2,13 @@
 
 Lists are aligned by what both sides have in common: equal heads and tails first, then items that
 occur once on each side ("patience"), in ever smaller runs. That takes n log n steps for n items,
-however they differ.
+however they differ. Of the items that differ, those with an id are matched by it (`matching.py`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, TypeAlias
 
@@ -18,14 +17,23 @@ import msgspec
 from perdure.core.abbreviate import abbreviate
 from perdure.core.changes import Change, Delete, Members, Set, Splice, text_splice
 from perdure.core.codec import pack
+from perdure.core.matching import (
+    NOWHERE,
+    Gap,
+    Id,
+    Step,
+    has_any,
+    id_of,
+    longest_rise,
+    staying,
+    steps,
+    unique,
+)
 from perdure.core.members import by_bytes
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same, take
 
 Kind: TypeAlias = Literal["added", "removed", "changed", "moved"]
-
-Gap: TypeAlias = tuple[int, int, int, int]
-"""Where two lists differ: `a[start:end]` against `b[start:end]`, as (start, end, start, end)."""
 
 ROUNDS_MAX = 8
 """How many times a run of a list is looked at again for items that have become unique in it."""
@@ -42,12 +50,18 @@ class Difference(msgspec.Struct, frozen=True):
     path: Path
     """Positions in lists are those in `after`, except of what was removed."""
     kind: Kind
-    """`"moved"`: the mapping at `path` has its keys in another order."""
+    """`"moved"`: the mapping at `path` has its keys in another order, or the item at `path`, known
+    by its id, has another place in its list; what else changed in it is told beside that."""
     before: Any
     """The value that was there, not a copy; None if there was none. Of "moved": the list of keys
-    that both have, in their order then."""
+    that both have, in their order then; or the item's position in the list then."""
     after: Any
     """The same for what is there now."""
+
+    @property
+    def is_move(self) -> bool:
+        """Whether an item moved in its list."""
+        return self.kind == "moved" and isinstance(self.after, int)
 
     def summary(self) -> str:
         """One line: the path, and what was and is there, cut short; of long texts, the part."""
@@ -117,15 +131,34 @@ def _dict_differences(path: Path, a: dict[str, Any], b: dict[str, Any]) -> Itera
 
 
 def _list_differences(path: Path, a: list[Any], b: list[Any]) -> Iterator[Difference]:
-    for at, to in paired(gaps(a, b)):
+    found = gaps(a, b)
+    for step in steps(found, *_ids_in(found, a, b)):
+        at, to = step.at, step.to
         if at == NOWHERE:
             yield Difference((*path, to), "added", None, b[to])
         elif to == NOWHERE:
             yield Difference((*path, at), "removed", a[at], None)
-        elif akin(a[at], b[to]):
-            yield from differences((*path, to), a[at], b[to])
         else:
-            yield Difference((*path, to), "changed", a[at], b[to])
+            yield from paired_differences((*path, to), step, a[at], b[to])
+
+
+def paired_differences(path: Path, step: Step, a: Any, b: Any) -> Iterator[Difference]:
+    """What differs between an item at `path` and what it was, which `step` says."""
+    if step.how == "moved":
+        yield Difference(path, "moved", step.at, step.to)
+    if step.how != "place" or akin(a, b):
+        yield from differences(path, a, b)
+    else:
+        yield Difference(path, "changed", a, b)
+
+
+def _ids_in(
+    found: Iterable[Gap], a: list[Any], b: list[Any]
+) -> tuple[dict[int, Id], dict[int, Id]]:
+    """The unique ids of the items in gaps, by position in either list."""
+    a_ids = {at: id_of(a[at]) for start, end, _, _ in found for at in range(start, end)}
+    b_ids = {to: id_of(b[to]) for _, _, start, end in found for to in range(start, end)}
+    return unique(a_ids), unique(b_ids)
 
 
 # ---- to be made again -----------------------------------------------------------------------
@@ -181,40 +214,41 @@ def _keys_that_stay(a: dict[str, Any], b: dict[str, Any]) -> set[str]:
 
 
 def _list_changes(path: Path, a: list[Any], b: list[Any]) -> Iterator[Change]:
+    found = gaps(a, b)
+    ids = _ids_in(found, a, b)
+    places = {id_: to for to, id_ in ids[1].items()}
+    went = {at: places[id_] for at, id_ in ids[0].items() if id_ in places}
     # From the end on, so that positions before a change stay as they are in `a`.
-    for a_start, a_end, b_start, b_end in reversed(gaps(a, b)):
-        pairs = list(zip(range(a_start, a_end), range(b_start, b_end)))
-        if not any(akin(a[at], b[to]) for at, to in pairs):
-            pairs = []
-        rest, items = a_start + len(pairs), take(b[b_start + len(pairs) : b_end])
-        if rest < a_end or items:
-            yield Splice(path, rest, a_end - rest, items)
-        for at, to in pairs:
-            if akin(a[at], b[to]):
-                yield from _changes((*path, at), a[at], b[to])
-            else:
-                yield Set((*path, at), take(b[to]))
+    for gap in reversed(found):
+        for inner, stays in reversed(list(staying(gap, went))):
+            if stays is not None:
+                yield from _changes((*path, stays.at), a[stays.at], b[stays.to])
+            yield from _gap_changes(path, a, b, inner, ids)
+
+
+def _gap_changes(
+    path: Path,
+    a: list[Any],
+    b: list[Any],
+    gap: Gap,
+    ids: tuple[Mapping[int, Id], Mapping[int, Id]],
+) -> Iterator[Change]:
+    """Changes for a gap in which no item with an id stays."""
+    a_start, a_end, b_start, b_end = gap
+    pairs = list(zip(range(a_start, a_end), range(b_start, b_end)))
+    if has_any(gap, *ids) or not any(akin(a[at], b[to]) for at, to in pairs):
+        pairs = []
+    rest, items = a_start + len(pairs), take(b[b_start + len(pairs) : b_end])
+    if rest < a_end or items:
+        yield Splice(path, rest, a_end - rest, items)
+    for at, to in pairs:
+        if akin(a[at], b[to]):
+            yield from _changes((*path, at), a[at], b[to])
+        else:
+            yield Set((*path, at), take(b[to]))
 
 
 # ---- aligning lists -------------------------------------------------------------------------
-
-
-NOWHERE = -1
-"""Where an item is in the list that lacks it."""
-
-
-def paired(found: Iterable[Gap]) -> Iterator[tuple[int, int]]:
-    """Where the items in gaps are in both lists, in the order in which they are told.
-
-    Example:
-        >>> list(paired([(0, 2, 0, 1)]))
-        [(0, 0), (1, -1)]
-    """
-    for a_start, a_end, b_start, b_end in found:
-        pairs = min(a_end - a_start, b_end - b_start)
-        yield from zip(range(a_start, a_start + pairs), range(b_start, b_start + pairs))
-        yield from ((at, NOWHERE) for at in range(a_start + pairs, a_end))
-        yield from ((NOWHERE, to) for to in range(b_start + pairs, b_end))
 
 
 def akin(a: Any, b: Any) -> bool:
@@ -289,28 +323,4 @@ def _anchors(a: _Names, a_range: range, b: _Names, b_range: range) -> list[tuple
     counts = Counter(a[at] for at in a_range), Counter(b[to] for to in b_range)
     places = {b[to]: to for to in b_range if counts[1][b[to]] == 1}
     pairs = [(at, places[a[at]]) for at in a_range if counts[0][a[at]] == 1 and a[at] in places]
-    return [pairs[each] for each in _longest_rise([to for _, to in pairs])]
-
-
-def _longest_rise(numbers: list[int]) -> list[int]:
-    """Indexes of a longest rising subsequence of distinct numbers, by patience sorting.
-
-    Source: Schensted, "Longest increasing and decreasing subsequences", 1961.
-    """
-    tops: list[int] = []
-    """The smallest number at which a rise of each length ends."""
-    ends: list[int] = []
-    """The index of that number."""
-    before: list[int] = []
-    """For each index, the one before it in its rise; -1 for none."""
-    for index, number in enumerate(numbers):
-        length = bisect_left(tops, number)
-        before.append(ends[length - 1] if length else -1)
-        tops[length : length + 1] = [number]
-        ends[length : length + 1] = [index]
-    rise = []
-    index = ends[-1] if ends else -1
-    while index >= 0:
-        rise.append(index)
-        index = before[index]
-    return rise[::-1]
+    return [pairs[each] for each in longest_rise([to for _, to in pairs])]

@@ -2,9 +2,9 @@
 
 A head's payload is a msgpack map (see `docs/format.md`), laid out by the types below. What this
 version does not know is kept and written back (P10): keys of a head and of its former lives, and
-items at the end of a branch, a mark, a snapshot or its reference. Names of branches and the summary
-are the user's words and stand in fields of their own, so that a keyed store can seal them apart
-from what must be compared.
+items at the end of a branch, a mark, a lease, a snapshot or its reference. Names of branches and
+the summary are the user's words and stand in fields of their own, so that a keyed store can seal
+them apart from what must be compared.
 """
 
 from __future__ import annotations
@@ -83,6 +83,17 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     branch: str = MAIN
 
 
+class Lease(msgspec.Struct, frozen=True, array_like=True):
+    """Who alone may save to a branch; see `perdure.core.leases`."""
+
+    id: Id
+    """Of the session."""
+    holder: tuple[str, int, str, str]
+    """The fields of `perdure.types.Holder`."""
+    since_us: int
+    renewed_us: int
+
+
 class Journal(msgspec.Struct, frozen=True, array_like=True):
     """Where the journal of movements stands; see `perdure.core.journal`."""
 
@@ -106,7 +117,8 @@ class Unknown(msgspec.Struct, frozen=True):
     keys: dict[str, Any]
     """The head's further keys."""
     items: dict[Any, list[Any]]
-    """Further items at the end of a branch, by its name, and of a mark, by its id."""
+    """Further items at the end of a branch, by its name, of a mark, by its id, and of a lease, by
+    the name of its branch and the id of its session."""
     snapshots: dict[Spot, tuple[list[Any], list[Any]]] = {}
     """Further items at the end of a snapshot, and of its reference."""
 
@@ -149,6 +161,8 @@ class Head(
     """None: no branch was ever moved."""
     parked: Ref | None = None
     """Branches that are not in `branches`, as a tree of pages."""
+    leases: dict[str, Lease] | msgspec.UnsetType = msgspec.UNSET
+    """By branch; not there while no branch is held, as with most states: each save writes this."""
     expires_us: int | None = None
     """How long after its last save the state expires (microseconds); None: never."""
     former: tuple[Head, ...] = ()
@@ -167,6 +181,7 @@ class Head(
 
 _KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Head)) - {"-unknown"}
 _BRANCH_ITEMS = len(msgspec.structs.fields(Branch))
+_LEASE_ITEMS = len(msgspec.structs.fields(Lease))
 _MARK_ITEMS = len(msgspec.structs.fields(Mark))
 _SNAPSHOT_ITEMS = len(msgspec.structs.fields(Snapshot))
 _REF_ITEMS = len(msgspec.structs.fields(Ref))
@@ -266,6 +281,9 @@ def _with_unknown(head: Head, wire: dict[str, Any]) -> Head:
     for mark in wire.get("marks", ()):
         if len(mark) > _MARK_ITEMS:
             items[mark[0]] = mark[_MARK_ITEMS:]
+    for name, lease in wire.get("leases", {}).items():
+        if len(lease) > _LEASE_ITEMS:
+            items[name, lease[0]] = lease[_LEASE_ITEMS:]
     if keys or items or snapshots:
         head = replace(head, unknown=Unknown(keys, items, snapshots))
     if head.former:
@@ -289,7 +307,32 @@ def _wire(head: Head) -> dict[str, Any]:
         items += head.unknown.items.get(name, ())
     for items in wire["marks"]:
         items += head.unknown.items.get(items[0], ())
+    for name, items in wire.get("leases", {}).items():
+        items += head.unknown.items.get((name, items[0]), ())
     return {**wire, **head.unknown.keys}
+
+
+def told_more_of(head: Head) -> set[str]:
+    """The branches of which a newer version wrote more than this one knows."""
+    if not isinstance(head.unknown, Unknown):
+        return set()
+    spots = {branch for branch, _, _ in head.unknown.snapshots}
+    return {name for name in head.branches if name in head.unknown.items or name in spots}
+
+
+def renamed(head: Head, old: str, new: str) -> Head:
+    """A head in which a branch has another name, and keeps what a newer version wrote of it."""
+    branches = {name: tip for name, tip in head.branches.items() if name != old}
+    branches[new] = head.branches[old]
+    unknown = head.unknown
+    if isinstance(unknown, Unknown):
+        items = {new if name == old else name: each for name, each in unknown.items.items()}
+        snapshots = {
+            (new if spot[0] == old else spot[0], *spot[1:]): each
+            for spot, each in unknown.snapshots.items()
+        }
+        unknown = Unknown(unknown.keys, items, snapshots)
+    return replace(head, branches=branches, unknown=unknown)
 
 
 def _snapshots_in(branch: list[Any]) -> list[list[Any]]:

@@ -7,7 +7,7 @@ to again, and nothing is copied. See `docs/design/0012-branches.md`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from perdure import limits
 from perdure.core.head import Base, Branch, Head, Snapshot
@@ -55,8 +55,25 @@ def bases_at(tip: Branch, number: int) -> tuple[Base, ...] | None:
         if below is None and not is_whole(tip):
             return None
         if there.number >= number and (below is None or below.number < number):
-            return (Base(there.line, number), *every[each + 1 :])
+            found = (Base(there.line, number), *every[each + 1 :])
+            # A list that is shorter than it may be says that there are no more.
+            is_enough = is_whole(tip) or len(found) >= limits.lineage_inline_max
+            return found if is_enough else None
     return None
+
+
+def bases_through(ends: Mapping[int, int]) -> tuple[Base, ...]:
+    """The bases of the newest of the lines that some records are on.
+
+    Args:
+        ends: by line, oldest first, the number of the last of the records that is on it.
+
+    Example:
+        >>> bases_through({0: 5, 3: 7, 4: 9})
+        (Base(line=3, number=7), Base(line=0, number=5))
+    """
+    below = [Base(line, number) for line, number in ends.items()][-2::-1]
+    return tuple(below[: limits.lineage_inline_max])
 
 
 def snapshots_to(tip: Branch, number: int) -> tuple[Snapshot, ...] | None:

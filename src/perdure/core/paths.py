@@ -96,13 +96,23 @@ def resolve(value: Any, parts: Iterable[str | int], origin: Path = ()) -> tuple[
 def _step(value: Any, part: str | int) -> str | int | None:
     """The key or position that `part` stands for in `value`, None if it has no such."""
     if isinstance(value, list | tuple):
-        position = _position(part)
-        if position is None or not -len(value) <= position < len(value):
-            return None
-        return position % len(value)
+        return position_in(part, len(value))
     if isinstance(value, Mapping) and isinstance(part, str) and part in value:
         return part
     return None
+
+
+def position_in(part: str | int, count: int) -> int | None:
+    """The position that a part of a path stands for in a list of so many items, if it is there.
+
+    Example:
+        >>> position_in("-1", 5), position_in("5", 5), position_in("last", 5)
+        (4, None, None)
+    """
+    position = _position(part)
+    if position is None or not -count <= position < count:
+        return None
+    return position % count
 
 
 def _position(part: str | int) -> int | None:

@@ -38,7 +38,8 @@ class Label(msgspec.Struct, frozen=True):
 class Time(msgspec.Struct, frozen=True):
     """Names the newest checkpoint saved at a time or before; see `time`."""
 
-    when: datetime
+    when: datetime | timedelta
+    """A time, or how long ago."""
 
 
 Ref: TypeAlias = int | str | Label | Time
@@ -49,7 +50,8 @@ class Parsed(msgspec.Struct, frozen=True):
     """A reference, taken apart."""
 
     what: str | Label | Time | None = None
-    """The name of a branch, an id or the beginning of one; None: the branch that is asked."""
+    """The name of a branch, an id or the beginning of one, a number's digits; None: the branch that
+    is asked."""
     number: int | None = None
     """A checkpoint of that branch; None: the newest."""
     back: int = 0
@@ -76,12 +78,10 @@ def time(when: datetime | timedelta) -> Time:
     Example:
         >>> store.at("support/alice", perdure.time(datetime(2026, 11, 3, 9, tzinfo=UTC)))
     """
-    if isinstance(when, timedelta):
-        from datetime import UTC
-
-        when = datetime.now(UTC) - when
-    if getattr(when, "tzinfo", None) is None:
-        raise UsageError(f"a time is a datetime with a time zone, not {when!r}")
+    if not isinstance(when, timedelta) and getattr(when, "tzinfo", None) is None:
+        raise UsageError(
+            f"a time is a datetime with a time zone, or a timedelta (how long ago), not {when!r}"
+        )
     return Time(when)
 
 
@@ -110,14 +110,7 @@ def parse(ref: object) -> Parsed:
     name, at, number = name.partition("@")
     if at:
         return Parsed(name or None, _number(number, ref), back)
-    if name.isdecimal() and not _may_be_id(name):
-        return Parsed(None, int(name), back)
     return Parsed(name or None, None, back)
-
-
-def _may_be_id(name: str) -> bool:
-    """Whether digits are too many for a number: then they are the beginning of an id."""
-    return len(name) > len(str(limits.checkpoints_max))
 
 
 def _number(text: str, ref: str) -> int:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from perdure import limits
-from perdure.core.diff import NOWHERE, Difference, akin, differences, gaps, name_of, paired
+from perdure.core.diff import Difference, differences, gaps, name_of, paired_differences
+from perdure.core.matching import ID, NOWHERE, Gap, Id, Step, id_from, id_of, steps, unique
 from perdure.core.page import Ref, Shape, read_children, read_list, read_map
 from perdure.core.tree_read import Reading, all_leaves, payloads_of, read_value
 from perdure.core.values import same
@@ -161,9 +162,15 @@ class _Stretch(msgspec.Struct, frozen=True):
 
 
 def _lists(path: tuple[str | int, ...], a: Ref, b: Ref) -> Reading[list[Difference]]:
-    found: list[Difference] = []
+    gaps_found: list[Gap] = []
+    old: dict[int, Any] = {}
+    new: dict[int, Any] = {}
     for stretch in (yield from _stretches(_Stretch(0, [a], 0, [b], []))):
-        found += yield from _items(path, stretch)
+        gaps_found += yield from _gaps(stretch, old, new)
+    ids = (yield from _ids(old)), (yield from _ids(new))
+    found: list[Difference] = []
+    for step in steps(gaps_found, *ids):
+        found += yield from _told(path, step, old, new)
     return found
 
 
@@ -226,23 +233,55 @@ def _count(refs: Iterable[Ref]) -> int:
     return sum(ref.count for ref in refs)
 
 
-def _items(path: tuple[str | int, ...], within: _Stretch) -> Reading[list[Difference]]:
-    """What differs between the items of a stretch."""
+def _gaps(within: _Stretch, old: dict[int, Any], new: dict[int, Any]) -> Reading[list[Gap]]:
+    """Where the items of a stretch differ; those that do are put in `old` and `new`."""
     pages = yield from _contents((*within.a, *within.b), read_list)
     a = [item for ref in within.a for item in pages[ref.id]]
     b = [item for ref in within.b for item in pages[ref.id]]
     yield from _run_on(a, b, within.following)
-    found: list[Difference] = []
-    for at, to in paired(gaps(a, b, _equal, _name)):
-        if at == NOWHERE:
-            new = yield from _whole(b[to])
-            found.append(Difference((*path, within.b_at + to), "added", None, new))
-        elif to == NOWHERE:
-            old = yield from _whole(a[at])
-            found.append(Difference((*path, within.a_at + at), "removed", old, None))
-        else:
-            found += yield from _item((*path, within.b_at + to), a[at], b[to])
+    found: list[Gap] = []
+    a_at, b_at = within.a_at, within.b_at
+    for a_start, a_end, b_start, b_end in gaps(a, b, _equal, _name):
+        old.update(enumerate(a[a_start:a_end], a_at + a_start))
+        new.update(enumerate(b[b_start:b_end], b_at + b_start))
+        found.append((a_at + a_start, a_at + a_end, b_at + b_start, b_at + b_end))
     return found
+
+
+def _ids(items: dict[int, Any]) -> Reading[dict[int, Id]]:
+    """The unique ids of items, by position."""
+    ids: dict[int, Id | None] = {}
+    for at, item in items.items():
+        ids[at] = (yield from _id_in(item)) if type(item) is Ref else id_of(item)
+    return unique(ids)
+
+
+def _id_in(ref: Ref) -> Reading[Id | None]:
+    """The id of an item that is a tree; no page is read after that which has it."""
+    todo = [ref] if ref.shape is Shape.MAP else []
+    while todo:
+        ref = todo.pop()
+        payloads = yield from payloads_of([ref])
+        if ref.level:
+            todo += map(ref.below, reversed(read_children(payloads[ref.id], ref)))
+            continue
+        pairs = read_map(payloads[ref.id], ref)
+        if ID in pairs:
+            return id_from((yield from _whole(pairs[ID])))
+    return None
+
+
+def _told(
+    path: tuple[str | int, ...], step: Step, old: dict[int, Any], new: dict[int, Any]
+) -> Reading[list[Difference]]:
+    """What is told of one item."""
+    if step.at == NOWHERE:
+        added = yield from _whole(new[step.to])
+        return [Difference((*path, step.to), "added", None, added)]
+    if step.to == NOWHERE:
+        removed = yield from _whole(old[step.at])
+        return [Difference((*path, step.at), "removed", removed, None)]
+    return (yield from _item((*path, step.to), step, old[step.at], new[step.to]))
 
 
 def _run_on(a: list[Any], b: list[Any], following: Sequence[Ref]) -> Reading[None]:
@@ -268,14 +307,14 @@ def _run_on(a: list[Any], b: list[Any], following: Sequence[Ref]) -> Reading[Non
         b += items
 
 
-def _item(path: tuple[str | int, ...], a: Any, b: Any) -> Reading[list[Difference]]:
-    """What differs between two items in the same place."""
-    if type(a) is Ref and type(b) is Ref and a.shape is b.shape and (yield from _are_akin(a, b)):
-        return (yield from _between(path, a, b))
+def _item(path: tuple[str | int, ...], step: Step, a: Any, b: Any) -> Reading[list[Difference]]:
+    """What differs between an item and what it was."""
+    trees = type(a) is Ref and type(b) is Ref and a.shape is b.shape
+    if trees and (step.how != "place" or (yield from _are_akin(a, b))):
+        moved = [Difference(path, "moved", step.at, step.to)] if step.how == "moved" else []
+        return moved + (yield from _between(path, a, b))
     was, now = (yield from _whole(a)), (yield from _whole(b))
-    if akin(was, now):
-        return list(differences(path, was, now))
-    return [Difference(path, "changed", was, now)]
+    return list(paired_differences(path, step, was, now))
 
 
 def _are_akin(a: Ref, b: Ref) -> Reading[bool]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from perdure import limits
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Head
+from perdure.core.journal import JOURNAL_LINE
 from perdure.core.seal import Kind, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine import unreferenced
 from perdure.engine.load import load
 from perdure.engine.pages import PageMissing, place_of, remedy, walk
-from perdure.engine.read import Site, read_head, read_run
+from perdure.engine.read import MAX_NUMBER, Site, read_head, read_run
 from perdure.engine.replaying import replay_all
 from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
 from perdure.errors import Damaged, PerdureError, StateNotFound
@@ -25,7 +26,7 @@ def stats(site: Site) -> Steps[Stats]:
     records = yield from read_run(site, head, tip, 1, tip.number)
     loaded = yield from load(site)
     sections = loaded.sections if loaded is not None else {}
-    stored = yield from _stored(head)
+    stored = yield from _stored(site, head)
     newest = tip.newest.number if tip.newest is not None else 0
     return Stats(
         key=site.key,
@@ -39,18 +40,20 @@ def stats(site: Site) -> Steps[Stats]:
     )
 
 
-def _stored(head: Head) -> Steps[dict[str, int]]:
-    """Bytes by the kind of what is stored: records by themselves, packs, pages of snapshots."""
-    tip = head.branches[MAIN]
+def _stored(site: Site, head: Head) -> Steps[dict[str, int]]:
+    """Bytes by the kind of what is stored: records by themselves, packs, pages of snapshots.
+
+    Those of every branch, of what branches left, and of the journal that tells it.
+    """
     found = {"records": 0, "packs": 0, "pages": 0}
-    first = 1
-    while first <= tip.number:
-        rows = yield ListRows(head.incarnation, tip.line, first, tip.number, limits.upkeep_rows_max)
-        if not rows:
-            break
-        for number, count, size, _ in rows:
-            found["packs" if count > 1 else "records"] += size
-            first = number + 1
+    for line in sorted((yield from unreferenced.named_lines(site, head)) | {JOURNAL_LINE}):
+        first = 1
+        while rows := (
+            yield ListRows(head.incarnation, line, first, MAX_NUMBER, limits.upkeep_rows_max)
+        ):
+            for number, count, size, _ in rows:
+                found["packs" if count > 1 else "records"] += size
+                first = number + 1
     after: bytes | None = None
     while pages := (yield ListPages(head.incarnation, after, limits.upkeep_rows_max)):
         found["pages"] += sum(size for _, size in pages)

@@ -14,12 +14,13 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import MAIN, Base, Branch, Head, Snapshot, seal_head
+from perdure.core.head import MAIN, Base, Branch, Head, Snapshot, renamed, seal_head
 from perdure.core.journal import JOURNAL_LINE, Entry, Move, written
 from perdure.core.lineage import bases_at, moved_to, shared_number, snapshots_to
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.refs import check_branch
 from perdure.engine.journal import read_entry
+from perdure.engine.leases import freed
 from perdure.engine.parked import (
     find_branch,
     is_crowded,
@@ -41,7 +42,7 @@ from perdure.engine.requests import (
     Run,
     Steps,
 )
-from perdure.engine.save import TOKEN_BYTES, send, tail_of
+from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
 from perdure.errors import BranchExists, Busy, NotAncestor, UsageError
 
 NOBODY = bytes(16)
@@ -73,11 +74,14 @@ Plan: TypeAlias = Callable[[Head], Steps[Planned | None]]
 """Thinks a movement out, from the head that there is; None: nothing is to be moved."""
 
 
-def move(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Done | None]:
+def move(
+    site: Site, plan: Plan, *, dry_run: bool = False, session: bytes = NOBODY
+) -> Steps[Done | None]:
     """Make a movement; from the head that there is then, should it change meanwhile.
 
     Raises:
-        Busy: other writers moved the head again and again; nothing was done.
+        Busy: another session holds the branch, or other writers moved the head again and again;
+            nothing was done.
         CommitUnknown: its fate could not be learned.
     """
     drawn = yield Random(ID_BYTES + chain.SALT_BYTES)
@@ -90,6 +94,7 @@ def move(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Done | None]
         if dry_run:
             entry = Entry(0, now_us, NOBODY, planned.move)
             return Done(head, planned.head, entry)
+        planned = replace(planned, head=(yield from freed(site, planned.head, planned.move.branch)))
         sealed, new = written(
             planned.head,
             planned.move,
@@ -97,14 +102,15 @@ def move(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Done | None]
             store=site.store,
             id_=drawn[:ID_BYTES],
             salt=drawn[ID_BYTES:],
-            session=NOBODY,
+            session=session,
             time_us=now_us,
         )
         if planned.puts_pages or is_crowded(new):
             new = yield from _with_room(site, new)
-        if (yield from _committed(site, head, new, sealed)):
-            entry = Entry(sealed.number, sealed.time_us, NOBODY, planned.move)
-            return Done(head, new, entry)
+        now = yield from _committed(site, head, new, sealed)
+        if now is not None:
+            entry = Entry(sealed.number, sealed.time_us, session, planned.move)
+            return Done(head, now, entry)
     raise Busy(
         f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
         "nothing was moved, try again"
@@ -121,23 +127,27 @@ def _with_room(site: Site, head: Head) -> Steps[Head]:
     return replace(head, generation=head.generation + 1)
 
 
-def _committed(site: Site, old: Head, new: Head, sealed: Sealed) -> Steps[bool]:
-    """Whether the head and the record of its journal took the place of the old head."""
-    token = yield Random(TOKEN_BYTES)
-    row = HeadRow(token, seal_head(replace(new, token=token), store=site.store, key=site.key))
+def _committed(site: Site, old: Head, new: Head, sealed: Sealed) -> Steps[Head | None]:
+    """Put the head, and the record of its journal, in the place of the old head; the head then.
+
+    None: another one had taken its place before.
+    """
+    new = replace(new, token=(yield Random(TOKEN_BYTES)))
+    row = HeadRow(new.token, seal_head(new, store=site.store, key=site.key))
     record = RecordRow(sealed.line, sealed.number, sealed.blob)
     answer = yield from send(Commit(site.key, old.token, row, tail_of(new), (record,)))
     if isinstance(answer, Committed):
-        return True
+        return new
     assert isinstance(answer, Moved)
     current = site.head(answer.head) if answer.head is not None else None
     if current is None or current.incarnation != old.incarnation or current.journal is None:
-        return False
+        return None
     if current.journal.number < sealed.number:
-        return False
+        return None
     run = Run(JOURNAL_LINE, sealed.number, sealed.number)
     (found,) = yield from read_line(site, current, run)
-    return found.id == sealed.id  # its answer was lost (P4)
+    # It may have landed though its answer was lost (P4); only a commit proves that it was synced.
+    return (yield from secured(site, current)) if found.id == sealed.id else None
 
 
 # ---- movements ------------------------------------------------------------------------------
@@ -152,6 +162,24 @@ def forking(site: Site, name: str, at: object, branch: str) -> Plan:
             raise BranchExists(f"{site.key!r} has a branch {name!r} already; nothing was changed")
         new = yield from _standing(site, head, (yield from find_point(site, head, branch, at)))
         return _placed(head, Move("fork", name, None, new))
+
+    return plan
+
+
+def forking_from(site: Site, name: str, old: str, tip: Branch) -> Plan:
+    """A new branch that stands where another one stood, wherever that is now.
+
+    Should there be a branch of this name, a number is added to it.
+    """
+
+    def plan(head: Head) -> Steps[Planned]:
+        free, count = name, 1
+        while (yield from exists(site, head, free)):
+            count += 1
+            free = f"{name}-{count}"
+        kept = replace(tip, snapshots=_shared_snapshots(head, tip))
+        new = yield from _standing(site, head, Point(old, kept, kept.number))
+        return _placed(head, Move("fork", free, None, new))
 
     return plan
 
@@ -316,7 +344,7 @@ def _standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
 
 def _bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Base, ...]]:
     """The bases of a new line on an old checkpoint, where the head does not have them all."""
-    runs = yield from spans(site, head, tip, 1, number)
+    runs = yield from spans(site, head, tip, 1, number, limits.lineage_inline_max)
     return tuple(Base(run.line, run.last) for run in reversed(runs))
 
 
@@ -339,8 +367,9 @@ def _renamed(site: Site, head: Head, move: Move) -> Steps[Planned]:
     assert move.before is not None
     assert move.name is not None
     planned = yield from _removed(site, head, move)
-    branches = {**planned.head.branches, move.name: move.before}
-    return replace(planned, head=replace(planned.head, branches=branches))
+    placed = replace(head, branches={**head.branches, move.branch: move.before})
+    new = replace(renamed(placed, move.branch, move.name), parked=planned.head.parked)
+    return replace(planned, head=replace(new, secret=planned.head.secret))
 
 
 def _refuse_main(branch: str, how: str) -> None:

@@ -51,14 +51,12 @@ def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps
         return []
     walking = _Walk(site, head)
     try:
-        if first.number <= shared:
-            sides = yield from walking.points(second.tip, first.number, second.number)
-        elif second.number <= shared:
-            newer, older = yield from walking.points(first.tip, second.number, first.number)
-            sides = older, newer
+        older, newer = sorted((first, second), key=lambda point: point.number)
+        if older.number <= shared:
+            sides = yield from walking.points(newer.tip, older.number, newer.number)
         else:
-            sides = yield from walking.apart(first, second)
-        return (yield from walking.between(*sides))
+            sides = yield from walking.apart(older, newer)
+        return (yield from walking.between(*(sides if older is first else reversed(sides))))
     except (Damaged, Malformed, ReplayMismatch):
         # What can be read in another way is told all the same, and what cannot says where it fails.
         old, _ = yield from state_at(site, head, first.tip, first.number)

@@ -80,6 +80,9 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
             raise
         yield from tell(site, error)
         sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=newest.number)
+    if last is None:  # the branch was moved to where a snapshot is
+        (last,) = yield from read_run(site, head, tip, tip.number, tip.number)
+        check_run(site, [last], tip, tip.number - 1)
     return Loaded(head, sections, last, latest.tail_bytes)
 
 

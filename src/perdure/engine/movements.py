@@ -10,6 +10,7 @@ from perdure.core.lineage import shared_number
 from perdure.engine.branches import Done, Plan, move
 from perdure.engine.compare import compare_points
 from perdure.engine.journal import read_journal
+from perdure.engine.leases import infos_of
 from perdure.engine.marks import judge
 from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import Site, read_head
@@ -65,7 +66,13 @@ def _warnings(head: Head, entry: Entry) -> Steps[tuple[str, ...]]:
     """What to know before a branch is moved."""
     if entry.move.before is None:
         return ()
-    now, found = (yield Now()), []
+    now, found = (yield Now()), list[str]()
+    for lease in (yield from infos_of(head, now)):
+        if lease.branch == entry.move.branch and lease.alive:
+            found.append(
+                f"process {lease.holder.pid} on {lease.holder.host} holds {lease.branch!r} "
+                "exclusively: it cannot be moved before that ends"
+            )
     for mark in head.marks:
         if mark.end is not None or mark.branch != entry.move.branch:
             continue

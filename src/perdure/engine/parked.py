@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set
-from perdure.core.head import MAIN, Branch, Head
+from perdure.core.head import MAIN, Branch, Head, told_more_of
 from perdure.core.page import Ref
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
@@ -76,12 +76,15 @@ def is_crowded(head: Head) -> bool:
 
 
 def parking(site: Site, head: Head) -> Steps[tuple[Ref, bytes, set[str]]]:
-    """Put the branches that were saved to longest ago into pages, half of those there are.
+    """Put the branches that were saved to longest ago into pages, until the head is half full.
 
     The new root, the secret it was made with, and the names that the head need not have any more.
+    A branch of which a newer version wrote more than this one knows stays in the head (P10).
     """
     idle = sorted(head.branches.items(), key=lambda pair: pair[1].time_us)
-    names = [name for name, _ in idle if name != MAIN][: len(idle) // 2]
+    kept = {MAIN, *told_more_of(head)}
+    names = [name for name, _ in idle if name not in kept]
+    names = names[: len(idle) - limits.branches_inline_max // 2]
     changes: list[Change] = [
         Set((name,), msgspec.to_builtins(head.branches[name], builtin_types=(bytes,)))
         for name in names

@@ -115,8 +115,12 @@ def read_head(site: Site) -> Steps[Head]:
     return head
 
 
-def spans(site: Site, head: Head, tip: Branch, first: int, last: int) -> Steps[list[Run]]:
+def spans(
+    site: Site, head: Head, tip: Branch, first: int, last: int, most: int | None = None
+) -> Steps[list[Run]]:
     """Where the records `first` … `last` of a branch are, oldest first: a run on each line.
+
+    Only the `most` newest runs, if that is given.
 
     Raises:
         Damaged: a record is missing that tells what a line is based on.
@@ -130,7 +134,7 @@ def spans(site: Site, head: Head, tip: Branch, first: int, last: int) -> Steps[l
         start = base.number + 1 if base is not None else 1
         if last >= start:
             found.append(Run(line, max(start, first), last))
-        if base is None:
+        if base is None or len(found) == most:
             break
         line, last = base.line, min(last, base.number)
     return found[::-1]

@@ -245,6 +245,7 @@ def conflict(
         mine=mine,
         theirs=[checkpoint_of(key, core.branch, record) for record in theirs],
         their_changes=their_changes,
+        branch=core.branch,
         overlap=overlap,
     )
 
@@ -258,6 +259,7 @@ def moved(core: SessionCore, tip: Branch | None, pending: Sequence[Change] = ())
         return BranchMoved(
             f"{key!r} has no branch {branch!r} any more: it was renamed or deleted. Nothing was "
             f"saved; {stays}: fork from it, or undo that, and open the branch",
+            branch=branch,
             mine=mine,
             overlap=sorted(sections_of(mine)),
         )
@@ -266,6 +268,7 @@ def moved(core: SessionCore, tip: Branch | None, pending: Sequence[Change] = ())
         f"{tip.number} on another line of history. Nothing was saved; {stays}. Take what you need "
         "of your edits (conflict.mine), call session.refresh() to go on where the branch is now, "
         "or open a fork of what was left",
+        branch=branch,
         mine=mine,
         overlap=sorted(sections_of(mine)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -12,9 +12,9 @@ from perdure.core.head import Branch, Head
 from perdure.core.record import LABEL, Record
 from perdure.core.refs import PREFIX_DIGITS_MIN, Label, Parsed, Time, is_id, parse
 from perdure.engine.journal import left_tips
-from perdure.engine.parked import find_branch
+from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import Site, read_run, take_back
-from perdure.engine.requests import Steps
+from perdure.engine.requests import Now, Steps
 from perdure.errors import BranchNotFound, CheckpointNotFound
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,6 +78,11 @@ def _named(site: Site, head: Head, branch: str, parsed: Parsed, ref: object) -> 
     """The point that a name tells: of a branch, or an id."""
     name = parsed.what
     assert isinstance(name, str)
+    if name.isdecimal() and parsed.number is None:
+        tip = yield from find_branch(site, head, branch)
+        if len(name) < PREFIX_DIGITS_MIN or int(name) <= tip.number:
+            return Point(branch, tip, int(name))
+        return (yield from _by_id(site, head, branch, name))  # digits may begin an id
     try:
         tip = yield from find_branch(site, head, name)
     except BranchNotFound:
@@ -94,8 +99,9 @@ def _named(site: Site, head: Head, branch: str, parsed: Parsed, ref: object) -> 
 
 def _by_id(site: Site, head: Head, branch: str, start: str) -> Steps[Point]:
     """The only checkpoint whose id begins so: on the branch, else on others, else left by them."""
+    every = yield from all_branches(site, head)
     own = yield from find_branch(site, head, branch)
-    others = [(name, tip) for name, tip in head.branches.items() if name != branch]
+    others = [(name, tip) for name, tip in every.items() if name != branch]
     for tips in ([(branch, own)], others, (yield from left_tips(site, head))):
         found = yield from _with_id(site, head, tips, start)
         if len(found) > 1:
@@ -121,12 +127,13 @@ def _with_id(
 
 def _matching(site: Site, head: Head, point: Point, what: Label | Time) -> Steps[Point]:
     """The newest checkpoint of a branch with a label, or of a time."""
-    if isinstance(what, Label):
-        text = what.text
-        matches: Callable[[Record], bool] = lambda record: record.extra.get(LABEL) == text  # noqa: E731  # two of a kind
-    else:
-        until = (what.when - _EPOCH) // timedelta(microseconds=1)
-        matches = lambda record: record.time_us <= until  # noqa: E731
+    until = (yield from _microseconds(what)) if isinstance(what, Time) else 0
+
+    def matches(record: Record) -> bool:
+        if isinstance(what, Label):
+            return record.extra.get(LABEL) == what.text
+        return record.time_us <= until
+
     head = as_branch(head, point.branch, point.tip)
     before: int | None = None
     while before is None or before > 1:
@@ -139,6 +146,13 @@ def _matching(site: Site, head: Head, point: Point, what: Label | Time) -> Steps
         before = records[-1].number
     sought = f"labelled {what.text!r}" if isinstance(what, Label) else f"as old as {what.when}"
     raise CheckpointNotFound(f"{site.key!r} has no checkpoint {sought} on {point.branch!r}")
+
+
+def _microseconds(time: Time) -> Steps[int]:
+    if isinstance(time.when, timedelta):
+        now: int = yield Now()
+        return now - time.when // timedelta(microseconds=1)
+    return (time.when - _EPOCH) // timedelta(microseconds=1)
 
 
 def as_branch(head: Head, name: str, tip: Branch) -> Head:

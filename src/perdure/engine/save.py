@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.head import MAIN, Head, seal_head
+from perdure.core.leases import owner_of
 from perdure.core.record import Sealed
 from perdure.engine.parked import parked_branches
-from perdure.engine.read import Site
+from perdure.engine.read import Site, spans
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -64,7 +65,8 @@ def append(
     there after an error if the record may have landed all the same.
 
     Raises:
-        HeadMoved: the branch moved, or the state was deleted or fenced off, meanwhile (P3).
+        HeadMoved: the branch or its lease moved, or the state was deleted or fenced off, meanwhile
+            (P3).
         CommitUnknown: its fate could not be learned; call again with the same record (P4).
     """
 
@@ -89,27 +91,30 @@ def commit(
 
     When the head moved in something that was not named, the change is made to the new one and
     sent again. Under "power" only the answer `Committed` proves that it was synced: what is found
-    to have landed without it is secured first. Raises as `append` does, and `Busy` when that never
-    ends.
+    to have landed without it is secured first. Raises as `append` does, also where `change` raises
+    `HeadMoved`, and `Busy` when that never ends.
     """
     expected = position
     for _ in range(limits.commit_tries_max):
         token = token or (yield Random(TOKEN_BYTES))
-        head = replace(change(position.head), token=token)
+        try:
+            head = replace(change(position.head), token=token)
+        except HeadMoved:  # from what the change itself builds on
+            raise HeadMoved(position.head) from None
         request = _request(site, position, head, branch, sealed, durability)
         answer = yield from send(request, doubt)
         if isinstance(answer, Committed):
             return Position(head, token)
         assert isinstance(answer, Moved)
         current = site.head(answer.head) if answer.head is not None else None
+        if current is not None and branch not in current.branches:
+            current = yield from _with_parked(site, current, branch)
         if current is not None and (yield from _is_in(site, current, token, branch, sealed)):
             if durability == "power":
                 current = yield from secured(site, current)
             # Where others have saved on top of it, the next save will find that out.
             is_newest = same_place(current, head, branch)
             return Position(current, current.token) if is_newest else Position(head, token)
-        if current is not None and branch not in current.branches:
-            current = yield from _with_parked(site, current, branch)
         if current is None or not same_place(current, expected.head, branch):
             raise HeadMoved(current)
         position, token = Position(current, current.token), None
@@ -190,7 +195,13 @@ def send(request: Commit, doubt: Doubt | None = None) -> Steps[Any]:
 
 
 def same_place(current: Head, expected: Head, branch: str) -> bool:
-    """Whether what a save names is unchanged: incarnation, fence, its branch's newest record."""
+    """Whether what a save names is unchanged: what `same_tip` says, and who holds the branch."""
+    is_owner_same = owner_of(current, branch) == owner_of(expected, branch)
+    return is_owner_same and same_tip(current, expected, branch)
+
+
+def same_tip(current: Head, expected: Head, branch: str) -> bool:
+    """Whether these are unchanged: incarnation, fence, the branch's newest record."""
     if (
         current.incarnation != expected.incarnation
         or current.fence != expected.fence
@@ -215,10 +226,14 @@ def _is_in(
 def has_landed(site: Site, current: Head, branch: str, sealed: Sealed) -> Steps[bool]:
     """Whether a record is part of the branch, though its answer was lost (P4)."""
     tip = current.branches.get(branch)
-    if tip is None or tip.line != sealed.line or tip.number < sealed.number:
+    if tip is None or tip.number < sealed.number:
         return False
     if tip.number == sealed.number:
         return tip.record == sealed.id
+    if tip.line != sealed.line:  # it was moved since; perhaps only on from there
+        runs = yield from spans(site, current, tip, sealed.number, sealed.number)
+        if [run.line for run in runs] != [sealed.line]:
+            return False
     rows = yield ReadRecords(current.incarnation, sealed.line, sealed.number, sealed.number, 1)
     # By its hash: it may have been packed with others meanwhile.
     found = site.run(current.incarnation, rows, sealed.number, sealed.number)

@@ -27,7 +27,8 @@ from perdure.core.changes import (
     sections_of,
     unpack_changes,
 )
-from perdure.core.head import MAIN, Branch, Head, Mark, mark_to_wire, next_life
+from perdure.core.head import MAIN, Branch, Head, Lease, Mark, mark_to_wire, next_life
+from perdure.core.leases import owner_of
 from perdure.core.lineage import is_empty
 from perdure.core.paths import format_path
 from perdure.core.record import (
@@ -44,12 +45,14 @@ from perdure.core.record import (
     seal_draft,
 )
 from perdure.core.windows import into_window
+from perdure.engine.branches import forking_from, move
 from perdure.engine.expiry import expiring
+from perdure.engine.leases import keeping, leaving, lost, passed, removing
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
 from perdure.engine.refresh import Instead, conflict_with, read_news, take_in, torn
-from perdure.engine.requests import Compute, Durability, Now, Random, Steps
+from perdure.engine.requests import Compute, Durability, Now, Random, Steps, Tell
 from perdure.engine.save import (
     TOKEN_BYTES,
     Doubt,
@@ -58,13 +61,14 @@ from perdure.engine.save import (
     append,
     commit,
     same_place,
+    same_tip,
     secured,
 )
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import Elsewhere, part, take_before
-from perdure.errors import Conflict, NotStorable, PerdureError
-from perdure.types import Checkpoint, Holder
+from perdure.errors import Conflict, LeaseLost, NotStorable, PerdureError, Reload
+from perdure.types import Checkpoint, Holder, OnConflict
 
 
 class Edited(Protocol):
@@ -125,6 +129,8 @@ class _Sent(msgspec.Struct, frozen=True):
     mark: Mark
     token: bytes
     """Of the head that the first try makes."""
+    leasing: Callable[[Head], Head]
+    """What it does to the lease of its branch."""
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -150,6 +156,8 @@ class SessionCore:
         started_us: int,
         holder: Holder,
         branch: str = MAIN,
+        on_conflict: OnConflict = "raise",
+        exclusive: bool = False,
         told: tuple[Mark, ...] = (),
         elsewhere: Elsewhere,
         missing: object,
@@ -158,6 +166,13 @@ class SessionCore:
         self.site = site
         self.document = document
         self.branch = branch
+        self._on_conflict = on_conflict
+        self.diverged: Conflict | None = None
+        """Why this session works on a branch of its own: what its save met."""
+        self.exclusive = exclusive
+        """Whether it holds its branch, or did."""
+        self.is_lease_lost = False
+        """Whether it was found not to hold it any more."""
         self.id = id
         self.started_us = started_us
         self.holder = (holder.host, holder.pid, holder.boot, holder.started)
@@ -246,6 +261,13 @@ class SessionCore:
         return self.position is None or self.position.head.deleted_us is not None
 
     @property
+    def holds(self) -> bool:
+        """Whether it holds its branch exclusively, as far as it knows."""
+        if not self.exclusive or self.is_lease_lost or self.position is None:
+            return False
+        return owner_of(self.position.head, self.branch) == self.id
+
+    @property
     def unsaved(self) -> bool:
         """Whether a captured body still waits to be saved."""
         return bool(self._bodies) or self._sent is not None
@@ -280,6 +302,8 @@ class SessionCore:
 
         Raises:
             Conflict: the branch moved; the bodies are kept for `refresh`.
+            LeaseLost: it held the branch and does not any more; kept too.
+            Busy: another session holds the branch; kept too.
             CommitUnknown: kept too, and sent again as it is by the next flush.
         """
         while self.unsaved:
@@ -291,6 +315,15 @@ class SessionCore:
             if same_place(head, self.position.head, self.branch):
                 self.position = Position(head, head.token)
         return self.checkpoint
+
+    def found(self, durability: Durability) -> Steps[bool]:
+        """Make a state that is not there, with the lease on it; False: another one made it."""
+        self.stage()
+        try:
+            yield from self.flush(durability)
+        except Reload:
+            return False
+        return self.holds
 
     def tail_excess(self) -> float:
         """How many times its limit the tail is, as far as this session knows (records, bytes)."""
@@ -306,22 +339,27 @@ class SessionCore:
         return max(records / limits.tail_records_max, self._tail_bytes / limits.tail_bytes_max)
 
     def end(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
-        """Write what is queued and how the session ended; nothing if it never saved anything."""
+        """Write what is queued and how the session ended, and free the branch that it holds.
+
+        Nothing is written if it never saved anything and holds nothing.
+        """
         while self.unsaved:
             sent = self._sent or (yield from self._place((how, error)))
             yield from self._send(sent, durability)
-        mark, position = self._mark, self.position
-        if mark is None or mark.end is not None or position is None:
+        position, ended, now = self.position, self._mark, (yield Now())
+        if ended is None or ended.end is not None:
+            if not self.holds:
+                return
+        else:
+            ended = replace(ended, end=how, error=error, ended_us=now)
+        if position is None:
             return
         # A power cut may take the end itself, but not the saves before it that are to outlast one.
         weak: Durability = durability if self._at_risk else "process"
-        now = yield Now()
-        ended = replace(mark, end=how, error=error, ended_us=now)
+        change = _marking(ended, leaving(self.branch, self.id))
         for _ in range(limits.commit_tries_max):
             try:
-                self.position = yield from commit(
-                    self.site, position, _marking(ended), self.branch, weak
-                )
+                self.position = yield from commit(self.site, position, change, self.branch, weak)
                 break
             except HeadMoved as moved:
                 # Someone saved meanwhile; that this session ended is still worth telling.
@@ -339,7 +377,9 @@ class SessionCore:
         now = yield Now()
         base = self.position
         if base is None or base.head.deleted_us is not None:
-            base = yield from self._new_life(now, base)
+            base, dead = (yield from self._new_life(now, base)), None
+        else:
+            base, dead = yield from self._entitled(base)
         tip = base.head.branches.get(self.branch, _UNBORN)
         number, time_us = tip.number + 1, max(now, tip.time_us)
         mark = self._mark or Mark(
@@ -369,8 +409,34 @@ class SessionCore:
         )
         is_long = len(draft.changes) > limits.seal_at_once_bytes_max
         sealed = (yield Compute(sealing)) if is_long else sealing()
-        self._sent = _Sent(bodies, sealed, base, mark, drawn[-TOKEN_BYTES:])
+        leasing = self._leasing(mark, now, dead)
+        self._sent = _Sent(bodies, sealed, base, mark, drawn[-TOKEN_BYTES:], leasing)
         return self._sent
+
+    def _entitled(self, base: Position) -> Steps[tuple[Position, Lease | None]]:
+        """Where it may save, and the lease of a dead holder that goes with that.
+
+        Raises:
+            LeaseLost: it held the branch and does not any more.
+            Busy: another session holds it.
+        """
+        if not self.exclusive:
+            return (yield from passed(self.site, base, self.branch))
+        if self.is_lease_lost or owner_of(base.head, self.branch) != self.id:
+            raise self._lease_lost(base.head)
+        return base, None
+
+    def _leasing(self, mark: Mark, now: int, dead: Lease | None) -> Callable[[Head], Head]:
+        """What a save does to the lease of its branch: renew it, free it, remove a dead one."""
+        if self.exclusive and mark.end is not None:
+            return leaving(self.branch, self.id)
+        if self.exclusive:
+            return keeping(self.branch, self.id, self.holder, now)
+        return removing(self.branch, dead) if dead is not None else _as_it_is
+
+    def _lease_lost(self, head: Head | None) -> LeaseLost:
+        self.is_lease_lost = True
+        return lost(self.site, self.branch, head)
 
     def _next_bodies(self) -> tuple[Body, ...]:
         """The oldest body, with those after it that may share its record.
@@ -399,7 +465,7 @@ class SessionCore:
 
     def _send(self, sent: _Sent, durability: Durability) -> Steps[None]:
         summary = sent.extra.get(SUMMARY, _UNSET)
-        marking = _marking(sent.mark, told=self.told, summary=summary)
+        marking = _marking(sent.mark, sent.leasing, told=self.told, summary=summary)
         change = expiring(marking, self._expires_us)
         try:
             for body in sent.bodies:
@@ -410,7 +476,12 @@ class SessionCore:
         except HeadMoved as moved:
             self._sent = None
             self._doubt.is_there = False
-            raise (yield from conflict_with(self, moved.head)) from None
+            if self._is_past_lease(sent.base.head, moved.head):
+                return  # it is placed anew
+            error = yield from conflict_with(self, moved.head)
+            if not (yield from self._forked_off(error)):
+                raise error from None
+            return
         except PerdureError:
             if not self._doubt.is_there:
                 self._sent = None  # it certainly did not land: it may be given up
@@ -430,6 +501,41 @@ class SessionCore:
                 self._bodies.popleft()
         self._sent = None
 
+    def _forked_off(self, error: Reload) -> Steps[bool]:
+        """Whether what was not saved goes to a new branch, from where this session is."""
+        ours = self.position.head.branches.get(self.branch) if self.position is not None else None
+        if self._on_conflict != "fork" or not isinstance(error, Conflict) or ours is None:
+            return False
+        name = f"{self.branch}-{self.id.hex()[:8]}"
+        plan = forking_from(self.site, name, self.branch, ours)
+        done = yield from move(self.site, plan, session=self.id)
+        assert done is not None
+        self.diverged = error
+        self.branch = done.entry.move.branch
+        self.position = Position(done.now, done.now.token)
+        if self._mark is not None:
+            self._mark = replace(self._mark, branch=self.branch)
+        yield Tell(
+            f"a save to {self.site.key!r} found that others had saved to {error.branch!r} "
+            f"meanwhile: this session goes on on the branch {self.branch!r}, with all its edits"
+        )
+        return True
+
+    def _is_past_lease(self, base: Head, now: Head | None) -> bool:
+        """Whether only the lease of the branch moved, which is no conflict for who held none.
+
+        Raises:
+            LeaseLost: it was the lease of this session.
+        """
+        if now is None or now.deleted_us is not None or now.incarnation != base.incarnation:
+            return False
+        if self.exclusive and owner_of(now, self.branch) != self.id:
+            raise self._lease_lost(now) from None
+        if self.exclusive or not same_tip(now, base, self.branch):
+            return False
+        self.position = Position(now, now.token)
+        return True
+
     # ---- others' work ---------------------------------------------------------------------
 
     def refresh(self, keep_changes: bool) -> Steps[Checkpoint | None]:
@@ -448,7 +554,7 @@ class SessionCore:
     def settle(self) -> Steps[None]:
         """Learn the fate of what was sent: it may have landed, and cannot be given up before."""
         if self._sent is not None:
-            with suppress(Conflict):
+            with suppress(Conflict, LeaseLost):
                 yield from self._send(self._sent, "power")
 
     def take(self, changes: Sequence[Change], order: Sequence[str]) -> None:
@@ -554,13 +660,21 @@ class _Unset:
 _UNSET = _Unset()
 
 
+def _as_it_is(head: Head) -> Head:
+    return head
+
+
 def _marking(
-    mark: Mark, told: Sequence[Mark] = (), summary: str | _Unset | None = _UNSET
+    mark: Mark | None,
+    leasing: Callable[[Head], Head],
+    *,
+    told: Sequence[Mark] = (),
+    summary: str | _Unset | None = _UNSET,
 ) -> Callable[[Head], Head]:
     """The change a session's commit makes to a head besides moving its branch."""
 
     def change(head: Head) -> Head:
-        marked = with_mark(head, mark, told)
+        marked = leasing(with_mark(head, mark, told) if mark is not None else head)
         return marked if isinstance(summary, _Unset) else replace(marked, summary=summary)
 
     return change

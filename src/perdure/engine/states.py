@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from perdure.core import chain
-from perdure.core.head import MAIN, Branch, Head, Unknown, brought_back, lives, next_life
+from perdure.core.head import MAIN, Base, Branch, Head, Unknown, brought_back, lives, next_life
+from perdure.core.lineage import bases_through
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
 from perdure.engine.journal import left_tips
+from perdure.engine.leases import infos_of
 from perdure.engine.marks import judge
 from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import (
@@ -119,6 +121,7 @@ def info_of(key: str, head: Head, now_us: int, life: Head | None = None) -> Step
         sessions=head.sessions,
         deleted=when(head.deleted_us) if head.deleted_us is not None else None,
         life=number,
+        leases=() if head.deleted_us is not None else (yield from infos_of(head, now_us)),
         expires=when(head.updated_us + head.expires_us) if head.expires_us is not None else None,
     )
 
@@ -200,6 +203,7 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
     tip = point.then((yield from record_at(site, head, point)))
     head = replace(head, branches={MAIN: tip})
     parent, after, last = chain.ORIGIN, None, None
+    ends: dict[int, int] = {}
     try:
         while after is None or after.number < tip.number:
             groups = yield from _read_rows(site, head, after)
@@ -207,8 +211,9 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
             now = yield Now()
             yield Stage(incarnation, rows, now)
             after, parent = groups[-1][-1], last.hash
+            ends |= {record.line: record.number for group in groups for record in group}
         assert last is not None
-        return (yield from adopt(target, head, incarnation, last))
+        return (yield from adopt(target, head, incarnation, last, bases_through(ends)))
     except CommitUnknown:
         raise  # the head that names these records may have been stored, or may be yet
     except PerdureError:
@@ -273,11 +278,15 @@ def _sealed_again(
     return seal_pack(group, store=target.store, incarnation=incarnation, parent=parent)
 
 
-def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps[StateInfo]:
-    """Make staged records visible as the state `target`: the moment a copy or import happens."""
+def adopt(
+    target: Site, source: Head, incarnation: bytes, last: Sealed, bases: tuple[Base, ...]
+) -> Steps[StateInfo]:
+    """Make staged records visible as the state `target`: the moment a copy or import happens.
+
+    `last` is the newest of them, and `bases` are those of the line that it is on.
+    """
     deleted = yield from require_free(target)
     now = yield Now()
-    bases = source.branches[MAIN].bases
     tip = Branch(last.line, last.number, last.id, last.hash, last.time_us, None, bases)
     began, former = next_life(deleted, now) if deleted is not None else (now, ())
     head = replace(
@@ -289,6 +298,7 @@ def adopt(target: Site, source: Head, incarnation: bytes, last: Sealed) -> Steps
         journal=None,
         parked=None,
         deleted_us=None,
+        leases=UNSET,
         former=former,
         unknown=_of_a_copy(source.unknown),
         # Nobody is at work on the new state, whoever may still be on the old one.

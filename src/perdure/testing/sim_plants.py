@@ -5,7 +5,7 @@ A simulator that has never caught a bug proves nothing. Every plant names the ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,11 +14,13 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from perdure.backends.memory import InProcess, MemoryBackend
-from perdure.core.head import MAIN, Head
+from perdure.core import journal, lineage
+from perdure.core.head import MAIN, Base, Branch, Head
 from perdure.core.record import Sealed
-from perdure.engine import load, maintain, read, save
+from perdure.engine import branches, load, maintain, read, save
 from perdure.engine.load import Loaded
 from perdure.engine.read import Site
+from perdure.engine.refs import Point
 from perdure.engine.requests import (
     Answer,
     Commit,
@@ -153,8 +155,8 @@ def _clock_trusted() -> Iterator[None]:
 def _generation_ignored() -> Iterator[None]:
     goes_on = maintain._goes_on
 
-    def planted(current: Head, made_from: Head) -> bool:
-        return goes_on(current, replace(made_from, generation=current.generation))
+    def planted(current: Head, made_from: Head, branch: str = MAIN) -> bool:
+        return goes_on(current, replace(made_from, generation=current.generation), branch)
 
     with patch.object(maintain, "_goes_on", planted):
         yield
@@ -164,10 +166,13 @@ def _generation_ignored() -> Iterator[None]:
 def _deletion_unnamed() -> Iterator[None]:
     commit = maintain._commit
 
-    def planted(site: Site, made_from: Head, change: Any, **what: Any) -> Steps[Head | None]:
-        found = yield from commit(site, made_from, change, **what)
+    def planted(
+        site: Site, made_from: Head, change: Any, branch: str = MAIN, **what: Any
+    ) -> Steps[Head | None]:
+        found = yield from commit(site, made_from, change, branch, **what)
         while found is None and "dropped" in what:
-            found = yield from commit(site, (yield from read.read_head(site)), change, **what)
+            head = yield from read.read_head(site)
+            found = yield from commit(site, head, change, branch, **what)
         return found
 
     with patch.object(maintain, "_commit", planted):
@@ -181,9 +186,11 @@ def _deletion_uncounted() -> Iterator[None]:
     def uncounted(head: Head) -> Head:
         return replace(head, generation=head.generation - 1)
 
-    def planted(site: Site, made_from: Head, change: Any, **what: Any) -> Steps[Head | None]:
+    def planted(
+        site: Site, made_from: Head, change: Any, branch: str = MAIN, **what: Any
+    ) -> Steps[Head | None]:
         change = uncounted if "dropped" in what else change
-        return (yield from commit(site, made_from, change, **what))
+        return (yield from commit(site, made_from, change, branch, **what))
 
     with patch.object(maintain, "_commit", planted):
         yield
@@ -209,6 +216,53 @@ def _moved_head() -> Iterator[None]:
         return perform(self, request)
 
     with patch.object(InProcess, "perform", planted):
+        yield
+
+
+@contextmanager
+def _old_line() -> Iterator[None]:
+    def planted(head: Head, at: Branch, bases: Iterable[Base]) -> Branch:
+        new = lineage.moved_to(head, at, bases)
+        on = head.branches[MAIN]
+        return replace(new, line=on.line, bases=on.bases) if at.line == on.line else new
+
+    with patch.object(branches, "moved_to", planted):
+        yield
+
+
+@contextmanager
+def _branch_uncollected() -> Iterator[None]:
+    walkable = maintain._walkable
+
+    def planted(site: Site, head: Head) -> Steps[Any]:
+        return (yield from walkable(site, replace(head, branches={MAIN: head.branches[MAIN]})))
+
+    with patch.object(maintain, "_walkable", planted):
+        yield
+
+
+@contextmanager
+def _unrecorded() -> Iterator[None]:
+    def written(head: Head, move: Any, taken: Any = None, **what: Any) -> tuple[Sealed, Head]:
+        sealed, _ = journal.written(head, move, taken, **what)
+        return sealed, head
+
+    def commit(key: str, expect: Any, row: Any, tail: Any, _records: Any) -> Commit:
+        return Commit(key, expect, row, tail)
+
+    with patch.object(branches, "written", written), patch.object(branches, "Commit", commit):
+        yield
+
+
+@contextmanager
+def _same_line() -> Iterator[None]:
+    standing = branches._standing
+
+    def planted(site: Site, head: Head, point: Point) -> Steps[Branch]:
+        is_left = point.tip not in head.branches.values() and point.number == point.tip.number
+        return point.tip if is_left else (yield from standing(site, head, point))
+
+    with patch.object(branches, "_standing", planted):
         yield
 
 
@@ -279,4 +333,20 @@ BUGS: dict[str, Bug] = {
         needs_skew=True,
     ),
 }
-"""Every bug that can be planted, by name."""
+"""Every bug that can be planted where one branch is saved to, by name."""
+
+MOVING_BUGS: dict[str, Bug] = {
+    "old-line": Bug("A branch that is rolled back goes on on its old line (P3, P7).", _old_line),
+    "branch-uncollected": Bug(
+        "A collection keeps what `main` and parked branches need, and not the others (P2, P7).",
+        _branch_uncollected,
+        by_chance=True,
+    ),
+    "unrecorded": Bug("A movement is made without a record in the journal (P5, P7).", _unrecorded),
+    "same-line": Bug(
+        "An undo goes back to the line that was left, with whoever saves there (P3).",
+        _same_line,
+        by_chance=True,
+    ),
+}
+"""Those of movements, by name; see `perdure.testing.sim_branches`."""

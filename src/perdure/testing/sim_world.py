@@ -111,6 +111,8 @@ class Actor:
     life: int = 0
     history: int = 0
     """A hash of every answer it was ever given: with the script, all that it is."""
+    has_begun: bool = False
+    """Whether anything ever became of a request of it."""
     wakes: int = 0
     """The step before which it sleeps."""
     waiting: tuple[Any, ...] = ()
@@ -149,6 +151,16 @@ class World:
     """Planted: a crash after a commit leaves its head without its records."""
     inside: Callable[[], None] | None = None
     """Called between the operations of an object store."""
+    twins: tuple[Actor, ...] = ()
+    """Actors that differ in nothing but their names."""
+    hurried: tuple[Actor, ...] = ()
+    """Actors that come from one commit to the next in one go, where all schedules are run."""
+    mortal: tuple[Actor, ...] = ()
+    """Those of them that may die."""
+    begins_anew: bool = True
+    """Whether an actor that died is started again."""
+    sorts_reads: bool = False
+    """Whether reads between two writes are taken in one order only, where all schedules are run."""
     is_known: bool = False
     """These steps were checked already, in an earlier schedule that began the same."""
 
@@ -187,7 +199,9 @@ class World:
         actor.history = hash((actor.history, "died"))
         assert isinstance(actor.site.cache, Cache)
         actor.site.cache.renew()
-        self.begin(actor)
+        actor.steps = None
+        if self.begins_anew:
+            self.begin(actor)
 
     def resume(self, actor: Actor, answer: Any) -> None:
         """Let an actor work until it needs the store, or ends."""
@@ -280,6 +294,7 @@ class World:
     def take(self, actor: Actor, action: Action, delay: int = 1) -> None:
         """Let this happen to the actor's pending request."""
         self.step += 1
+        actor.has_begun = True
         if actor.waiting:
             (answer,), actor.waiting = actor.waiting, ()
             self._note(actor, "wakes", answer)

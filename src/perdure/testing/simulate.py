@@ -16,16 +16,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
-from perdure.testing.sim_plants import BUGS
+from perdure.testing.sim_branches import by_chance, every_kind
+from perdure.testing.sim_plants import BUGS, MOVING_BUGS
 from perdure.testing.sim_world import (
     CACHE_BYTES,
     DELAY_STEPS_MAX,
     Action,
+    Actor,
     Face,
     Option,
     World,
@@ -97,6 +100,8 @@ class Plan:
     readers: int = 2
     maintenance: int = 6
     """Rounds of the maintenance actor, at most."""
+    branches: bool = False
+    """Whether writers are on branches that are moved; see `perdure.testing.sim_branches`."""
 
 
 def explore(
@@ -135,9 +140,11 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     """Run one random schedule; it depends on its arguments alone."""
     name = f"{seed}/{number}"
     chance = random.Random(name)
-    world = World(chance.choice(plan.faces), name)
+    face = chance.choice(plan.faces)
+    world = by_chance(face, name, chance, plan.saves) if plan.branches else World(face, name)
     try:
-        _populate(world, chance, plan)
+        if not plan.branches:
+            _populate(world, chance, plan)
         rate = chance.choice((0.0, 0.05, 0.15, 0.4))
         while ready := world.ready():
             if world.step > STEPS_MAX:
@@ -151,6 +158,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
         world.settle()
     except AssertionError as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
+        again += " --branches" * plan.branches
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -241,6 +249,7 @@ def exhaust(
     faults: int = 1,
     *,
     rides: bool = True,
+    begin: Callable[[], World] | None = None,
     progress: Progress = quiet,
 ) -> Report:
     """Run every schedule of so many writers and saves with at most so many faults.
@@ -255,6 +264,7 @@ def exhaust(
         saves: How many saves each makes.
         faults: Crashes and lost answers in one schedule, at most.
         rides: Whether each session's end rides in its last save; else it is one commit more.
+        begin: Makes another world with its actors, instead; see `exhaust_moving`.
         progress: Called with the report after each schedule.
 
     Raises:
@@ -264,12 +274,13 @@ def exhaust(
     known: set[Any] = set()
     odometer = _Odometer()
     while True:
-        world = World(face, "all")
+        world = begin() if begin is not None else World(face, "all")
         try:
-            for number in range(1, writers + 1):
+            for number in range(1, writers + 1) if begin is None else ():
                 world.add(f"w{number}", writer(world, saves, rides=rides))
             is_new = _follow(world, odometer, known, faults)
-            world.settle()
+            if is_new or begin is None:
+                world.settle()
         except AssertionError as error:
             again = f"python -m perdure.testing simulate --exhaustive --face {face}"
             raise Found(_account(world, error, again)) from error
@@ -280,25 +291,76 @@ def exhaust(
             return report
 
 
+def exhaust_moving(
+    face: Face, kind: str, faults: int = 1, *, writers_die: bool = True, progress: Progress = quiet
+) -> Report:
+    """Run every schedule of two writers, a movement of this kind, and a step of maintenance.
+
+    With so many deaths at most. See `perdure.testing.sim_branches.every_kind` for what bounds it.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(every_kind, face, kind, writers_die=writers_die)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
 def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
     """Run to the end by the odometer's choices; False if cut short."""
+    last = 0
     while ready := world.ready():
         if odometer.is_fresh:
-            digest = world.digest()
+            digest = world.digest(), last
             if digest in known:
                 return False
             known.add(digest)
-        if world.step == 0:
-            ready = ready[:1]
+        ready = _first_in_order(world, ready, last)
         options = [Option(actor, "proceed") for actor in ready]
         if sum(world.faults.values()) < faults:
             for actor in ready:
-                kinds = ON_COMMITS if isinstance(actor.pending, Commit) else ON_READS
-                options += (Option(actor, kind) for kind in kinds)
+                options += (Option(actor, kind) for kind in _kinds(world, actor))
+        if not options:
+            return False
         world.is_known = odometer.is_replayed
         chosen = options[odometer.choose(len(options))]
+        reads = world.sorts_reads and not isinstance(chosen.actor.pending, Commit)
+        last = world.actors.index(chosen.actor) if reads else 0
         world.take(chosen.actor, chosen.action)
+        if chosen.actor in world.hurried:
+            while chosen.actor.pending and not isinstance(chosen.actor.pending, Commit):
+                world.take(chosen.actor, "proceed")
     return True
+
+
+def _kinds(world: World, actor: Actor) -> tuple[Action, ...]:
+    """What may go wrong with an actor's request, where all schedules are run.
+
+    Beside movements only deaths, and those after commits: who dies before its first one has changed
+    nothing, and comes to the same as who begins later.
+    """
+    if world.sorts_reads:
+        is_at_risk = actor in world.mortal and isinstance(actor.pending, Commit)
+        return ("crash after",) if is_at_risk else ()
+    return ON_COMMITS if isinstance(actor.pending, Commit) else ON_READS
+
+
+def _first_in_order(world: World, ready: list[Actor], last: int) -> list[Actor]:
+    """Those whose step now is not the same as a step at another moment.
+
+    What several actors do without a commit between them comes to the same in any order (pages are
+    put under names of their own), so it is taken in the order of the actors, `last` being the one
+    that was at it just now. Twins differ in nothing but their names, so they begin in one order.
+    """
+    if not world.sorts_reads:
+        return ready[:1] if world.step == 0 else ready
+    late = [each for each in world.twins if not each.has_begun][1:]
+    return [
+        actor
+        for actor in ready
+        if actor not in late
+        and (isinstance(actor.pending, Commit) or world.actors.index(actor) >= last)
+    ]
 
 
 # ---- telling --------------------------------------------------------------------------------
@@ -326,15 +388,22 @@ def main(argv: Sequence[str]) -> int:
     faces: tuple[Face, ...] = FACES if options.face == "both" else (options.face,)
     with ExitStack() as planted:
         for name in options.plant:
-            planted.enter_context(BUGS[name].plant())
+            planted.enter_context((BUGS | MOVING_BUGS)[name].plant())
         try:
+            if options.exhaustive and options.branches:
+                for face in faces:
+                    for kind in ("fork", "rollback"):
+                        report = exhaust_moving(face, kind, progress=said_now_and_then)
+                        write_line(f"{face}, {kind}: {report}; {VERDICT}")
+                return 0
             if options.exhaustive:
                 for face in faces:
                     size = options.writers or 2, options.saves or 2
                     report = exhaust(face, *size, progress=said_now_and_then)
                     write_line(f"{face}: {report}; {VERDICT}")
                 return 0
-            plan = Plan(faces, writers=options.writers or 3, saves=options.saves or 3)
+            sizes = options.writers or 3, options.saves or 3
+            plan = Plan(faces, *sizes, branches=options.branches)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
             write_line(f"seed {options.seed}: {report}; {VERDICT}")
         except Found as found:
@@ -363,5 +432,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--writers", type=_positive, help="at most so many (default: 3; exhaustive: 2)")
     add("--saves", type=_positive, help="at most so many each (default: 3; exhaustive: 2)")
     add("--exhaustive", action="store_true", help="all schedules with at most one fault")
-    add("--plant", choices=BUGS, action="append", default=[], help="plant a bug, to see it caught")
+    add("--branches", action="store_true", help="with branches, and actors that move them")
+    add(
+        "--plant",
+        choices=[*BUGS, *MOVING_BUGS],
+        action="append",
+        default=[],
+        help="plant a bug, to see it caught",
+    )
     return parser

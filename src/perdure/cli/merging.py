@@ -1,0 +1,85 @@
+"""`perdure merge`: what two branches did, as one checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from perdure.cli.branches import DRY_RUN
+from perdure.cli.context import MAIN, examples, gives_json, on_store, opened, settings
+from perdure.cli.documents import change_document, conflict_document, document
+from perdure.cli.output import hint, print_json, say
+from perdure.cli.words import safe
+
+if TYPE_CHECKING:
+    from perdure.core.merge_rules import Strategy
+    from perdure.types import Merge
+
+
+@click.command(
+    epilog=examples(
+        "merge support/alice what-if --dry-run",
+        "merge support/alice what-if --strategy messages=append",
+    )
+)
+@click.argument("key")
+@click.argument("branch")
+@click.option("--into", metavar="B", default=MAIN, show_default=True, help="Merge into this one.")
+@click.option(
+    "--strategy",
+    "strategies",
+    metavar="PATH=HOW",
+    multiple=True,
+    help="What to do where both changed the same PATH (* is any part): ours, theirs, append, set, "
+    "counter or error. May be given several times.",
+)
+@click.option("--label", metavar="TEXT", help="Label the checkpoint.")
+@DRY_RUN
+@on_store
+@gives_json
+def merge(
+    key: str, branch: str, into: str, strategies: tuple[str, ...], label: str | None, dry_run: bool
+) -> None:
+    """Merge what BRANCH did since the two parted into main, as one checkpoint.
+
+    Edits of different places are both kept. Where both changed the same place nothing is merged,
+    unless a strategy says which is right. BRANCH stays as it is.
+    """
+    rules = dict(_rule(each) for each in strategies)
+    with opened(key, write=not dry_run) as store:
+        merged = store.merge(key, branch, into=into, strategies=rules, label=label, dry_run=dry_run)
+    if settings().json:
+        print_json({"merge": _merge_document(merged) if merged is not None else None})
+    elif merged is None:
+        hint(f"{safe(branch)} has nothing that {safe(into)} lacks")
+    else:
+        _show(merged)
+
+
+def _rule(text: str) -> tuple[str, Strategy]:
+    path, equals, how = text.rpartition("=")
+    if not equals or not path:
+        raise click.BadParameter(f"{text!r} is not PATH=HOW", param_hint="--strategy")
+    return path, how  # type: ignore[return-value]  # the library says which there are
+
+
+def _show(merged: Merge) -> None:
+    from perdure.core.changes import describe
+
+    say(safe(merged.summary()))
+    for change in merged.changes:
+        say(f"    {safe(describe(change))}")
+    for conflict in merged.conflicts:
+        say(f"  ! {safe(conflict.summary())}")
+    if merged.dry_run:
+        hint("nothing was changed")
+
+
+def _merge_document(merged: Merge) -> dict[str, Any]:
+    found = document(merged, without=("changes", "conflicts", "checkpoint"))
+    checkpoint = merged.checkpoint
+    found["changes"] = [change_document(each) for each in merged.changes]
+    found["conflicts"] = [conflict_document(each) for each in merged.conflicts]
+    found["checkpoint"] = document(checkpoint, without=("changes",)) if checkpoint else None
+    return found

@@ -1,0 +1,205 @@
+"""Merging one branch into another: what both did since they parted, as one more checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from perdure import limits
+from perdure.core import chain
+from perdure.core.changes import Change, copies, pack_changes, sections_of
+from perdure.core.delta import ABSENT
+from perdure.core.diff import to_changes
+from perdure.core.head import Branch, Head
+from perdure.core.lineage import bases_at, is_empty
+from perdure.core.merge import Merged, merge
+from perdure.core.merge_rules import Strategy
+from perdure.core.paths import Path
+from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
+from perdure.engine.branches import NOBODY, common_number
+from perdure.engine.leases import freed
+from perdure.engine.load import state_at
+from perdure.engine.parked import find_branch
+from perdure.engine.read import Site, read_head, read_run, spans
+from perdure.engine.refs import as_branch
+from perdure.engine.requests import Now, Random, Steps
+from perdure.engine.save import HeadMoved, Position, append
+from perdure.engine.view import checkpoint_of_save
+from perdure.errors import Busy, MergeConflicts, UsageError
+from perdure.types import Merge
+
+
+class _Parted(msgspec.Struct, frozen=True):
+    """Where two branches were one, and what each did since."""
+
+    tip: Branch
+    """The branch on which that checkpoint is."""
+    number: int
+    ours: Sequence[Change]
+    theirs: Sequence[Change]
+
+
+def merge_branch(
+    site: Site,
+    source: str,
+    into: str,
+    strategies: Mapping[str, Strategy],
+    label: str | None,
+    *,
+    dry_run: bool,
+) -> Steps[Merge | None]:
+    """Merge a branch into another; None: it has nothing that the other lacks.
+
+    Raises:
+        MergeConflicts: both changed the same places, and no strategy says which is right.
+        Busy: the branch is held exclusively, or others saved to it again and again.
+    """
+    if source == into:
+        raise UsageError(f"a branch cannot be merged into itself: {into!r}")
+    for _ in range(limits.commit_tries_max):
+        head = yield from read_head(site)
+        ours = yield from find_branch(site, head, into)
+        theirs = yield from find_branch(site, head, source)
+        head = as_branch(head, into, ours)
+        parted = yield from _parted(site, head, ours, theirs)
+        if parted is None:
+            return None
+        merged = yield from _merged(site, head, parted, strategies)
+        told = Merge(site.key, source, into, parted.number, tuple(merged.changes), merged.conflicts)
+        if dry_run:
+            return msgspec.structs.replace(told, dry_run=True)
+        if not (merged.changes or merged.conflicts):
+            return None  # what it has, the other has too
+        if merged.conflicts:
+            raise MergeConflicts(_conflicting(site, told), conflicts=merged.conflicts)
+        try:
+            return (yield from _saved(site, head, ours, theirs, told, label))
+        except HeadMoved:
+            continue  # others saved meanwhile: what they did is merged too
+    raise Busy(f"{site.key!r}: others saved to {into!r} again and again; nothing was merged")
+
+
+def _conflicting(site: Site, told: Merge) -> str:
+    count = len(told.conflicts)
+    places = "; ".join(each.summary() for each in told.conflicts[:3])
+    return (
+        f"{told.source!r} cannot be merged into {told.into!r} of {site.key!r} as it is: both "
+        f"changed {count} place{'s'[: count != 1]} ({places}{'; …' if count > 3 else ''}). Nothing "
+        "was changed. Say by strategies={path: …} which side is right, or edit one of them first"
+    )
+
+
+# ---- where they parted ----------------------------------------------------------------------
+
+
+def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Parted | None]:
+    """Where two branches were one, merges between them included; None: `theirs` has nothing new."""
+    common = yield from common_number(site, head, ours, theirs)
+    mine = yield from read_run(site, head, ours, common + 1, ours.number)
+    others = yield from read_run(site, head, theirs, common + 1, theirs.number)
+    taken = yield from _taken(site, head, mine, theirs)
+    given = yield from _taken(site, head, others, ours)
+    if max(common, taken[0]) == theirs.number:
+        return None
+    if not taken[0] and not given[0]:
+        return _Parted(ours, common, _changes(mine), _changes(others))
+    # What both have since the newest merge between them is told by their values.
+    tip, number = (theirs, taken[0]) if taken[1] >= given[1] else (ours, given[0])
+    base = yield from _whole(site, head, tip, number)
+    left = yield from _whole(site, head, ours, ours.number)
+    right = yield from _whole(site, head, theirs, theirs.number)
+    return _Parted(tip, number, to_changes(base, left), to_changes(base, right))
+
+
+def _taken(
+    site: Site, head: Head, records: Sequence[Record], other: Branch
+) -> Steps[tuple[int, int]]:
+    """The newest checkpoint of a branch that was merged by one of these records, and when."""
+    merges = [
+        (record.extra[MERGED], record.time_us) for record in records if MERGED in record.extra
+    ]
+    if not merges:
+        return 0, 0
+    runs = yield from spans(site, head, other, 1, other.number)
+    found = (0, 0)
+    for (line, number, _), time_us in merges:
+        if any(run.line == line and run.first <= number <= run.last for run in runs):
+            found = max(found, (number, time_us))
+    return found
+
+
+def _changes(records: Sequence[Record]) -> list[Change]:
+    return [change for record in records for change in record.changes()]
+
+
+def _whole(site: Site, head: Head, tip: Branch, number: int) -> Steps[dict[str, Any]]:
+    sections, _ = yield from state_at(site, head, tip, number)
+    return sections
+
+
+# ---- merging and saving ---------------------------------------------------------------------
+
+
+def _merged(
+    site: Site, head: Head, parted: _Parted, strategies: Mapping[str, Strategy]
+) -> Steps[Merged]:
+    """Merge, reading of the base only the sections that are asked for."""
+    merging: Generator[Path, Any, Merged] = merge(parted.ours, parted.theirs, strategies)
+    sections: dict[str, Any] = {}
+    answer: Any = None
+    while True:
+        try:
+            path = merging.send(answer)
+        except StopIteration as stop:
+            merged: Merged = stop.value
+            return merged
+        name = str(path[0])
+        if name not in sections:
+            found: dict[str, Any] = {}
+            if parted.number:
+                wanted: Callable[[str], bool] = name.__eq__
+                found, _ = yield from state_at(site, head, parted.tip, parted.number, wanted)
+            sections[name] = found.get(name, ABSENT)
+        answer = _at(sections[name], path[1:])
+
+
+def _at(value: Any, path: Path) -> Any:
+    for part in path:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return ABSENT
+    return value
+
+
+def _saved(
+    site: Site, head: Head, ours: Branch, theirs: Branch, told: Merge, label: str | None
+) -> Steps[Merge]:
+    """Append what was merged as one checkpoint, which names the one that it took in."""
+    drawn = yield Random(ID_BYTES + chain.SALT_BYTES)
+    now = yield Now()
+    bases = bases_at(theirs, theirs.number)
+    line = bases[0].line if bases is not None else theirs.line
+    extra: dict[str, Any] = {MERGED: [line, theirs.number, theirs.record]}
+    if label is not None:
+        extra[LABEL] = label
+    if ours.bases and is_empty(ours):
+        extra[BASE] = [ours.bases[0].line, ours.bases[0].number]
+    packed = pack_changes(copies(told.changes))
+    draft = Draft(drawn[:ID_BYTES], max(now, ours.time_us), NOBODY, packed, drawn[ID_BYTES:], extra)
+    sealed: Sealed = seal_draft(
+        draft,
+        store=site.store,
+        incarnation=head.incarnation,
+        line=ours.line,
+        number=ours.number + 1,
+        parent=ours.hash,
+    )
+    free = yield from freed(site, head, told.into)
+    position = Position(free, head.token)
+    yield from append(site, position, told.into, sealed, lambda each: each, "power")
+    names = sections_of(told.changes)
+    checkpoint = checkpoint_of_save(site.key, told.into, sealed, NOBODY, names, extra)
+    return msgspec.structs.replace(told, checkpoint=checkpoint)

@@ -1,0 +1,183 @@
+"""`Store.merge`: what two branches did since they parted, as one checkpoint (P3, P7)."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import errors
+
+
+@pytest.fixture(params=["sqlite", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> perdure.Store:
+    url = tmp_path / "agents.db" if request.param == "sqlite" else "memory:"
+    store = perdure.Store(url, maintenance="off")
+    edit(store, "main", lambda state: state.update(log=["a", "b"], plan={"x": 1, "y": 2}, n=10))
+    store.fork("s", "side")
+    return store
+
+
+def edit(store: perdure.Store, branch: str, how: Callable[[Any], object]) -> None:
+    with store.open("s", branch=branch) as session:
+        how(session.state)
+
+
+def put(key: str, state: Any) -> None:
+    state["plan"][key] = len(key)
+
+
+def of(store: perdure.Store, branch: str = "main") -> dict[str, Any]:
+    with store.open("s", branch=branch) as session:
+        return {name: session.state[name] for name in session.state}
+
+
+def test_edits_of_different_places_are_both_kept(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state["log"].append("side"))
+    edit(store, "side", lambda state: state["plan"].update(x=100))
+    edit(store, "main", lambda state: state["log"].insert(0, "main"))
+    edit(store, "main", lambda state: state["plan"].update(y=200))
+    merge = store.merge("s", "side", label="together")
+    assert merge is not None
+    assert merge.checkpoint is not None
+    assert (merge.base, merge.checkpoint.number, merge.checkpoint.label) == (1, 4, "together")
+    assert merge.checkpoint.merged == store.at("s", "side").checkpoint.id
+    assert of(store) == {"log": ["main", "a", "b", "side"], "plan": {"x": 100, "y": 200}, "n": 10}
+    assert of(store, "side")["log"] == ["a", "b", "side"]
+    assert store.history("s", limit=1)[0] == merge.checkpoint
+    assert all(each.ok for each in store.verify())
+
+
+def test_a_branch_with_nothing_new_is_not_merged(store: perdure.Store) -> None:
+    assert store.merge("s", "side") is None
+    edit(store, "main", lambda state: state.update(n=11))
+    assert store.merge("s", "side") is None
+    edit(store, "side", lambda state: state.update(n=11))
+    assert store.merge("s", "side") is None  # the same edit is no news
+    assert store.info("s").number == 2
+
+
+def test_a_conflict_is_told_as_data_and_changes_nothing(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state.update(n=20))
+    edit(store, "main", lambda state: state.update(n=30))
+    with pytest.raises(errors.MergeConflicts, match="both changed 1 place") as caught:
+        store.merge("s", "side")
+    (conflict,) = caught.value.conflicts
+    found = (conflict.path, conflict.base, conflict.ours, conflict.theirs)
+    assert found == (("n",), 10, 30, 20)
+    assert of(store)["n"] == 30
+    preview = store.merge("s", "side", dry_run=True)
+    assert preview is not None
+    assert preview.conflicts == caught.value.conflicts
+    assert preview.checkpoint is None
+    assert store.info("s").number == 2
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("ours", 30),
+        ("theirs", 20),
+        ("counter", 40),
+        (lambda base, ours, theirs: [base, ours, theirs], [10, 30, 20]),
+    ],
+)
+def test_a_strategy_decides(store: perdure.Store, strategy: Any, expected: object) -> None:
+    edit(store, "side", lambda state: state.update(n=20))
+    edit(store, "main", lambda state: state.update(n=30))
+    store.merge("s", "side", strategies={"n": strategy})
+    assert of(store)["n"] == expected
+
+
+def test_a_dry_run_says_what_then_happens(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state["log"].append("side"))
+    edit(store, "main", lambda state: state["log"].insert(0, "main"))
+    preview = store.merge("s", "side", dry_run=True)
+    assert preview is not None
+    assert of(store)["log"] == ["main", "a", "b"]
+    merge = store.merge("s", "side")
+    assert merge is not None
+    assert (merge.changes, preview.dry_run) == (preview.changes, True)
+
+
+def test_merging_again_takes_only_what_came_since(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state["log"].append("one"))
+    edit(store, "main", lambda state: state["log"].insert(0, "main"))
+    store.merge("s", "side")
+    edit(store, "side", lambda state: state["log"].append("two"))
+    merge = store.merge("s", "side")
+    assert merge is not None
+    assert merge.base == 2
+    assert of(store)["log"] == ["main", "a", "b", "one", "two"]
+
+
+def test_branches_may_be_merged_back_and_forth(store: perdure.Store) -> None:
+    for turn in range(4):
+        edit(store, "side", partial(put, f"side {turn}"))
+        edit(store, "main", partial(put, f"main {turn}"))
+        store.merge("s", "side")
+        store.merge("s", "main", into="side")
+        assert of(store)["plan"] == of(store, "side")["plan"]
+    assert len(of(store)["plan"]) == 2 + 8
+    store.merge("s", "side")  # at most the order of keys, in which each had its own first
+    assert store.merge("s", "side") is None
+    assert store.merge("s", "main", into="side") is None
+    assert all(each.ok for each in store.verify())
+
+
+def test_a_merge_into_a_fresh_fork_and_after_a_rollback(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state["log"].append("side"))
+    store.fork("s", "fresh")
+    store.merge("s", "side", into="fresh")
+    assert of(store, "fresh")["log"] == ["a", "b", "side"]
+    edit(store, "main", lambda state: state.update(n=1))
+    store.rollback("s", to=1)
+    store.merge("s", "side")
+    assert (of(store)["log"], of(store)["n"]) == (["a", "b", "side"], 10)
+    assert all(each.ok for each in store.verify())
+    store.maintain()
+    assert of(store)["log"] == ["a", "b", "side"]
+
+
+def test_a_session_on_the_branch_meets_a_merge_as_any_other_save(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state.update(n=20))
+    with store.open("s") as session:
+        session.state["plan"]["x"] = 5
+        store.merge("s", "side")
+        with pytest.raises(errors.Conflict):
+            session.save()
+        session.refresh(keep_changes=True)
+    assert (of(store)["n"], of(store)["plan"]["x"]) == (20, 5)
+
+
+def test_what_cannot_be_merged_is_refused(store: perdure.Store) -> None:
+    with pytest.raises(errors.UsageError, match="into itself"):
+        store.merge("s", "main")
+    with pytest.raises(errors.BranchNotFound):
+        store.merge("s", "nobody")
+    edit(store, "side", lambda state: state.update(n=20))
+    with pytest.raises(errors.UsageError):
+        store.merge("s", "side", strategies={"n": "best"})  # type: ignore[dict-item]
+    with store.open("s", exclusive=True), pytest.raises(errors.Busy):
+        store.merge("s", "side")
+    assert of(store)["n"] == 10
+
+
+def test_the_same_under_asyncio(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with perdure.AsyncStore(tmp_path / "agents.db") as store:
+            async with store.open("s") as session:
+                session.state["n"] = 1
+            await store.fork("s", "side")
+            async with store.open("s", branch="side") as session:
+                session.state["m"] = 2
+            merge = await store.merge("s", "side")
+            assert merge is not None
+            assert merge.summary() == (
+                "merge of side into main since 1: checkpoint 2, which changes m"
+            )
+
+    asyncio.run(main())
