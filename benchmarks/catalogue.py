@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from benchmarks.asyncio_saves import save_async
+from benchmarks.branching import branches, merge
 from benchmarks.disk import disk
 from benchmarks.editing import edit_costs, plan_edits
 from benchmarks.figure import Figure
@@ -44,6 +45,8 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "plan-edits": (plan_edits, "1,000 edits of a plan of 1 MB: what is written in all"),
     "edit-costs": (edit_costs, "pages that a snapshot writes after one edit"),
     "worst-save": (worst_save, "the slowest of 100,000 saves"),
+    "branches": (branches, "fork, rollback, undo and promotion, short and long"),
+    "merge": (merge, "two points compared, and two branches merged, of 100,000 messages"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

@@ -36,6 +36,8 @@ JUDGED = {
     "edit-costs": 7,
     "worst-save": 0,
     "trajectories": 0,
+    "branches": 8,
+    "merge": 2,
     "disk": 0,
 }
 
