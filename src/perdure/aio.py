@@ -23,8 +23,9 @@ from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
+from perdure.opening import Loading
 from perdure.session import OnCancel, OnError, SessionBase
-from perdure.store import Loading, Progress, StoreBase
+from perdure.store_base import Progress, StoreBase
 from perdure.turn import Turn
 from perdure.types import (
     Checkpoint,

@@ -41,7 +41,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.newfile import give_name, partial_name, require_place
-from perdure.store import check_key
+from perdure.store_base import check_key
 from perdure.types import Exported, StateInfo
 
 MAGIC = b"PERDSTAT"

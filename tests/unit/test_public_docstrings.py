@@ -14,7 +14,7 @@ import pytest
 
 import perdure
 import perdure.testing
-from perdure import store
+from perdure import store_base
 from perdure.core import refs
 
 MODULES = (
@@ -80,7 +80,7 @@ FUNCTIONS = {
     and (not name.startswith("perdure.testing.") or name.startswith(CALLED[1:]))
 }
 # Explained where they are defined: the key of a state, and names that the library gives to types.
-EXPLAINED = {"key": "the state's key", "Ref": refs.Ref, "Progress": store.Progress}
+EXPLAINED = {"key": "the state's key", "Ref": refs.Ref, "Progress": store_base.Progress}
 
 
 def parameters(function: Any) -> list[str]:

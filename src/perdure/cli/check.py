@@ -16,7 +16,8 @@ from perdure.core.abbreviate import count
 from perdure.errors import NeedsPerson
 
 if TYPE_CHECKING:
-    from perdure.store import Progress, Store
+    from perdure.store import Store
+    from perdure.store_base import Progress
     from perdure.types import Stats, Unreferenced
 
 PAGE = 1000

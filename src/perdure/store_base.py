@@ -1,0 +1,470 @@
+"""What `Store` and `AsyncStore` share: everything of them that waits for nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial, update_wrapper
+from pathlib import Path
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+
+from msgspec.structs import replace
+
+from perdure import host, limits, missing
+from perdure.cache import Cache
+from perdure.core.refs import Ref
+from perdure.drive import Clock, Driver, system_clock
+from perdure.engine import audit, maintain, states, unreferenced
+from perdure.engine.load import read_section
+from perdure.engine.read import Site, read_head
+from perdure.engine.requests import ListHeads, Steps
+from perdure.engine.session import SessionCore
+from perdure.engine.unread import Unread
+from perdure.engine.view import checkpoint_of
+from perdure.errors import (
+    InvalidKey,
+    InvalidStoreURL,
+    StateNotFound,
+    StoreUnavailable,
+    UsageError,
+)
+from perdure.events import OnEvent
+from perdure.leasing import Claim, Keeper
+from perdure.opening import Loading, Opened, look_at, open_session
+from perdure.session import OnCancel, OnError
+from perdure.types import (
+    Checkpoint,
+    Durability,
+    Exported,
+    Maintained,
+    MaintenanceStep,
+    OnConflict,
+    StateInfo,
+    Unreferenced,
+    Verified,
+)
+from perdure.upkeep import Maintenance, Upkeep
+
+if TYPE_CHECKING:
+    from perdure.backends.protocol import Backend
+    from perdure.core.diff import Difference
+    from perdure.engine.blame import Parts
+    from perdure.views import View
+
+T = TypeVar("T")
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+class StoreBase:
+    """What `Store` and `AsyncStore` have in common."""
+
+    def __init_subclass__(cls) -> None:
+        # Python's errors name the function that was called: let that be the class the user knows.
+        if StoreBase in cls.__bases__ and "__init__" not in vars(cls):
+            shared: Any = StoreBase.__init__
+            own = FunctionType(shared.__code__, shared.__globals__)
+            update_wrapper(own, shared)
+            own.__kwdefaults__ = shared.__kwdefaults__
+            own.__qualname__ = f"{cls.__qualname__}.__init__"
+            cls.__init__ = own  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str] | Backend,
+        *,
+        durability: Durability = "power",
+        busy_timeout: float = 5.0,
+        check_edits: bool = False,
+        read_only: bool = False,
+        create: bool = True,
+        maintenance: Maintenance = "background",
+        on_event: OnEvent | None = None,
+        cache_bytes: int = limits.cache_bytes,
+        clock: Clock | None = None,
+    ) -> None:
+        """Name a store; it is opened when it is used, and made when it is first written to.
+
+        Args:
+            url: a path, `sqlite:///relative.db`, `sqlite:////absolute.db`, `memory:`,
+                `memory:NAME`, or a ready `Backend`.
+            durability: what a save survives by default: `"power"` (a power cut) or `"process"`
+                (the death of the process, about 15 times faster).
+            busy_timeout: how long to wait for other processes before `Busy`, in seconds.
+            check_edits: compare touched sections with their last saved form at every save, to
+                find edits made behind Perdure's back (slow; for tests).
+            read_only: refuse to write.
+            create: let the first save make the store if it is not there.
+            maintenance: `"background"` keeps states quick to open and small, in a thread of its
+                own; `"off"` leaves that to `maintain`.
+            on_event: called with an `Event` after each open, load, save, refresh and close.
+            cache_bytes: how much to keep in memory of what was read, so that a state that is opened
+                again is not read again; 0: nothing.
+            clock: microseconds since 1970 UTC, for tests.
+
+        Raises:
+            InvalidStoreURL: not the name of a store.
+        """
+        if durability not in ("power", "process"):
+            raise UsageError(f'durability is "power" or "process", not {durability!r}')
+        _check_wait(busy_timeout)
+        if isinstance(url, str | os.PathLike):
+            from perdure.backends.url import backend_for
+
+            backend = backend_for(
+                url, busy_timeout=busy_timeout, read_only=read_only, create=create
+            )
+        elif hasattr(url, "perform"):
+            backend = url
+        else:
+            raise InvalidStoreURL(f"not a path, a URL or a backend: {url!r}")
+        self.url = os.fspath(url) if isinstance(url, str | os.PathLike) else repr(url)
+        self._durability: Durability = durability
+        self._check_edits = check_edits
+        self._on_event = on_event
+        cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
+        self._driver = Driver(backend, clock or system_clock, cache)
+        self._keeper = Keeper(self._driver)
+        self._upkeep: Upkeep | None = None
+        if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
+            self._upkeep = Upkeep(self._driver) if not read_only else None
+
+    def _close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.close()
+        self._keeper.close()
+        self._driver.close()
+
+    def _maintaining(
+        self,
+        key: str | None,
+        dry_run: bool,
+        progress: Progress | None,
+        pausing: Callable[[], None] | None = None,
+    ) -> list[Maintained]:
+        if key is not None:
+            self._look(self._asking(_required, key))
+        keys = [key] if key is not None else self._look(self._keys())
+        found = []
+        for done, each in enumerate(keys, 1):
+            made: list[MaintenanceStep] = []
+            problem: str | None = None
+            try:
+                plan = self._look(self._about(partial(maintain.plan, full=True), each))
+                made += plan.steps if dry_run else ()
+                if not dry_run:
+                    if self._upkeep is not None:
+                        self._upkeep.leave(each)
+                    self._maintained(plan, made, progress if key is not None else None, pausing)
+            except maintain.UNREADABLE as error:
+                problem = f"{error.kind}: {error}"
+            works = tuple(step.work for step in made)
+            found.append(Maintained(each, works, tuple(made), problem))
+            if progress is not None and (key is None or dry_run):
+                progress(done, len(keys))
+        if key is None and not dry_run:
+            self._look(maintain.discard_abandoned())
+        return found
+
+    def _maintained(
+        self,
+        plan: maintain.Plan,
+        made: list[MaintenanceStep],
+        progress: Progress | None,
+        pausing: Callable[[], None] | None,
+    ) -> None:
+        """Maintain one state; the steps that were made are added to `made`."""
+        total, reached = plan.checkpoints, 0
+
+        def done(step: MaintenanceStep) -> None:
+            nonlocal reached
+            made.append(step)
+            if step.work == "pack":
+                reached = min(max(reached, step.last), total)
+            if progress is not None:
+                progress(reached, total)
+
+        work = self._about(partial(maintain.maintain, full=True, done=done), plan.key)
+        self._driver.run(work, makes=False, pausing=pausing)
+        if progress is not None:
+            progress(total, total)
+
+    def _compacting(self, progress: Progress | None) -> int:
+        return self._driver.backend.compact(progress) if self._driver.is_made() else 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+    def _look(self, steps: Steps[T]) -> T:
+        """Run steps that read, or read before they write: a store that is not there is not made."""
+        return self._driver.run(steps, makes=False)
+
+    def _asking(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
+        """Ask the engine something about one state; tell more if there is none."""
+        check_key(key)
+        return (yield from self._about(what, key))
+
+    def _site(self, key: str) -> Site:
+        """Where a key's state is; opens the store."""
+        check_key(key)
+        self._driver.connect()
+        return Site(self._driver.store_id, key, self._driver.cache)
+
+    def _about(self, what: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
+        """The same, for a key that came out of the store: damage may have made it an odd one."""
+        site = Site(self._driver.store_id, key, self._driver.cache)
+        try:
+            return (yield from what(site))
+        except StateNotFound as error:
+            deleted = getattr(what, "func", what) is states.undelete
+            raise (yield from missing.told(error, site, self._name(), deleted=deleted)) from None
+
+    def _name(self) -> str:
+        """What to call the store in an error's message."""
+        name = str(getattr(self._driver.backend, "path", self.url))
+        return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
+
+    def _opening(
+        self, key: str, loading: Loading, branch: str, claim: Claim | None
+    ) -> Steps[Opened]:
+        """What a session starts from."""
+        id_ = claim.id if claim is not None else None
+        opening = partial(open_session, loading=loading, branch=branch, id_=id_)
+        return (yield from self._asking(opening, key))
+
+    def _taking(self, claim: Claim, key: str) -> Steps[float | None]:
+        """Have a branch held; None: it is, or there is no state yet.
+
+        How long to wait before the next try else (seconds).
+        """
+        return (yield from self._asking(claim.take, key))
+
+    def _founding(self, core: SessionCore) -> Steps[bool] | None:
+        """Make the state that a session is to hold, if there is none; whether the session has it.
+
+        None: there is nothing to be made.
+        """
+        if not core.exclusive or core.holds:
+            return None
+
+        def founding() -> Steps[bool]:
+            if not core.is_new:
+                return False  # it was made meanwhile
+            core.site = replace(core.site, store=self._driver.store_id)
+            return (yield from core.found(self._durability))
+
+        return founding()
+
+    def _session_parts(
+        self,
+        opened: Opened,
+        on_error: OnError,
+        on_cancel: OnCancel,
+        on_conflict: OnConflict,
+        claim: Claim | None,
+        expires: int | None,
+        *,
+        lazy: bool,
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of the session class; if `lazy`, sections load when they are touched."""
+        from perdure.state.document import MISSING, UNLOADED, Document
+
+        def read(name: str) -> Any:
+            return self._driver.run(core.read(name))
+
+        site, loaded = opened.site, opened.loaded
+        content = {
+            name: UNLOADED if type(value) is Unread else value
+            for name, value in opened.content.items()
+        }
+        document = Document(content, load=read if lazy else None, check_edits=self._check_edits)
+        if not lazy:
+            document.track()
+        core = SessionCore(
+            site,
+            document,
+            loaded,
+            id=opened.id,
+            started_us=opened.now_us,
+            holder=host.holder(),
+            branch=opened.branch,
+            on_conflict=_one_of(on_conflict, "on_conflict", ("raise", "fork")),
+            exclusive=claim is not None,
+            told=opened.told,
+            elsewhere=opened.elsewhere,
+            missing=MISSING,
+            expires_us=expires,
+        )
+        options = {
+            "durability": self._durability,
+            "on_error": _one_of(on_error, "on_error", ("discard", "save")),
+            "on_cancel": _one_of(on_cancel, "on_cancel", ("keep", "discard")),
+            "on_event": self._on_event,
+            "upkeep": self._upkeep,
+            "claim": claim,
+        }
+        return (self._driver, core, document, opened.resumed), options
+
+    def _history(
+        self,
+        key: str,
+        limit: int | None,
+        before: Ref | None,
+        changes: bool,
+        branch: str,
+        every: bool,
+    ) -> Steps[list[Checkpoint]]:
+        if every:
+            return (
+                yield from self._asking(
+                    partial(states.whole_history, limit=limit, before=before, changes=changes), key
+                )
+            )
+        asked = partial(states.history, limit=limit, before=before, changes=changes, branch=branch)
+        return (yield from self._asking(asked, key))
+
+    def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
+        check_key(new)
+        target = Site(self._driver.store_id, new)
+        info = yield from self._asking(partial(states.copy, target=target, at=at), key)
+        self._made(target)
+        return info
+
+    def _made(self, site: Site) -> None:
+        """A state came here with its history: it is quick to open as soon as it has a snapshot."""
+        if self._upkeep is not None:
+            self._upkeep.ask_for(site)
+
+    def _undeleting(self, key: str, life: int | None) -> Steps[StateInfo]:
+        return (yield from self._asking(partial(states.undelete, life=life), key))
+
+    def _export(
+        self, key: str, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
+    ) -> Exported:
+        from perdure.transfer import export_state
+
+        site = self._look(self._asking(_required, key))
+        return export_state(self._driver, site, target, progress)
+
+    def _import(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        key: str | None,
+        progress: Progress | None,
+    ) -> StateInfo:
+        from perdure.transfer import import_state
+
+        if key is not None:
+            check_key(key)
+        store = self._driver.connect().store_id
+        info = import_state(self._driver, store, source, key, progress)
+        self._made(Site(store, info.key))
+        return info
+
+    def _backup(self, path: str | os.PathLike[str], progress: Progress | None) -> None:
+        if not self._driver.is_made():
+            raise StoreUnavailable(f"there is nothing to back up: the store is {self._name()}")
+        self._driver.backend.backup(Path(path), progress)
+
+    def _verify(self, key: str | None, progress: Progress | None) -> list[Verified]:
+        if key is not None:
+            check_key(key)
+        keys = [key] if key is not None else self._look(self._keys())
+        found = []
+        for done, each in enumerate(keys, 1):
+            found.append(self._look(self._about(audit.verify, each)))
+            if progress is not None:
+                progress(done, len(keys))
+        return found
+
+    def _unreferenced(self) -> list[Unreferenced]:
+        store = self._driver.store_id if self._driver.is_made() else b""
+        return self._look(unreferenced.in_store(store))
+
+    def _viewing(self, key: str, ref: Ref, loading: Loading) -> Steps[View]:
+        from perdure.views import View
+
+        site, loaded, sections = yield from self._asking(
+            partial(look_at, ref=ref, loading=loading), key
+        )
+        assert loaded.last is not None
+        unread = {name: kept for name, kept in sections.items() if type(kept) is Unread}
+
+        def read(name: str) -> Any:
+            reading = read_section(site, loaded.head, loaded.branch, name, unread)
+            return self._driver.run(reading, makes=False)
+
+        checkpoint = checkpoint_of(key, loaded.branch, loaded.last)
+        return View(sections, checkpoint, unread, read if loading.lazy else None)
+
+    def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
+        from perdure.engine.compare import compare
+
+        return (yield from self._asking(partial(compare, before=before, after=after), key))
+
+    def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
+        from perdure.engine.blame import blame
+
+        return (yield from self._asking(partial(blame, path=path, at=at), key))
+
+    def _listing(
+        self, prefix: str, limit: int, after: str | None, deleted: bool
+    ) -> Steps[list[StateInfo]]:
+        if limit < 1:
+            raise UsageError(f"limit must be at least 1, not {limit}")
+        return (yield from states.listing(self._driver.store_id, prefix, limit, after, deleted))
+
+    def _keys(self) -> Steps[list[str]]:
+        keys: list[str] = []
+        while True:
+            after = keys[-1] if keys else None
+            page = yield ListHeads("", after, limits.heads_listed_max)
+            keys += (key for key, _ in page)
+            if len(page) < limits.heads_listed_max:
+                return keys
+
+
+def _required(site: Site) -> Steps[Site]:
+    """The site of a state that is there."""
+    yield from read_head(site)
+    return site
+
+
+def check_key(key: str) -> None:
+    """That a key can name a state.
+
+    Raises:
+        InvalidKey: it cannot; the message says why.
+    """
+    if not isinstance(key, str):
+        raise InvalidKey(f"a key is a string, not {type(key).__name__}")
+    if not key or "\x00" in key:
+        raise InvalidKey("a key must not be empty or hold a NUL character")
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidKey(f"the key {key!r} holds a lone surrogate") from None
+    if size > limits.key_bytes_max:
+        raise InvalidKey(f"a key has at most {limits.key_bytes_max} bytes; this one has {size}")
+
+
+def _check_wait(seconds: object) -> None:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not (is_number and 0 <= float(seconds) <= limits.busy_timeout_max_s):  # type: ignore[arg-type]  # it is a number
+        raise UsageError(
+            f"busy_timeout is seconds from 0 to {limits.busy_timeout_max_s:,}, not {seconds!r}"
+        )
+
+
+def _checked_size(size_bytes: object) -> int:
+    if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
+        raise UsageError(f"cache_bytes is a number of bytes, 0 or more, not {size_bytes!r}")
+    return size_bytes
+
+
+def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:
+    if value not in choices:
+        raise UsageError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}")
+    return value
