@@ -16,8 +16,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from perdure import errors as errors
     from perdure import otel as otel
-    from perdure.aio import AsyncSession as AsyncSession
     from perdure.aio import AsyncStore as AsyncStore
+    from perdure.aio_session import AsyncSession as AsyncSession
     from perdure.aio_watch import AsyncWatch as AsyncWatch
     from perdure.core.changes import Change as Change
     from perdure.core.changes import Delete as Delete
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "errors": "perdure.errors",
     "otel": "perdure.otel",
-    "AsyncSession": "perdure.aio",
+    "AsyncSession": "perdure.aio_session",
     "AsyncStore": "perdure.aio",
     "AsyncWatch": "perdure.aio_watch",
     "Change": "perdure.core.changes",

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from perdure import limits, parts, unsaved
 from perdure.core.values import take
+from perdure.engine.bodies import Body
 from perdure.engine.requests import Steps
-from perdure.engine.session import Body, SessionCore
+from perdure.engine.session import SessionCore
 from perdure.errors import (
     Forked,
     PerdureError,

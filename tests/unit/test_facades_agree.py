@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import perdure
-from perdure import aio, aio_watch, session, store_base, watching
+from perdure import aio_session, aio_watch, session, store_base, watching
 
 PAIRS = (
     (perdure.Store, perdure.AsyncStore),
@@ -28,7 +28,7 @@ WORDS = {
 TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__next__": "__anext__"}
 # Sync methods whose async twin is no coroutine function: what to call it gives something to enter.
 ENTERED = {
-    "open": aio.Opening,
+    "open": aio_session.Opening,
     "atomic": AbstractAsyncContextManager,
     "watch": aio_watch.AsyncWatch,
 }
@@ -116,4 +116,4 @@ def test_the_manager_of_a_session_is_a_context_manager_of_its_own_kind() -> None
     opened = typing.get_type_hints(perdure.Store.open)["return"]
     assert opened is perdure.Session
     assert issubclass(opened, AbstractContextManager)
-    assert issubclass(aio.Opening, AbstractAsyncContextManager)
+    assert issubclass(aio_session.Opening, AbstractAsyncContextManager)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import perdure
-from perdure.aio import AsyncSession
+from perdure.aio_session import AsyncSession
 from perdure.turn import Turn
 
 WAIT_S = 10

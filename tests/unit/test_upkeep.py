@@ -127,7 +127,7 @@ def test_under_asyncio_the_loop_goes_on_meanwhile(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("perdure.upkeep.SHARE_S", 3600)
     monkeypatch.delattr(Upkeep, "wait")  # it would hold up the loop
-    monkeypatch.setattr("perdure.aio.asyncio.sleep", sleep)
+    monkeypatch.setattr("perdure.aio_session.asyncio.sleep", sleep)
     asyncio.run(main())
     assert len(waits) == 1
     assert 0 < waits[0] < 3600

@@ -11,9 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
@@ -30,7 +29,6 @@ from perdure.core.changes import (
 from perdure.core.head import MAIN, Branch, Head, Lease, Mark, mark_to_wire, next_life
 from perdure.core.leases import owner_of
 from perdure.core.lineage import is_empty
-from perdure.core.paths import format_path
 from perdure.core.record import (
     BASE,
     END,
@@ -41,10 +39,10 @@ from perdure.core.record import (
     START,
     SUMMARY,
     Draft,
-    Sealed,
     seal_draft,
 )
 from perdure.core.windows import into_window
+from perdure.engine.bodies import Body, Edited, Sent, joined, too_much
 from perdure.engine.branches import forking_from, move
 from perdure.engine.expiry import expiring
 from perdure.engine.leases import keeping, leaving, lost, passed, removing
@@ -67,80 +65,8 @@ from perdure.engine.save import (
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import Elsewhere, part, take_before
-from perdure.errors import Conflict, LeaseLost, NotStorable, PerdureError, Reload
+from perdure.errors import Conflict, LeaseLost, PerdureError, Reload
 from perdure.types import Checkpoint, Holder, OnConflict
-
-
-class Edited(Protocol):
-    """What a session needs of its live tree (`perdure.state.document.Document`)."""
-
-    def capture(
-        self, keep: Callable[[list[Change]], None], kept: Callable[[], bool]
-    ) -> list[Change]:
-        """Changes since the last capture; forgotten only when `keep` has taken them.
-
-        `kept` says whether it has, however it ended: it may have been interrupted.
-        """
-
-    def pending(self) -> list[Change]:
-        """Changes since the last capture, as plain values; nothing is forgotten."""
-
-    def check_lists(self) -> None:
-        """Raise `UntrackedEdit` if a list's length is not what its methods left."""
-
-    def touched(self) -> set[str]:
-        """Sections with edits not yet captured."""
-
-    def apply(self, changes: Sequence[Change], *, order: Sequence[str]) -> list[Change]:
-        """Take in someone else's changes; those to sections that are not loaded come back.
-
-        `order` is that of all sections, as replay gives it.
-        """
-
-    def windows(self) -> dict[str, tuple[int, int]]:
-        """Of each window, by name of the section: items before it, and items in it."""
-
-    def replace(self, sections: dict[str, Any]) -> None:
-        """Give up these sections' edits for other content."""
-
-    def restore(self, sections: dict[str, Any]) -> None:
-        """Give up all edits for the content of all sections, whatever an interrupt left."""
-
-
-class Body(msgspec.Struct, eq=False):
-    """One save as asked for: captured, and on its way."""
-
-    changes: bytes
-    """A packed array of wire changes."""
-    sections: frozenset[str]
-    moves: tuple[Move, ...]
-    extra: dict[str, Any]
-    durability: Durability = "power"
-    saved: Checkpoint | None = None
-    """The checkpoint it became part of, once it is durable."""
-
-
-class _Sent(msgspec.Struct, frozen=True):
-    """Bodies in their place: what is sent again, as it is, until its fate is known."""
-
-    bodies: tuple[Body, ...]
-    sealed: Sealed
-    base: Position
-    mark: Mark
-    token: bytes
-    """Of the head that the first try makes."""
-    leasing: Callable[[Head], Head]
-    """What it does to the lease of its branch."""
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        return self.bodies[0].extra
-
-    @property
-    def sections(self) -> frozenset[str]:
-        if len(self.bodies) == 1:
-            return self.bodies[0].sections
-        return frozenset().union(*(body.sections for body in self.bodies))
 
 
 class SessionCore:
@@ -185,7 +111,7 @@ class SessionCore:
             self.checkpoint = checkpoint_of(site.key, self.branch, loaded.last)
         self._saved_summary = self.summary
         self._bodies: deque[Body] = deque()
-        self._sent: _Sent | None = None
+        self._sent: Sent | None = None
         self._doubt = Doubt()
         """Whether what was sent may have landed."""
         self._mark: Mark | None = None
@@ -236,7 +162,7 @@ class SessionCore:
         def keep(changes: list[Change]) -> None:
             packed = pack_changes(changes)
             if len(packed) > limits.save_bytes_max:
-                raise _too_much(len(packed), changes)
+                raise too_much(len(packed), changes)
             bodies.append(
                 Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra, durability)
             )
@@ -369,7 +295,7 @@ class SessionCore:
                 position = Position(head, head.token)
         self._mark = ended
 
-    def _place(self, end: tuple[str, str | None] | None) -> Steps[_Sent]:
+    def _place(self, end: tuple[str, str | None] | None) -> Steps[Sent]:
         """Give the oldest bodies their id, time and place on the chain; `end` rides in the last."""
         # One request for the id, the salt and the head's token.
         drawn = yield Random(ID_BYTES + chain.SALT_BYTES + TOKEN_BYTES)
@@ -410,7 +336,7 @@ class SessionCore:
         is_long = len(draft.changes) > limits.seal_at_once_bytes_max
         sealed = (yield Compute(sealing)) if is_long else sealing()
         leasing = self._leasing(mark, now, dead)
-        self._sent = _Sent(bodies, sealed, base, mark, drawn[-TOKEN_BYTES:], leasing)
+        self._sent = Sent(bodies, sealed, base, mark, drawn[-TOKEN_BYTES:], leasing)
         return self._sent
 
     def _entitled(self, base: Position) -> Steps[tuple[Position, Lease | None]]:
@@ -463,7 +389,7 @@ class SessionCore:
         head = replace(head, created_us=began, updated_us=began, former=former)
         return Position(head, deleted.token)
 
-    def _send(self, sent: _Sent, durability: Durability) -> Steps[None]:
+    def _send(self, sent: Sent, durability: Durability) -> Steps[None]:
         summary = sent.extra.get(SUMMARY, _UNSET)
         marking = _marking(sent.mark, sent.leasing, told=self.told, summary=summary)
         change = expiring(marking, self._expires_us)
@@ -623,13 +549,6 @@ class SessionCore:
         self._saved_summary = stored
 
 
-def joined(bodies: Sequence[Body]) -> bytes:
-    """The changes of several bodies as one packed array."""
-    if len(bodies) == 1:
-        return bodies[0].changes
-    return pack_changes([change for body in bodies for change in unpack_changes(body.changes)])
-
-
 def _snapshot_of(head: Head, branch: str) -> int:
     """Number of the newest snapshot; 0: there is none."""
     tip = head.branches.get(branch)
@@ -638,19 +557,6 @@ def _snapshot_of(head: Head, branch: str) -> int:
 
 _UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)
 """Where a branch stands before its first record."""
-
-
-def _too_much(size: int, changes: Sequence[Change]) -> NotStorable:
-    """What is told of changes that no one save can write; names where the most of it is."""
-    sizes = [len(pack_changes([change])) for change in changes]
-    most = max(sizes)
-    path = changes[sizes.index(most)].path
-    return NotStorable(
-        f"one save would write {size:,} bytes, {most:,} of them at {format_path(path)}; at most "
-        f"{limits.save_bytes_max:,} fit in one. Nothing was saved or lost: save more often, or "
-        "keep large values in parts",
-        path=path,
-    )
 
 
 class _Unset:

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from perdure.core.head import MAIN
 from perdure.engine import audit, load, maintain, states
+from perdure.engine.bodies import Body
 from perdure.engine.marks import resumed_from
 from perdure.engine.read import Site
 from perdure.engine.requests import Now, Random, Steps
-from perdure.engine.session import Body, SessionCore
+from perdure.engine.session import SessionCore
 from perdure.engine.unread import Unread
 from perdure.errors import Busy, CommitUnknown, Conflict, StateDeleted, StateExists, StateNotFound
 from perdure.state.document import MISSING, Document
