@@ -33,9 +33,13 @@ class Point(msgspec.Struct, frozen=True):
 
     def then(self, record: Record) -> Branch:
         """The branch as it stood at this checkpoint, whose record this is."""
-        at = self.number, record.id, record.hash, record.time_us
-        number, id_, hash_, time_us = at
-        return replace(self.tip, number=number, record=id_, hash=hash_, time_us=time_us)
+        return replace(
+            self.tip,
+            number=self.number,
+            record=record.id,
+            hash=record.hash,
+            time_us=record.time_us,
+        )
 
 
 def find(site: Site, head: Head, branch: str, ref: object) -> Steps[Point]:
