@@ -16,6 +16,7 @@ from perdure.cache import Cache
 from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, states, unreferenced
+from perdure.engine.around import UNREADABLE
 from perdure.engine.load import read_section
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Steps
@@ -158,7 +159,7 @@ class StoreBase:
                     if self._upkeep is not None:
                         self._upkeep.leave(each)
                     self._maintained(plan, made, progress if key is not None else None, pausing)
-            except maintain.UNREADABLE as error:
+            except UNREADABLE as error:
                 problem = f"{error.kind}: {error}"
             works = tuple(step.work for step in made)
             found.append(Maintained(each, works, tuple(made), problem))
