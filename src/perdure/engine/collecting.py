@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.head import Branch, Head, Snapshot
+from perdure.core.page import twin_of
 from perdure.core.tree_read import reachable
 from perdure.engine.around import Around
 from perdure.engine.generations import commit_step
 from perdure.engine.pages import walk
-from perdure.engine.parked import all_branches
 from perdure.engine.read import Site
 from perdure.engine.requests import ListPages, Steps
+from perdure.engine.twins import base_trees, runs_with_snapshots
 from perdure.errors import Damaged
 
 
@@ -56,21 +57,27 @@ def walkable(site: Site, head: Head) -> Steps[tuple[list[Snapshot], set[bytes], 
     """The snapshots whose pages of references can all be read, and the pages that are needed.
 
     And for each of the others what is wrong with it. The pages of parked branches are needed, and
-    those of their snapshots: that they can be read is not asked for here.
+    those of their snapshots: that they can be read is not asked for here. What stands in for what
+    was pruned is never let go.
     """
-    tips = yield from all_branches(site, head)
+    runs = yield from runs_with_snapshots(site, head)
+    kept = base_trees(runs)
     parked = [head.parked] if head.parked is not None else []
-    snapshots = list(dict.fromkeys(each for tip in tips.values() for each in tip.snapshots or ()))
+    snapshots = list(dict.fromkeys(each for run in runs for each in run.snapshots or ()))
     incarnation = head.incarnation
+    bases: set[bytes] = yield from walk(site, incarnation, reachable(each.root for each in kept))
+    twins = set(map(twin_of, bases))
     try:
         roots = [each.root for each in snapshots]
-        return snapshots, (yield from walk(site, incarnation, reachable(parked + roots))), []
+        needed = yield from walk(site, incarnation, reachable(parked + roots))
+        return snapshots, needed | twins, []
     except Damaged:
         pass  # which of them it is
-    kept: list[Snapshot] = []
-    needed: set[bytes] = yield from walk(site, incarnation, reachable(parked))
+    needed = bases | twins | (yield from walk(site, incarnation, reachable(parked)))
     problems: list[str] = []
     for each in snapshots:
+        if each in kept:
+            continue
         try:
             needed |= yield from walk(site, incarnation, reachable([each.root]))
         except Damaged as error:

@@ -52,7 +52,7 @@ def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps
     walking = _Walk(site, head)
     try:
         older, newer = sorted((first, second), key=lambda point: point.number)
-        if older.number <= shared:
+        if newer.tip.first <= older.number <= shared:
             sides = yield from walking.points(newer.tip, older.number, newer.number)
         else:
             sides = yield from walking.apart(older, newer)

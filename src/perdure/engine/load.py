@@ -20,7 +20,14 @@ from perdure.core.refs import Ref as Ref_
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.latest import read_latest
 from perdure.engine.pages import in_pieces, tell, walk
-from perdure.engine.read import Site, check_run, read_head, read_run, replaying
+from perdure.engine.read import (
+    Site,
+    check_run,
+    pruned_below,
+    read_head,
+    read_run,
+    replaying,
+)
 from perdure.engine.refs import as_branch, find, record_at
 from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
 from perdure.engine.unread import Unread, none_read
@@ -117,10 +124,15 @@ def state_at(
 
     Raises:
         Damaged: the log cannot be used either.
+        CheckpointPruned: it is not there any more.
     """
+    if number < tip.first:
+        raise pruned_below(site, tip)
     most = number if below is None else min(number, below - 1)
     usable: list[Snapshot | None] = [each for each in tip.snapshots or () if each.number <= most]
-    for snapshot in [*usable, None]:
+    if tip.cut is None:
+        usable.append(None)
+    for at, snapshot in enumerate(usable, 1):
         after = snapshot.number if snapshot is not None else 0
         try:
             records = yield from read_run(site, head, tip, after + 1, number)
@@ -128,11 +140,14 @@ def state_at(
                 check_run(site, records, tip, after)
             sections = yield from _sections(site, head, snapshot, records, wanted)
         except Damaged:
-            if snapshot is None:
+            if at == len(usable):
                 raise
             continue
         return sections, records[-1] if records else None
-    raise AssertionError("the log was not tried")
+    raise Damaged(
+        f"{site.key!r}: what was pruned was up to checkpoint {tip.first - 1}, and the snapshot "
+        "there, on which all that is newer builds, cannot be read. Restore the store from a backup"
+    )
 
 
 def read_section(

@@ -185,7 +185,9 @@ def _pack_due(
 
 
 def _may_pack(row: RowSize, run: Run, settled: Collection[tuple[int, int]]) -> bool:
-    return row.number <= run.last and (run.line, row.number) not in settled
+    # What pruning left in one row with what went is for it to rewrite.
+    is_within = row.number - row.count >= run.first - 1 and row.number <= run.last
+    return is_within and (run.line, row.number) not in settled
 
 
 def _lets_go(head: Head, made: Step) -> bool:

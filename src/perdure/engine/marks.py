@@ -11,7 +11,8 @@ from perdure import limits
 from perdure.core.head import MAIN, Head, Mark, mark_from_wire
 from perdure.core.record import END, ENDED_BEFORE, START
 from perdure.engine.load import Loaded
-from perdure.engine.read import Site, read_head, take_back
+from perdure.engine.past import take_back
+from perdure.engine.read import Site, read_head
 from perdure.engine.requests import IsAlive, Now, Steps
 from perdure.engine.view import checkpoint_of, when
 from perdure.types import Ended, Holder, Resumed, SessionInfo

@@ -27,7 +27,7 @@ from perdure.engine.refs import as_branch
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
 from perdure.engine.view import checkpoint_of_save
-from perdure.errors import Busy, MergeConflicts, UsageError
+from perdure.errors import Busy, CheckpointPruned, MergeConflicts, UsageError
 from perdure.types import Merge
 
 
@@ -97,6 +97,12 @@ def _conflicting(site: Site, told: Merge) -> str:
 def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Parted | None]:
     """Where two branches were one, merges between them included; None: `theirs` has nothing new."""
     common = yield from common_number(site, head, ours, theirs)
+    for tip in (ours, theirs):
+        if common + 1 < tip.first:
+            raise CheckpointPruned(
+                f"what was done since checkpoint {common} of {site.key!r}, where the branches were "
+                f"one, was pruned up to {tip.first - 1}: they cannot be merged any more"
+            )
     mine = yield from read_run(site, head, ours, common + 1, ours.number)
     others = yield from read_run(site, head, theirs, common + 1, theirs.number)
     taken = yield from _taken(site, head, mine, theirs)

@@ -14,18 +14,18 @@ from perdure.core.lineage import bases_through
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
-from perdure.engine.journal import left_tips
 from perdure.engine.leases import infos_of
 from perdure.engine.marks import judge
-from perdure.engine.parked import all_branches, find_branch
+from perdure.engine.parked import find_branch
+from perdure.engine.past import every_run, take_back
 from perdure.engine.read import (
     Site,
     check_next,
+    joined,
     read_groups,
     read_head,
     read_line,
     spans,
-    take_back,
 )
 from perdure.engine.refs import as_branch, find, find_point, record_at
 from perdure.engine.requests import (
@@ -332,17 +332,13 @@ def whole_history(
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, not {limit}")
     head = yield from read_head(site)
-    tips = [*(yield from all_branches(site, head)).items()]
-    tips += yield from left_tips(site, head)
     names: dict[int, str] = {}
-    ends: dict[int, Run] = {}
-    for name, tip in tips:
+    runs: list[Run] = []
+    for name, tip in (yield from every_run(site, head)):
         names.setdefault(tip.line, name)
-        for run in (yield from spans(site, head, tip, 1, tip.number)):
-            known = ends.get(run.line, run)
-            ends[run.line] = Run(run.line, run.first, max(run.last, known.last))
+        runs += yield from spans(site, head, tip, 1, tip.number)
     records: list[Record] = []
-    for run in ends.values():
+    for run in joined(runs):
         records += yield from read_line(site, head, run)
     records.sort(key=lambda record: (record.time_us, record.number), reverse=True)
     if before is not None:
