@@ -21,6 +21,7 @@ from perdure.engine.requests import Steps
 from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
 from perdure.opening import Loading
+from perdure.pruning import AsyncPruning
 from perdure.session import OnCancel, OnError
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
+class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 
     It never blocks the event loop, and may be used from several loops.

@@ -18,6 +18,7 @@ from perdure.engine import audit, marks, states
 from perdure.events import reported
 from perdure.expiring import Expiring, expires_us
 from perdure.opening import Loading
+from perdure.pruning import Pruning
 from perdure.session import OnCancel, OnError, Session
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Branching, Expiring):
+class Store(StoreBase, Branching, Expiring, Pruning):
     """Where states live. Its methods may be called from any thread.
 
     Example:

@@ -370,14 +370,14 @@ def _standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
     tip = point.tip
     bases = bases_at(tip, point.number)
     if bases is None:
-        bases = yield from _bases_of(site, head, tip, point.number)
+        bases = yield from bases_of(site, head, tip, point.number)
     if point.number != tip.number:
         tip = point.then((yield from record_at(site, head, point)))
     tip = replace(tip, snapshots=snapshots_to(tip, point.number))
     return moved_to(head, tip, bases)
 
 
-def _bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Base, ...]]:
+def bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Base, ...]]:
     """The bases of a new line on an old checkpoint, where the head does not have them all."""
     runs = yield from spans(site, head, tip, 1, number, limits.lineage_inline_max)
     return tuple(Base(run.line, run.last) for run in reversed(runs))

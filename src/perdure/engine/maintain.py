@@ -33,6 +33,7 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.engine.snapshots import make_snapshot, snapshot_due
+from perdure.engine.sweeping import is_due, sweep
 from perdure.errors import Damaged
 from perdure.types import MaintenanceStep as Step
 
@@ -54,7 +55,7 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
     head = yield from _living_head(site)
     if head is None:
         return Plan(site.key)
-    steps: list[Step] = []
+    steps = [Step("prune")] if is_due(head) else []
     for branch in head.branches:
         snapshot = yield from snapshot_due(site, head, branch)
         packing = yield from _pack_due(site, head, branch, set(), full=full)
@@ -93,6 +94,8 @@ def maintain(
             until = {name: tip.number for name, tip in head.branches.items()}
         # Turn by turn: where saves come so fast that a snapshot is always due, packs are made too.
         pack_first = last == "snapshot"
+        if step is None and is_due(head) and not around.no_prune:
+            step = Step("prune")
         if step is None:
             step = yield from _due(site, head, until, around, full=full, pack_first=pack_first)
         if loose and (step is None or loose > limits.snapshots_loose_max):
@@ -208,7 +211,9 @@ def _tried(site: Site, head: Head, step: Step, around: Around, *, full: bool) ->
         current = yield from _living_head(site)
         if current is None or current.generation != head.generation:
             return False  # others' maintenance came between: it is planned again
-        if step.work == "snapshot":
+        if step.work == "prune":
+            around.no_prune = True
+        elif step.work == "snapshot":
             around.no_snapshot.add(step.branch)
         elif step.work == "pack":
             around.rows |= yield from _unreadable(site, head, step)
@@ -238,6 +243,8 @@ def _unreadable(site: Site, head: Head, step: Step) -> Steps[set[tuple[int, int]
 def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> Steps[bool]:
     """Make a step; whether it came to something."""
     match step.work:
+        case "prune":
+            return (yield from sweep(site, head))
         case "mend":
             return (yield from mend(site, head)) > 0
         case "snapshot":
