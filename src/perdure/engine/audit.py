@@ -89,10 +89,10 @@ def verify(site: Site) -> Steps[Verified]:
             for life in (head, *head.former):
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
-            if isinstance(error, PageMissing):
+            if isinstance(error, Damaged):
                 row = yield ReadHead(site.key)
                 if row is not None and site.head(row).generation != generation:
-                    continue  # maintenance came between: what it removed is not missing
+                    continue  # maintenance came between, or a pruning: what it removed is not lost
             return Verified(site.key, number, False, f"{error.kind}: {error}")
         return Verified(site.key, number, True, None, tuple(found))
 

@@ -22,7 +22,7 @@ from perdure.core.tree_read import Reading, T, read_root, remembering
 from perdure.engine.branches import common_number
 from perdure.engine.load import state_at
 from perdure.engine.pages import walk
-from perdure.engine.read import Site, check_run, read_head, read_run
+from perdure.engine.read import Site, as_of_now, check_run, read_head, read_run
 from perdure.engine.refs import Point, find, find_point
 from perdure.engine.requests import Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
@@ -38,10 +38,13 @@ def compare(
         CheckpointNotFound: it has no such checkpoint.
         Damaged: one of them cannot be read.
     """
-    head = yield from read_head(site)
-    first = yield from find(site, head, branch, before)
-    second = yield from find(site, head, branch, after)
-    return (yield from compare_points(site, head, first, second))
+
+    def compared(head: Head) -> Steps[list[Difference]]:
+        first = yield from find(site, head, branch, before)
+        second = yield from find(site, head, branch, after)
+        return (yield from compare_points(site, head, first, second))
+
+    return (yield from as_of_now(site, compared))
 
 
 def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps[list[Difference]]:

@@ -22,9 +22,9 @@ from perdure.engine.latest import read_latest
 from perdure.engine.pages import in_pieces, tell, walk
 from perdure.engine.read import (
     Site,
+    as_of_now,
     check_run,
     pruned_below,
-    read_head,
     read_run,
     replaying,
 )
@@ -100,13 +100,16 @@ def load_at(
 
     So sections that are not wanted are read by `read_section`, as those of the newest state are.
     """
-    head = yield from read_head(site)
-    point = yield from find(site, head, branch, ref)
-    sections, last = yield from state_at(site, head, point.tip, point.number, wanted)
-    if last is None:
-        last = yield from record_at(site, head, point)
-    head = as_branch(head, point.branch, point.then(last))
-    return LoadedAt(head, sections, last, branch=point.branch)
+
+    def loaded(head: Head) -> Steps[LoadedAt]:
+        point = yield from find(site, head, branch, ref)
+        sections, last = yield from state_at(site, head, point.tip, point.number, wanted)
+        if last is None:
+            last = yield from record_at(site, head, point)
+        head = as_branch(head, point.branch, point.then(last))
+        return LoadedAt(head, sections, last, branch=point.branch)
+
+    return (yield from as_of_now(site, loaded))
 
 
 def state_at(

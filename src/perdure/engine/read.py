@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -28,6 +28,8 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.errors import CheckpointPruned, Damaged, Malformed, ReplayMismatch, StateNotFound
+
+T = TypeVar("T")
 
 MAX_NUMBER = 2**62
 """No record's number comes so far."""
@@ -113,6 +115,19 @@ def read_head(site: Site) -> Steps[Head]:
         deleted = " (it was deleted; `undelete` brings it back)" if head is not None else ""
         raise StateNotFound(f"there is no state {site.key!r} in this store{deleted}")
     return head
+
+
+def as_of_now(site: Site, work: Callable[[Head], Steps[T]]) -> Steps[T]:
+    """Do what reads a state, anew where what it reads was replaced or pruned meanwhile."""
+    head = yield from read_head(site)
+    while True:
+        try:
+            return (yield from work(head))
+        except Damaged:
+            now = yield from read_head(site)
+            if now.generation == head.generation:
+                raise
+            head = now
 
 
 def spans(
