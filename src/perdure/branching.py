@@ -13,7 +13,6 @@ from perdure.engine import branches, movements
 from perdure.engine.branches import Plan
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
-from perdure.errors import BranchExists
 from perdure.session import short
 from perdure.types import BranchInfo, Merge, Movement
 
@@ -64,15 +63,8 @@ class _Asking:
     def _forking(
         self, key: str, name: str, at: Ref | None, branch: str, exist_ok: bool
     ) -> Steps[BranchInfo]:
-        def made(site: Site) -> Steps[BranchInfo]:
-            try:
-                yield from branches.move(site, branches.forking(site, name, at, branch))
-            except BranchExists:
-                if not exist_ok:
-                    raise
-            return (yield from movements.branch_info(site, name))
-
-        return self._asking(made, key)
+        forking = partial(movements.fork, name=name, at=at, branch=branch, exist_ok=exist_ok)
+        return self._asking(forking, key)
 
 
 class Branching(_Asking):

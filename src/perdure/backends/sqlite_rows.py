@@ -102,8 +102,17 @@ _ROWS = (
 )
 
 
+# What _RECORDS would give of one record, in half the time.
+_ONE = (
+    f"SELECT {_RECORD} FROM records WHERE incarnation = ?1 AND line = ?2 AND number >= ?3"
+    " AND NOT EXISTS (SELECT 1 FROM staged WHERE incarnation = ?1) ORDER BY number LIMIT 1"
+)
+
+
 def read_records(connection: apsw.Connection, request: ReadRecords) -> tuple[RecordRow, ...]:
     """Answer a `ReadRecords`."""
+    if request.first == request.last:
+        return _read_record(connection, request)
     cursor = connection.execute(
         _RECORDS_NEWEST_FIRST if request.newest_first else _RECORDS,
         (request.incarnation, request.line, request.first, request.last),
@@ -119,6 +128,14 @@ def read_records(connection: apsw.Connection, request: ReadRecords) -> tuple[Rec
             break
         page.append(record)
     return tuple(page)
+
+
+def _read_record(connection: apsw.Connection, request: ReadRecords) -> tuple[RecordRow, ...]:
+    """The row that holds one record: rows never overlap, so only the first that ends there does."""
+    place = request.incarnation, request.line, request.first
+    row = connection.execute(_ONE, place).fetchone()
+    found = RecordRow(*row) if row else None
+    return (found,) if found and found.number - found.count < request.first else ()
 
 
 def list_rows(

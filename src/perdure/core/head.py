@@ -211,6 +211,7 @@ _SNAPSHOT_ITEMS = len(msgspec.structs.fields(Snapshot))
 _REF_ITEMS = len(msgspec.structs.fields(Ref))
 _SNAPSHOTS = Branch.__struct_fields__.index("snapshots")
 _encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
 
 
 def lives(head: Head) -> list[Head]:
@@ -319,7 +320,7 @@ def _with_unknown(head: Head, wire: dict[str, Any]) -> Head:
 def _wire(head: Head) -> dict[str, Any]:
     """The payload of a head in which there may be something that this version does not know."""
     known = replace(head, unknown=msgspec.UNSET, former=())
-    wire: dict[str, Any] = msgspec.to_builtins(known, builtin_types=(bytes,))
+    wire: dict[str, Any] = to_wire(known)
     wire["former"] = [_wire(life) for life in head.former]
     if head.unknown is msgspec.UNSET:
         return wire
@@ -380,9 +381,21 @@ def _newer_shapes(wire: Any) -> list[int]:
         return []
 
 
+def to_wire(part: Any) -> Any:
+    """A head or a part of one in the maps, arrays and scalars that payloads are made of.
+
+    Tuples are arrays there: `to_builtins` would leave them tuples, which are an extension.
+
+    Example:
+        >>> to_wire(Base(1, 7))
+        [1, 7]
+    """
+    return _decode(_encode(part))
+
+
 def mark_to_wire(mark: Mark) -> list[Any]:
     """A mark as records keep it."""
-    return list(msgspec.to_builtins(mark, builtin_types=(bytes,)))
+    return list(to_wire(mark))
 
 
 def mark_from_wire(fields: Any) -> Mark:

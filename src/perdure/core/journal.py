@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from perdure.core import chain
 from perdure.core.changes import pack_changes
-from perdure.core.head import Branch, Head, Journal
+from perdure.core.head import Branch, Head, Journal, to_wire
 from perdure.core.receipt import Receipt
 from perdure.core.record import MOVE, Draft, Record, Sealed, seal_draft
 from perdure.errors import Damaged
@@ -80,7 +80,7 @@ def written(
     old = head.journal or Journal(0, bytes(16), chain.ORIGIN, 0)
     number, time_us = old.number + 1, max(time_us, old.time_us)
     move = replace(move, undo=old.undo, redo=old.redo)
-    extra = {MOVE: msgspec.to_builtins(_bare(move), builtin_types=(bytes,))}
+    extra = {MOVE: to_wire(_bare(move))}
     sealed = seal_draft(
         Draft(id_, time_us, session, _NOTHING, salt, extra),
         store=store,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from perdure import limits
-from perdure.core.page import Child, Ref, Shape, read_block, read_list, read_map
+from perdure.core.page import Child, Ref, Shape, packed_keys, read_block, read_list, read_map
 from perdure.core.pieces import Pieces
 from perdure.core.sums import Sums
 from perdure.core.tree import Builder, Entries
@@ -206,7 +206,8 @@ class _Map(_Entried):
     def _holder(self, key: str | int) -> Reading[Run | None]:
         """The page that holds a key; a key has no position, so all may have to be looked at.
 
-        Those that lack it are not kept: a new key of a large map would keep all of the map.
+        Of those that lack it no value is decoded, and only their keys are known again: a new key of
+        a large map would keep all of the map.
         """
         for run in self.runs:
             if run.content is not None and key in run.content:
@@ -221,11 +222,13 @@ class _Map(_Entried):
             payloads = yield tuple(ref.id for _, ref in some)
             found: Run | None = None
             for run, ref in some:
-                run.content = self.read(payloads[ref.id], ref)
-                if key in run.content:
-                    found = run
-                else:
-                    run.let_go()
+                run.know(packed_keys(payloads[ref.id], ref))
+                if run.may_hold(key):
+                    run.content = self.read(payloads[ref.id], ref)
+                    if key in run.content:
+                        found = run
+                    else:
+                        run.content = None
                 yield ()
             if found is not None:
                 return found

@@ -17,6 +17,7 @@ from perdure.core.page import (
     read_children,
     read_list,
     read_map,
+    read_pair,
 )
 from perdure.errors import Damaged
 
@@ -36,6 +37,25 @@ def read_root(root: Ref) -> Reading[dict[str, Any]]:
     if len(sections) != root.count:
         raise Damaged(f"page {root.id.hex()[:12]}: a section is there twice")
     return sections
+
+
+def find_pair(ref: Ref, key: str) -> Reading[tuple[Any] | None]:
+    """The value of one key of a map, in a tuple of its own; None: there is no such key.
+
+    A key has no position, so its pages are looked through, newest first, but no other value is
+    decoded. One that is a tree of its own is its `Ref`.
+
+    Raises:
+        Damaged: a page is not what the page above says.
+    """
+    leaves = (yield from all_leaves(ref))[::-1]
+    for start in range(0, len(leaves), PAGES_AT_ONCE):
+        some = leaves[start : start + PAGES_AT_ONCE]
+        payloads = yield tuple(leaf.id for leaf in some)
+        for leaf in some:
+            if found := read_pair(payloads[leaf.id], leaf, key):
+                return found
+    return None
 
 
 def read_value(ref: Ref) -> Reading[Any]:

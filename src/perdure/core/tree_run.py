@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Any
 
+from perdure.core.codec import pack
 from perdure.core.page import Ref
 
 
@@ -18,7 +20,7 @@ class Run:
         self.ref = ref
         self.content = content
         self.hashes: array[int] | None = None
-        """Of the keys of a map's page that was read and let go, in order."""
+        """Of the packed keys of a map's page that was looked at, in order."""
         self.is_changed = ref is None
         self.size = ref.count if ref is not None else len(content)
 
@@ -26,16 +28,15 @@ class Run:
         """Hold other content."""
         self.content, self.size, self.is_changed = content, len(content), True
 
-    def let_go(self) -> None:
-        """Forget the content of a map's page, which is as it was read; know its keys again."""
+    def know(self, packed_keys: Iterable[bytes]) -> None:
+        """Know the keys of a map's page again, which is not kept."""
         if self.hashes is None:
-            self.hashes = array("q", sorted(map(hash, self.content)))
-        self.content = None
+            self.hashes = array("q", sorted(map(hash, packed_keys)))
 
     def may_hold(self, key: str | int) -> bool:
         """Whether a map's page that is not in memory may hold a key."""
         if self.hashes is None:
             return True
-        digest = hash(key)
+        digest = hash(pack(key))
         at = bisect_left(self.hashes, digest)
         return at < len(self.hashes) and self.hashes[at] == digest

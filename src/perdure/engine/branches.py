@@ -23,9 +23,9 @@ from perdure.engine.journal import left_of, read_entry, read_receipt
 from perdure.engine.leases import freed
 from perdure.engine.parked import (
     find_branch,
+    find_parked,
     is_crowded,
     parked_away,
-    parked_branches,
     parking,
     without,
 )
@@ -85,7 +85,8 @@ def move(
             nothing was done.
         CommitUnknown: its fate could not be learned.
     """
-    drawn = yield Random(ID_BYTES + chain.SALT_BYTES)
+    drawn = yield Random(ID_BYTES + chain.SALT_BYTES + TOKEN_BYTES)
+    id_, salt, token = drawn[:ID_BYTES], drawn[ID_BYTES:-TOKEN_BYTES], drawn[-TOKEN_BYTES:]
     for _ in range(limits.commit_tries_max):
         head = yield from read_head(site)
         planned = yield from plan(head)
@@ -101,17 +102,18 @@ def move(
             planned.move,
             planned.taken,
             store=site.store,
-            id_=drawn[:ID_BYTES],
-            salt=drawn[ID_BYTES:],
+            id_=id_,
+            salt=salt,
             session=session,
             time_us=now_us,
         )
         if planned.puts_pages or is_crowded(new):
             new = yield from _with_room(site, new)
-        now = yield from _committed(site, head, new, sealed)
+        now = yield from _committed(site, head, replace(new, token=token), sealed)
         if now is not None:
             entry = Entry(sealed.number, sealed.time_us, session, planned.move)
             return Done(head, now, entry)
+        token = yield Random(TOKEN_BYTES)  # each version of a head has one of its own
     raise Busy(
         f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
         "nothing was moved, try again"
@@ -133,11 +135,11 @@ def _committed(site: Site, old: Head, new: Head, sealed: Sealed) -> Steps[Head |
 
     None: another one had taken its place before.
     """
-    new = replace(new, token=(yield Random(TOKEN_BYTES)))
     row = HeadRow(new.token, seal_head(new, store=site.store, key=site.key))
     record = RecordRow(sealed.line, sealed.number, sealed.blob)
     answer = yield from send(Commit(site.key, old.token, row, tail_of(new), (record,)))
     if isinstance(answer, Committed):
+        site.keep_head(row, new)
         return new
     assert isinstance(answer, Moved)
     current = site.head(answer.head) if answer.head is not None else None
@@ -331,8 +333,10 @@ def _with_shared(head: Head, tip: Branch) -> Branch:
 
 def _shared_snapshots(head: Head, tip: Branch) -> tuple[Snapshot, ...] | None:
     """Snapshots that branches keep of what they have in common with one that was left."""
-    best = None
+    best: tuple[Snapshot, ...] | None = None
     for each in head.branches.values():
+        if not each.snapshots or (best and each.snapshots[0].number <= best[0].number):
+            continue  # as those of most branches are
         number = shared_number(each, tip)
         kept = snapshots_to(each, number) if number else None
         if kept and (best is None or kept[0].number > best[0].number):
@@ -347,7 +351,7 @@ def exists(site: Site, head: Head, name: str) -> Steps[bool]:
     """Whether a state has a branch of this name."""
     if name in head.branches:
         return True
-    return name in (yield from parked_branches(site, head))
+    return (yield from find_parked(site, head, name)) is not None
 
 
 def common_number(site: Site, head: Head, one: Branch, other: Branch) -> Steps[int]:

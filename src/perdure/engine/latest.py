@@ -14,7 +14,7 @@ from perdure.core.head import MAIN, Branch, Head
 from perdure.core.lineage import starts_at
 from perdure.core.record import Record
 from perdure.engine.parked import find_branch
-from perdure.engine.read import Site, check_run, newer_than_head, read_run
+from perdure.engine.read import HEAD_GROWS, Site, check_run, newer_than_head, read_run
 from perdure.engine.refs import as_branch
 from perdure.engine.requests import (
     HeadRow,
@@ -29,9 +29,6 @@ from perdure.engine.requests import (
 )
 from perdure.engine.save import tail_of
 from perdure.errors import Damaged
-
-HEAD_GROWS = 8
-"""How much longer than it is stored a head may be in memory (times)."""
 
 
 class Latest(msgspec.Struct, frozen=True):

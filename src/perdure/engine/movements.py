@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from perdure.core.head import Branch, Head
 from perdure.core.journal import Entry
 from perdure.core.lineage import shared_number
-from perdure.engine.branches import Done, Plan, move
+from perdure.engine.branches import Done, Plan, forking, move
 from perdure.engine.compare import compare_points
 from perdure.engine.journal import read_journal
 from perdure.engine.leases import infos_of
@@ -17,6 +17,7 @@ from perdure.engine.read import Site, read_head
 from perdure.engine.refs import Point
 from perdure.engine.requests import Now, Steps
 from perdure.engine.view import when
+from perdure.errors import BranchExists
 from perdure.types import BranchInfo, Movement, Tip
 
 
@@ -38,6 +39,19 @@ def movements(site: Site) -> Steps[list[Movement]]:
     head = yield from read_head(site)
     entries = yield from read_journal(site, head)
     return [_movement(site, entry) for entry in reversed(entries)]
+
+
+def fork(site: Site, name: str, at: object, branch: str, *, exist_ok: bool) -> Steps[BranchInfo]:
+    """Make a branch, and tell of it; if it may be there already, of the one that is there."""
+    try:
+        done = yield from move(site, forking(site, name, at, branch))
+    except BranchExists:
+        if not exist_ok:
+            raise
+        return (yield from branch_info(site, name))
+    assert done is not None
+    assert done.entry.move.after is not None
+    return _info(site, name, done.entry.move.after)
 
 
 def make(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Movement | None]:

@@ -14,11 +14,11 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set
-from perdure.core.head import MAIN, Branch, Head, told_more_of
+from perdure.core.head import MAIN, Branch, Head, to_wire, told_more_of
 from perdure.core.page import Ref
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
-from perdure.core.tree_read import read_root, read_value
+from perdure.core.tree_read import find_pair, read_root, read_value
 from perdure.engine.pages import put, walk
 from perdure.engine.read import Site
 from perdure.engine.requests import Random, Steps
@@ -36,10 +36,23 @@ def find_branch(site: Site, head: Head, name: str) -> Steps[Branch]:
     tip = head.branches.get(name)
     if tip is not None:
         return tip
-    every = yield from parked_branches(site, head)
-    if name not in every:
+    tip = yield from find_parked(site, head, name)
+    if tip is None:
+        every = yield from parked_branches(site, head)
         raise _not_found(site, name, [*head.branches, *every])
-    return every[name]
+    return tip
+
+
+def find_parked(site: Site, head: Head, name: str) -> Steps[Branch | None]:
+    """Where a branch stands that is not in the head; None: there is none of this name.
+
+    Raises:
+        Damaged: their pages cannot be read.
+    """
+    if head.parked is None or name in head.branches:
+        return None
+    found = yield from walk(site, head.incarnation, find_pair(head.parked, name))
+    return (yield from _branch_of(site, head, name, found[0])) if found is not None else None
 
 
 def all_branches(site: Site, head: Head) -> Steps[dict[str, Branch]]:
@@ -60,15 +73,19 @@ def parked_branches(site: Site, head: Head) -> Steps[dict[str, Branch]]:
     found: dict[str, Any] = yield from walk(site, head.incarnation, read_root(head.parked))
     branches: dict[str, Branch] = {}
     for name, wire in found.items():
-        if name in head.branches:
-            continue
-        if type(wire) is Ref:
-            wire = yield from walk(site, head.incarnation, read_value(wire))
-        try:
-            branches[name] = msgspec.convert(wire, Branch)
-        except msgspec.ValidationError as error:
-            raise Damaged(f"parked branch {name!r} of {site.key!r}: {error}") from error
+        if name not in head.branches:
+            branches[name] = yield from _branch_of(site, head, name, wire)
     return branches
+
+
+def _branch_of(site: Site, head: Head, name: str, wire: Any) -> Steps[Branch]:
+    """A branch as it is parked: its fields, or the tree that keeps them."""
+    if type(wire) is Ref:
+        wire = yield from walk(site, head.incarnation, read_value(wire))
+    try:
+        return msgspec.convert(wire, Branch)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"parked branch {name!r} of {site.key!r}: {error}") from error
 
 
 def is_crowded(head: Head) -> bool:
@@ -86,20 +103,14 @@ def parking(site: Site, head: Head) -> Steps[tuple[Ref, bytes, set[str]]]:
     kept = {MAIN, *told_more_of(head)}
     names = [name for name, _ in idle if name not in kept]
     names = names[: len(idle) - limits.branches_inline_max // 2]
-    changes: list[Change] = [
-        Set((name,), msgspec.to_builtins(head.branches[name], builtin_types=(bytes,)))
-        for name in names
-    ]
+    changes: list[Change] = [Set((name,), to_wire(head.branches[name])) for name in names]
     root, secret = yield from _edited(site, head, changes)
     return root, secret, set(names)
 
 
 def parked_again(site: Site, head: Head, branches: Mapping[str, Branch]) -> Steps[Ref]:
     """Put other values of branches that are parked; the new root."""
-    changes: list[Change] = [
-        Set((name,), msgspec.to_builtins(tip, builtin_types=(bytes,)))
-        for name, tip in branches.items()
-    ]
+    changes: list[Change] = [Set((name,), to_wire(tip)) for name, tip in branches.items()]
     root, _ = yield from _edited(site, head, changes)
     return root
 
@@ -108,8 +119,7 @@ def without(site: Site, head: Head, name: str) -> Steps[tuple[Ref | None, bytes]
     """The parked branches without one: the new root, and the secret it was made with."""
     if head.parked is None:
         return None, head.secret
-    found: dict[str, Any] = yield from walk(site, head.incarnation, read_root(head.parked))
-    if name not in found:
+    if (yield from walk(site, head.incarnation, find_pair(head.parked, name))) is None:
         return head.parked, head.secret
     return (yield from _edited(site, head, [Delete((name,))]))
 

@@ -33,6 +33,10 @@ T = TypeVar("T")
 
 MAX_NUMBER = 2**62
 """No record's number comes so far."""
+HEAD_GROWS = 8
+"""How much longer than it is stored a head may be in memory (times)."""
+_HEAD = "head"
+"""Where heads are kept: with this, by their keys."""
 
 
 class Cache(Protocol):
@@ -67,8 +71,21 @@ class Site(msgspec.Struct, frozen=True):
             self.cache.keep(place, thing, size_bytes)
 
     def head(self, row: HeadRow) -> Head:
-        """A stored head, verified."""
-        return open_head(row.blob, store=self.store, key=self.key, token=row.token)
+        """A stored head, verified; one whose bytes are those that were verified last is the same.
+
+        It is shared: never change it.
+        """
+        kept = self.kept((_HEAD, self.key))
+        if kept is not None and kept[0] == row:
+            return kept[1]  # type: ignore[no-any-return]  # the head beside its row
+        head = open_head(row.blob, store=self.store, key=self.key, token=row.token)
+        self.keep_head(row, head)
+        return head
+
+    def keep_head(self, row: HeadRow, head: Head) -> None:
+        """Keep a head that is stored as `row`, for who reads it next."""
+        size = (1 + HEAD_GROWS) * len(row.blob) + limits.cache_item_bytes
+        self.keep((_HEAD, self.key), (row, head), size)
 
     def records(self, incarnation: bytes, row: RecordRow) -> Iterator[Record]:
         """The records in a stored row, oldest first, verified against their place."""

@@ -12,7 +12,7 @@ from perdure import limits
 from perdure.core.head import MAIN, Head, seal_head
 from perdure.core.leases import owner_of
 from perdure.core.record import Sealed
-from perdure.engine.parked import parked_branches
+from perdure.engine.parked import find_parked
 from perdure.engine.read import Site, spans
 from perdure.engine.requests import (
     Commit,
@@ -126,7 +126,7 @@ def commit(
 
 def _with_parked(site: Site, head: Head, branch: str) -> Steps[Head]:
     """A head with a branch that is parked, if there is such a one."""
-    tip = (yield from parked_branches(site, head)).get(branch)
+    tip = yield from find_parked(site, head, branch)
     return head if tip is None else replace(head, branches={**head.branches, branch: tip})
 
 

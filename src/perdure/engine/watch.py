@@ -21,7 +21,7 @@ from perdure.core.lineage import is_whole
 from perdure.core.pieces import RECORD_BYTES, Meter
 from perdure.core.record import Record
 from perdure.engine.journal import left_of, read_receipt
-from perdure.engine.parked import parked_branches
+from perdure.engine.parked import find_parked
 from perdure.engine.read import Site, check_links, newer_than_head, read_line, spans
 from perdure.engine.requests import LET_GO, ReadRecords, RecordRow, Run, Steps, Tell
 from perdure.engine.view import checkpoint_of
@@ -76,7 +76,7 @@ def tip_of(site: Site, head: Head, branch: str) -> Steps[Branch | None]:
     """Where a branch stands; None: there is no such branch."""
     tip = head.branches.get(branch)
     if tip is None and head.parked is not None:
-        tip = (yield from parked_branches(site, head)).get(branch)
+        tip = yield from find_parked(site, head, branch)
     return tip
 
 
