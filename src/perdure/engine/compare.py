@@ -23,7 +23,7 @@ from perdure.engine.branches import common_number
 from perdure.engine.load import state_at
 from perdure.engine.pages import walk
 from perdure.engine.read import Site, check_run, read_head, read_run
-from perdure.engine.refs import Point, find, find_point
+from perdure.engine.refs import Point, find
 from perdure.engine.requests import Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
@@ -65,13 +65,13 @@ def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps
 
 
 def compare_states(
-    site: Site, before: CheckpointRef | None, other: Site, after: CheckpointRef | None
+    site: Site, before: CheckpointRef, other: Site, after: CheckpointRef
 ) -> Steps[list[Difference]]:
     """Every difference between checkpoints of two states; both are read whole."""
     sides: list[dict[str, Any]] = []
     for where, ref in ((site, before), (other, after)):
         head = yield from read_head(where)
-        point = yield from find_point(where, head, MAIN, ref)
+        point = yield from find(where, head, MAIN, ref)
         sides.append((yield from state_at(where, head, point.tip, point.number))[0])
     return diff(*sides)
 
