@@ -147,7 +147,9 @@ def _titled(
 ) -> str:
     """A heading, and what is said beside it."""
     if width is not None:
-        name = cut_to(name, max(width, WIDTH_MIN) - 2 - len(note))
+        room = max(width, WIDTH_MIN) - 2
+        name = cut_to(name, max(room - len(note), room // 2))
+        note = cut_to(note, room - width_of(name))
     dim = _styled(note, colours, dim=bold is None or None) if note else ""
     return (_styled(name, colours, bold=bold) + f"  {dim}").rstrip(" ")
 

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import reordered
+from perdure.core.changes import Change, apply, copies, reordered, sections_of
 from perdure.core.diff import Difference, diff
 from perdure.core.head import MAIN, Branch, Head, Snapshot
-from perdure.core.outline import moves_in
+from perdure.core.outline import moves_in, touches_of
 from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.refs import Ref as CheckpointRef
@@ -19,6 +19,7 @@ from perdure.core.tree import build
 from perdure.core.tree_diff import diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, T, read_root, remembering
+from perdure.core.values import take
 from perdure.engine.branches import common_number
 from perdure.engine.load import state_at
 from perdure.engine.pages import walk
@@ -76,6 +77,21 @@ def compare_states(
     return diff(*sides)
 
 
+def compare_changed(
+    site: Site, head: Head, tip: Branch, changes: Sequence[Change]
+) -> Steps[list[Difference]]:
+    """Every difference that changes would make to the newest checkpoint of a branch."""
+    walking = _Walk(site, head)
+    try:
+        sides = yield from walking.ahead(tip, changes)
+        return (yield from walking.between(*sides))
+    except (Damaged, Malformed, ReplayMismatch):
+        old, _ = yield from state_at(site, head, tip, tip.number)
+        new = take(old)
+        apply(new, copies(changes))
+        return diff(old, new)
+
+
 class _Point(msgspec.Struct, frozen=True):
     """A checkpoint, as far as it may differ from another."""
 
@@ -110,6 +126,18 @@ class _Walk:
         if newer - begin <= limits.tail_records_max or tip.nearest(newer) is start:
             return (yield from self._after_one(tip, start, older, newer))
         return (yield from self.apart(Point("", tip, older), Point("", tip, newer)))
+
+    def ahead(self, tip: Branch, changes: Sequence[Change]) -> Steps[tuple[_Point, _Point]]:
+        """The newest checkpoint of a branch, and what changes would make of it."""
+        start, chosen = tip.nearest(tip.number), sections_of(changes)
+        records = yield from self._records(tip, start, tip.number)
+        entries = yield from self._entries(start)
+        one = yield from self._edited(self._tree(entries, chosen), records, chosen)
+        built = yield from self._read(edit(one, changes, self.head.secret))
+        self.pages.update(built.pages)
+        names = _names(entries, records)
+        after = reordered(names, moves_in(touches_of(changes)))
+        return _Point(one, names), _Point(built.root, after)
 
     def _after_one(
         self, tip: Branch, start: Snapshot | None, older: int, newer: int
