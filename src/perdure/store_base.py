@@ -400,10 +400,16 @@ class StoreBase:
         checkpoint = checkpoint_of(key, loaded.branch, loaded.last)
         return View(sections, checkpoint, unread, read if loading.lazy else None)
 
-    def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
-        from perdure.engine.compare import compare
+    def _diffing(
+        self, key: str, before: Ref, after: Ref, other: str | None
+    ) -> Steps[list[Difference]]:
+        from perdure.engine.compare import compare, compare_states
 
-        return (yield from self._asking(partial(compare, before=before, after=after), key))
+        if other is None or other == key:
+            return (yield from self._asking(partial(compare, before=before, after=after), key))
+        one = yield from self._asking(_required, key)
+        two = yield from self._asking(_required, other)
+        return (yield from compare_states(one, before, two, after))
 
     def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
         from perdure.engine.blame import blame

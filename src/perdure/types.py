@@ -213,6 +213,8 @@ class Merge(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint | None = None
     """The checkpoint that it made."""
     dry_run: bool = False
+    differences: tuple[Difference, ...] | None = None
+    """Of a dry run: what would change on `into`, as `Store.diff` tells it."""
 
     def summary(self) -> str:
         """One line."""

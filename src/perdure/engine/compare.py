@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import reordered
+from perdure.core.changes import Change, apply, copies, reordered, sections_of
 from perdure.core.diff import Difference, diff
 from perdure.core.head import MAIN, Branch, Head, Snapshot
-from perdure.core.outline import moves_in
+from perdure.core.outline import moves_in, touches_of
 from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.refs import Ref as CheckpointRef
@@ -19,11 +19,12 @@ from perdure.core.tree import build
 from perdure.core.tree_diff import diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, T, read_root, remembering
+from perdure.core.values import take
 from perdure.engine.branches import common_number
 from perdure.engine.load import state_at
 from perdure.engine.pages import walk
 from perdure.engine.read import Site, as_of_now, check_run, read_head, read_run
-from perdure.engine.refs import Point, find, find_point
+from perdure.engine.refs import Point, find
 from perdure.engine.requests import Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
@@ -68,15 +69,30 @@ def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps
 
 
 def compare_states(
-    site: Site, before: CheckpointRef | None, other: Site, after: CheckpointRef | None
+    site: Site, before: CheckpointRef, other: Site, after: CheckpointRef
 ) -> Steps[list[Difference]]:
     """Every difference between checkpoints of two states; both are read whole."""
     sides: list[dict[str, Any]] = []
     for where, ref in ((site, before), (other, after)):
         head = yield from read_head(where)
-        point = yield from find_point(where, head, MAIN, ref)
+        point = yield from find(where, head, MAIN, ref)
         sides.append((yield from state_at(where, head, point.tip, point.number))[0])
     return diff(*sides)
+
+
+def compare_changed(
+    site: Site, head: Head, tip: Branch, changes: Sequence[Change]
+) -> Steps[list[Difference]]:
+    """Every difference that changes would make to the newest checkpoint of a branch."""
+    walking = _Walk(site, head)
+    try:
+        sides = yield from walking.ahead(tip, changes)
+        return (yield from walking.between(*sides))
+    except (Damaged, Malformed, ReplayMismatch):
+        old, _ = yield from state_at(site, head, tip, tip.number)
+        new = take(old)
+        apply(new, copies(changes))
+        return diff(old, new)
 
 
 class _Point(msgspec.Struct, frozen=True):
@@ -113,6 +129,18 @@ class _Walk:
         if newer - begin <= limits.tail_records_max or tip.nearest(newer) is start:
             return (yield from self._after_one(tip, start, older, newer))
         return (yield from self.apart(Point("", tip, older), Point("", tip, newer)))
+
+    def ahead(self, tip: Branch, changes: Sequence[Change]) -> Steps[tuple[_Point, _Point]]:
+        """The newest checkpoint of a branch, and what changes would make of it."""
+        start, chosen = tip.nearest(tip.number), sections_of(changes)
+        records = yield from self._records(tip, start, tip.number)
+        entries = yield from self._entries(start)
+        one = yield from self._edited(self._tree(entries, chosen), records, chosen)
+        built = yield from self._read(edit(one, changes, self.head.secret))
+        self.pages.update(built.pages)
+        names = _names(entries, records)
+        after = reordered(names, moves_in(touches_of(changes)))
+        return _Point(one, names), _Point(built.root, after)
 
     def _after_one(
         self, tip: Branch, start: Snapshot | None, older: int, newer: int

@@ -19,6 +19,7 @@ from perdure.core.merge_rules import Strategy
 from perdure.core.paths import Path
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
 from perdure.engine.branches import NOBODY, common_number
+from perdure.engine.compare import compare_changed
 from perdure.engine.leases import freed
 from perdure.engine.load import state_at
 from perdure.engine.parked import find_branch
@@ -69,7 +70,8 @@ def merge_branch(
         merged = yield from _merged(site, head, parted, strategies)
         told = Merge(site.key, source, into, parted.number, tuple(merged.changes), merged.conflicts)
         if dry_run:
-            return msgspec.structs.replace(told, dry_run=True)
+            found = yield from compare_changed(site, head, ours, merged.changes)
+            return msgspec.structs.replace(told, dry_run=True, differences=tuple(found))
         if not (merged.changes or merged.conflicts):
             return None  # what it has, the other has too
         if merged.conflicts:

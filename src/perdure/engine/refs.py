@@ -55,8 +55,9 @@ def find(site: Site, head: Head, branch: str, ref: object) -> Steps[Point]:
     if isinstance(parsed.what, str):
         point = yield from _named(site, head, branch, parsed, ref)
     else:
-        tip = yield from find_branch(site, head, branch)
-        point = Point(branch, tip, tip.number if parsed.number is None else parsed.number)
+        name = branch if parsed.what is None else parsed.what.branch or branch
+        tip = yield from find_branch(site, head, name)
+        point = Point(name, tip, tip.number if parsed.number is None else parsed.number)
         if parsed.what is not None:
             point = yield from _matching(site, head, point, parsed.what)
     return (yield from _checked(site, head, point, parsed.back))
