@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import reordered
+from perdure.core.changes import Change, reordered
 from perdure.core.diff import Difference, diff
+from perdure.core.edited_list import EditedList, Page, Unfit
 from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.outline import moves_in
-from perdure.core.page import Ref
+from perdure.core.page import Ref, Shape
 from perdure.core.record import Record
 from perdure.core.refs import Ref as CheckpointRef
 from perdure.core.tree import build
-from perdure.core.tree_diff import diff_trees
+from perdure.core.tree_diff import diff_lists, diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, T, read_root, remembering
 from perdure.engine.branches import common_number
@@ -83,6 +84,8 @@ class _Point(msgspec.Struct, frozen=True):
     """The tree of the sections that may."""
     names: list[str]
     """All sections, in order."""
+    lists: dict[str, list[Page]] = {}
+    """Sections that may differ and are in no tree: long lists."""
 
 
 class _Walk:
@@ -99,15 +102,28 @@ class _Walk:
         orders = [name for name in were if name in are], [name for name in are if name in were]
         # The order of some sections says nothing of that of all.
         found = [each for each in found if each.path]
+        if before.lists:
+            found = yield from self._with_lists(found, before, after)
         if orders[0] != orders[1]:
             found.append(Difference((), "moved", *orders))
         return found
 
+    def _with_lists(
+        self, found: list[Difference], before: _Point, after: _Point
+    ) -> Steps[list[Difference]]:
+        """What differs in the sections of trees, with that in long lists, in their order."""
+        by: dict[str, list[Difference]] = {}
+        for each in found:
+            by.setdefault(str(each.path[0]), []).append(each)
+        for name, pages in before.lists.items():
+            by[name] = yield from self._read(diff_lists((name,), pages, after.lists[name]))
+        names = dict.fromkeys((*before.names, *by))  # new ones come last
+        return [each for name in names for each in by.get(name, ())]
+
     def points(self, tip: Branch, older: int, newer: int) -> Steps[tuple[_Point, _Point]]:
         """Two checkpoints of one branch."""
         start = tip.nearest(older)
-        begin = start.number if start is not None else 0
-        if newer - begin <= limits.tail_records_max or tip.nearest(newer) is start:
+        if newer - older <= limits.tail_records_max or tip.nearest(newer) is start:
             return (yield from self._after_one(tip, start, older, newer))
         return (yield from self.apart(Point("", tip, older), Point("", tip, newer)))
 
@@ -120,10 +136,39 @@ class _Walk:
         late = [record for record in records if record.number > older]
         chosen = _touched(late)
         entries = yield from self._entries(start)
+        olds, news = yield from self._long_lists(entries, early, late, chosen)
+        chosen -= olds.keys()
         base = self._tree(entries, chosen)
-        one = _Point((yield from self._edited(base, early, chosen)), _names(entries, early))
-        other = yield from self._edited(one.root, late, chosen)
-        return one, _Point(other, _names(one.names, late))
+        root = yield from self._edited(base, early, chosen)
+        one = _Point(root, _names(entries, early), olds)
+        root = yield from self._edited(root, late, chosen)
+        return one, _Point(root, _names(one.names, late), news)
+
+    def _long_lists(
+        self,
+        entries: dict[str, Any],
+        early: Sequence[Record],
+        late: Sequence[Record],
+        chosen: Iterable[str],
+    ) -> Steps[tuple[dict[str, list[Page]], dict[str, list[Page]]]]:
+        """Sections that are long lists at a snapshot, as they are after some records, and more.
+
+        To edit such a tree takes as long as its index is; this takes what the edits touch.
+        """
+        olds, news = dict[str, list[Page]](), dict[str, list[Page]]()
+        for name in sorted(chosen):
+            kept = entries.get(name)
+            if not (type(kept) is Ref and kept.shape is Shape.LIST and kept.level):
+                continue
+            try:
+                old = EditedList([kept])
+                yield from self._read(old.make(_changes_of(early, {name})))
+                new = EditedList(old.pages)
+                yield from self._read(new.make(_changes_of(late, {name})))
+            except Unfit:
+                continue
+            olds[name], news[name] = old.pages, new.pages
+        return olds, news
 
     def apart(self, one: Point, other: Point) -> Steps[tuple[_Point, _Point]]:
         """Each from its snapshot: sections that differ there, or change after either."""
@@ -157,14 +202,20 @@ class _Walk:
         self.pages.update(built.pages)
         return built.root
 
-    def _edited(self, root: Ref, records: Iterable[Record], chosen: Container[str]) -> Steps[Ref]:
-        changes = [change for record in records for change in record.changes_of(chosen)]
+    def _edited(self, root: Ref, records: Iterable[Record], chosen: set[str]) -> Steps[Ref]:
+        changes = list(_changes_of(records, chosen))
+        if not changes:
+            return root
         built = yield from self._read(edit(root, changes, self.head.secret))
         self.pages.update(built.pages)
         return built.root
 
     def _read(self, reading: Reading[T]) -> Steps[T]:
         return (yield from walk(self.site, self.head.incarnation, remembering(reading, self.pages)))
+
+
+def _changes_of(records: Iterable[Record], sections: Container[str]) -> Iterator[Change]:
+    return (change for record in records for change in record.changes_of(sections))
 
 
 def _touched(records: Iterable[Record]) -> set[str]:
