@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from perdure.core.refs import Ref as Ref
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
+    from perdure.core.retention import Retention as Retention
     from perdure.errors import BranchMoved as BranchMoved
     from perdure.errors import Busy as Busy
     from perdure.errors import CommitUnknown as CommitUnknown
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from perdure.types import Checkpoint as Checkpoint
     from perdure.types import Merge as Merge
     from perdure.types import Movement as Movement
+    from perdure.types import Pruned as Pruned
     from perdure.types import Resumed as Resumed
     from perdure.types import SessionInfo as SessionInfo
     from perdure.types import StateInfo as StateInfo
@@ -66,6 +68,7 @@ _HOMES = {
     "Ref": "perdure.core.refs",
     "label": "perdure.core.refs",
     "time": "perdure.core.refs",
+    "Retention": "perdure.core.retention",
     "MergeConflict": "perdure.core.merge",
     "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",
@@ -84,6 +87,7 @@ _HOMES = {
     "Checkpoint": "perdure.types",
     "Merge": "perdure.types",
     "Movement": "perdure.types",
+    "Pruned": "perdure.types",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",
     "StateInfo": "perdure.types",

@@ -21,6 +21,7 @@ from perdure.engine.requests import Steps
 from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
 from perdure.opening import Loading
+from perdure.pruning import AsyncPruning
 from perdure.session import OnCancel, OnError
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
+class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 
     It never blocks the event loop, and may be used from several loops.
@@ -207,14 +208,29 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring):
         loading = Loading(True, sections, windows or {}, lazy=False)
         return await self._ask(self._viewing(key, ref, loading))
 
-    async def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
-        """What changed in a state between two checkpoints.
+    async def diff(
+        self, key: str, before: Ref, after: Ref, *, other: str | None = None
+    ) -> list[Difference]:
+        """What differs between two checkpoints, on whatever branches, or between two states.
+
+        Two checkpoints of one state cost what differs; of two states, both are read whole.
+
+        Args:
+            key: the state's key.
+            before: a checkpoint of it; which of both is the older does not matter.
+            after: the other checkpoint.
+            other: the key of the state that has `after`; by default the same.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            BranchNotFound: a reference names a branch that is not there.
+
+        Example:
+            >>> store.diff("support/alice", "main", "what-if")
+            >>> store.diff("support/alice", "main", "main", other="support/bob")
         """
-        return await self._ask(self._diffing(key, before, after))
+        return await self._ask(self._diffing(key, before, after, other))
 
     async def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
         """The checkpoint that last wrote what is at a path, and with it the session.

@@ -251,6 +251,12 @@ class CheckpointNotFound(UsageError, LookupError):
     kind = "checkpoint-not-found"
 
 
+class CheckpointPruned(CheckpointNotFound):
+    """The checkpoint, or what is asked of it, was removed by `prune`; the receipt is kept."""
+
+    kind = "checkpoint-pruned"
+
+
 class BranchNotFound(UsageError, LookupError):
     """The state has no such branch."""
 

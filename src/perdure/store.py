@@ -18,6 +18,7 @@ from perdure.engine import audit, marks, states
 from perdure.events import reported
 from perdure.expiring import Expiring, expires_us
 from perdure.opening import Loading
+from perdure.pruning import Pruning
 from perdure.session import OnCancel, OnError, Session
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Branching, Expiring):
+class Store(StoreBase, Branching, Expiring, Pruning):
     """Where states live. Its methods may be called from any thread.
 
     Example:
@@ -171,14 +172,29 @@ class Store(StoreBase, Branching, Expiring):
         loading = Loading(True, sections, windows or {}, lazy=True)
         return self._look(self._viewing(key, ref, loading))
 
-    def diff(self, key: str, before: Ref, after: Ref) -> list[Difference]:
-        """What changed in a state between two checkpoints.
+    def diff(
+        self, key: str, before: Ref, after: Ref, *, other: str | None = None
+    ) -> list[Difference]:
+        """What differs between two checkpoints, on whatever branches, or between two states.
+
+        Two checkpoints of one state cost what differs; of two states, both are read whole.
+
+        Args:
+            key: the state's key.
+            before: a checkpoint of it; which of both is the older does not matter.
+            after: the other checkpoint.
+            other: the key of the state that has `after`; by default the same.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
+            BranchNotFound: a reference names a branch that is not there.
+
+        Example:
+            >>> store.diff("support/alice", "main", "what-if")
+            >>> store.diff("support/alice", "main", "main", other="support/bob")
         """
-        return self._look(self._diffing(key, before, after))
+        return self._look(self._diffing(key, before, after, other))
 
     def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
         """The checkpoint that last wrote what is at a path, and with it the session.

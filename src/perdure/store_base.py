@@ -16,6 +16,7 @@ from perdure.cache import Cache
 from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import audit, maintain, states, unreferenced
+from perdure.engine.around import UNREADABLE
 from perdure.engine.load import read_section
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Steps
@@ -158,7 +159,7 @@ class StoreBase:
                     if self._upkeep is not None:
                         self._upkeep.leave(each)
                     self._maintained(plan, made, progress if key is not None else None, pausing)
-            except maintain.UNREADABLE as error:
+            except UNREADABLE as error:
                 problem = f"{error.kind}: {error}"
             works = tuple(step.work for step in made)
             found.append(Maintained(each, works, tuple(made), problem))
@@ -399,10 +400,16 @@ class StoreBase:
         checkpoint = checkpoint_of(key, loaded.branch, loaded.last)
         return View(sections, checkpoint, unread, read if loading.lazy else None)
 
-    def _diffing(self, key: str, before: Ref, after: Ref) -> Steps[list[Difference]]:
-        from perdure.engine.compare import compare
+    def _diffing(
+        self, key: str, before: Ref, after: Ref, other: str | None
+    ) -> Steps[list[Difference]]:
+        from perdure.engine.compare import compare, compare_states
 
-        return (yield from self._asking(partial(compare, before=before, after=after), key))
+        if other is None or other == key:
+            return (yield from self._asking(partial(compare, before=before, after=after), key))
+        one = yield from self._asking(_required, key)
+        two = yield from self._asking(_required, other)
+        return (yield from compare_states(one, before, two, after))
 
     def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
         from perdure.engine.blame import blame

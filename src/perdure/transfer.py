@@ -12,23 +12,24 @@ import errno
 import io
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core import chain
 from perdure.core.codec import pack, unpack
-from perdure.core.head import MAIN, Head, open_head, seal_head
+from perdure.core.head import MAIN, Branch, Head, open_head, seal_head
 from perdure.core.lineage import bases_through
+from perdure.core.page import Ref, page_id
 from perdure.core.record import Record, Sealed, open_payload
 from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
+from perdure.core.tree_read import Reading, read_root, read_value
 from perdure.drive import Driver
-from perdure.engine import states
-from perdure.engine.read import Site, read_head, replay
+from perdure.engine import carry, states
+from perdure.engine.read import Site, parent_of, read_head, replay
 from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
     CommitUnknown,
@@ -43,6 +44,8 @@ from perdure.errors import (
 from perdure.newfile import give_name, partial_name, require_place
 from perdure.store_base import check_key
 from perdure.types import Exported, StateInfo
+
+T = TypeVar("T")
 
 MAGIC = b"PERDSTAT"
 Progress: TypeAlias = Callable[[int, int], None]
@@ -62,8 +65,12 @@ def export_state(
     head = replace(head, branches={MAIN: tip}, journal=None, parked=None)
     with _opened_new(target) as file:
         writer = _Writer(file)
-        manifest = {"key": site.key, "head": seal_head(head, store=writer.id, key=site.key)}
-        writer.write(manifest)
+        ids = driver.run(carry.base_page_ids(site, head, tip))
+        sealed = seal_head(head, store=writer.id, key=site.key)
+        writer.write({"key": site.key, "head": sealed, "pages": len(ids)})
+        for some in carry.some_at_a_time(ids):
+            pages = driver.run(carry.read_pages(site, head, some))
+            writer.write([*map(list, pages.items())])
         after: Record | None = None
         while after is None or after.number < tip.number:
             records = driver.run(states.read_some(site, head, after))
@@ -72,7 +79,7 @@ def export_state(
             if progress is not None:
                 progress(after.number, tip.number)
         writer.write({"end": tip.number})
-    return Exported(tip.number, writer.bytes, tip.hash.hex())
+    return Exported(tip.number - tip.first + 1, writer.bytes, tip.hash.hex())
 
 
 def import_state(
@@ -85,13 +92,13 @@ def import_state(
     """Read a state that `export_state` wrote; it is visible only when all of it was verified."""
     with _opened(source) as file:
         reader = _Reader(file)
-        name, head = _manifest(reader)
+        name, head, pages = _manifest(reader)
         site = Site(store, key if key is not None else name)
         check_key(site.key)
         driver.run(states.require_free(site))
         staging = _Staging(driver, site, head)
         try:
-            last = _stage_all(staging, reader, head, progress)
+            last = _stage_all(staging, reader, head, _pages(reader, head, pages), progress)
         except BaseException:
             staging.discard()
             raise
@@ -105,21 +112,28 @@ def import_state(
         raise
 
 
-def _manifest(reader: _Reader) -> tuple[str, Head]:
-    """The key and the head that the file begins with."""
+def _manifest(reader: _Reader) -> tuple[str, Head, int]:
+    """The key and the head that the file begins with, and how many pages follow."""
     match reader.next():
-        case {"key": str(key), "head": bytes(blob)}:
+        case {"key": str(key), "head": bytes(blob), **more}:
             head = open_head(blob, store=reader.id, key=key)
-            if MAIN in head.branches:
-                return key, head
+            pages = more.get("pages", 0)
+            if MAIN in head.branches and isinstance(pages, int):
+                return key, head, pages
     raise Damaged(f"{reader.name} does not begin with a manifest")
 
 
-def _stage_all(staging: _Staging, reader: _Reader, head: Head, progress: Progress | None) -> Sealed:
+def _stage_all(
+    staging: _Staging,
+    reader: _Reader,
+    head: Head,
+    pages: Mapping[bytes, bytes],
+    progress: Progress | None,
+) -> Sealed:
     """Verify, replay and stage every record of the file, a batch at a time; the last one."""
     tip = head.branches[MAIN]
-    sections: dict[str, Any] = {}
-    parent, number = chain.ORIGIN, 0
+    sections = _base(reader, tip, pages)
+    parent, number = parent_of(tip), tip.first - 1
     last: Sealed | None = None
     while last is None or number < tip.number:
         records = _records(reader, head, parent, number + 1)
@@ -135,17 +149,65 @@ def _stage_all(staging: _Staging, reader: _Reader, head: Head, progress: Progres
         raise Damaged(f"{reader.name}: its records do not end as its manifest says")
     if not reader.is_at_end():
         raise Damaged(f"{reader.name}: goes on after its end; it is not what was exported")
+    staging.put_pages(pages)
     return last
+
+
+def _pages(reader: _Reader, head: Head, count: int) -> dict[bytes, bytes]:
+    """What stands in for what was pruned before the export, by the ids of its pages."""
+    pages: dict[bytes, bytes] = {}
+    while len(pages) < count:
+        match reader.next():
+            case list(found) if found:
+                pages.update(_page(reader, item) for item in found)
+            case _:
+                raise Damaged(f"{reader.name} ends before its {count} pages do")
+    if any(page_id(payload, head.secret) != id_ for id_, payload in pages.items()):
+        raise Damaged(f"{reader.name}: a page in it is not what its id says")
+    return pages
+
+
+def _page(reader: _Reader, item: object) -> tuple[bytes, bytes]:
+    match item:
+        case [bytes(id_), bytes(payload)]:
+            return id_, payload
+    raise Damaged(f"{reader.name}: what should be a page is none")
+
+
+def _base(reader: _Reader, tip: Branch, pages: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The state that a pruned history begins with."""
+    if tip.base_tree is None:
+        return {}
+    sections = _over(read_root(tip.base_tree.root), pages)
+    for name, value in sections.items():
+        if type(value) is Ref:
+            sections[name] = _over(read_value(value), pages)
+    return sections
+
+
+def _over(reading: Reading[T], pages: Mapping[bytes, bytes]) -> T:
+    """What a reader makes of pages that are all at hand."""
+    answer: Mapping[bytes, bytes] | None = None
+    while True:
+        try:
+            ids = reading.send(answer)  # type: ignore[arg-type]  # None begins a generator
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if not pages.keys() >= set(ids):
+            raise Damaged("a page that stands in for what was pruned is not in the file")
+        answer = {id_: pages[id_] for id_ in ids}
 
 
 class _Staging:
     """Records on their way in, which nobody sees until a head names them."""
 
     def __init__(self, driver: Driver, site: Site, head: Head) -> None:
+        self._driver = driver
         self._perform = driver.backend.perform
         self._clock = driver.clock
         self._site = site
-        self._hash = chain.ORIGIN
+        self._hash = parent_of(head.branches[MAIN])
         self._is_begun = False
         self.ends: dict[int, int] = {}
         """By line, oldest first, the number of the last record that is on it."""
@@ -172,6 +234,10 @@ class _Staging:
         self._hash, self._is_begun = last.hash, True
         self.ends |= {record.line: record.number for record in records}
         return last
+
+    def put_pages(self, pages: Mapping[bytes, bytes]) -> None:
+        """Stage what stands in for what was pruned."""
+        self._driver.run(carry.put_twice(self._site, self.incarnation, pages))
 
     def discard(self) -> None:
         """Give it up, and let the error that is under way be the one that is told."""

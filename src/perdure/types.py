@@ -213,6 +213,8 @@ class Merge(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint | None = None
     """The checkpoint that it made."""
     dry_run: bool = False
+    differences: tuple[Difference, ...] | None = None
+    """Of a dry run: what would change on `into`, as `Store.diff` tells it."""
 
     def summary(self) -> str:
         """One line."""
@@ -324,8 +326,9 @@ class Verified(msgspec.Struct, frozen=True):
     """What is stored of it that nothing refers to; where `ok`."""
 
 
-Work: TypeAlias = Literal["mend", "snapshot", "pack", "collect"]
-"""What a step of maintenance does; to mend is to make damaged pages of snapshots anew."""
+Work: TypeAlias = Literal["mend", "prune", "snapshot", "pack", "collect"]
+"""What a step of maintenance does; to mend is to make damaged pages of snapshots anew, to prune is
+to end what a pruning that was interrupted began."""
 
 
 class MaintenanceStep(msgspec.Struct, frozen=True):
@@ -353,6 +356,43 @@ class Maintained(msgspec.Struct, frozen=True):
     """The same steps, each with what it was about."""
     problem: str | None = None
     """What could not be read, and was left as it is."""
+
+
+class PrunedBranch(msgspec.Struct, frozen=True):
+    """What pruning did to the checkpoints of one branch, or would do."""
+
+    branch: str
+    kept: int
+    """Checkpoints that stay."""
+    removed: int
+    """Checkpoints that go; those that branches share are counted with each."""
+    runs: tuple[tuple[int, int], ...]
+    """The numbers of those that stay: runs of neighbours, first and last, oldest first."""
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What `Store.prune` did to one state, or would do.
+
+    Example:
+        >>> [each.removed for each in store.prune(Retention(keep_last=100), dry_run=True)]
+        [9900]
+    """
+
+    key: str
+    branches: tuple[PrunedBranch, ...] = ()
+    removed: int = 0
+    """Checkpoints that went, each counted once."""
+    left: int = 0
+    """Those among them that were on no branch any more: branches had left them."""
+    bytes: int = 0
+    """What the records that went took in the store, about (bytes)."""
+    final: tuple[int, ...] = ()
+    """Numbers of movements of branches that cannot be taken back any more."""
+    receipt: int | None = None
+    """Number of the movement that is the receipt; None: there was nothing to remove."""
+    dry_run: bool = False
+    problem: str | None = None
+    """Why nothing of it was pruned, after the error's kind."""
 
 
 class Exported(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure import limits
 from perdure.engine import maintain
+from perdure.engine.around import Around
 from perdure.engine.requests import LET_GO
 from perdure.errors import PerdureError
 from perdure.events import log
@@ -80,7 +81,7 @@ class Job:
         self.hurried_until = 0.0
         """How long a writer waits for it (a time of `time.monotonic`)."""
         self.ended = threading.Event()
-        self.around = maintain.Around()
+        self.around = Around()
         self.has_failed = False
         self._driver = driver
         self._steps = maintain.maintain(site, around=self.around)

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import perdure
 from perdure import host
 from perdure.core import chain, changes
-from perdure.core.head import Base, Branch, Head, Journal, Mark, seal_head
+from perdure.core.head import Base, Branch, Cut, Head, Journal, Mark, seal_head
 from perdure.core.pack import pack_records, seal_pack
 from perdure.core.record import Draft, Record, Sealed, read_canonical, seal_draft
 from perdure.core.seal import Kind, Place, seal
@@ -395,10 +395,13 @@ HEAD = Head(
         "what-if": Branch(
             2, 6, SESSION, PARENT, 1_767_225_600_000_000, None, (Base(1, 6), Base(0, 5))
         ),
+        "pruned": Branch(
+            1, 9, RECORD_ID, PARENT, 1_767_225_600_000_000, None, (), Cut(4, bytes(32))
+        ),
     },
     lines=4,
     fence=2,
-    journal=Journal(3, RECORD_ID, PARENT, 1_767_225_600_000_000, 3, 0),
+    journal=Journal(3, RECORD_ID, PARENT, 1_767_225_600_000_000, 3, 0, 2, 1),
     summary="refunding order 17",
     marks=(MARK, ENDED),
     sessions=2,
@@ -432,6 +435,7 @@ def _head_fields(head: Head) -> dict[str, Any]:
                 b.time_us,
                 b.snapshots,
                 [[base.line, base.number] for base in b.bases],
+                [b.cut.number, b.cut.hash.hex()] if b.cut is not None else None,
             ]
             for name, b in head.branches.items()
         },
@@ -466,6 +470,8 @@ def _head_fields(head: Head) -> dict[str, Any]:
             head.journal.time_us,
             head.journal.undo,
             head.journal.redo,
+            head.journal.receipt,
+            head.journal.swept,
         ],
         "parked": head.parked,
         "lasts": head.expires_us,

@@ -105,7 +105,7 @@ def test_a_dry_run_shows_what_a_diff_would_and_changes_nothing(path: str) -> Non
         + "note: what was done to the outside world since is not undone: files, messages, "
         "payments\n"
     )
-    assert "changed plan/goal: 'refund' → 'replace'\n" in shown
+    assert "  plan/goal\n    - 'refund'\n    + 'replace'\n" in shown
     as_data = found(path, "rollback", "a", "what-if", "--dry-run")["movement"]
     assert as_data["dry_run"]
     assert as_data["differences"] == found(path, "diff", "a", "main", "what-if")["differences"]
@@ -282,9 +282,20 @@ def test_a_label_is_never_guessed(path: str) -> None:
 
 def test_a_diff_along_a_branch_and_across(path: str) -> None:
     along = run(path, "diff", "a", "~1", "--branch", "what-if").stdout
-    assert along == "added sent: True\n"
+    assert along == "sent  added\n    + True\n"
     across = run(path, "diff", "a", "what-if@4", "main@3").stdout
-    assert across == "changed plan/goal: 'replace' → 'refund'\n"
+    assert across == "plan  1 changed\n  plan/goal\n    - 'replace'\n    + 'refund'\n"
+
+
+def test_a_label_or_a_time_of_another_branch(path: str) -> None:
+    assert value(path, "plan/goal", "--at", "what-if@label:tried") == "replace"
+    assert value(path, "n", "--at", "what-if@label:step 2") == 2
+    tried = found(path, "log", "a", "--branch", "what-if")["checkpoints"][0]["time"]
+    assert value(path, "--at", f"what-if@time:{tried}")["sent"]
+    told = run(path, "diff", "a", "label:step 3", "what-if@label:tried").stdout
+    assert told == run(path, "diff", "a", "3", "what-if@4").stdout
+    assert "on 'what-if'" in run(path, "show", "a", "--at", "what-if@label:step 5", code=3).stderr
+    assert "no branch 'beef'" in run(path, "show", "a", "--at", "beef@label:tried", code=3).stderr
 
 
 def test_a_copy_of_a_state_as_it_was_on_a_branch(path: str) -> None:

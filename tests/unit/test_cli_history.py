@@ -86,9 +86,12 @@ def test_what_each_checkpoint_changed(path: str) -> None:
 
 def test_what_differs_between_two_checkpoints(path: str) -> None:
     assert run(path, "diff", "a", "27", "30").stdout.splitlines() == [
-        "added steps/27: 27",
-        "added steps/28: 28",
-        "added plan: {'goal': 'refund'}",
+        "steps  2 added",
+        "  steps/27…28  2 items inserted",
+        "    + 27",
+        "    + 28",
+        "plan  added",
+        "    + {'goal': 'refund'}",
     ]
     assert run(path, "diff", "a", "27").stdout == run(path, "diff", "a", "27", "30").stdout
     assert json.loads(run(path, "diff", "a", "29", "30", "--json").stdout) == {

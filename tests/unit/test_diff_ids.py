@@ -42,7 +42,7 @@ def test_an_item_all_of_which_changed_is_told_by_what_changed_in_it() -> None:
 def test_an_item_that_moved_is_neither_gone_nor_new() -> None:
     before = [task(n) for n in "abcd"]
     after = [before[3], *before[:3]]
-    assert diff({"l": before}, {"l": after}) == [Difference(("l", 0), "moved", 3, 0)]
+    assert diff({"l": before}, {"l": after}) == [Difference(("l", 0), "moved", 3, 0, ((1, "d"),))]
     assert told(before, after) == ["moved l/0: 3 → 0"]
 
 
@@ -142,4 +142,21 @@ def test_steps_and_what_stays() -> None:
         ((3, 3, 5, 6), None),
     ]
     found = steps([(0, 3, 3, 6)], {0: "c", 1: "a", 2: "b"}, {3: "a", 4: "b", 5: "c"})
-    assert list(found) == [Step(1, 3, "id"), Step(2, 4, "id"), Step(0, 5, "moved")]
+    assert list(found) == [
+        Step(1, 3, "id", "a"),
+        Step(2, 4, "id", "b"),
+        Step(0, 5, "moved", "c"),
+    ]
+
+
+def test_what_differs_inside_an_item_says_which_item_it_is() -> None:
+    before = [task(7, parts=[task("x", n=1), task("y", n=1)]), task(8, n=1), {"n": 1, "m": 1}]
+    after = take(before)
+    after[0]["parts"][1]["n"] = 2
+    after[1]["n"] = 2
+    after[2]["n"] = 2
+    assert [(each.path, each.ids) for each in diff({"l": before}, {"l": after})] == [
+        (("l", 0, "parts", 1, "n"), ((1, 7), (3, "y"))),
+        (("l", 1, "n"), ((1, 8),)),
+        (("l", 2, "n"), ()),
+    ]

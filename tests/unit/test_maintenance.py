@@ -18,7 +18,8 @@ from perdure.backends.memory import MemoryBackend
 from perdure.core.head import MAIN
 from perdure.core.tree import build
 from perdure.core.tree_read import all_leaves, reachable, read_root
-from perdure.engine import maintain
+from perdure.engine import collecting, generations, maintain, snapshots
+from perdure.engine.around import Around
 from perdure.engine.load import load
 from perdure.engine.pages import unusable, walk
 from perdure.engine.read import read_head
@@ -455,13 +456,13 @@ def test_what_abandoned_copies_left_is_removed(tmp_path: Path) -> None:
 def test_pages_collected_while_a_snapshot_is_made_are_made_again(store: perdure.Store) -> None:
     state = filled(store)
     site, run = store._site("a"), store._driver.run
-    making = maintain._snapshot(site, head_of(store), SNAPSHOT, None)
+    making = snapshots.make_snapshot(site, head_of(store), SNAPSHOT, None)
     answer: Any = None
     while not isinstance(request := making.send(answer), Commit):
         answer = store._driver._answer(request, store._driver.backend)
     assert pages_of(store)
     assert run(
-        maintain._collect(site, head_of(store), maintain.Around())
+        collecting.collect_pages(site, head_of(store), Around())
     )  # nothing refers to them yet
     assert not pages_of(store)
     with pytest.raises(StopIteration) as made:
@@ -609,7 +610,7 @@ def test_a_damaged_record_is_gone_around_and_told_of_P5(tmp_path: Path) -> None:
     with perdure.Store(path, maintenance="off") as store:
         filled(store, 66)
         site, run = store._site("a"), store._driver.run
-        assert run(maintain._snapshot(site, head_of(store), SNAPSHOT, None))
+        assert run(snapshots.make_snapshot(site, head_of(store), SNAPSHOT, None))
         connection = apsw.Connection(str(path))
         connection.execute("UPDATE records SET blob = zeroblob(length(blob)) WHERE number = 10")
         connection.close()
@@ -655,7 +656,7 @@ def test_a_collection_that_came_to_nothing_says_so(store: perdure.Store) -> None
     filled(store)
     store.maintain("a")
     assert not store._driver.run(
-        maintain._collect(store._site("a"), head_of(store), maintain.Around())
+        collecting.collect_pages(store._site("a"), head_of(store), Around())
     )
 
 
@@ -721,7 +722,7 @@ def test_a_snapshot_that_would_write_far_more_than_the_tail_holds_is_put_off(
         newest = head_of(store).branches[MAIN].newest
         return int(newest.number)
 
-    before, around = snapshot(), maintain.Around()
+    before, around = snapshot(), Around()
     scattered(limits.tail_records_max)
     run(maintain.maintain(site, around=around))
     assert around.is_put_off
@@ -752,10 +753,10 @@ def test_a_snapshot_whose_pages_lead_nowhere_is_let_go_and_the_rest_collected(
     assert snapshots is not None
     lost = snapshots[which]
     run, site = store._driver.run, store._site("a")
-    run(maintain._commit(site, head, lambda now: now, dropped=(lost.root.id,)))
+    run(generations.commit_step(site, head, lambda now: now, dropped=(lost.root.id,)))
 
-    around = maintain.Around()
-    assert run(maintain._collect(site.stored(), head_of(store), around))
+    around = Around()
+    assert run(collecting.collect_pages(site.stored(), head_of(store), around))
     (problem,) = around.problems
     assert f"checkpoint {lost.number} was let go" in problem
     kept = head_of(store).branches[MAIN].snapshots
@@ -772,11 +773,11 @@ def test_a_snapshot_whose_pages_lead_nowhere_is_let_go_and_the_rest_collected(
 def test_what_others_collect_meanwhile_is_not_told_as_lost(store: perdure.Store) -> None:
     filled(store)
     store.maintain("a")
-    run, site, around = store._driver.run, store._site("a").stored(), maintain.Around()
+    run, site, around = store._driver.run, store._site("a").stored(), Around()
     early = head_of(store)
     root = early.branches[MAIN].snapshots[0].root
-    assert run(maintain._commit(site, early, lambda now: now, dropped=(root.id,)))
-    assert not run(maintain._collect(site, early, around))
+    assert run(generations.commit_step(site, early, lambda now: now, dropped=(root.id,)))
+    assert not run(collecting.collect_pages(site, early, around))
     assert around.problems == []
 
 
@@ -788,7 +789,7 @@ def spoil(store: perdure.Store, ids: Iterable[bytes], how: str) -> None:
         return
     dropped = tuple(row.id for row in rows)
     site = store._site("a").stored()
-    assert store._driver.run(maintain._commit(site, head, lambda now: now, dropped=dropped))
+    assert store._driver.run(generations.commit_step(site, head, lambda now: now, dropped=dropped))
 
 
 def two_snapshots(store: perdure.Store) -> dict[str, Any]:
@@ -861,10 +862,10 @@ def test_what_cannot_be_mended_is_told_of_and_the_rest_is_mended_P5(tmp_path: Pa
     with perdure.Store(path, maintenance="off") as store:
         filled(store, 66)
         site, run = store._site("a").stored(), store._driver.run
-        assert run(maintain._snapshot(site, head_of(store), SNAPSHOT, None))
+        assert run(snapshots.make_snapshot(site, head_of(store), SNAPSHOT, None))
         with store.open("a") as session:
             saved_on(session, limits.tail_records_max + 2)
-        assert run(maintain._snapshot(site, head_of(store), SNAPSHOT, None))
+        assert run(snapshots.make_snapshot(site, head_of(store), SNAPSHOT, None))
         newer, older = head_of(store).branches[MAIN].snapshots
         of_newer, of_older = (
             run(walk(site, head_of(store).incarnation, reachable([each.root])))

@@ -15,8 +15,9 @@ from perdure.cli.context import (
     reference,
     settings,
 )
+from perdure.cli.diff import show_differences
 from perdure.cli.documents import document, movement_document
-from perdure.cli.history import ID_DIGITS, show_differences
+from perdure.cli.history import ID_DIGITS
 from perdure.cli.output import Cell, hint, print_json, say, table
 from perdure.cli.states import quoted
 from perdure.cli.words import moments, safe

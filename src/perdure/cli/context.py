@@ -170,6 +170,7 @@ REF_FORMS = {
     "label:TEXT": "the newest checkpoint of the branch with this label",
     "time:2026-11-03T09:00": "the newest one saved by then; UTC, unless it ends in an offset "
     "such as `+01:00`",
+    "what-if@label:TEXT": "the newest checkpoint of `what-if` with this label; so too for a time",
 }
 """How a command is told of a checkpoint, and what that means."""
 
@@ -184,14 +185,17 @@ def reference(text: str) -> Ref:
 
     Example:
         >>> reference("17"), reference("what-if~3"), reference("label:before refund")
-        (17, 'what-if~3', Label(text='before refund'))
+        (17, 'what-if~3', Label(text='before refund', branch=None))
     """
     from perdure.core.refs import label, time
 
-    if text.startswith(LABEL):
-        return label(text.removeprefix(LABEL))
-    if text.startswith(TIME):
-        return time(_moment(text.removeprefix(TIME)))
+    branch, at, rest = text.partition("@")
+    if not at or not branch or text.startswith((LABEL, TIME)):
+        branch, rest = "", text
+    if rest.startswith(LABEL):
+        return label(rest.removeprefix(LABEL), branch=branch or None)
+    if rest.startswith(TIME):
+        return time(_moment(rest.removeprefix(TIME)), branch=branch or None)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else text
 
 
@@ -216,6 +220,8 @@ def reference_on(store: Store, key: str, branch: str | None, text: str | None) -
     """
     if branch is None or branch == MAIN:
         return MAIN if text is None else reference(text)
+    from msgspec.structs import replace
+
     # By itself, a name that no branch has could be the beginning of an id.
     newest = store.history(key, branch=branch, limit=1)[0].number
     ref = "~0" if text is None else reference(text)
@@ -223,6 +229,4 @@ def reference_on(store: Store, key: str, branch: str | None, text: str | None) -
         return f"{branch}@{ref}"
     if isinstance(ref, str):
         return f"{branch}@{newest}{ref}" if ref.startswith("~") else ref
-    # Only what pages through a branch looks for a label on it: what is found is before the one.
-    older = store.history(key, branch=branch, before=ref, limit=1)
-    return f"{branch}@{older[0].number + 1 if older else 1}"
+    return replace(ref, branch=ref.branch or branch)

@@ -8,7 +8,13 @@ import click
 
 from perdure.cli.branches import DRY_RUN
 from perdure.cli.context import MAIN, examples, gives_json, on_store, opened, settings
-from perdure.cli.documents import change_document, conflict_document, document
+from perdure.cli.diff import show_differences
+from perdure.cli.documents import (
+    change_document,
+    conflict_document,
+    difference_document,
+    document,
+)
 from perdure.cli.output import hint, print_json, say
 from perdure.cli.words import safe
 
@@ -68,8 +74,11 @@ def _show(merged: Merge) -> None:
     from perdure.core.changes import describe
 
     say(safe(merged.summary()))
-    for change in merged.changes:
-        say(f"    {safe(describe(change))}")
+    if merged.differences or not (merged.conflicts or merged.checkpoint):
+        show_differences(merged.differences or ())
+    if merged.checkpoint is not None:
+        for change in merged.changes:
+            say(f"    {safe(describe(change))}")
     for conflict in merged.conflicts:
         say(f"  ! {safe(conflict.summary())}")
     if merged.dry_run:
@@ -77,9 +86,11 @@ def _show(merged: Merge) -> None:
 
 
 def _merge_document(merged: Merge) -> dict[str, Any]:
-    found = document(merged, without=("changes", "conflicts", "checkpoint"))
+    found = document(merged, without=("changes", "conflicts", "checkpoint", "differences"))
     checkpoint = merged.checkpoint
     found["changes"] = [change_document(each) for each in merged.changes]
     found["conflicts"] = [conflict_document(each) for each in merged.conflicts]
     found["checkpoint"] = document(checkpoint, without=("changes",)) if checkpoint else None
+    if merged.differences is not None:
+        found["differences"] = [difference_document(each) for each in merged.differences]
     return found

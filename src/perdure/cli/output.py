@@ -49,6 +49,11 @@ def coloured() -> bool:
     return to_terminal() and not os.environ.get("NO_COLOR")
 
 
+def columns() -> int | None:
+    """How wide the terminal is (columns); None: there is none."""
+    return shutil.get_terminal_size().columns if to_terminal() else None
+
+
 def table(titles: Sequence[str], rows: Sequence[Sequence[Cell]], *, whole: bool = False) -> None:
     """Rows under titles, one line a row.
 
@@ -67,7 +72,7 @@ def aligned(
     """The lines of a table, that of the titles first, as `table` says."""
     numbers = [title.startswith(NUMBER) for title in titles]
     heads = [title.removeprefix(NUMBER) for title in titles]
-    room = shutil.get_terminal_size().columns if to_terminal() else None
+    room = columns()
     cells = [heads, *([_text(cell, 0) for cell in row] for row in rows)]
     if room is not None and sum(_widths(cells)) + _gaps(heads) > room:
         cells = [heads, *([_text(cell, -1) for cell in row] for row in rows)]
@@ -76,7 +81,7 @@ def aligned(
         spared = widths[-1:] if whole else []
         room -= _gaps(heads) + min(sum(spared), FLOORS[0])
         widths = _fitted(widths[: len(widths) - len(spared)], room) + spared
-        cells = [[_cut(cell, width) for cell, width in zip(row, widths)] for row in cells]
+        cells = [[cut_to(cell, width) for cell, width in zip(row, widths)] for row in cells]
     return [_line(row, widths, numbers) for row in cells]
 
 
@@ -91,7 +96,7 @@ def _gaps(heads: Sequence[str]) -> int:
 def _widths(rows: Sequence[Sequence[str]], counted_max: int | None = None) -> list[int]:
     """Of each column, that of its widest cell; cells wider than `counted_max` do not count."""
     return [
-        max(width for cell in column if (width := _width(cell)) <= (counted_max or width))
+        max(width for cell in column if (width := width_of(cell)) <= (counted_max or width))
         for column in zip(*rows, strict=True)
     ]
 
@@ -106,16 +111,16 @@ def _fitted(widths: Sequence[int], room: int) -> list[int]:
     return fitted
 
 
-def _cut(cell: str, width: int) -> str:
-    """The cell in so much room, with a mark where it was shortened."""
-    if _width(cell) <= width:
+def cut_to(cell: str, width: int) -> str:
+    """The cell in so many columns, with a mark where it was shortened."""
+    if width_of(cell) <= width:
         return cell
     from rich.cells import set_cell_size
 
     return set_cell_size(cell, width - 1) + ELLIPSIS
 
 
-def _width(text: str) -> int:
+def width_of(text: str) -> int:
     """The columns that a terminal needs for it: two for some characters, none for others."""
     if text.isascii():
         return len(text)
@@ -127,7 +132,7 @@ def _width(text: str) -> int:
 def _line(row: Sequence[str], widths: Sequence[int], numbers: Sequence[bool]) -> str:
     padded = []
     for cell, width, is_number in zip(row, widths, numbers, strict=True):
-        padding = " " * (width - _width(cell))
+        padding = " " * (width - width_of(cell))
         padded.append(padding + cell if is_number else cell + padding)
     return GAP.join(padded).rstrip()
 

@@ -39,7 +39,7 @@ ROUNDS_MAX = 8
 """How many times a run of a list is looked at again for items that have become unique in it."""
 
 
-class Difference(msgspec.Struct, frozen=True):
+class Difference(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One place where two states differ.
 
     Example:
@@ -57,6 +57,9 @@ class Difference(msgspec.Struct, frozen=True):
     that both have, in their order then; or the item's position in the list then."""
     after: Any
     """The same for what is there now."""
+    ids: tuple[tuple[int, Id], ...] = ()
+    """Which items of lists on the way are known by an id: the place of each in `path`, and its id.
+    An item that was added or removed as a whole has it in its value."""
 
     @property
     def is_move(self) -> bool:
@@ -144,12 +147,21 @@ def _list_differences(path: Path, a: list[Any], b: list[Any]) -> Iterator[Differ
 
 def paired_differences(path: Path, step: Step, a: Any, b: Any) -> Iterator[Difference]:
     """What differs between an item at `path` and what it was, which `step` says."""
-    if step.how == "moved":
-        yield Difference(path, "moved", step.at, step.to)
-    if step.how != "place" or akin(a, b):
-        yield from differences(path, a, b)
-    else:
+    if step.how == "place" and not akin(a, b):
         yield Difference(path, "changed", a, b)
+    else:
+        yield from told_of_item(path, step, differences(path, a, b))
+
+
+def told_of_item(path: Path, step: Step, found: Iterable[Difference]) -> Iterator[Difference]:
+    """What became of an item at `path`: that it moved, and what was found in it, with its id."""
+    known: tuple[tuple[int, Id], ...] = ()
+    if step.id is not None:
+        known = ((len(path) - 1, step.id),)
+    if step.how == "moved":
+        yield Difference(path, "moved", step.at, step.to, known)
+    for each in found:
+        yield msgspec.structs.replace(each, ids=known + each.ids) if known else each
 
 
 def _ids_in(

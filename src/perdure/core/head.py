@@ -41,6 +41,13 @@ class Base(msgspec.Struct, frozen=True, array_like=True):
     number: int
 
 
+class Cut(msgspec.Struct, frozen=True, array_like=True):
+    """Where pruning cut a history off: the newest record that went, and the chain's hash there."""
+
+    number: int
+    hash: Hash
+
+
 class Branch(msgspec.Struct, frozen=True, array_like=True):
     """Where a branch stands: its newest record."""
 
@@ -53,6 +60,19 @@ class Branch(msgspec.Struct, frozen=True, array_like=True):
     """Kept snapshots of its lineage, newest first; None while there is none."""
     bases: tuple[Base, ...] = ()
     """Of its line, and of those below it, nearest first; see `perdure.core.lineage`."""
+    cut: Cut | None = None
+    """Its oldest snapshot is there, which nothing below it can make anew. None: it was never
+    pruned, and its records begin with 1."""
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest record that it has without a gap."""
+        return self.cut.number + 1 if self.cut is not None else 1
+
+    @property
+    def base_tree(self) -> Snapshot | None:
+        """The snapshot that stands in for what was pruned."""
+        return self.snapshots[-1] if self.cut is not None and self.snapshots else None
 
     @property
     def newest(self) -> Snapshot | None:
@@ -105,6 +125,10 @@ class Journal(msgspec.Struct, frozen=True, array_like=True):
     """Number of the movement that the next undo takes back; 0: there is none."""
     redo: int = 0
     """Number of the undo that the next redo takes back; 0: there is none."""
+    receipt: int = 0
+    """Number of the newest pruning, whose receipt tells what is kept; 0: nothing was pruned."""
+    swept: int = 0
+    """Number of the newest pruning whose rows are all gone."""
 
 
 Spot: TypeAlias = tuple[str, int, bytes]
@@ -173,9 +197,9 @@ class Head(
     def advanced(self, branch: str, sealed: Sealed) -> Head:
         """This head after `sealed` was appended to `branch`."""
         old = self.branches.get(branch)
-        kept, bases = (old.snapshots, old.bases) if old is not None else (None, ())
+        rest = (old.snapshots, old.bases, old.cut) if old is not None else ()
         at = sealed.number, sealed.id, sealed.hash, sealed.time_us
-        tip = Branch(sealed.line, *at, kept, bases)
+        tip = Branch(sealed.line, *at, *rest)
         return replace(self, branches={**self.branches, branch: tip}, updated_us=sealed.time_us)
 
 

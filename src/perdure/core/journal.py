@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from perdure.core import chain
 from perdure.core.changes import pack_changes
 from perdure.core.head import Branch, Head, Journal, to_wire
+from perdure.core.receipt import Receipt
 from perdure.core.record import MOVE, Draft, Record, Sealed, seal_draft
 from perdure.errors import Damaged
 
@@ -42,6 +43,8 @@ class Move(msgspec.Struct, frozen=True):
     """Its new name, of a rename and of one taken back; only then."""
     source: str | None = None
     """Of a promotion the branch that was promoted."""
+    receipt: Receipt | None = None
+    """Of a pruning: what it kept and removed."""
     taken: int = 0
     """Of an undo or a redo: the movement that it took back, or made again."""
     undo: int = 0
@@ -86,26 +89,33 @@ def written(
         number=number,
         parent=old.hash,
     )
-    return sealed, replace(head, journal=_after(move, taken, sealed))
+    return sealed, replace(head, journal=_after(old, move, taken, sealed))
 
 
-def _after(move: Move, taken: Move | None, sealed: Sealed) -> Journal:
+def _after(old: Journal, move: Move, taken: Move | None, sealed: Sealed) -> Journal:
     """Where the journal stands after a movement, and what the next undo and redo take back."""
-    undo, redo = sealed.number, 0
-    if taken is not None and move.what == "undo":
+    undo, redo, receipt = sealed.number, 0, old.receipt
+    if move.what == "prune":  # which cannot be taken back
+        undo, redo, receipt = old.undo, old.redo, sealed.number
+    elif taken is not None and move.what == "undo":
         undo, redo = taken.undo, sealed.number
     elif taken is not None:
         redo = taken.redo
-    return Journal(sealed.number, sealed.id, sealed.hash, sealed.time_us, undo, redo)
+    at = sealed.number, sealed.id, sealed.hash, sealed.time_us
+    return Journal(*at, undo, redo, receipt, old.swept)
 
 
 def _bare(move: Move) -> Move:
     """A movement without snapshots: maintenance does not keep them for it."""
-
-    def bare(branch: Branch | None) -> Branch | None:
-        return replace(branch, snapshots=None) if branch is not None else None
-
     return replace(move, before=bare(move.before), after=bare(move.after))
+
+
+def bare(branch: Branch | None) -> Branch | None:
+    """A branch without snapshots, but for the one that nothing can make anew."""
+    if branch is None:
+        return None
+    base = branch.base_tree
+    return replace(branch, snapshots=(base,) if base is not None else None)
 
 
 def entry_of(record: Record) -> Entry:

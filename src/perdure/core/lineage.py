@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from msgspec.structs import replace
+
 from perdure import limits
 from perdure.core.head import Base, Branch, Head, Snapshot
 
@@ -33,11 +35,10 @@ def moved_to(head: Head, at: Branch, bases: Iterable[Base]) -> Branch:
 
     Args:
         head: which line comes next is its `lines`.
-        at: the record, and the snapshots of its lineage.
+        at: the record, the snapshots of its lineage, and where that was cut off.
         bases: of the new line: the place of that record first.
     """
-    bases = tuple(bases)[: limits.lineage_inline_max]
-    return Branch(head.lines, at.number, at.record, at.hash, at.time_us, at.snapshots, bases)
+    return replace(at, line=head.lines, bases=tuple(bases)[: limits.lineage_inline_max])
 
 
 def bases_at(tip: Branch, number: int) -> tuple[Base, ...] | None:

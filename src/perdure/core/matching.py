@@ -34,6 +34,8 @@ class Step(NamedTuple):
     at: int
     to: int
     how: How = "place"
+    id: Id | None = None
+    """What it is known by, if that is not where it stands."""
 
 
 def id_of(item: Any) -> Id | None:
@@ -69,7 +71,7 @@ def steps(found: Iterable[Gap], a_ids: Mapping[int, Id], b_ids: Mapping[int, Id]
 
     Example:
         >>> list(steps([(0, 2, 0, 2)], {0: "x", 1: "y"}, {0: "y", 1: "x"}))
-        [Step(at=0, to=1, how='id'), Step(at=1, to=0, how='moved')]
+        [Step(at=0, to=1, how='id', id='x'), Step(at=1, to=0, how='moved', id='y')]
     """
     places = {id_: to for to, id_ in b_ids.items()}
     went = {at: places[id_] for at, id_ in a_ids.items() if id_ in places}
@@ -78,7 +80,7 @@ def steps(found: Iterable[Gap], a_ids: Mapping[int, Id], b_ids: Mapping[int, Id]
         for inner, stays in staying(gap, went):
             yield from _within(inner, a_ids, b_ids, went, came)
             if stays is not None:
-                yield stays
+                yield stays._replace(id=a_ids[stays.at])
 
 
 def staying(gap: Gap, went: Mapping[int, int]) -> Iterator[tuple[Gap, Step | None]]:
@@ -112,7 +114,7 @@ def _within(
         return
     yield from (Step(at, NOWHERE) for at in range(a_start, a_end) if at not in went)
     for to in range(b_start, b_end):
-        yield Step(came[to], to, "moved") if to in came else Step(NOWHERE, to)
+        yield Step(came[to], to, "moved", b_ids[to]) if to in came else Step(NOWHERE, to)
 
 
 def has_any(gap: Gap, a_ids: Mapping[int, Id], b_ids: Mapping[int, Id]) -> bool:

@@ -108,6 +108,11 @@ _read_packed = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _EMPTY = msgspec.Raw(b"\x90")
 
 
+def twin_of(id_: bytes) -> bytes:
+    """The id of the second copy of a page, kept where nothing can make the page anew."""
+    return blake2b(id_, digest_size=ID_BYTES, person=b"perdure.twin").digest()
+
+
 def page_id(payload: bytes, secret: bytes) -> bytes:
     """The id of a page: a hash of its payload keyed with the state's secret."""
     return blake2b(payload, digest_size=ID_BYTES, key=secret, person=b"perdure.page").digest()

@@ -7,8 +7,9 @@
 | `"what-if"` | the newest checkpoint of a branch |
 | `"9f2c41"` | the checkpoint whose id is, or begins with, these hex digits (4 or more) |
 | `"what-if~3"`, `"~3"` | three checkpoints before what stands before the tilde; before the newest |
-| `label("before refund")` | the newest checkpoint with this label |
-| `time(datetime(2026, 11, 3))` | the newest checkpoint saved at this time or before |
+| `label("before refund")` | the newest checkpoint with this label on the branch that is asked |
+| `label("tried", branch="what-if")` | the newest with this label on another branch |
+| `time(datetime(2026, 11, 3))` | the newest checkpoint saved at this time or before; so too |
 
 A label or a time is never guessed from a string.
 """
@@ -33,6 +34,8 @@ class Label(msgspec.Struct, frozen=True):
     """Names the newest checkpoint with a label; see `label`."""
 
     text: str
+    branch: str | None = None
+    """The branch on which it is looked for; None: the one that is asked."""
 
 
 class Time(msgspec.Struct, frozen=True):
@@ -40,6 +43,8 @@ class Time(msgspec.Struct, frozen=True):
 
     when: datetime | timedelta
     """A time, or how long ago."""
+    branch: str | None = None
+    """The branch on which it is looked for; None: the one that is asked."""
 
 
 Ref: TypeAlias = int | str | Label | Time
@@ -58,22 +63,36 @@ class Parsed(msgspec.Struct, frozen=True):
     """So many checkpoints before it."""
 
 
-def label(text: str) -> Label:
+def label(text: str, *, branch: str | None = None) -> Label:
     """The newest checkpoint with this label, wherever a checkpoint is to be named.
+
+    Args:
+        text: the label.
+        branch: the branch on which to look for it; by default the one that is asked, `main` where
+            none is.
+
+    Raises:
+        UsageError: it is no string.
 
     Example:
         >>> store.rollback("support/alice", to=perdure.label("before refund"))
+        >>> store.diff("support/alice", "main", perdure.label("tried", branch="what-if"))
     """
     if not isinstance(text, str):  # what is typed wrong elsewhere is told here
         raise UsageError(f"a label is a string, not {text!r}")
-    return Label(text)
+    return Label(text, _named(branch))
 
 
-def time(when: datetime | timedelta) -> Time:
+def time(when: datetime | timedelta, *, branch: str | None = None) -> Time:
     """The newest checkpoint saved at this time or before, wherever a checkpoint is to be named.
 
     Args:
         when: a time with a time zone, or how long ago.
+        branch: the branch on which to look for it; by default the one that is asked, `main` where
+            none is.
+
+    Raises:
+        UsageError: it has no time zone, or is no time.
 
     Example:
         >>> store.at("support/alice", perdure.time(datetime(2026, 11, 3, 9, tzinfo=UTC)))
@@ -82,7 +101,13 @@ def time(when: datetime | timedelta) -> Time:
         raise UsageError(
             f"a time is a datetime with a time zone, or a timedelta (how long ago), not {when!r}"
         )
-    return Time(when)
+    return Time(when, _named(branch))
+
+
+def _named(branch: object) -> str | None:
+    if branch is None or isinstance(branch, str):
+        return branch
+    raise UsageError(f"a branch is named by a string, not {branch!r}")
 
 
 def parse(ref: object) -> Parsed:

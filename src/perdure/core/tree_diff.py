@@ -14,7 +14,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from perdure import limits
-from perdure.core.diff import Difference, differences, gaps, name_of, paired_differences
+from perdure.core.diff import (
+    Difference,
+    differences,
+    gaps,
+    name_of,
+    paired_differences,
+    told_of_item,
+)
 from perdure.core.edited_list import Loose, Page
 from perdure.core.matching import ID, NOWHERE, Gap, Id, Step, id_from, id_of, steps, unique
 from perdure.core.page import Ref, Shape, read_children, read_list, read_map
@@ -90,8 +97,8 @@ def _maps(path: tuple[str | int, ...], a: Ref, b: Ref) -> Reading[list[Differenc
     if _order(left, pages, news) != _order(right, pages, olds):
         were, are = (yield from _keys(a)), (yield from _keys(b))
         both = were.keys() & are.keys()
-        orders = [[key for key in keys if key in both] for keys in (were, are)]
-        found.append(Difference(path, "moved", *orders))
+        old, new = ([key for key in keys if key in both] for keys in (were, are))
+        found.append(Difference(path, "moved", old, new))
     return found
 
 
@@ -344,8 +351,7 @@ def _item(path: tuple[str | int, ...], step: Step, a: Any, b: Any) -> Reading[li
     """What differs between an item and what it was."""
     trees = type(a) is Ref and type(b) is Ref and a.shape is b.shape
     if trees and (step.how != "place" or (yield from _are_akin(a, b))):
-        moved = [Difference(path, "moved", step.at, step.to)] if step.how == "moved" else []
-        return moved + (yield from _between(path, a, b))
+        return list(told_of_item(path, step, (yield from _between(path, a, b))))
     was, now = (yield from _whole(a)), (yield from _whole(b))
     return list(paired_differences(path, step, was, now))
 

@@ -6,14 +6,18 @@ from perdure import limits
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE
+from perdure.core.page import twin_of
+from perdure.core.record import Record
 from perdure.core.seal import Kind, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine import unreferenced
 from perdure.engine.load import load
 from perdure.engine.pages import PageMissing, place_of, remedy, walk
+from perdure.engine.past import runs_kept
 from perdure.engine.read import MAX_NUMBER, Site, read_head, read_run
 from perdure.engine.replaying import replay_all
 from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
+from perdure.engine.twins import base_trees, runs_with_snapshots
 from perdure.errors import Damaged, PerdureError, StateNotFound
 from perdure.types import Stats, Unreferenced, Verified
 
@@ -23,14 +27,16 @@ def stats(site: Site) -> Steps[Stats]:
     site = site.stored()
     head = yield from read_head(site)
     tip = head.branches[MAIN]
-    records = yield from read_run(site, head, tip, 1, tip.number)
+    records: list[Record] = []
+    for run in (yield from runs_kept(site, head, tip)):
+        records += yield from read_run(site, head, run, run.first, run.number)
     loaded = yield from load(site)
     sections = loaded.sections if loaded is not None else {}
     stored = yield from _stored(site, head)
     newest = tip.newest.number if tip.newest is not None else 0
     return Stats(
         key=site.key,
-        checkpoints=tip.number,
+        checkpoints=len(records),
         raw_bytes=sum(len(record.canonical) for record in records),
         stored_bytes=sum(stored.values()),
         sections={name: len(pack(value)) for name, value in sections.items()},
@@ -83,10 +89,10 @@ def verify(site: Site) -> Steps[Verified]:
             for life in (head, *head.former):
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
-            if isinstance(error, PageMissing):
+            if isinstance(error, Damaged):
                 row = yield ReadHead(site.key)
                 if row is not None and site.head(row).generation != generation:
-                    continue  # maintenance came between: what it removed is not missing
+                    continue  # maintenance came between, or a pruning: what it removed is not lost
             return Verified(site.key, number, False, f"{error.kind}: {error}")
         return Verified(site.key, number, True, None, tuple(found))
 
@@ -101,6 +107,9 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
         sizes = yield from _verify_pages(site, head)
         parked = [head.parked] if head.parked is not None else []
         reached = yield from walk(site, head.incarnation, reachable([*roots, *parked]))
+        bases = base_trees((yield from runs_with_snapshots(site, head)))
+        twice = yield from walk(site, head.incarnation, reachable(each.root for each in bases))
+        reached |= set(map(twin_of, twice))
         for id_ in sorted(reached - sizes.keys()):
             raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
     except Damaged as error:

@@ -12,12 +12,13 @@ from perdure.core.paths import Path, format_path, parse_path, position_in, resol
 from perdure.core.record import Record
 from perdure.core.refs import Ref
 from perdure.engine.load import Loaded, load_at, read_section
-from perdure.engine.read import Site, check_links, take_back
+from perdure.engine.past import take_back
+from perdure.engine.read import Site, check_links
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
 from perdure.engine.window import length, part
-from perdure.errors import Damaged, UsageError
+from perdure.errors import CheckpointPruned, Damaged, UsageError
 from perdure.types import Checkpoint
 
 Parts: TypeAlias = str | Sequence[str | int]
@@ -75,10 +76,12 @@ def _writer(site: Site, loaded: Loaded, branch: str, path: Path) -> Steps[Record
     then: Path | None = path
     section = {str(path[0])}
     count, last = limits.tail_records_max, None
-    number = loaded.head.branches[branch].number
-    while number:
+    tip = loaded.head.branches[branch]
+    number = tip.number
+    while number >= tip.first:
+        left = number - tip.first + 1
         records = yield from take_back(
-            site, loaded.head, branch, before=number + 1, count=min(count, number)
+            site, loaded.head, branch, before=number + 1, count=min(count, left)
         )
         if last is not None:
             check_links(site, [records[0], last])
@@ -88,4 +91,9 @@ def _writer(site: Site, loaded: Loaded, branch: str, path: Path) -> Steps[Record
                 return record
         last, count = records[-1], min(2 * count, limits.blame_records_max)
         number = last.number - 1
+    if tip.cut is not None:
+        raise CheckpointPruned(
+            f"{format_path(path)} of {site.key!r} was last written at checkpoint {tip.cut.number} "
+            "or before, and which one wrote it was pruned"
+        )
     raise Damaged(f"no record of {site.key!r} wrote {format_path(path)}, which is there")

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core import chain
 from perdure.core.head import MAIN, Base, Branch, Head, Snapshot, renamed, seal_head
-from perdure.core.journal import JOURNAL_LINE, Entry, Move, written
+from perdure.core.journal import JOURNAL_LINE, Entry, Move, bare, written
 from perdure.core.lineage import bases_at, moved_to, shared_number, snapshots_to
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.refs import check_branch
-from perdure.engine.journal import read_entry
+from perdure.engine.journal import left_of, read_entry, read_receipt
 from perdure.engine.leases import freed
 from perdure.engine.parked import (
     find_branch,
@@ -29,7 +29,8 @@ from perdure.engine.parked import (
     parking,
     without,
 )
-from perdure.engine.read import Site, read_head, read_line, spans
+from perdure.engine.past import every_run
+from perdure.engine.read import Site, pruned_below, read_head, read_line, spans
 from perdure.engine.refs import Point, find, find_point, record_at
 from perdure.engine.requests import (
     Commit,
@@ -43,7 +44,7 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
-from perdure.errors import BranchExists, Busy, NotAncestor, UsageError
+from perdure.errors import BranchExists, Busy, CheckpointPruned, NotAncestor, UsageError
 
 NOBODY = bytes(16)
 """The session of a movement that was made outside any."""
@@ -179,8 +180,8 @@ def forking_from(site: Site, name: str, old: str, tip: Branch) -> Plan:
         while (yield from exists(site, head, free)):
             count += 1
             free = f"{name}-{count}"
-        kept = replace(tip, snapshots=_shared_snapshots(head, tip))
-        new = yield from _standing(site, head, Point(old, kept, kept.number))
+        left = yield from _still_kept(site, head, tip)
+        new = yield from _standing(site, head, Point(old, left, tip.number))
         return _placed(head, Move("fork", free, None, new))
 
     return plan
@@ -274,6 +275,14 @@ def redoing(site: Site) -> Plan:
 
 def _taken_back(site: Site, head: Head, number: int, what: str) -> Steps[Planned]:
     entry = yield from read_entry(site, head, number)
+    if entry.move.before is not None and entry.move.name is None:
+        left = left_of(head, entry, (yield from read_receipt(site, head)))
+        if left is None:
+            raise CheckpointPruned(
+                f"what {entry.move.branch!r} of {site.key!r} left when movement {number} was made "
+                "was pruned: that cannot be taken back any more"
+            )
+        entry = replace(entry, move=replace(entry.move, before=left))
     planned = yield from _inverse(site, head, entry, what)
     return replace(planned, taken=entry.move)
 
@@ -294,9 +303,32 @@ def _inverse(site: Site, head: Head, entry: Entry, what: str) -> Steps[Planned]:
         return (yield from _removed(site, head, replace(move, before=old)))
     if entry.move.after is None and old is not None:
         raise BranchExists(f"{site.key!r} has a branch {name!r} again; rename it first")
-    left = replace(entry.move.before, snapshots=_shared_snapshots(head, entry.move.before))
+    left = _with_shared(head, entry.move.before)
     new = yield from _standing(site, head, Point(name, left, left.number))
     return _placed(head, replace(move, before=old, after=new))
+
+
+def _still_kept(site: Site, head: Head, tip: Branch) -> Steps[Branch]:
+    """What a session knows of a branch, as far as it was not pruned meanwhile."""
+    if head.journal is None or not head.journal.receipt:
+        return _with_shared(head, tip)
+    for _, run in (yield from every_run(site, head)):
+        if run.first <= tip.number <= run.number:
+            there = yield from spans(site, head, run, tip.number, tip.number)
+            if there[0].line == (bases_at(tip, tip.number) or (tip,))[0].line:
+                return _with_shared(head, replace(tip, cut=run.cut, snapshots=run.snapshots))
+    raise CheckpointPruned(
+        f"checkpoint {tip.number} of {site.key!r}, which this goes on from, was pruned meanwhile"
+    )
+
+
+def _with_shared(head: Head, tip: Branch) -> Branch:
+    """A branch that was left, with the snapshots that others keep of it."""
+    base = bare(tip)
+    assert base is not None
+    shared = _shared_snapshots(head, tip) or ()
+    above = tuple(each for each in shared if each.number >= tip.first)
+    return replace(tip, snapshots=(*above, *(base.snapshots or ())) or None)
 
 
 def _shared_snapshots(head: Head, tip: Branch) -> tuple[Snapshot, ...] | None:
@@ -331,6 +363,9 @@ def common_number(site: Site, head: Head, one: Branch, other: Branch) -> Steps[i
     for run in reversed((yield from spans(site, head, other, 1, other.number))):
         if run.line in ends:
             return min(run.last, ends[run.line])
+    for tip in (one, other):
+        if tip.cut is not None:
+            raise pruned_below(site, tip)
     return 0
 
 
@@ -339,14 +374,14 @@ def _standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
     tip = point.tip
     bases = bases_at(tip, point.number)
     if bases is None:
-        bases = yield from _bases_of(site, head, tip, point.number)
+        bases = yield from bases_of(site, head, tip, point.number)
     if point.number != tip.number:
         tip = point.then((yield from record_at(site, head, point)))
     tip = replace(tip, snapshots=snapshots_to(tip, point.number))
     return moved_to(head, tip, bases)
 
 
-def _bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Base, ...]]:
+def bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Base, ...]]:
     """The bases of a new line on an old checkpoint, where the head does not have them all."""
     runs = yield from spans(site, head, tip, 1, number, limits.lineage_inline_max)
     return tuple(Base(run.line, run.last) for run in reversed(runs))

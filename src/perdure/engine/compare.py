@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import Change, reordered
+from perdure.core.changes import Change, apply, copies, reordered, sections_of
 from perdure.core.diff import Difference, diff
 from perdure.core.edited_list import EditedList, Page, Unfit
 from perdure.core.head import MAIN, Branch, Head, Snapshot
-from perdure.core.outline import moves_in
+from perdure.core.outline import moves_in, touches_of
 from perdure.core.page import Ref, Shape
 from perdure.core.record import Record
 from perdure.core.refs import Ref as CheckpointRef
@@ -20,11 +21,12 @@ from perdure.core.tree import build
 from perdure.core.tree_diff import diff_lists, diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, T, read_root, remembering
+from perdure.core.values import take
 from perdure.engine.branches import common_number
 from perdure.engine.load import state_at
 from perdure.engine.pages import walk
-from perdure.engine.read import Site, check_run, read_head, read_run
-from perdure.engine.refs import Point, find, find_point
+from perdure.engine.read import Site, as_of_now, check_run, read_head, read_run
+from perdure.engine.refs import Point, find
 from perdure.engine.requests import Steps
 from perdure.errors import Damaged, Malformed, ReplayMismatch
 
@@ -39,10 +41,13 @@ def compare(
         CheckpointNotFound: it has no such checkpoint.
         Damaged: one of them cannot be read.
     """
-    head = yield from read_head(site)
-    first = yield from find(site, head, branch, before)
-    second = yield from find(site, head, branch, after)
-    return (yield from compare_points(site, head, first, second))
+
+    def compared(head: Head) -> Steps[list[Difference]]:
+        first = yield from find(site, head, branch, before)
+        second = yield from find(site, head, branch, after)
+        return (yield from compare_points(site, head, first, second))
+
+    return (yield from as_of_now(site, compared))
 
 
 def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps[list[Difference]]:
@@ -53,7 +58,7 @@ def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps
     walking = _Walk(site, head)
     try:
         older, newer = sorted((first, second), key=lambda point: point.number)
-        if older.number <= shared:
+        if newer.tip.first <= older.number <= shared:
             sides = yield from walking.points(newer.tip, older.number, newer.number)
         else:
             sides = yield from walking.apart(older, newer)
@@ -66,15 +71,34 @@ def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps
 
 
 def compare_states(
-    site: Site, before: CheckpointRef | None, other: Site, after: CheckpointRef | None
+    site: Site, before: CheckpointRef, other: Site, after: CheckpointRef
 ) -> Steps[list[Difference]]:
     """Every difference between checkpoints of two states; both are read whole."""
     sides: list[dict[str, Any]] = []
     for where, ref in ((site, before), (other, after)):
         head = yield from read_head(where)
-        point = yield from find_point(where, head, MAIN, ref)
+        point = yield from find(where, head, MAIN, ref)
         sides.append((yield from state_at(where, head, point.tip, point.number))[0])
     return diff(*sides)
+
+
+def compare_changed(
+    site: Site, head: Head, tip: Branch, changes: Sequence[Change]
+) -> Steps[list[Difference]]:
+    """Every difference that changes would make to the newest checkpoint of a branch."""
+    walking = _Walk(site, head)
+    try:
+        sides = yield from walking.ahead(tip, changes)
+        return (yield from walking.between(*sides))
+    except (Damaged, Malformed, ReplayMismatch):
+        old, _ = yield from state_at(site, head, tip, tip.number)
+        new = take(old)
+        apply(new, copies(changes))
+        return diff(old, new)
+
+
+_Lists: TypeAlias = dict[str, list[Page]]
+"""Sections that are long lists, as their parts."""
 
 
 class _Point(msgspec.Struct, frozen=True):
@@ -84,8 +108,8 @@ class _Point(msgspec.Struct, frozen=True):
     """The tree of the sections that may."""
     names: list[str]
     """All sections, in order."""
-    lists: dict[str, list[Page]] = {}
-    """Sections that may differ and are in no tree: long lists."""
+    lists: _Lists = {}
+    """Long lists; those that both points have here are in neither's tree."""
 
 
 class _Walk:
@@ -102,7 +126,7 @@ class _Walk:
         orders = [name for name in were if name in are], [name for name in are if name in were]
         # The order of some sections says nothing of that of all.
         found = [each for each in found if each.path]
-        if before.lists:
+        if before.lists.keys() & after.lists.keys():
             found = yield from self._with_lists(found, before, after)
         if orders[0] != orders[1]:
             found.append(Difference((), "moved", *orders))
@@ -115,8 +139,9 @@ class _Walk:
         by: dict[str, list[Difference]] = {}
         for each in found:
             by.setdefault(str(each.path[0]), []).append(each)
-        for name, pages in before.lists.items():
-            by[name] = yield from self._read(diff_lists((name,), pages, after.lists[name]))
+        for name in before.lists.keys() & after.lists.keys():
+            pages = before.lists[name], after.lists[name]
+            by[name] = yield from self._read(diff_lists((name,), *pages))
         names = dict.fromkeys((*before.names, *by))  # new ones come last
         return [each for name in names for each in by.get(name, ())]
 
@@ -127,6 +152,23 @@ class _Walk:
             return (yield from self._after_one(tip, start, older, newer))
         return (yield from self.apart(Point("", tip, older), Point("", tip, newer)))
 
+    def ahead(self, tip: Branch, changes: Sequence[Change]) -> Steps[tuple[_Point, _Point]]:
+        """The newest checkpoint of a branch, and what changes would make of it."""
+        start, chosen = tip.nearest(tip.number), sections_of(changes)
+        records = yield from self._records(tip, start, tip.number)
+        entries = yield from self._entries(start)
+        olds = yield from self._lists(_long(entries, chosen), _of(records))
+        by = {name: [each for each in changes if each.path[0] == name] for name in chosen}
+        news = yield from self._lists(olds, by.__getitem__)
+        chosen -= news.keys()
+        one = yield from self._edited(self._tree(entries, chosen), records, chosen)
+        others = [each for each in changes if each.path[0] in chosen]
+        built = yield from self._read(edit(one, others, self.head.secret))
+        self.pages.update(built.pages)
+        names = _names(entries, records)
+        after = reordered(names, moves_in(touches_of(changes)))
+        return _Point(one, names, olds), _Point(built.root, after, news)
+
     def _after_one(
         self, tip: Branch, start: Snapshot | None, older: int, newer: int
     ) -> Steps[tuple[_Point, _Point]]:
@@ -136,39 +178,13 @@ class _Walk:
         late = [record for record in records if record.number > older]
         chosen = _touched(late)
         entries = yield from self._entries(start)
-        olds, news = yield from self._long_lists(entries, early, late, chosen)
-        chosen -= olds.keys()
-        base = self._tree(entries, chosen)
-        root = yield from self._edited(base, early, chosen)
+        olds = yield from self._lists(_long(entries, chosen), _of(early))
+        news = yield from self._lists(olds, _of(late))
+        chosen -= news.keys()
+        root = yield from self._edited(self._tree(entries, chosen), early, chosen)
         one = _Point(root, _names(entries, early), olds)
         root = yield from self._edited(root, late, chosen)
         return one, _Point(root, _names(one.names, late), news)
-
-    def _long_lists(
-        self,
-        entries: dict[str, Any],
-        early: Sequence[Record],
-        late: Sequence[Record],
-        chosen: Iterable[str],
-    ) -> Steps[tuple[dict[str, list[Page]], dict[str, list[Page]]]]:
-        """Sections that are long lists at a snapshot, as they are after some records, and more.
-
-        To edit such a tree takes as long as its index is; this takes what the edits touch.
-        """
-        olds, news = dict[str, list[Page]](), dict[str, list[Page]]()
-        for name in sorted(chosen):
-            kept = entries.get(name)
-            if not (type(kept) is Ref and kept.shape is Shape.LIST and kept.level):
-                continue
-            try:
-                old = EditedList([kept])
-                yield from self._read(old.make(_changes_of(early, {name})))
-                new = EditedList(old.pages)
-                yield from self._read(new.make(_changes_of(late, {name})))
-            except Unfit:
-                continue
-            olds[name], news[name] = old.pages, new.pages
-        return olds, news
 
     def apart(self, one: Point, other: Point) -> Steps[tuple[_Point, _Point]]:
         """Each from its snapshot: sections that differ there, or change after either."""
@@ -178,11 +194,28 @@ class _Walk:
             records.append((yield from self._records(each.tip, snapshot, each.number)))
             entries.append((yield from self._entries(snapshot)))
         chosen = _touched(records[0]) | _touched(records[1]) | _unlike(*entries)
-        points: list[_Point] = []
+        lists = []
         for kept, since in zip(entries, records, strict=True):
+            lists.append((yield from self._lists(_long(kept, chosen), _of(since))))
+        chosen -= lists[0].keys() & lists[1].keys()
+        points: list[_Point] = []
+        for kept, since, some in zip(entries, records, lists, strict=True):
             root = yield from self._edited(self._tree(kept, chosen), since, chosen)
-            points.append(_Point(root, _names(kept, since)))
+            points.append(_Point(root, _names(kept, since), some))
         return points[0], points[1]
+
+    def _lists(self, lists: _Lists, changes_of: Callable[[str], Iterable[Change]]) -> Steps[_Lists]:
+        """Long lists as they are after changes, but for those that cannot be told in this way.
+
+        To edit their trees takes as long as their indexes are; this takes what the edits touch.
+        """
+        found: _Lists = {}
+        for name, pages in lists.items():
+            edited = EditedList(pages)
+            with suppress(Unfit):
+                yield from self._read(edited.make(changes_of(name)))
+                found[name] = edited.pages
+        return found
 
     def _records(self, tip: Branch, start: Snapshot | None, number: int) -> Steps[list[Record]]:
         after = start.number if start is not None else 0
@@ -216,6 +249,21 @@ class _Walk:
 
 def _changes_of(records: Iterable[Record], sections: Container[str]) -> Iterator[Change]:
     return (change for record in records for change in record.changes_of(sections))
+
+
+def _of(records: Sequence[Record]) -> Callable[[str], Iterator[Change]]:
+    """What these records change in a section, by its name."""
+    return lambda name: _changes_of(records, {name})
+
+
+def _long(entries: dict[str, Any], chosen: Iterable[str]) -> _Lists:
+    """Those of some sections that a snapshot keeps as lists of several pages."""
+    kept = ((name, entries.get(name)) for name in sorted(chosen))
+    return {
+        name: [value]
+        for name, value in kept
+        if type(value) is Ref and value.shape is Shape.LIST and value.level
+    }
 
 
 def _touched(records: Iterable[Record]) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from perdure.core import chain
 from perdure.core.head import Branch, Head
 from perdure.core.journal import JOURNAL_LINE, Entry, entry_of
+from perdure.core.receipt import Receipt
 from perdure.core.record import Record
 from perdure.engine.read import Site, check_links, read_line
 from perdure.engine.requests import Run, Steps
@@ -36,11 +37,33 @@ def read_journal(site: Site, head: Head) -> Steps[list[Entry]]:
     return [entry_of(record) for record in records]
 
 
+def read_receipt(site: Site, head: Head) -> Steps[Receipt]:
+    """What the newest pruning kept below the cuts; of a state that was never pruned nothing."""
+    if head.journal is None or not head.journal.receipt:
+        return Receipt()
+    entry = yield from read_entry(site, head, head.journal.receipt)
+    return entry.move.receipt or Receipt()
+
+
 def left_tips(site: Site, head: Head) -> Steps[list[tuple[str, Branch]]]:
-    """Where branches stood when their names moved away or were deleted, newest first."""
+    """Where branches stood when their names moved away or were deleted, newest first.
+
+    What was pruned of it since is not told.
+    """
     entries = yield from read_journal(site, head)
-    return [
-        (entry.move.branch, entry.move.before)
-        for entry in reversed(entries)
-        if entry.move.before is not None
-    ]
+    receipt = yield from read_receipt(site, head)
+    tips: list[tuple[str, Branch]] = []
+    for entry in reversed(entries):
+        left = left_of(head, entry, receipt)
+        if left is not None:
+            tips.append((entry.move.branch, left))
+    return tips
+
+
+def left_of(head: Head, entry: Entry, receipt: Receipt) -> Branch | None:
+    """Where a branch stood before a movement, as far as that was not pruned.
+
+    None: it was, or there was no such branch.
+    """
+    pruned = head.journal.receipt if head.journal is not None else 0
+    return entry.move.before if entry.number > pruned else receipt.left.get(entry.number)

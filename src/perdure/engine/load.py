@@ -20,7 +20,14 @@ from perdure.core.refs import Ref as Ref_
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.latest import read_latest
 from perdure.engine.pages import in_pieces, tell, walk
-from perdure.engine.read import Site, check_run, read_head, read_run, replaying
+from perdure.engine.read import (
+    Site,
+    as_of_now,
+    check_run,
+    pruned_below,
+    read_run,
+    replaying,
+)
 from perdure.engine.refs import as_branch, find, record_at
 from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
 from perdure.engine.unread import Unread, none_read
@@ -93,13 +100,16 @@ def load_at(
 
     So sections that are not wanted are read by `read_section`, as those of the newest state are.
     """
-    head = yield from read_head(site)
-    point = yield from find(site, head, branch, ref)
-    sections, last = yield from state_at(site, head, point.tip, point.number, wanted)
-    if last is None:
-        last = yield from record_at(site, head, point)
-    head = as_branch(head, point.branch, point.then(last))
-    return LoadedAt(head, sections, last, branch=point.branch)
+
+    def loaded(head: Head) -> Steps[LoadedAt]:
+        point = yield from find(site, head, branch, ref)
+        sections, last = yield from state_at(site, head, point.tip, point.number, wanted)
+        if last is None:
+            last = yield from record_at(site, head, point)
+        head = as_branch(head, point.branch, point.then(last))
+        return LoadedAt(head, sections, last, branch=point.branch)
+
+    return (yield from as_of_now(site, loaded))
 
 
 def state_at(
@@ -117,10 +127,15 @@ def state_at(
 
     Raises:
         Damaged: the log cannot be used either.
+        CheckpointPruned: it is not there any more.
     """
+    if number < tip.first:
+        raise pruned_below(site, tip)
     most = number if below is None else min(number, below - 1)
     usable: list[Snapshot | None] = [each for each in tip.snapshots or () if each.number <= most]
-    for snapshot in [*usable, None]:
+    if tip.cut is None:
+        usable.append(None)
+    for at, snapshot in enumerate(usable, 1):
         after = snapshot.number if snapshot is not None else 0
         try:
             records = yield from read_run(site, head, tip, after + 1, number)
@@ -128,11 +143,14 @@ def state_at(
                 check_run(site, records, tip, after)
             sections = yield from _sections(site, head, snapshot, records, wanted)
         except Damaged:
-            if snapshot is None:
+            if at == len(usable):
                 raise
             continue
         return sections, records[-1] if records else None
-    raise AssertionError("the log was not tried")
+    raise Damaged(
+        f"{site.key!r}: what was pruned was up to checkpoint {tip.first - 1}, and the snapshot "
+        "there, on which all that is newer builds, cannot be read. Restore the store from a backup"
+    )
 
 
 def read_section(

@@ -11,7 +11,8 @@ from perdure import limits
 from perdure.core.head import MAIN, Head, Mark, mark_from_wire
 from perdure.core.record import END, ENDED_BEFORE, START
 from perdure.engine.load import Loaded
-from perdure.engine.read import Site, read_head, take_back
+from perdure.engine.past import take_back
+from perdure.engine.read import Site, as_of_now
 from perdure.engine.requests import IsAlive, Now, Steps
 from perdure.engine.view import checkpoint_of, when
 from perdure.types import Ended, Holder, Resumed, SessionInfo
@@ -104,7 +105,10 @@ def info_of(mark: Mark, ended: Ended) -> SessionInfo:
 
 def sessions_of(site: Site) -> Steps[list[SessionInfo]]:
     """Every session that saved something to `main`, newest first, and those that heads remember."""
-    head = yield from read_head(site)
+    return (yield from as_of_now(site, lambda head: _sessions_in(site, head)))
+
+
+def _sessions_in(site: Site, head: Head) -> Steps[list[SessionInfo]]:
     records = yield from take_back(site, head, MAIN)
     now = yield Now()
     marks: dict[bytes, Mark] = {}

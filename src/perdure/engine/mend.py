@@ -1,7 +1,8 @@
 """Mending: pages of kept snapshots that are damaged or missing are made anew.
 
 What they held is in the log, and which pages a state consists of goes by its content alone: so the
-pages that are made are those that are lost, byte for byte.
+pages that are made are those that are lost, byte for byte. Of what was pruned there is no log; its
+pages are kept twice, and either copy is made from the other.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from perdure.engine.pages import in_pieces, put, unusable, walk
 from perdure.engine.parked import all_branches
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
+from perdure.engine.twins import base_trees, mend_twins, runs_with_snapshots
 from perdure.errors import Damaged, Malformed, NewerFormat, ReplayMismatch
 
 
@@ -26,8 +28,15 @@ def mend(site: Site, head: Head) -> Steps[int]:
         Damaged: a snapshot cannot be mended; it was left as it is, and the others are mended.
     """
     count, sound, problems = 0, set[bytes](), list[str]()
+    for base in base_trees((yield from runs_with_snapshots(site, head))):
+        try:
+            count += yield from mend_twins(site, head, [base.root])
+        except Damaged as error:
+            problems.append(str(error))
     for tip in (yield from all_branches(site, head)).values():
         for snapshot in reversed(tip.snapshots or ()):  # newer ones are made from those mended
+            if snapshot == tip.base_tree:
+                continue
             try:
                 if not (yield from _is_sound(site, head, snapshot, sound)):
                     count += yield from _make_anew(site, head, tip, snapshot, sound)

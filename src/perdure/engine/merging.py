@@ -19,6 +19,7 @@ from perdure.core.merge_rules import Strategy
 from perdure.core.paths import Path
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
 from perdure.engine.branches import NOBODY, common_number
+from perdure.engine.compare import compare_changed
 from perdure.engine.leases import freed
 from perdure.engine.load import state_at
 from perdure.engine.parked import find_branch
@@ -27,7 +28,7 @@ from perdure.engine.refs import as_branch
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
 from perdure.engine.view import checkpoint_of_save
-from perdure.errors import Busy, MergeConflicts, UsageError
+from perdure.errors import Busy, CheckpointPruned, MergeConflicts, UsageError
 from perdure.types import Merge
 
 
@@ -69,7 +70,8 @@ def merge_branch(
         merged = yield from _merged(site, head, parted, strategies)
         told = Merge(site.key, source, into, parted.number, tuple(merged.changes), merged.conflicts)
         if dry_run:
-            return msgspec.structs.replace(told, dry_run=True)
+            found = yield from compare_changed(site, head, ours, merged.changes)
+            return msgspec.structs.replace(told, dry_run=True, differences=tuple(found))
         if not (merged.changes or merged.conflicts):
             return None  # what it has, the other has too
         if merged.conflicts:
@@ -97,6 +99,12 @@ def _conflicting(site: Site, told: Merge) -> str:
 def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Parted | None]:
     """Where two branches were one, merges between them included; None: `theirs` has nothing new."""
     common = yield from common_number(site, head, ours, theirs)
+    for tip in (ours, theirs):
+        if common + 1 < tip.first:
+            raise CheckpointPruned(
+                f"what was done since checkpoint {common} of {site.key!r}, where the branches were "
+                f"one, was pruned up to {tip.first - 1}: they cannot be merged any more"
+            )
     mine = yield from read_run(site, head, ours, common + 1, ours.number)
     others = yield from read_run(site, head, theirs, common + 1, theirs.number)
     taken = yield from _taken(site, head, mine, theirs)

@@ -13,6 +13,9 @@ from itertools import takewhile
 import msgspec
 
 from perdure import limits
+from perdure.core.head import Head
+from perdure.core.seal import payload_bytes
+from perdure.engine.requests import ListRows, Run, Steps
 
 
 class RowSize(msgspec.Struct, frozen=True):
@@ -123,3 +126,20 @@ def _are_full(rows: Sequence[RowSize]) -> bool:
         8 * sum(row.raw_bytes for row in rows) > 7 * limits.pack_bytes_max
         or 8 * sum(row.stored_bytes for row in rows) > 7 * limits.upkeep_bytes_max
     )
+
+
+def sizes_of(head: Head, run: Run, count: int) -> Steps[list[RowSize]]:
+    """The rows that hold any of a run's records, oldest first, at most so many."""
+    first, last = run.first, run.last
+    sizes: list[RowSize] = []
+    while first <= last and len(sizes) < count:
+        asked = min(count - len(sizes), limits.piece_rows_max)
+        rows = yield ListRows(head.incarnation, run.line, first, last, asked)
+        sizes += [
+            RowSize(number, held, payload_bytes(start, stored), stored)
+            for number, held, stored, start in rows
+        ]
+        if len(rows) < asked:
+            break
+        first = sizes[-1].number + 1
+    return sizes

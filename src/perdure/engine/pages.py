@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from perdure import limits
 from perdure.core.compress import PACK_LEVEL
+from perdure.core.page import twin_of
 from perdure.core.pieces import Pieces
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading
@@ -65,8 +66,34 @@ def walk(
             rows.update((row.id, row) for row in found)
         for id_ in ids:
             if id_ not in payloads:
-                payloads[id_] = _open(site, incarnation, id_, rows)
+                try:
+                    payloads[id_] = _open(site, incarnation, id_, rows)
+                except Damaged as error:
+                    payloads[id_] = yield from _of_twin(site, incarnation, id_, error)
         rows.clear()
+
+
+def _of_twin(site: Site, incarnation: bytes, id_: bytes, error: Damaged) -> Steps[bytes]:
+    """The payload of a page that cannot be used, from its second copy, where it has one."""
+    twin = twin_of(id_)
+    rows: tuple[PageRow, ...] = yield ReadPages(incarnation, (twin,))
+    try:
+        payload = _open(site, incarnation, twin, {row.id: row for row in rows})
+    except Damaged:
+        raise error from None
+    yield Tell(f"{site.key!r} is read from second copies of pages: {error}; {remedy(site.key)}")
+    return payload
+
+
+def read_page(site: Site, incarnation: bytes, id_: bytes) -> Steps[bytes]:
+    """The payload of one page.
+
+    Raises:
+        PageMissing: it is not there.
+        Damaged: it is not what was put there (P5).
+    """
+    rows: tuple[PageRow, ...] = yield ReadPages(incarnation, (id_,))
+    return _open(site, incarnation, id_, {row.id: row for row in rows})
 
 
 def unusable(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> Steps[set[bytes]]:

@@ -6,6 +6,7 @@ among them. One that is parked and saved to again is in both; what the head has 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -105,6 +106,13 @@ def parking(site: Site, head: Head) -> Steps[tuple[Ref, bytes, set[str]]]:
     changes: list[Change] = [Set((name,), to_wire(head.branches[name])) for name in names]
     root, secret = yield from _edited(site, head, changes)
     return root, secret, set(names)
+
+
+def parked_again(site: Site, head: Head, branches: Mapping[str, Branch]) -> Steps[Ref]:
+    """Put other values of branches that are parked; the new root."""
+    changes: list[Change] = [Set((name,), to_wire(tip)) for name, tip in branches.items()]
+    root, _ = yield from _edited(site, head, changes)
+    return root
 
 
 def without(site: Site, head: Head, name: str) -> Steps[tuple[Ref | None, bytes]]:

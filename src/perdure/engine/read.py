@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -27,7 +27,9 @@ from perdure.engine.requests import (
     Run,
     Steps,
 )
-from perdure.errors import Damaged, Malformed, ReplayMismatch, StateNotFound
+from perdure.errors import CheckpointPruned, Damaged, Malformed, ReplayMismatch, StateNotFound
+
+T = TypeVar("T")
 
 MAX_NUMBER = 2**62
 """No record's number comes so far."""
@@ -133,18 +135,32 @@ def read_head(site: Site) -> Steps[Head]:
     return head
 
 
+def as_of_now(site: Site, work: Callable[[Head], Steps[T]]) -> Steps[T]:
+    """Do what reads a state, anew where what it reads was replaced or pruned meanwhile."""
+    head = yield from read_head(site)
+    while True:
+        try:
+            return (yield from work(head))
+        except Damaged:
+            now = yield from read_head(site)
+            if now.generation == head.generation:
+                raise
+            head = now
+
+
 def spans(
     site: Site, head: Head, tip: Branch, first: int, last: int, most: int | None = None
 ) -> Steps[list[Run]]:
     """Where the records `first` … `last` of a branch are, oldest first: a run on each line.
 
-    Only the `most` newest runs, if that is given.
+    Only the `most` newest runs, if that is given; and nothing that is below where it was pruned.
 
     Raises:
         Damaged: a record is missing that tells what a line is based on.
     """
     found: list[Run] = []
-    line, last, bases = tip.line, min(last, tip.number), list(tip.bases)
+    first, last = max(first, tip.first), min(last, tip.number)
+    line, bases = tip.line, list(tip.bases)
     while last >= first:
         base = bases.pop(0) if bases else None
         if base is None and not is_whole(tip):
@@ -170,12 +186,27 @@ def _base_of(site: Site, head: Head, line: int) -> Steps[Base | None]:
         raise Damaged(f"line {line} of {site.key!r}: its first record tells no base") from error
 
 
+def joined(runs: Iterable[Run]) -> list[Run]:
+    """The same records as runs that neither overlap nor touch, each line's oldest first."""
+    found: list[Run] = []
+    for run in sorted(runs, key=lambda run: (run.line, run.first)):
+        below = found[-1] if found else None
+        if below is not None and below.line == run.line and run.first <= below.last + 1:
+            found[-1] = Run(run.line, below.first, max(below.last, run.last))
+        else:
+            found.append(run)
+    return found
+
+
 def read_run(site: Site, head: Head, tip: Branch, first: int, last: int) -> Steps[list[Record]]:
     """Records `first` … `last` of a branch, all of them, each linked to the one before it.
 
     Raises:
         Damaged: one is missing, or is not what was saved.
+        CheckpointPruned: it is below where the branch was pruned.
     """
+    if first < tip.first:
+        raise pruned_below(site, tip)
     runs = [Run(tip.line, first, last)]
     if first < starts_at(tip):
         runs = yield from spans(site, head, tip, first, last)
@@ -197,7 +228,7 @@ def read_line(site: Site, head: Head, run: Run) -> Steps[list[Record]]:
         opening = site.each(head.incarnation, rows, first, last)
         found = (yield from _opened(opening)) if _are_many(rows) else list(opening)
         if not found or found[0].number != first:
-            raise _missing(site, run.line, first)
+            raise missing(site, run.line, first)
         records += found
         first = found[-1].number + 1
     return records
@@ -243,49 +274,6 @@ def _opened(opening: Iterator[Record]) -> Steps[list[Record]]:
     return records
 
 
-def take_back(
-    site: Site, head: Head, branch: str, *, before: int | None = None, count: int | None = None
-) -> Steps[list[Record]]:
-    """Up to `count` records of a branch, newest first, from below `before` if given.
-
-    Those from the newest on are checked against the head, each by the link of the one above it.
-    """
-    tip = head.branches[branch]
-    last = tip.number if before is None else min(before - 1, tip.number)
-    until = 0 if count is None else max(last - count, 0)
-    expected = tip.hash if last == tip.number else None
-    records: list[Record] = []
-    for run in reversed((yield from spans(site, head, tip, until + 1, last))):
-        records += yield from _line_back(site, head, run, expected)
-        expected = records[-1].parent
-    return records
-
-
-def _line_back(site: Site, head: Head, run: Run, expected: bytes | None) -> Steps[list[Record]]:
-    """The records of one line, newest first; `expected` is the hash of the newest, if known."""
-    last = run.last
-    records: list[Record] = []
-    while last >= run.first:
-        rows: Sequence[RecordRow] = yield ReadRecords(
-            head.incarnation, run.line, run.first, last, limits.read_bytes_max, newest_first=True
-        )
-        found = [
-            record
-            for row in rows
-            for record in reversed(site.run(head.incarnation, [row], run.first, last))
-        ]
-        if not found:
-            raise _missing(site, run.line, last)
-        for record in found:
-            if record.number != last:
-                raise _missing(site, run.line, last)
-            if expected is not None and record.hash != expected:
-                raise _unlinked(site, record)
-            expected, last = record.parent, last - 1
-        records += found
-    return records
-
-
 def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dict[str, Any]:
     """Sections after applying `records` in order. Takes ownership of their values.
 
@@ -317,37 +305,50 @@ def check_run(site: Site, records: Sequence[Record], tip: Branch, after: int) ->
     """That `records` are every record from the one after `after` to the branch's newest."""
     for number, record in enumerate(records, after + 1):
         if record.number != number:
-            raise _missing(site, tip.line, number)
+            raise missing(site, tip.line, number)
     check_links(site, records)
     if after + len(records) != tip.number:
-        raise _missing(site, tip.line, after + len(records) + 1)
+        raise missing(site, tip.line, after + len(records) + 1)
     if not records:
         return
-    if not after and records[0].parent != chain.ORIGIN:
-        raise _missing(site, tip.line, 0)
+    if after == tip.first - 1 and records[0].parent != parent_of(tip):
+        raise missing(site, tip.line, after)
     if records[-1].hash != tip.hash or records[-1].id != tip.record:
-        raise _unlinked(site, records[-1])
+        raise unlinked(site, records[-1])
 
 
 def check_next(site: Site, records: Sequence[Record], tip: Branch, after: Record | None) -> None:
     """That `records` go on where `after` ended, and end at `tip` if they reach it."""
-    first = after.number + 1 if after is not None else 1
+    first = after.number + 1 if after is not None else tip.first
     if not records or records[0].number != first:
-        raise _missing(site, tip.line, first)
-    if records[0].parent != (after.hash if after is not None else chain.ORIGIN):
-        raise _unlinked(site, records[0])
+        raise missing(site, tip.line, first)
+    if records[0].parent != (after.hash if after is not None else parent_of(tip)):
+        raise unlinked(site, records[0])
     check_links(site, records)
     if records[-1].number == tip.number and records[-1].hash != tip.hash:
-        raise _unlinked(site, records[-1])
+        raise unlinked(site, records[-1])
 
 
 def check_links(site: Site, records: Sequence[Record]) -> None:
     """That each record follows the one before it and is chained to it."""
     for before, record in pairwise(records):
         if record.number != before.number + 1:
-            raise _missing(site, record.line, before.number + 1)
+            raise missing(site, record.line, before.number + 1)
         if record.parent != before.hash:
-            raise _unlinked(site, record)
+            raise unlinked(site, record)
+
+
+def parent_of(tip: Branch) -> bytes:
+    """The chain's hash before the oldest record that a branch has without a gap."""
+    return tip.cut.hash if tip.cut is not None else chain.ORIGIN
+
+
+def pruned_below(site: Site, tip: Branch) -> CheckpointPruned:
+    """What is told of records that a branch does not have any more."""
+    return CheckpointPruned(
+        f"what {site.key!r} did up to checkpoint {tip.first - 1} was pruned: it is not there any "
+        "more, one by one"
+    )
 
 
 def newer_than_head(site: Site, line: int, number: int) -> Damaged:
@@ -358,11 +359,13 @@ def newer_than_head(site: Site, line: int, number: int) -> Damaged:
     )
 
 
-def _missing(site: Site, line: int, number: int) -> Damaged:
+def missing(site: Site, line: int, number: int) -> Damaged:
+    """What is told of a record that should be there."""
     return Damaged(f"record {number} on line {line} of {site.key!r} is missing")
 
 
-def _unlinked(site: Site, record: Record) -> Damaged:
+def unlinked(site: Site, record: Record) -> Damaged:
+    """What is told of a record that does not follow the one before it."""
     return Damaged(
         f"record {record.number} on line {record.line} of {site.key!r} is not the one that its "
         "chain names; it, or one before it, was replaced"

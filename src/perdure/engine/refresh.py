@@ -88,8 +88,10 @@ def branch_now(core: SessionCore, head: Head) -> Steps[Branch | None]:
 
 
 def _is_ahead(core: SessionCore, head: Head, tip: Branch) -> Steps[bool]:
-    """Whether a branch goes on from what the session is at."""
+    """Whether a branch goes on from what the session is at, as far as can be told."""
     ours = core.position.head.branches.get(core.branch) if core.position else None
+    if ours is not None and not core.is_new and ours.number + 1 < tip.first:
+        return False
     if ours is None or core.is_new or ours.line == tip.line:
         return True
     return ours.number == (yield from common_number(core.site, head, ours, tip))
@@ -263,9 +265,15 @@ def moved(core: SessionCore, tip: Branch | None, pending: Sequence[Change] = ())
             mine=mine,
             overlap=sorted(sections_of(mine)),
         )
+    how = (
+        f"was moved, by a rollback or the like, and stands at {tip.number} on another line of "
+        f"history. Nothing was saved; {stays}"
+        if number + 1 >= tip.first
+        else f"was saved to by others, and what they did up to checkpoint {tip.first - 1} was "
+        "pruned, so that it cannot be told what they changed. Nothing was saved"
+    )
     return BranchMoved(
-        f"the branch {branch!r} of {key!r} was moved, by a rollback or the like, and stands at "
-        f"{tip.number} on another line of history. Nothing was saved; {stays}. Take what you need "
+        f"the branch {branch!r} of {key!r} {how}. Take what you need "
         "of your edits (conflict.mine), call session.refresh() to go on where the branch is now, "
         "or open a fork of what was left",
         branch=branch,

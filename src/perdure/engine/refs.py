@@ -13,7 +13,8 @@ from perdure.core.record import LABEL, Record
 from perdure.core.refs import PREFIX_DIGITS_MIN, Label, Parsed, Time, is_id, parse
 from perdure.engine.journal import left_tips
 from perdure.engine.parked import all_branches, find_branch
-from perdure.engine.read import Site, read_run, take_back
+from perdure.engine.past import holding, take_back
+from perdure.engine.read import Site, read_run
 from perdure.engine.requests import Now, Steps
 from perdure.errors import BranchNotFound, CheckpointNotFound
 
@@ -28,7 +29,8 @@ class Point(msgspec.Struct, frozen=True):
     branch: str
     """The branch that it was found on; of one that every branch left, the one that did."""
     tip: Branch
-    """Where that branch stands; the checkpoint is in its lineage."""
+    """Where that branch stands; the checkpoint is in its lineage. Of one below a cut, the run that
+    has it."""
     number: int
 
     def then(self, record: Record) -> Branch:
@@ -53,11 +55,12 @@ def find(site: Site, head: Head, branch: str, ref: object) -> Steps[Point]:
     if isinstance(parsed.what, str):
         point = yield from _named(site, head, branch, parsed, ref)
     else:
-        tip = yield from find_branch(site, head, branch)
-        point = Point(branch, tip, tip.number if parsed.number is None else parsed.number)
+        name = branch if parsed.what is None else parsed.what.branch or branch
+        tip = yield from find_branch(site, head, name)
+        point = Point(name, tip, tip.number if parsed.number is None else parsed.number)
         if parsed.what is not None:
             point = yield from _matching(site, head, point, parsed.what)
-    return _checked(site, point, parsed.back)
+    return (yield from _checked(site, head, point, parsed.back))
 
 
 def find_point(site: Site, head: Head, branch: str, ref: object | None) -> Steps[Point]:
@@ -68,14 +71,17 @@ def find_point(site: Site, head: Head, branch: str, ref: object | None) -> Steps
     return Point(branch, tip, tip.number)
 
 
-def _checked(site: Site, point: Point, back: int) -> Point:
+def _checked(site: Site, head: Head, point: Point, back: int) -> Steps[Point]:
     number = point.number - back
     if not 1 <= number <= point.tip.number:
         raise CheckpointNotFound(
             f"{site.key!r} has no checkpoint {number} on {point.branch!r}; its checkpoints are 1 "
             f"to {point.tip.number}"
         )
-    return replace(point, number=number)
+    tip = point.tip
+    if number < tip.first:
+        tip = yield from holding(site, head, point.branch, tip, number)
+    return replace(point, tip=tip, number=number)
 
 
 def _named(site: Site, head: Head, branch: str, parsed: Parsed, ref: object) -> Steps[Point]:
@@ -147,7 +153,7 @@ def _matching(site: Site, head: Head, point: Point, what: Label | Time) -> Steps
         for record in records:
             if matches(record):
                 return replace(point, number=record.number)
-        before = records[-1].number
+        before = records[-1].number if records else 1
     sought = f"labelled {what.text!r}" if isinstance(what, Label) else f"as old as {what.when}"
     raise CheckpointNotFound(f"{site.key!r} has no checkpoint {sought} on {point.branch!r}")
 

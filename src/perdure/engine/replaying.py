@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from perdure.core import chain
-from perdure.core.head import Base, Branch, Head
+from perdure.core.head import Branch, Head, Snapshot
+from perdure.core.lineage import bases_at
 from perdure.core.page import Ref
 from perdure.core.record import Record
-from perdure.core.tree import build
+from perdure.core.tree import build, building
+from perdure.core.tree_read import read_root, read_value
 from perdure.core.values import take
-from perdure.engine.journal import left_tips
-from perdure.engine.parked import all_branches
-from perdure.engine.read import Site, check_links, read_groups, replay, spans
+from perdure.engine.pages import in_pieces, walk
+from perdure.engine.past import every_run
+from perdure.engine.read import Site, check_links, joined, read_groups, replay, spans
 from perdure.engine.requests import Run, Steps
 from perdure.errors import Damaged, ReplayMismatch
 
 
-class _Line(msgspec.Struct):
-    """What is to be checked of one line."""
+class _Stretch(msgspec.Struct):
+    """Records of one line without a gap, and what is to be checked of them."""
 
-    base: Base | None
-    last: int = 0
-    tips: dict[int, Branch] = {}
-    """Branches that stand, or stood, on one of its records, by number."""
+    run: Run
+    base: Snapshot | None = None
+    """What stands in for what was pruned before them."""
+    hashes: dict[int, bytes] = {}
+    """What the chain must arrive at, by number: where branches stand or stood, and cuts."""
+    ids: dict[int, bytes] = {}
+    """Of the records that branches stand on, or stood on."""
     roots: dict[int, Ref] = {}
-    """Snapshots at its records."""
-    above: dict[int, list[int]] = {}
-    """Lines based on its records."""
+    """Snapshots at these records."""
+    above: dict[int, list[_Stretch]] = {}
+    """Stretches that begin with the state at one of these records."""
+    parent: bytes = chain.ORIGIN
+    """The chain's hash before them, where they begin by themselves."""
 
 
 class _Begun(msgspec.Struct):
-    """A line that is to be replayed: from the state at its base."""
+    """A stretch that is to be replayed, and the state before it; None: it is not read yet."""
 
-    line: int
-    sections: dict[str, Any]
+    stretch: _Stretch
+    sections: dict[str, Any] | None
     parent: bytes
+
+
+class _Stretches:
+    """All stretches of a life, by their lines."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self.every = [_Stretch(run) for run in joined(runs)]
+        self._by_line: dict[int, list[_Stretch]] = {}
+        for each in self.every:
+            self._by_line.setdefault(each.run.line, []).append(each)
+
+    def at(self, line: int, number: int) -> _Stretch | None:
+        """The stretch that has a record, if any has."""
+        every = self._by_line.get(line, ())
+        return next((each for each in every if each.run.first <= number <= each.run.last), None)
 
 
 def replay_all(site: Site, head: Head) -> Steps[list[Ref]]:
@@ -47,68 +70,126 @@ def replay_all(site: Site, head: Head) -> Steps[list[Ref]]:
         Damaged: a record is missing or not what was saved, or the chain is broken.
         ReplayMismatch: a change does not fit, or a snapshot is not what the records give.
     """
-    lines = yield from _lines(site, head)
-    begun = [_Begun(line, {}, chain.ORIGIN) for line, each in lines.items() if each.base is None]
+    stretches = yield from _stretches(site, head)
+    below = {id(above) for each in stretches for some in each.above.values() for above in some}
+    begun = [_Begun(each, None, each.parent) for each in stretches if id(each) not in below]
     while begun:
-        now = begun.pop()
-        first = base.number + 1 if (base := lines[now.line].base) is not None else 1
-        begun += yield from _replayed(site, head, lines, now, first)
-    return list({ref.id: ref for each in lines.values() for ref in each.roots.values()}.values())
+        begun += yield from _replayed(site, head, begun.pop())
+    roots = [root for each in stretches for root in each.roots.values()]
+    roots += [each.base.root for each in stretches if each.base is not None]
+    return list({root.id: root for root in roots}.values())
 
 
-def _lines(site: Site, head: Head) -> Steps[dict[int, _Line]]:
-    """Every line that a branch has, or had when it was moved."""
-    tips = [*(yield from all_branches(site, head)).values()]
-    tips += [tip for _, tip in (yield from left_tips(site, head))]
-    lines: dict[int, _Line] = {}
-    for tip in tips:
-        runs = yield from spans(site, head, tip, 1, tip.number)
-        below: Base | None = None
-        for run in runs:
-            found = lines.setdefault(run.line, _Line(below))
-            found.last = max(found.last, run.last)
-            if below is not None and run.line not in lines[below.line].above.get(below.number, ()):
-                lines[below.line].above.setdefault(below.number, []).append(run.line)
-            below = Base(run.line, run.last)
-        lines[runs[-1].line].tips[tip.number] = tip
+def _stretches(site: Site, head: Head) -> Steps[list[_Stretch]]:
+    """What is to be replayed, with all that is known of it."""
+    placed: list[tuple[Branch, list[Run]]] = []
+    for _, tip in (yield from every_run(site, head)):
+        placed.append((tip, (yield from spans(site, head, tip, tip.first, tip.number))))
+    stretches = _Stretches(run for _, runs in placed for run in runs)
+    for tip, runs in placed:
+        _told_by(tip, runs, stretches)
+    return stretches.every
+
+
+def _told_by(tip: Branch, runs: list[Run], stretches: _Stretches) -> None:
+    """Note what one run tells of the stretches that it is on."""
+    below: _Stretch | None = None
+    for run, before in zip(runs, [None, *runs], strict=False):
+        stretch = stretches.at(run.line, run.first)
+        assert stretch is not None
+        if before is not None and below is not None and below is not stretch:
+            _put_above(below, before.last, stretch)
+        below = stretch
         for snapshot in tip.snapshots or ():
-            holding = next(run for run in runs if run.first <= snapshot.number <= run.last)
-            lines[holding.line].roots[snapshot.number] = snapshot.root
-    return lines
+            if run.first <= snapshot.number <= run.last:
+                stretch.roots[snapshot.number] = snapshot.root
+    assert below is not None
+    below.hashes[tip.number], below.ids[tip.number] = tip.hash, tip.record
+    if tip.cut is not None:
+        _cut_off(tip, runs[0], stretches)
 
 
-def _replayed(
-    site: Site, head: Head, lines: dict[int, _Line], now: _Begun, first: int
-) -> Steps[list[_Begun]]:
-    """Replay one line; those that are based on it begin with copies of the state there."""
-    line, begun = lines[now.line], list[_Begun]()
-    while first <= line.last:
-        groups = yield from read_groups(site, head, Run(now.line, first, line.last))
+def _cut_off(tip: Branch, lowest: Run, stretches: _Stretches) -> None:
+    """Where the past of a run was pruned it begins with its base; unless others have that past."""
+    assert tip.cut is not None
+    stretch = stretches.at(lowest.line, lowest.first)
+    bases = bases_at(tip, tip.cut.number)
+    below = stretches.at(bases[0].line, tip.cut.number) if bases else None
+    assert stretch is not None
+    if below is None:
+        stretch.base, stretch.parent = tip.base_tree, tip.cut.hash
+        return
+    below.hashes[tip.cut.number] = tip.cut.hash
+    if tip.base_tree is not None:
+        below.roots[tip.cut.number] = tip.base_tree.root
+    if below is not stretch:
+        _put_above(below, tip.cut.number, stretch)
+
+
+def _put_above(below: _Stretch, number: int, stretch: _Stretch) -> None:
+    above = below.above.setdefault(number, [])
+    if not any(each is stretch for each in above):
+        above.append(stretch)
+
+
+def _replayed(site: Site, head: Head, now: _Begun) -> Steps[list[_Begun]]:
+    """Replay one stretch; those above it begin with copies of the state there."""
+    stretch, begun, first = now.stretch, list[_Begun](), now.stretch.run.first
+    sections = now.sections
+    if sections is None:
+        sections = yield from _before(site, head, stretch)
+    while first <= stretch.run.last:
+        run = Run(stretch.run.line, first, stretch.run.last)
+        groups = yield from read_groups(site, head, run)
         records = [record for group in groups for record in group]
         if not records or records[0].number != first:
-            raise Damaged(f"record {first} on line {now.line} of {site.key!r} is missing")
+            raise Damaged(f"record {first} on line {run.line} of {site.key!r} is missing")
         check_links(site, records)
         for record in records:
-            _check(site, head, line, now, record)
-            for above in line.above.get(record.number, ()):
-                begun.append(_Begun(above, take(now.sections), record.hash))
+            _check(site, head, now, sections, record)
+            for above in stretch.above.get(record.number, ()):
+                begun.append(_Begun(above, take(sections), record.hash))
         first = records[-1].number + 1
     return begun
 
 
-def _check(site: Site, head: Head, line: _Line, now: _Begun, record: Record) -> None:
-    """One record, as the next of its line."""
-    tip = line.tips.get(record.number)
-    is_tip = tip is None or (tip.hash == record.hash and tip.record == record.id)
+def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
+    """The state that a stretch begins with, which no other leads to."""
+    if stretch.parent == chain.ORIGIN:
+        return {}
+    if stretch.base is None:
+        raise Damaged(
+            f"what stands in for the pruned past of {site.key!r} up to checkpoint "
+            f"{stretch.run.first - 1} is missing"
+        )
+    root = stretch.base.root
+    sections: dict[str, Any] = yield from walk(site, head.incarnation, read_root(root))
+    for name, value in sections.items():
+        if type(value) is Ref:
+            sections[name] = yield from walk(site, head.incarnation, read_value(value))
+    built = yield from in_pieces(building(sections, head.secret))
+    if built.root != root:
+        raise ReplayMismatch(
+            f"the snapshot at checkpoint {stretch.base.number} of {site.key!r}, which stands in "
+            "for what was pruned, is not what it says. Restore the store from a backup"
+        )
+    return sections
+
+
+def _check(site: Site, head: Head, now: _Begun, sections: dict[str, Any], record: Record) -> None:
+    """One record, as the next of its stretch."""
+    stretch, number = now.stretch, record.number
+    is_tip = stretch.hashes.get(number, record.hash) == record.hash
+    is_tip = is_tip and stretch.ids.get(number, record.id) == record.id
     if record.parent != now.parent or not is_tip:
         raise Damaged(
             f"record {record.number} on line {record.line} of {site.key!r} is not the one that "
             "its chain names; it, or one before it, was replaced"
         )
-    replay([record], now.sections)
+    replay([record], sections)
     now.parent = record.hash
-    root = line.roots.get(record.number)
-    if root is not None and build(now.sections, head.secret).root != root:
+    root = stretch.roots.get(number)
+    if root is not None and build(sections, head.secret).root != root:
         raise ReplayMismatch(
             f"the snapshot at checkpoint {record.number} of {site.key!r} is not what "
             "replaying its records gives; `maintain` makes later ones, and all "

@@ -230,6 +230,11 @@ def has_landed(site: Site, current: Head, branch: str, sealed: Sealed) -> Steps[
         return False
     if tip.number == sealed.number:
         return tip.record == sealed.id
+    if sealed.number < tip.first:
+        raise CommitUnknown(
+            f"{site.key!r}: whether checkpoint {sealed.number} was saved cannot be told any more: "
+            "others saved on, and it was pruned. Refresh, and look"
+        )
     if tip.line != sealed.line:  # it was moved since; perhaps only on from there
         runs = yield from spans(site, current, tip, sealed.number, sealed.number)
         if [run.line for run in runs] != [sealed.line]:

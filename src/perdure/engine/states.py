@@ -8,24 +8,27 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from perdure.core import chain
 from perdure.core.head import MAIN, Base, Branch, Head, Unknown, brought_back, lives, next_life
+from perdure.core.journal import bare
 from perdure.core.lineage import bases_through
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
-from perdure.engine.journal import left_tips
+from perdure.engine.carry import carry
 from perdure.engine.leases import infos_of
 from perdure.engine.marks import judge
-from perdure.engine.parked import all_branches, find_branch
+from perdure.engine.parked import find_branch
+from perdure.engine.past import every_run, take_back
 from perdure.engine.read import (
     Site,
+    as_of_now,
     check_next,
+    joined,
+    parent_of,
     read_groups,
     read_head,
     read_line,
     spans,
-    take_back,
 )
 from perdure.engine.refs import as_branch, find, find_point, record_at
 from perdure.engine.requests import (
@@ -202,9 +205,10 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
     point = yield from find_point(site, head, branch, at)
     tip = point.then((yield from record_at(site, head, point)))
     head = replace(head, branches={MAIN: tip})
-    parent, after, last = chain.ORIGIN, None, None
+    parent, after, last = parent_of(tip), None, None
     ends: dict[int, int] = {}
     try:
+        yield from carry(site, head, tip, target, incarnation)
         while after is None or after.number < tip.number:
             groups = yield from _read_rows(site, head, after)
             rows, last = rows_again(groups, target, incarnation, parent)
@@ -246,7 +250,7 @@ def read_some(site: Site, head: Head, after: Record | None) -> Steps[list[Record
 def _read_rows(site: Site, head: Head, after: Record | None) -> Steps[list[list[Record]]]:
     """What `read_some` gives, row by row: the records of a pack stand together."""
     tip = head.branches[MAIN]
-    first = after.number + 1 if after is not None else 1
+    first = after.number + 1 if after is not None else tip.first
     run = (yield from spans(site, head, tip, first, tip.number))[0]
     groups = yield from read_groups(site, head, run)
     check_next(site, [record for group in groups for record in group], tip, after)
@@ -287,7 +291,9 @@ def adopt(
     """
     deleted = yield from require_free(target)
     now = yield Now()
-    tip = Branch(last.line, last.number, last.id, last.hash, last.time_us, None, bases)
+    of = bare(source.branches[MAIN])
+    kept, cut = (of.snapshots, of.cut) if of is not None else (None, None)
+    tip = Branch(last.line, last.number, last.id, last.hash, last.time_us, kept, bases, cut)
     began, former = next_life(deleted, now) if deleted is not None else (now, ())
     head = replace(
         source,
@@ -331,18 +337,23 @@ def whole_history(
     """Checkpoints of every branch, and of what branches left when they were moved, newest first."""
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, not {limit}")
-    head = yield from read_head(site)
-    tips = [*(yield from all_branches(site, head)).items()]
-    tips += yield from left_tips(site, head)
+
+    def told(head: Head) -> Steps[list[Checkpoint]]:
+        return _whole_history(site, head, limit, before, changes)
+
+    return (yield from as_of_now(site, told))
+
+
+def _whole_history(
+    site: Site, head: Head, limit: int | None, before: Ref | None, changes: bool
+) -> Steps[list[Checkpoint]]:
     names: dict[int, str] = {}
-    ends: dict[int, Run] = {}
-    for name, tip in tips:
+    runs: list[Run] = []
+    for name, tip in (yield from every_run(site, head)):
         names.setdefault(tip.line, name)
-        for run in (yield from spans(site, head, tip, 1, tip.number)):
-            known = ends.get(run.line, run)
-            ends[run.line] = Run(run.line, run.first, max(run.last, known.last))
+        runs += yield from spans(site, head, tip, 1, tip.number)
     records: list[Record] = []
-    for run in ends.values():
+    for run in joined(runs):
         records += yield from read_line(site, head, run)
     records.sort(key=lambda record: (record.time_us, record.number), reverse=True)
     if before is not None:
@@ -361,7 +372,16 @@ def history(
     """Checkpoints of a branch, newest first."""
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, not {limit}")
-    head = yield from read_head(site)
+
+    def told(head: Head) -> Steps[list[Checkpoint]]:
+        return _history(site, head, limit, before, changes, branch)
+
+    return (yield from as_of_now(site, told))
+
+
+def _history(
+    site: Site, head: Head, limit: int | None, before: Ref | None, changes: bool, branch: str
+) -> Steps[list[Checkpoint]]:
     head = as_branch(head, branch, (yield from find_branch(site, head, branch)))
     below: int | None = None
     if before is not None:

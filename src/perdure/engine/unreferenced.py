@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from perdure import limits
 from perdure.core.head import Head, lives
 from perdure.core.journal import JOURNAL_LINE
-from perdure.engine.journal import left_tips
-from perdure.engine.parked import all_branches
+from perdure.engine.past import every_run
 from perdure.engine.read import Site, newer_than_head, spans
 from perdure.engine.requests import HeadRow, Held, ListHeads, ListHeld, ListStaged, ReadHead, Steps
 from perdure.errors import PerdureError
@@ -51,10 +50,8 @@ def records_of(site: Site, head: Head) -> Steps[list[Unreferenced]]:
 
 def named_lines(site: Site, head: Head) -> Steps[set[int]]:
     """The lines of every branch, and of all that a branch ever left."""
-    tips = [*(yield from all_branches(site, head)).values()]
-    tips += [tip for _, tip in (yield from left_tips(site, head))]
     lines: set[int] = set()
-    for tip in tips:
+    for _, tip in (yield from every_run(site, head)):
         runs = yield from spans(site, head, tip, 1, tip.number)
         lines |= {tip.line, *(run.line for run in runs)}
     return lines

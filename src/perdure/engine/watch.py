@@ -20,9 +20,10 @@ from perdure.core.journal import JOURNAL_LINE, entry_of
 from perdure.core.lineage import is_whole
 from perdure.core.pieces import RECORD_BYTES, Meter
 from perdure.core.record import Record
+from perdure.engine.journal import left_of, read_receipt
 from perdure.engine.parked import find_parked
 from perdure.engine.read import Site, check_links, newer_than_head, read_line, spans
-from perdure.engine.requests import LET_GO, ReadRecords, RecordRow, Run, Steps
+from perdure.engine.requests import LET_GO, ReadRecords, RecordRow, Run, Steps, Tell
 from perdure.engine.view import checkpoint_of
 from perdure.errors import Damaged, Malformed, NewerFormat, ReplayMismatch
 from perdure.types import Checkpoint
@@ -103,8 +104,9 @@ def _left(site: Site, head: Head, branch: str, given: Given) -> Steps[tuple[Piec
         first = given.journal + 1
         run = Run(JOURNAL_LINE, first, min(newest, given.journal + limits.watch_moves_max))
         records: Sequence[Record] = yield from read_line(site, head, run)
+        receipt = yield from read_receipt(site, head)
         for entry in map(entry_of, records):
-            before = entry.move.before if entry.move.branch == branch else None
+            before = left_of(head, entry, receipt) if entry.move.branch == branch else None
             if before is not None:
                 piece = yield from _piece(site, head, branch, before, given)
                 if piece:
@@ -117,6 +119,7 @@ def _piece(site: Site, head: Head, branch: str, tip: Branch, given: Given) -> St
     run = yield from _next_run(site, head, tip, given)
     if run is None:
         return []
+    yield from _tell_of_pruned(site, tip, run, given)
     rows: Sequence[RecordRow] = yield ReadRecords(
         head.incarnation, run.line, run.first, run.last, limits.watch_bytes_max
     )
@@ -136,6 +139,16 @@ def _piece(site: Site, head: Head, branch: str, tip: Branch, given: Given) -> St
         if not piece:  # what comes before a damaged one is given first
             raise
     return piece
+
+
+def _tell_of_pruned(site: Site, tip: Branch, run: Run, given: Given) -> Steps[None]:
+    """Warn where some checkpoints were pruned before the watcher came to them."""
+    seen = given.lines.get(run.line)
+    if seen is not None and tip.cut is not None and run.first == tip.first > seen + 1:
+        yield Tell(
+            f"checkpoints {seen + 1} to {tip.cut.number} of {site.key!r} were pruned before this "
+            f"watcher was given them; it goes on with {tip.first}"
+        )
 
 
 def _check(site: Site, tip: Branch, run: Run, last: Record | None, record: Record) -> None:

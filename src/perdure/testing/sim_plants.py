@@ -17,7 +17,7 @@ from perdure.backends.memory import InProcess, MemoryBackend
 from perdure.core import journal, lineage
 from perdure.core.head import MAIN, Base, Branch, Head
 from perdure.core.record import Sealed
-from perdure.engine import branches, load, maintain, read, save
+from perdure.engine import branches, collecting, generations, load, read, save
 from perdure.engine.load import Loaded
 from perdure.engine.read import Site
 from perdure.engine.refs import Point
@@ -153,18 +153,18 @@ def _clock_trusted() -> Iterator[None]:
 
 @contextmanager
 def _generation_ignored() -> Iterator[None]:
-    goes_on = maintain._goes_on
+    goes_on = generations.goes_on
 
     def planted(current: Head, made_from: Head, branch: str = MAIN) -> bool:
         return goes_on(current, replace(made_from, generation=current.generation), branch)
 
-    with patch.object(maintain, "_goes_on", planted):
+    with patch.object(generations, "goes_on", planted):
         yield
 
 
 @contextmanager
 def _deletion_unnamed() -> Iterator[None]:
-    commit = maintain._commit
+    commit = generations.commit_step
 
     def planted(
         site: Site, made_from: Head, change: Any, branch: str = MAIN, **what: Any
@@ -175,13 +175,13 @@ def _deletion_unnamed() -> Iterator[None]:
             found = yield from commit(site, head, change, branch, **what)
         return found
 
-    with patch.object(maintain, "_commit", planted):
+    with patch.object(collecting, "commit_step", planted):
         yield
 
 
 @contextmanager
 def _deletion_uncounted() -> Iterator[None]:
-    commit = maintain._commit
+    commit = generations.commit_step
 
     def uncounted(head: Head) -> Head:
         return replace(head, generation=head.generation - 1)
@@ -192,7 +192,7 @@ def _deletion_uncounted() -> Iterator[None]:
         change = uncounted if "dropped" in what else change
         return (yield from commit(site, made_from, change, branch, **what))
 
-    with patch.object(maintain, "_commit", planted):
+    with patch.object(collecting, "commit_step", planted):
         yield
 
 
@@ -232,12 +232,12 @@ def _old_line() -> Iterator[None]:
 
 @contextmanager
 def _branch_uncollected() -> Iterator[None]:
-    walkable = maintain._walkable
+    walkable = collecting.walkable
 
     def planted(site: Site, head: Head) -> Steps[Any]:
         return (yield from walkable(site, replace(head, branches={MAIN: head.branches[MAIN]})))
 
-    with patch.object(maintain, "_walkable", planted):
+    with patch.object(collecting, "walkable", planted):
         yield
 
 

@@ -1,0 +1,47 @@
+"""Carrying what stands in for a pruned past into another state: its pages, and their twins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from perdure.core.head import Branch, Head
+from perdure.core.page import twin_of
+from perdure.core.tree_read import PAGES_AT_ONCE, Reading, reachable
+from perdure.engine.pages import put, walk
+from perdure.engine.read import Site
+from perdure.engine.requests import Steps
+
+
+def base_page_ids(site: Site, head: Head, tip: Branch) -> Steps[list[bytes]]:
+    """The pages that stand in for what was pruned below a branch; none, if nothing was."""
+    base = tip.base_tree
+    if base is None:
+        return []
+    return sorted((yield from walk(site, head.incarnation, reachable([base.root]))))
+
+
+def some_at_a_time(ids: list[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """As many as are read together."""
+    for start in range(0, len(ids), PAGES_AT_ONCE):
+        yield tuple(ids[start : start + PAGES_AT_ONCE])
+
+
+def read_pages(site: Site, head: Head, ids: tuple[bytes, ...]) -> Steps[dict[bytes, bytes]]:
+    """The payloads of pages, each from whichever copy can be used."""
+
+    def reading() -> Reading[dict[bytes, bytes]]:
+        return dict((yield ids))
+
+    return (yield from walk(site, head.incarnation, reading()))
+
+
+def put_twice(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> Steps[None]:
+    """Put pages of a state, and the twin of each."""
+    twins = {twin_of(id_): payload for id_, payload in pages.items()}
+    yield from put(site, incarnation, {**pages, **twins})
+
+
+def carry(site: Site, head: Head, tip: Branch, target: Site, incarnation: bytes) -> Steps[None]:
+    """Put what stands in for what was pruned below a branch into another life."""
+    for some in some_at_a_time((yield from base_page_ids(site, head, tip))):
+        yield from put_twice(target, incarnation, (yield from read_pages(site, head, some)))
