@@ -15,10 +15,7 @@ from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.errors import BranchExists
 from perdure.session import short
-from perdure.types import BranchInfo, Merge, Movement
-
-if TYPE_CHECKING:
-    from perdure.core.merge_rules import Strategy
+from perdure.types import BranchInfo, Merge, Movement, Strategy
 
 T = TypeVar("T")
 

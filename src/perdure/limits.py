@@ -193,6 +193,9 @@ checkpoints_max = 10**12
 commit_tries_max = 32
 """Times a commit is built anew because an unrelated part of the head moved (tries)."""
 
+merge_tries_max = 64
+"""Times a save is merged anew because others saved first once more (tries)."""
+
 sessions_open_max = 16
 """Sessions without an end that a head remembers (sessions)."""
 

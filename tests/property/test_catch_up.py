@@ -21,8 +21,8 @@ from perdure.core.catch_up import CatchUp, catch_up
 from perdure.core.changes import Change
 from perdure.core.codec import pack
 from perdure.core.merge import merge
-from perdure.core.merge_rules import Strategy
 from perdure.testing.strategies import changes_for, sections
+from perdure.types import Strategy
 
 NAMES: list[Strategy] = ["error", "ours", "theirs", "append", "set"]
 

@@ -11,7 +11,7 @@ putting them in again. It is told apart, so that what they hold can stay where i
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -32,11 +32,8 @@ from perdure.core.delta import (
 )
 from perdure.core.delta_between import between, beyond
 from perdure.core.merge_lists import Side, items_of, meeting, told_from
-from perdure.core.paths import Path
+from perdure.core.paths import KeysLast, Path
 from perdure.core.values import same
-
-Order: TypeAlias = tuple[Path, tuple[str, ...]]
-"""Where a mapping is, and which of its keys go last, in this order."""
 
 
 class CatchUp(msgspec.Struct, frozen=True):
@@ -44,7 +41,7 @@ class CatchUp(msgspec.Struct, frozen=True):
 
     changes: list[Change]
     """To be made first. Their values may be shared with those they were found from."""
-    orders: list[Order]
+    orders: list[KeysLast]
     """And then these, at paths of the state that is reached. Sections are not among them."""
 
 
@@ -60,9 +57,7 @@ class Places(msgspec.Struct, frozen=True):
         return Places((*self.base, base), (*self.here, here), (*self.there, there))
 
 
-def catch_up(
-    here: Sequence[Change], there: Sequence[Change]
-) -> Generator[Path, Any, CatchUp]:
+def catch_up(here: Sequence[Change], there: Sequence[Change]) -> Generator[Path, Any, CatchUp]:
     """What leads from the state that `here` made of a base to the one that `there` did.
 
     Args:
@@ -96,7 +91,7 @@ class _Way:
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
-        self.orders: list[Order] = []
+        self.orders: list[KeysLast] = []
         self.known: dict[Path, Any] = {}
 
     def base(self, path: Path | None) -> Asking:
@@ -231,8 +226,6 @@ def _may_be_last(node: Node) -> bool:
     return isinstance(node, Put) and (node.gone or not node.had)
 
 
-def _joined(
-    one: dict[bytes, list[Any]], other: dict[bytes, list[Any]]
-) -> dict[bytes, list[Any]]:
+def _joined(one: dict[bytes, list[Any]], other: dict[bytes, list[Any]]) -> dict[bytes, list[Any]]:
     keys = dict.fromkeys((*one, *other))
     return {key: [*one.get(key, ()), *other.get(key, ())] for key in keys}
