@@ -53,6 +53,7 @@ from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
 from perdure.engine.refresh import Instead, conflict_with, read_news, take_in, torn
 from perdure.engine.requests import Compute, Durability, Now, Random, ReadHead, Steps, Tell
+from perdure.engine.row import Row
 from perdure.engine.save import (
     TOKEN_BYTES,
     Doubt,
@@ -117,6 +118,8 @@ class SessionCore:
         if loaded is not None and loaded.last is not None:
             self.checkpoint = checkpoint_of(site.key, self.branch, loaded.last)
         self._saved_summary = self.summary
+        self.row = Row()
+        """How long nobody else has saved."""
         self._bodies: deque[Body] = deque()
         self._sent: Sent | None = None
         self._doubt = Doubt()
@@ -259,6 +262,8 @@ class SessionCore:
             Busy: another session holds the branch; kept too.
             CommitUnknown: kept too, and sent again as it is by the next flush.
         """
+        if self.merges and self.position is not None:
+            yield from self.row.give_way(self.position.head, self.branch, self.id)
         while self.unsaved:
             sent = self._sent or (yield from self._place(None))
             yield from self._send(sent, durability)
@@ -432,6 +437,7 @@ class SessionCore:
             if self._is_past_lease(sent.base.head, moved.head):
                 return  # it is placed anew
             if self.merges:
+                self.row = Row()
                 raise Overtaken(moved.head) from None
             error = yield from conflict_with(self, moved.head)
             if not (yield from self._forked_off(error)):
@@ -443,6 +449,7 @@ class SessionCore:
             raise
         self._doubt.is_there = False
         self._mark, self.told = sent.mark, ()
+        self.row.saved(sent.mark.saved_us)
         self._at_risk = durability != "power"
         self._tail_bytes += len(sent.sealed.blob)
         extra = {**sent.extra, **self._merged()}
