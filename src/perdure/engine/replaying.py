@@ -15,9 +15,10 @@ from perdure.core.record import Record
 from perdure.core.tree import build, building
 from perdure.core.tree_read import read_root, read_value
 from perdure.core.values import take
+from perdure.engine.lines import every_span
 from perdure.engine.pages import in_pieces, walk
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, check_links, joined, read_groups, replay, spans
+from perdure.engine.read import Site, check_links, joined, read_groups, replay
 from perdure.engine.requests import Run, Steps
 from perdure.errors import Damaged, ReplayMismatch
 
@@ -82,11 +83,10 @@ def replay_all(site: Site, head: Head) -> Steps[list[Ref]]:
 
 def _stretches(site: Site, head: Head) -> Steps[list[_Stretch]]:
     """What is to be replayed, with all that is known of it."""
-    placed: list[tuple[Branch, list[Run]]] = []
-    for _, tip in (yield from every_run(site, head)):
-        placed.append((tip, (yield from spans(site, head, tip, tip.first, tip.number))))
-    stretches = _Stretches(run for _, runs in placed for run in runs)
-    for tip, runs in placed:
+    tips = [tip for _, tip in (yield from every_run(site, head))]
+    spans_of_all = yield from every_span(site, head, tips)
+    stretches = _Stretches(run for runs in spans_of_all for run in runs)
+    for tip, runs in zip(tips, spans_of_all, strict=True):
         _told_by(tip, runs, stretches)
     return stretches.every
 
