@@ -14,6 +14,7 @@ from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import Backend
 from perdure.backends.sqlite import SqliteBackend
 from perdure.core.journal import JOURNAL_LINE
+from perdure.core.values import take
 from perdure.engine.lines import every_span
 from perdure.engine.past import every_run
 from perdure.engine.read import read_head, spans
@@ -242,3 +243,54 @@ def test_the_runs_of_all_lines_are_those_of_each_branch_alone(store: perdure.Sto
 def covered(runs_of_all: list[list[Run]]) -> set[tuple[int, int]]:
     every = [run for runs in runs_of_all for run in runs]
     return {(run.line, number) for run in every for number in range(run.first, run.last + 1)}
+
+
+def test_verifying_many_lines_copies_only_what_each_of_them_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copied: list[Any] = []
+
+    def noting(value: Any) -> Any:
+        copied.append(value)
+        return take(value)
+
+    monkeypatch.setattr("perdure.engine.replaying.take", noting)
+    with perdure.Store("memory:", maintenance="off", durability="process") as store:
+        with store.open("a") as session:
+            session.state.update(long=[*range(1_000)], log=[])
+        for n in range(60):
+            with store.open("a") as session:
+                session.state["log"].append(n)
+                if n % 20 == 0:
+                    session.state["long"].append(n)
+            if n % 3:
+                store.rollback("a", "~1")
+        assert store.verify("a")[0].problem is None
+    assert 20 <= len(copied) < 90
+    assert sum(len(each) == 1_000 for each in copied) <= 3
+
+
+def test_verifying_tells_apart_what_lines_share_and_what_they_change(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Snapshots on many lines are what replaying each of them gives, in whatever order."""
+    monkeypatch.setattr(limits, "tail_records_max", 1)
+    with perdure.Store("memory:", maintenance="off", durability="process") as store:
+        with store.open("a") as session:
+            session.state.update(log=[], deep={"list": [1, 2, 3]})
+        for n in range(24):
+            name = f"b{n}"
+            store.fork("a", name, branch=f"b{(n - 1) // 2}" if n % 5 else "main")
+            with store.open("a", branch=name) as session:
+                for turn in range(n % 4 + 1):
+                    session.state["log"].append([n, turn])
+                    session.state["deep"]["list"][n % 3] = n
+                    session.save()
+            store.maintain("a")
+            if n % 7 == 6:
+                store.rollback("a", f"{name}~1", branch=name)
+                save(store, name, n)
+        site = store._site("a")
+        tips = store._driver.run(every_run(site, store._driver.run(read_head(site))))
+        assert sum(tip.newest is not None for _, tip in tips) > 12
+        assert store.verify("a")[0].problem is None
