@@ -16,7 +16,15 @@ from perdure.engine.pages import PageMissing, place_of, remedy, walk
 from perdure.engine.past import runs_kept
 from perdure.engine.read import MAX_NUMBER, Site, read_head, read_run
 from perdure.engine.replaying import replay_all
-from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
+from perdure.engine.requests import (
+    HeadRow,
+    ListPages,
+    ListRows,
+    PageRow,
+    ReadHead,
+    ReadPages,
+    Steps,
+)
 from perdure.engine.twins import base_trees, runs_with_snapshots
 from perdure.errors import Damaged, PerdureError, StateNotFound
 from perdure.types import Stats, Unreferenced, Verified
@@ -79,9 +87,10 @@ def verify(site: Site) -> Steps[Verified]:
     row = yield ReadHead(site.key)
     if row is None:
         raise StateNotFound(f"there is no state {site.key!r} in this store")
-    number, generation = 0, -1
+    number = 0
     while True:
         found: list[Unreferenced] = []
+        generation = -1
         try:
             head = site.head(row)
             generation = head.generation
@@ -91,10 +100,18 @@ def verify(site: Site) -> Steps[Verified]:
         except PerdureError as error:
             if isinstance(error, Damaged):
                 row = yield ReadHead(site.key)
-                if row is not None and site.head(row).generation != generation:
+                if row is not None and _generation_of(site, row) != generation:
                     continue  # maintenance came between, or a pruning: what it removed is not lost
             return Verified(site.key, number, False, f"{error.kind}: {error}")
         return Verified(site.key, number, True, None, tuple(found))
+
+
+def _generation_of(site: Site, row: HeadRow) -> int:
+    """The generation of a head; -1, as before any was read, of one that cannot be."""
+    try:
+        return site.head(row).generation
+    except Damaged:
+        return -1
 
 
 def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
