@@ -53,12 +53,14 @@ class _Lines:
         while last >= tip.first:
             base = yield from self._base(tip, line)
             start = base.number + 1 if base is not None else 1
-            if last >= start:
-                found.append(Run(line, max(start, tip.first), last))
+            has_run = last >= start
             is_seen = self._seen.get(line, MAX_NUMBER) <= tip.first
-            if base is None or (is_seen and not to_the_end):
+            if has_run:
+                found.append(Run(line, max(start, tip.first), last))
+                self._seen[line] = min(self._seen.get(line, MAX_NUMBER), tip.first)
+            # Of a line that the branch only stands on, nothing is told that goes for those below.
+            if base is None or (has_run and is_seen and not to_the_end):
                 break
-            self._seen[line] = min(self._seen.get(line, MAX_NUMBER), tip.first)
             line, last = base.line, min(last, base.number)
         return found[::-1]
 
