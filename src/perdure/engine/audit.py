@@ -43,6 +43,7 @@ def stats(site: Site) -> Steps[Stats]:
         stored=stored,
         tail=tip.number - newest,
         snapshots=tuple(each.number for each in tip.snapshots or ()),
+        pruned=tip.number - len(records),
     )
 
 
@@ -86,6 +87,7 @@ def verify(site: Site) -> Steps[Verified]:
             head = site.head(row)
             generation = head.generation
             number = head.branches[MAIN].number
+            number = yield from _kept(site, head)
             for life in (head, *head.former):
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
@@ -95,6 +97,12 @@ def verify(site: Site) -> Steps[Verified]:
                     continue  # maintenance came between, or a pruning: what it removed is not lost
             return Verified(site.key, number, False, f"{error.kind}: {error}")
         return Verified(site.key, number, True, None, tuple(found))
+
+
+def _kept(site: Site, head: Head) -> Steps[int]:
+    """How many checkpoints of `main` there are; those that were pruned are not."""
+    runs = yield from runs_kept(site, head, head.branches[MAIN])
+    return sum(run.number - run.first + 1 for run in runs)
 
 
 def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
