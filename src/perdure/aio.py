@@ -32,6 +32,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Strategy,
     Unreferenced,
     Verified,
 )
@@ -68,6 +69,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
         on_conflict: OnConflict = "raise",
+        strategies: Mapping[str, Strategy] | None = None,
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
@@ -89,7 +91,11 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
             on_cancel: what cancellation (or Ctrl-C) does with them.
             on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
                 `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
-                is its name then, and `session.diverged` says why.
+                is its name then, and `session.diverged` says why; or puts the edits on top of what
+                they saved (`"merge"`): `session.state` has both then, and the checkpoint `merged`.
+            strategies: with `"merge"`, what is done where both changed the same place, by path
+                pattern, as `merge` takes them; "ours" are this session's edits. Elsewhere such a
+                place raises `MergeConflicts`, and nothing is lost.
             exclusive: hold the branch as long as the session is open: no other session can save to
                 it. That is written at once; it makes a state that is not there yet, with an empty
                 checkpoint. The hold of a process that died is taken over.
@@ -102,14 +108,23 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
-            UsageError: `expires_in` is no such duration.
+            UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
         """
         expires = expires_us(expires_in)
         loading = Loading(must_exist, sections, windows or {}, lazy=False)
         alone = exclusive, wait
         return Opening(
             partial(
-                self._open, key, loading, branch, on_error, on_cancel, on_conflict, alone, expires
+                self._open,
+                key,
+                loading,
+                branch,
+                on_error,
+                on_cancel,
+                on_conflict,
+                strategies,
+                alone,
+                expires,
             )
         )
 
@@ -121,6 +136,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         on_error: OnError,
         on_cancel: OnCancel,
         on_conflict: OnConflict,
+        strategies: Mapping[str, Strategy] | None,
         alone: tuple[bool, float],
         expires: int | None,
     ) -> AsyncSession:
@@ -138,6 +154,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
                         on_error,
                         on_cancel,
                         on_conflict,
+                        strategies,
                         claim,
                         expires,
                         lazy=False,

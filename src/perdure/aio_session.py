@@ -7,10 +7,12 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from perdure import parts
+from perdure.engine.bodies import Overtaken
 from perdure.engine.refresh import read_news, take_in
 from perdure.errors import PerdureError
 from perdure.events import reported
@@ -60,6 +62,8 @@ class AsyncSession(SessionBase):
 
         Raises:
             Conflict: someone else saved since this session read; see `refresh`.
+            MergeConflicts: both changed the same places, where a session that merges knows no
+                strategy for them; nothing is lost.
             LeaseLost: this session held the branch exclusively, and does not any more.
             CommitUnknown: its fate is not known; saving again settles it, once.
             Busy: others kept the store too long, or another session holds the branch exclusively;
@@ -73,15 +77,27 @@ class AsyncSession(SessionBase):
             async with self._editing:  # no wait before the capture, unless a block is open
                 self._require_open()
                 body = self._stage(label, metadata, durability)
-            async with self._saving:
-                steps = self._in_store(self._core.flush(durability or self._durability))
-                await self._driver.arun(steps)
+            await self._flush(durability or self._durability)
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None:
             took = time.monotonic() - began
             if (share := self._upkeep.saved(self._core, took)) > 0:
                 await asyncio.sleep(share)
         return checkpoint
+
+    async def _flush(self, durability: Durability) -> None:
+        """Write what was captured; if it has to be merged, with the edits of others held off."""
+        overtaken: Overtaken | None = None
+        async with self._saving:
+            try:
+                await self._driver.arun(self._in_store(self._core.flush(durability)))
+            except Overtaken as found:
+                overtaken = found
+        if overtaken is not None:
+            async with self._editing, self._saving:
+                self._require_open()
+                flushing = partial(self._core.flush, durability)
+                await self._driver.arun(self._in_store(self._merging(flushing, overtaken)))
 
     def _outside_block(self) -> AbstractAsyncContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""
@@ -171,11 +187,12 @@ class AsyncSession(SessionBase):
         """Take in what others saved since, into the live containers; the newest checkpoint.
 
         Args:
-            keep_changes: keep this session's unsaved edits, if they touch other sections; by
-                default they are given up.
+            keep_changes: keep this session's unsaved edits, if they touch other sections or the
+                session merges (`on_conflict="merge"`); by default they are given up.
 
         Raises:
             Conflict: both sides changed the same sections; nothing was changed here.
+            MergeConflicts: the same, of a session that merges: the same places.
             StateDeleted: the state is gone.
         """
         self._require_open()
@@ -183,6 +200,9 @@ class AsyncSession(SessionBase):
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
                 self._require_open()
+                if keep_changes and self._core.merges:
+                    refreshing = self._in_store(self._core.refresh(keep_changes))
+                    return await self._driver.arun(refreshing, makes=False)
                 await self._driver.arun(self._in_store(self._core.settle()), makes=False)
                 while True:
                     # Read in a thread, where decoding what others saved does not hold the loop up;
@@ -209,7 +229,7 @@ class AsyncSession(SessionBase):
                     with self._closing():
                         how, named = self._ending(error)
                         detail["ended"] = how
-                        ending = self._in_store(self._core.end(how, named, self._durability))
+                        ending = self._in_store(self._ended(how, named))
                         await self._driver.arun(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)

@@ -14,10 +14,7 @@ from perdure.engine.branches import Plan
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.session import short
-from perdure.types import BranchInfo, Merge, Movement
-
-if TYPE_CHECKING:
-    from perdure.core.merge_rules import Strategy
+from perdure.types import BranchInfo, Merge, Movement, Strategy
 
 T = TypeVar("T")
 

@@ -193,6 +193,23 @@ checkpoints_max = 10**12
 commit_tries_max = 32
 """Times a commit is built anew because an unrelated part of the head moved (tries)."""
 
+merge_tries_max = 256
+"""Times a save is merged anew because others saved first once more (tries)."""
+
+merge_row_max = 32
+"""Saves of a session that merges, one right after another, before it leaves others a moment
+(saves)."""
+
+merge_pause_us = 2_000
+"""That moment, and what counts as right after another (microseconds)."""
+
+merge_pauses_max = 8
+"""How many times as long it grows while others are known to be at work and do not come to save
+(times)."""
+
+merge_others_us = 1_000_000
+"""Others are known to be at work if they saved within this time (microseconds)."""
+
 sessions_open_max = 16
 """Sessions without an end that a head remembers (sessions)."""
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 
 from perdure import limits, parts, unsaved
 from perdure.core.values import take
-from perdure.engine.bodies import Body
+from perdure.engine.bodies import Body, Overtaken
 from perdure.engine.requests import Steps
 from perdure.engine.session import SessionCore
 from perdure.errors import (
@@ -26,7 +27,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, log, reported
-from perdure.types import Checkpoint, Durability, Resumed
+from perdure.types import Checkpoint, Durability, Resumed, Strategy
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
@@ -102,6 +103,15 @@ class SessionBase:
     def diverged(self) -> Conflict | None:
         """What made this session go on on a branch of its own (`on_conflict="fork"`), or None."""
         return self._core.diverged
+
+    @property
+    def strategies(self) -> dict[str, Strategy]:
+        """By path pattern, what a merge does where both sides changed the same place.
+
+        As given to `open(on_conflict="merge", strategies=…)`. May be edited: after
+        `MergeConflicts`, say here which side is right, and save again.
+        """
+        return self._core.strategies
 
     @property
     def id(self) -> str:
@@ -201,6 +211,19 @@ class SessionBase:
         core = self._core
         core.site = replace(core.site, store=self._driver.store_id)
         return (yield from steps)
+
+    def _merging(
+        self, steps: Callable[[], Steps[T]], overtaken: Overtaken | None = None
+    ) -> Steps[T]:
+        """`steps`, which save; merged with what others saved first, if the session merges."""
+        if not self._core.merges:
+            return steps()
+        from perdure.engine.rebase import saving
+
+        return saving(self._core, steps, overtaken)
+
+    def _ended(self, how: str, error: str | None) -> Steps[None]:
+        return self._merging(partial(self._core.end, how, error, self._durability))
 
     def _has_unsaved(self) -> bool:
         core = self._core
@@ -334,6 +357,8 @@ class Session(SessionBase):
 
         Raises:
             Conflict: someone else saved since this session read; see `refresh`.
+            MergeConflicts: both changed the same places, where a session that merges knows no
+                strategy for them; nothing is lost.
             LeaseLost: this session held the branch exclusively, and does not any more.
             CommitUnknown: its fate is not known; saving again settles it, once.
             Busy: others kept the store too long, or another session holds the branch exclusively;
@@ -347,14 +372,27 @@ class Session(SessionBase):
             with self._editing:
                 self._require_open()
                 body = self._stage(label, metadata, durability)
-            with self._saving:
-                self._driver.run(self._in_store(self._core.flush(durability or self._durability)))
+            self._flush(durability or self._durability)
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None:
             took = time.monotonic() - began
             if (share := self._upkeep.saved(self._core, took)) > 0:
                 self._upkeep.wait(self._core.site, share)
         return checkpoint
+
+    def _flush(self, durability: Durability) -> None:
+        """Write what was captured; if it has to be merged, with the edits of others held off."""
+        overtaken: Overtaken | None = None
+        with self._saving:
+            try:
+                self._driver.run(self._in_store(self._core.flush(durability)))
+            except Overtaken as found:
+                overtaken = found
+        if overtaken is not None:
+            with self._editing, self._saving:
+                self._require_open()
+                flushing = partial(self._core.flush, durability)
+                self._driver.run(self._in_store(self._merging(flushing, overtaken)))
 
     def _outside_block(self) -> AbstractContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""
@@ -436,11 +474,12 @@ class Session(SessionBase):
         """Take in what others saved since, into the live containers; the newest checkpoint.
 
         Args:
-            keep_changes: keep this session's unsaved edits, if they touch other sections; by
-                default they are given up.
+            keep_changes: keep this session's unsaved edits, if they touch other sections or the
+                session merges (`on_conflict="merge"`); by default they are given up.
 
         Raises:
             Conflict: both sides changed the same sections; nothing was changed here.
+            MergeConflicts: the same, of a session that merges: the same places.
             StateDeleted: the state is gone.
         """
         self._require_open()
@@ -467,7 +506,7 @@ class Session(SessionBase):
                     with self._closing():
                         how, named = self._ending(error)
                         detail["ended"] = how
-                        ending = self._in_store(self._core.end(how, named, self._durability))
+                        ending = self._in_store(self._ended(how, named))
                         self._driver.run(ending, makes=self._core.unsaved)
             except PerdureError as failure:
                 self._end_failed(failure, error)

@@ -29,6 +29,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
+    Strategy,
     Unreferenced,
     Verified,
 )
@@ -62,6 +63,7 @@ class Store(StoreBase, Branching, Expiring, Pruning):
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
         on_conflict: OnConflict = "raise",
+        strategies: Mapping[str, Strategy] | None = None,
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
@@ -83,7 +85,11 @@ class Store(StoreBase, Branching, Expiring, Pruning):
             on_cancel: what cancellation (or Ctrl-C) does with them.
             on_conflict: what a save does when others saved to the branch meanwhile: `"raise"`s
                 `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
-                is its name then, and `session.diverged` says why.
+                is its name then, and `session.diverged` says why; or puts the edits on top of what
+                they saved (`"merge"`): `session.state` has both then, and the checkpoint `merged`.
+            strategies: with `"merge"`, what is done where both changed the same place, by path
+                pattern, as `merge` takes them; "ours" are this session's edits. Elsewhere such a
+                place raises `MergeConflicts`, and nothing is lost.
             exclusive: hold the branch as long as the session is open: no other session can save to
                 it. That is written at once; it makes a state that is not there yet, with an empty
                 checkpoint. The hold of a process that died is taken over.
@@ -96,7 +102,7 @@ class Store(StoreBase, Branching, Expiring, Pruning):
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
-            UsageError: `expires_in` is no such duration.
+            UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
         """
         expires = expires_us(expires_in)
         claim = self._keeper.claim(key, branch, exclusive, wait)
@@ -108,7 +114,14 @@ class Store(StoreBase, Branching, Expiring, Pruning):
                 with reported(self._on_event, "load", key):
                     opened = self._look(self._opening(key, loading, branch, claim))
                 args, options = self._session_parts(
-                    opened, on_error, on_cancel, on_conflict, claim, expires, lazy=True
+                    opened,
+                    on_error,
+                    on_cancel,
+                    on_conflict,
+                    strategies,
+                    claim,
+                    expires,
+                    lazy=True,
                 )
                 founding = self._founding(args[1])
                 if founding is None or self._driver.run(founding):

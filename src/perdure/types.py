@@ -5,6 +5,7 @@ Structs, because a save makes one, and they take a tenth of a frozen dataclass's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 Durability: TypeAlias = Literal["power", "process"]
 """What an acknowledged save survives: `"power"` (a power cut) or `"process"` (`kill -9`)."""
 
-OnConflict: TypeAlias = Literal["raise", "fork"]
+OnConflict: TypeAlias = Literal["raise", "fork", "merge"]
 """What a save does that finds its branch moved by others."""
+
+Strategy: TypeAlias = (
+    Literal["error", "ours", "theirs", "append", "set", "counter"] | Callable[[Any, Any, Any], Any]
+)
+"""What a merge does where both sides changed the same place; see `Store.merge`."""
 
 End: TypeAlias = Literal["closed", "failed", "cancelled", "waiting"]
 """How a session that ended by itself ended."""
@@ -90,7 +96,8 @@ class Checkpoint(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     parent: str | None = None
     """Chain hash of the checkpoint before it; None for the first of a state."""
     merged: str | None = None
-    """Of a merge: id of the newest checkpoint that it took in from the other branch."""
+    """Of a merge: id of the newest checkpoint that it took in: of the other branch, or of what
+    others had saved to this one first (`open(on_conflict="merge")`)."""
 
 
 class Tip(msgspec.Struct, frozen=True):

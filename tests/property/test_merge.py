@@ -15,10 +15,10 @@ from perdure.core.changes import Change, Delete, Members, Set, Splice, apply, co
 from perdure.core.codec import pack
 from perdure.core.delta import ABSENT
 from perdure.core.merge import MergeConflict, merge
-from perdure.core.merge_rules import Strategy
 from perdure.core.paths import Path
 from perdure.core.values import same, take
 from perdure.testing.strategies import changes_for, sections
+from perdure.types import Strategy
 
 Document = dict[str, Any]
 

@@ -58,7 +58,7 @@ def walked(before: dict[str, Any], after: dict[str, Any]) -> list[Difference]:
 
 def told(found: list[Difference]) -> list[tuple[Any, ...]]:
     """Differences as what is the same exactly if they are."""
-    return [(each.path, each.kind, pack(each.before), pack(each.after)) for each in found]
+    return [(each.path, each.kind, pack(each.before), pack(each.after), each.ids) for each in found]
 
 
 def made_again(before: dict[str, Any], found: list[Difference]) -> dict[str, Any]:

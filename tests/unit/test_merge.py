@@ -11,10 +11,10 @@ from tests.property.test_delta import answered
 from perdure.core.changes import Change, Delete, Members, Set, Splice, apply, copies
 from perdure.core.delta import Asking
 from perdure.core.merge import MergeConflict, merge
-from perdure.core.merge_rules import Strategy
 from perdure.core.paths import Path
 from perdure.core.values import same, take
 from perdure.errors import UsageError
+from perdure.types import Strategy
 
 Conflicts = tuple[MergeConflict, ...]
 

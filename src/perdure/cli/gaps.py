@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
@@ -69,6 +67,8 @@ def bridged(
     every: Sequence[Checkpoint], before: Mapping[str, Checkpoint | None]
 ) -> list[Checkpoint]:
     """The checkpoints as if each had come from the newest that is kept before it."""
+    from msgspec.structs import replace
+
     return [
         replace(each, parent=older.hash if (older := before[each.hash]) is not None else None)
         if each.hash in before

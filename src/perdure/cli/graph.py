@@ -49,7 +49,9 @@ def _parents(
 ) -> list[str]:
     """Hashes of what it came from, as far as that is known: first its own branch's."""
     merged = hashes.get(checkpoint.merged) if checkpoint.merged is not None else None
-    return [each for each in (checkpoint.parent, merged) if each is not None and each in known]
+    # What a session merged its save with is what it was saved on.
+    parents = dict.fromkeys((checkpoint.parent, merged))
+    return [each for each in parents if each is not None and each in known]
 
 
 def graph(checkpoints: Sequence[Checkpoint], first: str | None = None) -> Iterator[Row]:

@@ -19,8 +19,7 @@ from perdure.cli.output import hint, print_json, say
 from perdure.cli.words import safe
 
 if TYPE_CHECKING:
-    from perdure.core.merge_rules import Strategy
-    from perdure.types import Merge
+    from perdure.types import Merge, Strategy
 
 
 @click.command(

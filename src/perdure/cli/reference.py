@@ -106,10 +106,10 @@ _TIMES = """
 Times in them are ISO 8601 in UTC, to the microsecond. A checkpoint has `changes` under
 `log --changes` and `watch --changes` only: each has its `kind` (`set`, `delete`, `splice`,
 `members`), its `path`, and what it holds. A movement has `differences` under `--dry-run` only, as
-`diff` gives them. A merge has `changes` as checkpoints have them, and of its `conflicts` each has
-its `path`, the values of both sides and what there was before. Paths are written as `perdure show`
-takes them. Each checkpoint has the hash of its `parent`, so that `log --all --json` is the graph
-that `log --graph --all` draws.
+`diff` gives them, and so has a merge, which has `changes` as checkpoints have them too, and of its
+`conflicts` each has its `path`, the values of both sides and what there was before. Paths are
+written as `perdure show` takes them. Each checkpoint has the hash of its `parent`, so that
+`log --all --json` is the graph that `log --graph --all` draws.
 """
 
 

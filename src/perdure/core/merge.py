@@ -30,9 +30,10 @@ from perdure.core.delta import (
     value_of,
 )
 from perdure.core.delta_between import between, beyond
-from perdure.core.merge_rules import Rule, Rules, Strategy, Unfit, combined, counted
+from perdure.core.merge_rules import Rule, Rules, Unfit, combined, counted
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same, take
+from perdure.types import Strategy
 
 CONTAINERS = (dict, list, set)
 """What both sides may have edited inside."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -53,7 +53,8 @@ def merge_items(
             values = yield from merge_runs(
                 merger, place, base, now, others.run(base, zone, zone.theirs)
             )
-            hunks += _told(merger.out, place, [value for _, value in now], values)
+            ours_now = [value for _, value in now]
+            hunks += told_from(merger.out, path, place.start, ours_now, values)
         elif not zone.ours:
             hunks += [
                 Hunk(mine.place(hunk.start), hunk.removed, hunk.items) for hunk in zone.theirs
@@ -65,14 +66,24 @@ def merge_items(
     merger.out += changes_of(Items(hunks), path)
 
 
-def _told(out: list[Change], place: Place, now: list[Any], values: list[Any]) -> list[Hunk]:
-    """What makes `values` of our run: edits of items as changes, the rest as hunks of our list."""
+def told_from(
+    out: list[Change], path: Path, start: int, now: list[Any], values: list[Any]
+) -> list[Hunk]:
+    """What makes `values` of the run `now` of a list: edits of items as changes, the rest as hunks.
+
+    Args:
+        out: where to add the changes.
+        path: of the list.
+        start: where in it the run begins.
+        now: the items of the run.
+        values: those that it is to have.
+    """
     node = between(now, values)
     if not isinstance(node, Items):
         return []
     for at, inner in node.edits.items():
-        out += changes_of(inner, (*place.path, place.start + at))
-    return [Hunk(place.start + hunk.start, hunk.removed, hunk.items) for hunk in node.hunks()]
+        out += changes_of(inner, (*path, start + at))
+    return [Hunk(start + hunk.start, hunk.removed, hunk.items) for hunk in node.hunks()]
 
 
 def _merge_as_set(
@@ -100,16 +111,23 @@ def _merge_as_set(
         merger.out += changes_of(node, path)
 
 
-def items_of(merger: Merger, where: Path | None, start: int, end: int) -> Asking:
+class Knowing(Protocol):
+    """Who can tell of the base."""
+
+    def base(self, path: Path | None) -> Asking:
+        """The value there, or `ABSENT`."""
+
+
+def items_of(knowing: Knowing, where: Path | None, start: int, end: int) -> Asking:
     """Items of a list of the base by their positions, in order."""
     found: Base = {}
     if start == end or where is None:
         return found
     if end - start > ITEMS_ASKED_MAX:
-        whole = yield from merger.base(where)
+        whole = yield from knowing.base(where)
         return dict(enumerate(whole[start:end], start))
     for at in range(start, end):
-        found[at] = yield from merger.base((*where, at))
+        found[at] = yield from knowing.base((*where, at))
     return found
 
 
@@ -181,6 +199,22 @@ class Zone(msgspec.Struct, eq=False):
     """Whether both sides did something in it, and not the same."""
 
 
+def meeting(ours: Side, theirs: Side) -> list[Zone]:
+    """The zones of two sides' hunks that overlap or touch, in order."""
+    marked = [(hunk.start, hunk.end, 0, hunk) for hunk in ours.hunks]
+    marked += [(hunk.start, hunk.end, 1, hunk) for hunk in theirs.hunks]
+    zones: list[Zone] = []
+    for start, end, side, hunk in sorted(marked, key=lambda each: each[:3]):
+        if not zones or start > zones[-1].end:
+            zones.append(Zone(start, end))
+        zone = zones[-1]
+        zone.end = max(zone.end, end)
+        (zone.theirs if side else zone.ours).append(hunk)
+    for zone in zones:
+        zone.contested = bool(zone.ours and zone.theirs) and not _alike(zone)
+    return zones
+
+
 class _Zones:
     """Finds the zones of two sides' edits."""
 
@@ -193,7 +227,8 @@ class _Zones:
 
     def find(self) -> Asking:
         """Find all zones."""
-        self._meet()
+        self.all = meeting(self._ours, self._theirs)
+        self._starts = [zone.start for zone in self.all]
         for side, other in ((self._ours, self._theirs), (self._theirs, self._ours)):
             for at in other.edits:
                 if side.lacks(at):
@@ -208,19 +243,6 @@ class _Zones:
         """Whether a position of the base is in a contested zone."""
         number = self._of(at)
         return number >= 0 and self.all[number].contested and at < self.all[number].end
-
-    def _meet(self) -> None:
-        marked = [(hunk.start, hunk.end, 0, hunk) for hunk in self._ours.hunks]
-        marked += [(hunk.start, hunk.end, 1, hunk) for hunk in self._theirs.hunks]
-        for start, end, side, hunk in sorted(marked, key=lambda each: each[:3]):
-            if not self.all or start > self.all[-1].end:
-                self.all.append(Zone(start, end))
-            zone = self.all[-1]
-            zone.end = max(zone.end, end)
-            (zone.theirs if side else zone.ours).append(hunk)
-        for zone in self.all:
-            zone.contested = bool(zone.ours and zone.theirs) and not _alike(zone)
-        self._starts = [zone.start for zone in self.all]
 
     def _of(self, at: int) -> int:
         """The number of the zone that has this position of the base."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -13,11 +13,7 @@ from perdure.core.delta_between import id_of
 from perdure.core.paths import Path, parse_path
 from perdure.core.values import take
 from perdure.errors import UsageError
-
-Strategy: TypeAlias = (
-    Literal["error", "ours", "theirs", "append", "set", "counter"] | Callable[[Any, Any, Any], Any]
-)
-"""What is done where both sides changed the same place; see `perdure.core.merge.merge`."""
+from perdure.types import Strategy
 
 NAMES = ("error", "ours", "theirs", "append", "set", "counter")
 ONE, REST = "*", "**"

@@ -13,6 +13,9 @@ from perdure.errors import PathNotFound
 Path: TypeAlias = tuple[str | int, ...]
 """The section first, then mapping keys (str) and list positions (int, from 0)."""
 
+KeysLast: TypeAlias = tuple[Path, tuple[str, ...]]
+"""Where a mapping is, and which of its keys go last, in this order."""
+
 WHOLE_STATE = "(state)"
 _ESCAPED = re.compile("~(?:0|1|u(?P<number>[0-9a-f]{1,6});)")
 KEYS_SHOWN_MAX = 8

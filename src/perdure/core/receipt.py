@@ -24,8 +24,8 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """What a pruning kept and removed."""
 
     islands: tuple[Islands, ...] = ()
-    left: dict[int, Branch] = {}
-    """Of the movements before it that can be taken back, by number: where the branch stood."""
+    left: tuple[tuple[int, Branch], ...] = ()
+    """Of the movements before it that can be taken back: the number, and where the branch stood."""
     removed: tuple[tuple[int, int, int], ...] = ()
     """The records that went with it: line, first and last number."""
 

@@ -8,7 +8,8 @@ above it, and only pages that one of them has alone are read, and the values tha
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from operator import eq
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,11 +22,14 @@ from perdure.core.diff import (
     paired_differences,
     told_of_item,
 )
+from perdure.core.edited_list import Loose, Page
 from perdure.core.matching import ID, NOWHERE, Gap, Id, Step, id_from, id_of, steps, unique
 from perdure.core.page import Ref, Shape, read_children, read_list, read_map
 from perdure.core.tree_read import Reading, all_leaves, payloads_of, read_value
 from perdure.core.values import same
 from perdure.errors import Damaged
+
+P = TypeVar("P", Ref, Page)
 
 
 def diff_trees(before: Ref, after: Ref) -> Reading[list[Difference]]:
@@ -47,7 +51,7 @@ def _between(path: tuple[str | int, ...], a: Any, b: Any) -> Reading[list[Differ
         if a.shape is b.shape is Shape.MAP:
             return (yield from _maps(path, a, b))
         if a.shape is b.shape is Shape.LIST:
-            return (yield from _lists(path, a, b))
+            return (yield from diff_lists(path, [a], [b]))
     return list(differences(path, (yield from _whole(a)), (yield from _whole(b))))
 
 
@@ -64,6 +68,10 @@ def _equal(a: Any, b: Any) -> bool:
 
 def _name(value: Any) -> Hashable:
     return value.id if type(value) is Ref else name_of(value)
+
+
+def _page_name(page: Page) -> Hashable:
+    return page.id or id(page)
 
 
 # ---- maps -----------------------------------------------------------------------------------
@@ -108,13 +116,15 @@ def _apart(a: Ref, b: Ref) -> Reading[tuple[list[Ref], list[Ref]]]:
         left, right = _opened(left, payloads), _opened(right, payloads)
 
 
-def _opened(refs: Iterable[Ref], payloads: dict[bytes, bytes]) -> list[Ref]:
+def _opened(refs: Iterable[P], payloads: dict[bytes, bytes]) -> list[P]:
     """The same trees, and in the place of those whose page is here, the trees below."""
-    found: list[Ref] = []
+    found: list[P] = []
     for ref in refs:
         payload = payloads.get(ref.id)
-        below = [] if payload is None else read_children(payload, ref)
-        found += [ref] if payload is None else map(ref.below, below)
+        if payload is None or not isinstance(ref, Ref):
+            found.append(ref)
+        else:
+            found += map(ref.below, read_children(payload, ref))
     return found
 
 
@@ -161,18 +171,25 @@ class _Stretch(msgspec.Struct, frozen=True):
 
     a_at: int
     """Where they begin in the one list (items)."""
-    a: list[Ref]
+    a: list[Page]
     b_at: int
-    b: list[Ref]
-    following: list[Ref]
+    b: list[Page]
+    following: list[Page]
     """What comes next in both."""
 
 
-def _lists(path: tuple[str | int, ...], a: Ref, b: Ref) -> Reading[list[Difference]]:
+def diff_lists(
+    path: tuple[str | int, ...], a: Sequence[Page], b: Sequence[Page]
+) -> Reading[list[Difference]]:
+    """Every difference between two lists at `path`, each given as its parts in order.
+
+    Raises:
+        Damaged: a page is not what the page above says.
+    """
     gaps_found: list[Gap] = []
     old: dict[int, Any] = {}
     new: dict[int, Any] = {}
-    for stretch in (yield from _stretches(_Stretch(0, [a], 0, [b], []))):
+    for stretch in (yield from _stretches(_Stretch(0, [*a], 0, [*b], []))):
         gaps_found += yield from _gaps(stretch, old, new)
     ids = (yield from _ids(old)), (yield from _ids(new))
     found: list[Difference] = []
@@ -194,7 +211,7 @@ def _stretches(within: _Stretch) -> Reading[list[_Stretch]]:
         level = max((ref.level for ref in (*within.a, *within.b)), default=0)
         if not level:
             return [within]
-        above = [ref for ref in (*within.a, *within.b) if ref.level == level]
+        above = [ref for ref in _refs(within.a, within.b) if ref.level == level]
         payloads = yield from payloads_of(above)
         a, b = _opened(within.a, payloads), _opened(within.b, payloads)
         within = _Stretch(within.a_at, a, within.b_at, b, within.following)
@@ -232,19 +249,32 @@ def _parts(within: _Stretch) -> list[_Stretch]:
             within.b[b_start:b_end],
             [],
         )
-        for a_start, a_end, b_start, b_end in gaps(within.a, within.b, _equal, _name)
+        for a_start, a_end, b_start, b_end in gaps(within.a, within.b, eq, _page_name)
     ]
 
 
-def _count(refs: Iterable[Ref]) -> int:
-    return sum(ref.count for ref in refs)
+def _count(pages: Iterable[Page]) -> int:
+    return sum(page.count for page in pages)
+
+
+def _refs(*lists: Iterable[Page]) -> list[Ref]:
+    """Those parts of lists that are trees."""
+    return [page for pages in lists for page in pages if isinstance(page, Ref)]
+
+
+def _items(pages: Iterable[Page], read: dict[bytes, list[Any]]) -> list[Any]:
+    """The items of parts that are in memory, or were read."""
+    return [
+        item
+        for page in pages
+        for item in (page.items if isinstance(page, Loose) else read[page.id])
+    ]
 
 
 def _gaps(within: _Stretch, old: dict[int, Any], new: dict[int, Any]) -> Reading[list[Gap]]:
     """Where the items of a stretch differ; those that do are put in `old` and `new`."""
-    pages = yield from _contents((*within.a, *within.b), read_list)
-    a = [item for ref in within.a for item in pages[ref.id]]
-    b = [item for ref in within.b for item in pages[ref.id]]
+    pages = yield from _contents(_refs(within.a, within.b), read_list)
+    a, b = _items(within.a, pages), _items(within.b, pages)
     yield from _run_on(a, b, within.following)
     found: list[Gap] = []
     a_at, b_at = within.a_at, within.b_at
@@ -291,7 +321,7 @@ def _told(
     return (yield from _item((*path, step.to), step, old[step.at], new[step.to]))
 
 
-def _run_on(a: list[Any], b: list[Any], following: Sequence[Ref]) -> Reading[None]:
+def _run_on(a: list[Any], b: list[Any], following: Sequence[Page]) -> Reading[None]:
     """Add what follows in both lists, as long as one may have been put in or taken out of it.
 
     Of ["x", "y"] and ["x", "x", "y"] the second "x" is the new one: where two lists begin to differ
@@ -304,12 +334,15 @@ def _run_on(a: list[Any], b: list[Any], following: Sequence[Ref]) -> Reading[Non
             head += 1
         if head < shorter or not todo or len(a) == len(b) == head:
             return
-        ref = todo.pop()
-        payloads = yield from payloads_of([ref])
-        if ref.level:
-            todo += map(ref.below, reversed(read_children(payloads[ref.id], ref)))
-            continue
-        items = read_list(payloads[ref.id], ref)
+        page = todo.pop()
+        pages: dict[bytes, list[Any]] = {}
+        if isinstance(page, Ref):
+            payload = (yield (page.id,))[page.id]
+            if page.level:
+                todo += map(page.below, reversed(read_children(payload, page)))
+                continue
+            pages[page.id] = read_list(payload, page)
+        items = _items([page], pages)
         a += items
         b += items
 

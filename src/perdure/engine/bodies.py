@@ -15,7 +15,7 @@ from perdure.core.changes import (
     unpack_changes,
 )
 from perdure.core.head import Head, Mark
-from perdure.core.paths import format_path
+from perdure.core.paths import KeysLast, format_path
 from perdure.core.record import (
     Sealed,
 )
@@ -23,7 +23,7 @@ from perdure.engine.requests import Durability
 from perdure.engine.save import (
     Position,
 )
-from perdure.errors import NotStorable
+from perdure.errors import Conflict, NotStorable
 from perdure.types import Checkpoint
 
 
@@ -47,10 +47,12 @@ class Edited(Protocol):
     def touched(self) -> set[str]:
         """Sections with edits not yet captured."""
 
-    def apply(self, changes: Sequence[Change], *, order: Sequence[str]) -> list[Change]:
+    def apply(
+        self, changes: Sequence[Change], *, order: Sequence[str], last: Sequence[KeysLast] = ()
+    ) -> list[Change]:
         """Take in someone else's changes; those to sections that are not loaded come back.
 
-        `order` is that of all sections, as replay gives it.
+        `order` is that of all sections, as replay gives it; `last` that of keys below them.
         """
 
     def windows(self) -> dict[str, tuple[int, int]]:
@@ -99,6 +101,17 @@ class Sent(msgspec.Struct, frozen=True):
         if len(self.bodies) == 1:
             return self.bodies[0].sections
         return frozenset().union(*(body.sections for body in self.bodies))
+
+
+class Overtaken(Conflict):
+    """Others saved first, and the session merges: what happens inside until it has.
+
+    `head` is the one that is there now.
+    """
+
+    def __init__(self, head: Head | None) -> None:
+        super().__init__("others saved first; what this session has not saved is to be merged")
+        self.head = head
 
 
 def joined(bodies: Sequence[Body]) -> bytes:

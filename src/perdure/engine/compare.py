@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import msgspec
 
 from perdure import limits
 from perdure.core.changes import Change, apply, copies, reordered, sections_of
 from perdure.core.diff import Difference, diff
+from perdure.core.edited_list import EditedList, Page, Unfit
 from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.outline import moves_in, touches_of
-from perdure.core.page import Ref
+from perdure.core.page import Ref, Shape
 from perdure.core.record import Record
 from perdure.core.refs import Ref as CheckpointRef
 from perdure.core.tree import build
-from perdure.core.tree_diff import diff_trees
+from perdure.core.tree_diff import diff_lists, diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, T, read_root, remembering
 from perdure.core.values import take
@@ -95,6 +97,10 @@ def compare_changed(
         return diff(old, new)
 
 
+_Lists: TypeAlias = dict[str, list[Page]]
+"""Sections that are long lists, as their parts."""
+
+
 class _Point(msgspec.Struct, frozen=True):
     """A checkpoint, as far as it may differ from another."""
 
@@ -102,6 +108,8 @@ class _Point(msgspec.Struct, frozen=True):
     """The tree of the sections that may."""
     names: list[str]
     """All sections, in order."""
+    lists: _Lists = {}
+    """Long lists; those that both points have here are in neither's tree."""
 
 
 class _Walk:
@@ -118,15 +126,29 @@ class _Walk:
         orders = [name for name in were if name in are], [name for name in are if name in were]
         # The order of some sections says nothing of that of all.
         found = [each for each in found if each.path]
+        if before.lists.keys() & after.lists.keys():
+            found = yield from self._with_lists(found, before, after)
         if orders[0] != orders[1]:
             found.append(Difference((), "moved", *orders))
         return found
 
+    def _with_lists(
+        self, found: list[Difference], before: _Point, after: _Point
+    ) -> Steps[list[Difference]]:
+        """What differs in the sections of trees, with that in long lists, in their order."""
+        by: dict[str, list[Difference]] = {}
+        for each in found:
+            by.setdefault(str(each.path[0]), []).append(each)
+        for name in before.lists.keys() & after.lists.keys():
+            pages = before.lists[name], after.lists[name]
+            by[name] = yield from self._read(diff_lists((name,), *pages))
+        names = dict.fromkeys((*before.names, *by))  # new ones come last
+        return [each for name in names for each in by.get(name, ())]
+
     def points(self, tip: Branch, older: int, newer: int) -> Steps[tuple[_Point, _Point]]:
         """Two checkpoints of one branch."""
         start = tip.nearest(older)
-        begin = start.number if start is not None else 0
-        if newer - begin <= limits.tail_records_max or tip.nearest(newer) is start:
+        if newer - older <= limits.tail_records_max or tip.nearest(newer) is start:
             return (yield from self._after_one(tip, start, older, newer))
         return (yield from self.apart(Point("", tip, older), Point("", tip, newer)))
 
@@ -135,12 +157,17 @@ class _Walk:
         start, chosen = tip.nearest(tip.number), sections_of(changes)
         records = yield from self._records(tip, start, tip.number)
         entries = yield from self._entries(start)
+        olds = yield from self._lists(_long(entries, chosen), _of(records))
+        by = {name: [each for each in changes if each.path[0] == name] for name in chosen}
+        news = yield from self._lists(olds, by.__getitem__)
+        chosen -= news.keys()
         one = yield from self._edited(self._tree(entries, chosen), records, chosen)
-        built = yield from self._read(edit(one, changes, self.head.secret))
+        others = [each for each in changes if each.path[0] in chosen]
+        built = yield from self._read(edit(one, others, self.head.secret))
         self.pages.update(built.pages)
         names = _names(entries, records)
         after = reordered(names, moves_in(touches_of(changes)))
-        return _Point(one, names), _Point(built.root, after)
+        return _Point(one, names, olds), _Point(built.root, after, news)
 
     def _after_one(
         self, tip: Branch, start: Snapshot | None, older: int, newer: int
@@ -151,10 +178,13 @@ class _Walk:
         late = [record for record in records if record.number > older]
         chosen = _touched(late)
         entries = yield from self._entries(start)
-        base = self._tree(entries, chosen)
-        one = _Point((yield from self._edited(base, early, chosen)), _names(entries, early))
-        other = yield from self._edited(one.root, late, chosen)
-        return one, _Point(other, _names(one.names, late))
+        olds = yield from self._lists(_long(entries, chosen), _of(early))
+        news = yield from self._lists(olds, _of(late))
+        chosen -= news.keys()
+        root = yield from self._edited(self._tree(entries, chosen), early, chosen)
+        one = _Point(root, _names(entries, early), olds)
+        root = yield from self._edited(root, late, chosen)
+        return one, _Point(root, _names(one.names, late), news)
 
     def apart(self, one: Point, other: Point) -> Steps[tuple[_Point, _Point]]:
         """Each from its snapshot: sections that differ there, or change after either."""
@@ -164,11 +194,28 @@ class _Walk:
             records.append((yield from self._records(each.tip, snapshot, each.number)))
             entries.append((yield from self._entries(snapshot)))
         chosen = _touched(records[0]) | _touched(records[1]) | _unlike(*entries)
-        points: list[_Point] = []
+        lists = []
         for kept, since in zip(entries, records, strict=True):
+            lists.append((yield from self._lists(_long(kept, chosen), _of(since))))
+        chosen -= lists[0].keys() & lists[1].keys()
+        points: list[_Point] = []
+        for kept, since, some in zip(entries, records, lists, strict=True):
             root = yield from self._edited(self._tree(kept, chosen), since, chosen)
-            points.append(_Point(root, _names(kept, since)))
+            points.append(_Point(root, _names(kept, since), some))
         return points[0], points[1]
+
+    def _lists(self, lists: _Lists, changes_of: Callable[[str], Iterable[Change]]) -> Steps[_Lists]:
+        """Long lists as they are after changes, but for those that cannot be told in this way.
+
+        To edit their trees takes as long as their indexes are; this takes what the edits touch.
+        """
+        found: _Lists = {}
+        for name, pages in lists.items():
+            edited = EditedList(pages)
+            with suppress(Unfit):
+                yield from self._read(edited.make(changes_of(name)))
+                found[name] = edited.pages
+        return found
 
     def _records(self, tip: Branch, start: Snapshot | None, number: int) -> Steps[list[Record]]:
         after = start.number if start is not None else 0
@@ -188,14 +235,35 @@ class _Walk:
         self.pages.update(built.pages)
         return built.root
 
-    def _edited(self, root: Ref, records: Iterable[Record], chosen: Container[str]) -> Steps[Ref]:
-        changes = [change for record in records for change in record.changes_of(chosen)]
+    def _edited(self, root: Ref, records: Iterable[Record], chosen: set[str]) -> Steps[Ref]:
+        changes = list(_changes_of(records, chosen))
+        if not changes:
+            return root
         built = yield from self._read(edit(root, changes, self.head.secret))
         self.pages.update(built.pages)
         return built.root
 
     def _read(self, reading: Reading[T]) -> Steps[T]:
         return (yield from walk(self.site, self.head.incarnation, remembering(reading, self.pages)))
+
+
+def _changes_of(records: Iterable[Record], sections: Container[str]) -> Iterator[Change]:
+    return (change for record in records for change in record.changes_of(sections))
+
+
+def _of(records: Sequence[Record]) -> Callable[[str], Iterator[Change]]:
+    """What these records change in a section, by its name."""
+    return lambda name: _changes_of(records, {name})
+
+
+def _long(entries: dict[str, Any], chosen: Iterable[str]) -> _Lists:
+    """Those of some sections that a snapshot keeps as lists of several pages."""
+    kept = ((name, entries.get(name)) for name in sorted(chosen))
+    return {
+        name: [value]
+        for name, value in kept
+        if type(value) is Ref and value.shape is Shape.LIST and value.level
+    }
 
 
 def _touched(records: Iterable[Record]) -> set[str]:

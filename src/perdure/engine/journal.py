@@ -66,4 +66,4 @@ def left_of(head: Head, entry: Entry, receipt: Receipt) -> Branch | None:
     None: it was, or there was no such branch.
     """
     pruned = head.journal.receipt if head.journal is not None else 0
-    return entry.move.before if entry.number > pruned else receipt.left.get(entry.number)
+    return entry.move.before if entry.number > pruned else dict(receipt.left).get(entry.number)

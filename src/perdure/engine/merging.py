@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,18 +10,16 @@ import msgspec
 from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import Change, copies, pack_changes, sections_of
-from perdure.core.delta import ABSENT
 from perdure.core.diff import to_changes
 from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at, is_empty
-from perdure.core.merge import Merged, merge
-from perdure.core.merge_rules import Strategy
-from perdure.core.paths import Path
+from perdure.core.merge import merge
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
 from perdure.engine.branches import NOBODY, common_number
 from perdure.engine.compare import compare_changed
 from perdure.engine.leases import freed
 from perdure.engine.load import state_at
+from perdure.engine.merge_base import MergeBase
 from perdure.engine.parked import find_branch
 from perdure.engine.read import Site, read_head, read_run, spans
 from perdure.engine.refs import as_branch
@@ -29,7 +27,7 @@ from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
 from perdure.engine.view import checkpoint_of_save
 from perdure.errors import Busy, CheckpointPruned, MergeConflicts, UsageError
-from perdure.types import Merge
+from perdure.types import Merge, Strategy
 
 
 class _Parted(msgspec.Struct, frozen=True):
@@ -67,7 +65,8 @@ def merge_branch(
         parted = yield from _parted(site, head, ours, theirs)
         if parted is None:
             return None
-        merged = yield from _merged(site, head, parted, strategies)
+        base = MergeBase(site, head, parted.tip, parted.number)
+        merged = yield from base.answering(merge(parted.ours, parted.theirs, strategies))
         told = Merge(site.key, source, into, parted.number, tuple(merged.changes), merged.conflicts)
         if dry_run:
             found = yield from compare_changed(site, head, ours, merged.changes)
@@ -107,8 +106,8 @@ def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Part
             )
     mine = yield from read_run(site, head, ours, common + 1, ours.number)
     others = yield from read_run(site, head, theirs, common + 1, theirs.number)
-    taken = yield from _taken(site, head, mine, theirs)
-    given = yield from _taken(site, head, others, ours)
+    taken = yield from _taken(site, head, mine, theirs, common)
+    given = yield from _taken(site, head, others, ours, common)
     if max(common, taken[0]) == theirs.number:
         return None
     if not taken[0] and not given[0]:
@@ -122,11 +121,16 @@ def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Part
 
 
 def _taken(
-    site: Site, head: Head, records: Sequence[Record], other: Branch
+    site: Site, head: Head, records: Sequence[Record], other: Branch, common: int
 ) -> Steps[tuple[int, int]]:
-    """The newest checkpoint of a branch that was merged by one of these records, and when."""
+    """The newest checkpoint of a branch that was merged by one of these records, and when.
+
+    What sessions merged on their own branch, before the other went its way, is none of these.
+    """
     merges = [
-        (record.extra[MERGED], record.time_us) for record in records if MERGED in record.extra
+        (record.extra[MERGED], record.time_us)
+        for record in records
+        if MERGED in record.extra and record.extra[MERGED][1] > common
     ]
     if not merges:
         return 0, 0
@@ -147,39 +151,7 @@ def _whole(site: Site, head: Head, tip: Branch, number: int) -> Steps[dict[str, 
     return sections
 
 
-# ---- merging and saving ---------------------------------------------------------------------
-
-
-def _merged(
-    site: Site, head: Head, parted: _Parted, strategies: Mapping[str, Strategy]
-) -> Steps[Merged]:
-    """Merge, reading of the base only the sections that are asked for."""
-    merging: Generator[Path, Any, Merged] = merge(parted.ours, parted.theirs, strategies)
-    sections: dict[str, Any] = {}
-    answer: Any = None
-    while True:
-        try:
-            path = merging.send(answer)
-        except StopIteration as stop:
-            merged: Merged = stop.value
-            return merged
-        name = str(path[0])
-        if name not in sections:
-            found: dict[str, Any] = {}
-            if parted.number:
-                wanted: Callable[[str], bool] = name.__eq__
-                found, _ = yield from state_at(site, head, parted.tip, parted.number, wanted)
-            sections[name] = found.get(name, ABSENT)
-        answer = _at(sections[name], path[1:])
-
-
-def _at(value: Any, path: Path) -> Any:
-    for part in path:
-        try:
-            value = value[part]
-        except (LookupError, TypeError):
-            return ABSENT
-    return value
+# ---- saving ---------------------------------------------------------------------------------
 
 
 def _saved(

@@ -213,7 +213,9 @@ def _kept(site: Site, head: Head, plan: Retained) -> Steps[_Kept]:
     told = tuple(Islands(cut, tips) for cut, tips in islands.items())
     removed = tuple((run.line, run.first, run.last) for run in plan.removed)
     bases = dict.fromkeys(trees.values())
-    return _Kept(branches, Receipt(told, left, removed), lines, head.secret, tuple(bases))
+    return _Kept(
+        branches, Receipt(told, tuple(left.items()), removed), lines, head.secret, tuple(bases)
+    )
 
 
 def _cut_of(stay: Stay, plan: Retained) -> Cut | None:

@@ -111,13 +111,14 @@ class Site(msgspec.Struct, frozen=True):
         self, incarnation: bytes, rows: Iterable[RecordRow], first: int, last: int
     ) -> Iterator[Record]:
         """The same, one by one."""
-        return (
-            record
-            for row in rows
-            if row.number >= first and row.number - row.count < last
-            for record in self.records(incarnation, row)
-            if first <= record.number <= last
-        )
+        for row in rows:
+            if row.number < first or row.number - row.count >= last:
+                continue
+            for record in self.records(incarnation, row):
+                if record.number > last:  # what else a pack holds is not even looked at
+                    break
+                if record.number >= first:
+                    yield record
 
 
 def read_head(site: Site) -> Steps[Head]:

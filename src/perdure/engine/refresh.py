@@ -67,6 +67,13 @@ def read_news(core: SessionCore, keep_changes: bool) -> Steps[News]:
         head = core.site.head(row) if row is not None else None
     else:
         head, instead = yield from _read_instead(core)
+    return (yield from news_of(core, head, keep_changes, instead))
+
+
+def news_of(
+    core: SessionCore, head: Head | None, keep_changes: bool, instead: Instead | None = None
+) -> Steps[News]:
+    """What `take_in` needs of a head that was read already; as `read_news`."""
     if head is None or head.deleted_us is not None:
         return News(None, instead=instead)
     if not _is_same_life(core, head):

@@ -8,7 +8,7 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -29,12 +29,14 @@ from perdure.core.changes import (
 from perdure.core.head import MAIN, Branch, Head, Lease, Mark, mark_to_wire, next_life
 from perdure.core.leases import owner_of
 from perdure.core.lineage import is_empty
+from perdure.core.paths import KeysLast
 from perdure.core.record import (
     BASE,
     END,
     ENDED_BEFORE,
     ID_BYTES,
     LABEL,
+    MERGED,
     METADATA,
     START,
     SUMMARY,
@@ -42,7 +44,7 @@ from perdure.core.record import (
     seal_draft,
 )
 from perdure.core.windows import into_window
-from perdure.engine.bodies import Body, Edited, Sent, joined, too_much
+from perdure.engine.bodies import Body, Edited, Overtaken, Sent, joined, too_much
 from perdure.engine.branches import forking_from, move
 from perdure.engine.expiry import expiring
 from perdure.engine.leases import keeping, leaving, lost, passed, removing
@@ -50,7 +52,8 @@ from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
 from perdure.engine.read import Site
 from perdure.engine.refresh import Instead, conflict_with, read_news, take_in, torn
-from perdure.engine.requests import Compute, Durability, Now, Random, Steps, Tell
+from perdure.engine.requests import Compute, Durability, Now, Random, ReadHead, Steps, Tell
+from perdure.engine.row import Row
 from perdure.engine.save import (
     TOKEN_BYTES,
     Doubt,
@@ -66,7 +69,7 @@ from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import Elsewhere, part, take_before
 from perdure.errors import Conflict, LeaseLost, PerdureError, Reload
-from perdure.types import Checkpoint, Holder, OnConflict
+from perdure.types import Checkpoint, Holder, OnConflict, Strategy
 
 
 class SessionCore:
@@ -83,6 +86,7 @@ class SessionCore:
         holder: Holder,
         branch: str = MAIN,
         on_conflict: OnConflict = "raise",
+        strategies: Mapping[str, Strategy] = {},
         exclusive: bool = False,
         told: tuple[Mark, ...] = (),
         elsewhere: Elsewhere,
@@ -93,6 +97,10 @@ class SessionCore:
         self.document = document
         self.branch = branch
         self._on_conflict = on_conflict
+        self.strategies = dict(strategies)
+        """By path pattern, what a merge does where both sides changed the same place."""
+        self.took_in: list[Any] | None = None
+        """Line, number and id of the newest record on top of which this session put its work."""
         self.diverged: Conflict | None = None
         """Why this session works on a branch of its own: what its save met."""
         self.exclusive = exclusive
@@ -110,6 +118,8 @@ class SessionCore:
         if loaded is not None and loaded.last is not None:
             self.checkpoint = checkpoint_of(site.key, self.branch, loaded.last)
         self._saved_summary = self.summary
+        self.row = Row()
+        """How long nobody else has saved."""
         self._bodies: deque[Body] = deque()
         self._sent: Sent | None = None
         self._doubt = Doubt()
@@ -194,6 +204,11 @@ class SessionCore:
         return owner_of(self.position.head, self.branch) == self.id
 
     @property
+    def merges(self) -> bool:
+        """Whether its work is merged with what others saved first."""
+        return self._on_conflict == "merge"
+
+    @property
     def unsaved(self) -> bool:
         """Whether a captured body still waits to be saved."""
         return bool(self._bodies) or self._sent is not None
@@ -212,6 +227,20 @@ class SessionCore:
         return [change for body in self._bodies for change in unpack_changes(body.changes)]
 
     @property
+    def bodies(self) -> tuple[Body, ...]:
+        """What was captured and is not saved yet, in order."""
+        return tuple(self._bodies)
+
+    def settled_by(self, body: Body, checkpoint: Checkpoint | None) -> None:
+        """Drop a captured body of which others' checkpoint has all.
+
+        How durable that is, nobody here was told: the next flush sees to it.
+        """
+        body.saved = checkpoint
+        self._bodies.remove(body)
+        self._at_risk = True
+
+    @property
     def moves_waiting(self) -> list[Move]:
         """What captured bodies that are not saved yet do to the order of sections."""
         return [move for body in self._bodies for move in body.moves]
@@ -220,6 +249,7 @@ class SessionCore:
         """Give up captured bodies that were never sent."""
         sent = self._sent.bodies if self._sent is not None else ()
         self._bodies = deque(body for body in self._bodies if body in sent)
+        self.took_in = self.took_in if sent else None
 
     # ---- saving ---------------------------------------------------------------------------
 
@@ -232,6 +262,8 @@ class SessionCore:
             Busy: another session holds the branch; kept too.
             CommitUnknown: kept too, and sent again as it is by the next flush.
         """
+        if self.merges and self.position is not None:
+            yield from self.row.give_way(self.position.head, self.branch, self.id)
         while self.unsaved:
             sent = self._sent or (yield from self._place(None))
             yield from self._send(sent, durability)
@@ -313,7 +345,7 @@ class SessionCore:
         )
         mark = replace(mark, saved_us=time_us, last=number, end=None, error=None, ended_us=None)
         bodies = self._next_bodies()
-        extra = dict(bodies[0].extra)
+        extra = {**bodies[0].extra, **self._merged()}
         if tip.bases and is_empty(tip):
             extra[BASE] = [tip.bases[0].line, tip.bases[0].number]
         if self._mark is None:
@@ -404,6 +436,9 @@ class SessionCore:
             self._doubt.is_there = False
             if self._is_past_lease(sent.base.head, moved.head):
                 return  # it is placed anew
+            if self.merges:
+                self.row = Row()
+                raise Overtaken(moved.head) from None
             error = yield from conflict_with(self, moved.head)
             if not (yield from self._forked_off(error)):
                 raise error from None
@@ -414,11 +449,14 @@ class SessionCore:
             raise
         self._doubt.is_there = False
         self._mark, self.told = sent.mark, ()
+        self.row.saved(sent.mark.saved_us)
         self._at_risk = durability != "power"
         self._tail_bytes += len(sent.sealed.blob)
+        extra = {**sent.extra, **self._merged()}
         self.checkpoint = checkpoint_of_save(
-            self.site.key, self.branch, sent.sealed, self.id, sent.sections, sent.extra
+            self.site.key, self.branch, sent.sealed, self.id, sent.sections, extra
         )
+        self.took_in = None
         for body in sent.bodies:
             body.saved = self.checkpoint
             if body.moves:
@@ -426,6 +464,10 @@ class SessionCore:
             if self._bodies and self._bodies[0] is body:
                 self._bodies.popleft()
         self._sent = None
+
+    def _merged(self) -> dict[str, Any]:
+        """What a record says of others' work that it was merged with."""
+        return {} if self.took_in is None else {MERGED: self.took_in}
 
     def _forked_off(self, error: Reload) -> Steps[bool]:
         """Whether what was not saved goes to a new branch, from where this session is."""
@@ -472,6 +514,12 @@ class SessionCore:
             StateDeleted: the state this session opened is gone.
         """
         yield from self.settle()
+        if keep_changes and self.merges and self.touched():
+            from perdure.engine.rebase import rebase
+
+            row = yield ReadHead(self.site.key)
+            yield from rebase(self, self.site.head(row) if row is not None else None)
+            return self.checkpoint
         while True:
             news = yield from read_news(self, keep_changes)
             if take_in(self, news, keep_changes):
@@ -483,10 +531,12 @@ class SessionCore:
             with suppress(Conflict, LeaseLost):
                 yield from self._send(self._sent, "power")
 
-    def take(self, changes: Sequence[Change], order: Sequence[str]) -> None:
+    def take(
+        self, changes: Sequence[Change], order: Sequence[str], last: Sequence[KeysLast] = ()
+    ) -> None:
         """Make others' changes in the live tree, and in what is not there."""
         offsets = {name: before for name, (before, _) in self.document.windows().items()}
-        for change in self.document.apply(changes, order=order):
+        for change in self.document.apply(changes, order=order, last=last):
             kept = self.elsewhere[str(change.path[0])]
             assert isinstance(kept, Unread)
             kept.news.append(change)
@@ -527,12 +577,14 @@ class SessionCore:
         """Put what is stored in the place of what was edited and is not saved."""
         mine = self.touched()
         self._bodies.clear()
+        self.took_in = None
         self.document.replace({name: instead.sections.get(name, self._missing) for name in mine})
         self.elsewhere.update(instead.elsewhere)
 
     def restore(self, sections: dict[str, Any]) -> None:
         """Put `sections`, the whole state, in the place of what an interrupted refresh left."""
         self._bodies.clear()
+        self.took_in = None
         self.document.restore(sections)
         self.names = list(sections)
 

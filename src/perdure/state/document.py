@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, TypeAlias
 
 from perdure.core.changes import Change, Delete, sections_of
+from perdure.core.paths import KeysLast
 from perdure.core.windows import Window
 from perdure.errors import SaveInsideAtomic, UntrackedEdit
 from perdure.state.cells import wrap_tuple
@@ -18,7 +19,7 @@ from perdure.state.marks import ABSENT, ADDED, MOVED, Mark
 from perdure.state.members import wrap_set
 from perdure.state.node import Node, replaced
 from perdure.state.place import BULK_WRAPPERS, WRAPPERS, Place, place_of
-from perdure.state.receive import detached, receive
+from perdure.state.receive import detached, put_last, receive
 from perdure.state.root import wrap_root
 from perdure.state.sections import State
 from perdure.state.sequence import TrackedList, check_lengths, wrap_list
@@ -350,7 +351,11 @@ class Document:
     # ---- what changed elsewhere -------------------------------------------------------------
 
     def apply(
-        self, changes: Iterable[Change], *, order: Iterable[str] | None = None
+        self,
+        changes: Iterable[Change],
+        *,
+        order: Iterable[str] | None = None,
+        last: Sequence[KeysLast] = (),
     ) -> list[Change]:
         """Make somebody else's changes, in place and leaving no marks; all or none.
 
@@ -363,6 +368,7 @@ class Document:
             order: the names of all sections as replay orders them: those that are stored, with
                 these changes, and then what was captured here and is not saved yet. Needed if
                 anything is; else the order follows from the changes.
+            last: of mappings below sections, as they are then: which of their keys go last.
 
         Raises:
             ReplayMismatch: a change does not fit what is here.
@@ -379,7 +385,7 @@ class Document:
         if both:
             raise ValueError(f"sections with uncaptured edits: {', '.join(both)}")
         now, later = sort_out(changes, self._root.unloaded())
-        self._receive(now)
+        self._receive(now, last)
         for change in now:
             if is_whole(change):
                 self._rename(str(change.path[0]), gone=isinstance(change, Delete))
@@ -388,19 +394,26 @@ class Document:
         self._settle_order()
         if self._shadow is not None:
             self._shadow.apply(now)
+            for name in {str(path[0]) for path, _ in last}:
+                self._shadow.replace(name, dict.get(self._root, name, MISSING))
             self._shadow.settle(self._names)
         return later
 
-    def _receive(self, changes: list[Change]) -> None:
-        """Make the changes, and forget that they were made."""
+    def _receive(self, changes: list[Change], last: Sequence[KeysLast]) -> None:
+        """Make the changes, put keys last, and forget that it was done.
+
+        Also in a closed document: its last edits may be on their way, and need company.
+        """
         root, tracker = self._root, self._tracker
         marks = None if root._marks is None else root._marks.copy()
         dirty = root._kids is not None
         self._released = tracker.released = []
         try:
-            with tracker.block():
+            with tracker.block(), tracker.open():
                 for change in changes:
                     receive(root, change)
+                for order in last:
+                    put_last(root, order)
         finally:
             tracker.released = None
         self._refuse_released()

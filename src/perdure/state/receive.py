@@ -9,7 +9,7 @@ from typing import Any
 
 from perdure.core.changes import Change, Delete, Members, Set, Splice
 from perdure.core.members import member_of, newcomer
-from perdure.core.paths import Path, format_path
+from perdure.core.paths import KeysLast, Path, format_path
 from perdure.core.windows import into_window
 from perdure.errors import ReplayMismatch
 from perdure.state.mapping import TrackedDict
@@ -51,6 +51,32 @@ def _seen(root: TrackedDict, window: TrackedList, change: Change) -> Change | No
         root._tracker.before_edit(window)
         window._offset = offset
     return seen
+
+
+def put_last(root: TrackedDict, order: KeysLast) -> None:
+    """Let keys of a mapping come after all others of it; what they hold stays where it is.
+
+    Raises:
+        ReplayMismatch: there is no such mapping, or it has no such keys.
+    """
+    path, keys = order
+    section, here = dict.get(root, str(path[0])), path
+    if isinstance(section, TrackedList) and isinstance(path[1], int):
+        if path[1] < section._offset:
+            return  # before the window
+        here = path[0], path[1] - section._offset, *path[2:]
+    node = _reach(root, path, here)
+    if not isinstance(node, TrackedDict) or not all(key in node for key in keys):
+        raise _mismatch(path)
+    moving = frozenset(keys)
+    others = [key for key in dict.__iter__(node) if key not in moving]
+    names = [*others, *keys]
+    if names == list(dict.__iter__(node)):
+        return
+    root._tracker.before_edit(node)
+    content = {name: dict.__getitem__(node, name) for name in names}
+    dict.clear(node)
+    dict.update(node, content)
 
 
 def detached(change: Change) -> Change:

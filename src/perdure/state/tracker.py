@@ -213,6 +213,15 @@ class Tracker:
         self.blocks.append(block)
         self.guard()
 
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Let edits of a closed document pass; inside a block, so that no others' do."""
+        closed, self.closed = self.closed, False
+        try:
+            yield
+        finally:
+            self.closed = closed
+
     def is_within(self) -> bool:
         """Whether the running code is inside an open block."""
         return not _within.get().isdisjoint([block.name for block in self.blocks])
