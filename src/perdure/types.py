@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
+from perdure.core.abbreviate import count
+
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.diff import Difference
@@ -124,6 +126,9 @@ class BranchInfo(msgspec.Struct, frozen=True):
     base: int | None = None
     """Number of the checkpoint at which it was forked, or to which it was moved, last; None: it
     has been where it is from the start."""
+    first: int = 1
+    """Number of the checkpoint from which on none is missing. More than 1: those before it were
+    pruned, but for what the policy kept of them, which `Store.history` lists."""
 
 
 MovementKind: TypeAlias = Literal[
@@ -133,6 +138,8 @@ MovementKind: TypeAlias = Literal[
 
 class Movement(msgspec.Struct, frozen=True):
     """What was done to a branch, or with `dry_run` would be. Nothing that it left is lost.
+
+    A `"prune"` was done to the whole state: it is the receipt of `Store.prune`, and moved nothing.
 
     Example:
         >>> store.rollback("support/alice", to=12, dry_run=True).summary()
@@ -157,6 +164,8 @@ class Movement(msgspec.Struct, frozen=True):
     """Checkpoints that the branch had and has no more; None: that is not known."""
     gained: int | None = None
     """Checkpoints that the branch has and had not."""
+    pruned: int | None = None
+    """Of a prune: checkpoints that it removed for good."""
     dry_run: bool = False
     differences: tuple[Difference, ...] | None = None
     """Of a dry run: what would change in the state."""
@@ -165,6 +174,8 @@ class Movement(msgspec.Struct, frozen=True):
 
     def summary(self) -> str:
         """One line."""
+        if self.what == "prune":
+            return f"pruned {count(self.pruned or 0, 'checkpoint')}"
         at = [
             str(tip.number) if tip is not None else "nowhere" for tip in (self.before, self.after)
         ]
@@ -288,6 +299,7 @@ class Stats(msgspec.Struct, frozen=True):
 
     key: str
     checkpoints: int
+    """How many `main` has; those that were pruned do not count."""
     raw_bytes: int
     """What its saves said, before compression (bytes)."""
     stored_bytes: int
@@ -300,6 +312,8 @@ class Stats(msgspec.Struct, frozen=True):
     """Records after the newest snapshot: what opening replays."""
     snapshots: tuple[int, ...] = ()
     """Numbers of the checkpoints that are kept as snapshots, newest first."""
+    pruned: int = 0
+    """How many checkpoints `main` had that were pruned."""
 
 
 class Unreferenced(msgspec.Struct, frozen=True):
@@ -327,6 +341,7 @@ class Verified(msgspec.Struct, frozen=True):
 
     key: str
     checkpoints: int
+    """How many `main` has; those that were pruned do not count."""
     ok: bool
     problem: str | None = None
     unreferenced: tuple[Unreferenced, ...] = ()

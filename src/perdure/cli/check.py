@@ -142,6 +142,9 @@ def _show_kinds(found: Stats) -> None:
     say()
     snapshots = ", ".join(f"{number:,}" for number in found.snapshots) or "none"
     say(f"snapshots at: {snapshots}; records after the newest: {found.tail:,}")
+    if found.pruned:
+        kept = f"{found.checkpoints:,} are kept, {found.pruned:,} were pruned"
+        say(f"checkpoints up to {found.checkpoints + found.pruned:,}: {kept}")
 
 
 def _show_sections(found: Stats) -> None:

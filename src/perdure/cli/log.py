@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from perdure.cli.context import (
     settings,
 )
 from perdure.cli.documents import change_document, document
-from perdure.cli.graph import Row, graph, reachable
+from perdure.cli.gaps import along, between, bridged, kept_before, told
+from perdure.cli.graph import GOES_ON, NODE, Row, graph, reachable
 from perdure.cli.history import ID_DIGITS
 from perdure.cli.output import Cell, aligned, coloured, hint, print_json, say, table
 from perdure.cli.words import moments, safe
@@ -63,6 +64,10 @@ class _Page:
     """Hashes of those that branches have."""
     first: str | None = None
     """Hash of where the branch that is drawn first stands."""
+    gaps: Mapping[str, int] = field(default_factory=dict)
+    """By hash of the one above it, how many were pruned (checkpoints)."""
+    drawn: Sequence[Checkpoint] = ()
+    """The checkpoints as the graph is to join them: over what was pruned."""
 
 
 @click.command(
@@ -128,14 +133,19 @@ def _of_branch(store: Store, asked: _Asked) -> _Page:
     before = reference(asked.before) if asked.before is not None else None
     page = store.history(
         asked.key,
-        limit=asked.limit,
+        limit=asked.limit + 1,
         before=before,
         changes=asked.changes,
         branch=asked.branch or MAIN,
     )
-    if not page or page[-1].number == 1:
-        return _Page(page)
-    return _Page(page, page[-1].number, page[-1].number - 1)
+    is_whole = len(page) <= asked.limit
+    shown, gaps = page[: asked.limit], along(page, whole=is_whole)
+    if is_whole:
+        return _Page(shown, gaps=gaps)
+    last = shown[-1]
+    unbroken = {each.name for each in store.branches(asked.key) if each.first == 1}
+    older = last.number - 1 if last.branch in unbroken else None
+    return _Page(shown, last.number, older, gaps=gaps)
 
 
 def _of_all(store: Store, asked: _Asked) -> _Page:
@@ -143,7 +153,11 @@ def _of_all(store: Store, asked: _Asked) -> _Page:
     page = store.history(
         asked.key, limit=asked.limit + 1, before=before, changes=asked.changes, every=True
     )
-    return _cut(page, asked.limit)
+    if all(each.what != "prune" for each in store.movements(asked.key)):
+        return _cut(page, asked.limit)
+    every = store.history(asked.key, every=True)
+    gaps = between(every, kept_before(store, asked.key, every))
+    return replace(_cut(page, asked.limit), gaps=gaps)
 
 
 def _cut(page: Sequence[Checkpoint], limit: int) -> _Page:
@@ -159,7 +173,9 @@ def _of_graph(store: Store, asked: _Asked) -> _Page:
     chosen = [each for each in branches if asked.branch in (None, each.name)]
     if not chosen:
         store.history(asked.key, branch=asked.branch or MAIN, limit=1)  # raises
-    live = reachable(every, [each.tip.hash for each in chosen])
+    before = kept_before(store, asked.key, every)
+    joined = {each.hash: each for each in bridged(every, before)}
+    live = reachable(joined.values(), [each.tip.hash for each in chosen])
     rest = every[_place(store, asked, every) :]
     shown = rest if asked.every else [each for each in rest if each.hash in live]
     page = _cut(shown, asked.limit)
@@ -170,6 +186,8 @@ def _of_graph(store: Store, asked: _Asked) -> _Page:
         tips=_names((each.tip.hash, each.name) for each in branches),
         left=_left(store, asked, live),
         live=live,
+        gaps=between(every, before),
+        drawn=[joined[each.hash] for each in page.checkpoints],
     )
 
 
@@ -208,14 +226,16 @@ def _show(page: _Page, *, every: bool) -> None:
     """A line a checkpoint, below it what it changed if that was asked for."""
     titles = ("branch", *TITLES) if every else TITLES
     rows = [((each.branch,) if every else ()) + _row(each) for each in page.checkpoints]
-    if all(each.changes is None for each in page.checkpoints):
+    if not page.gaps and all(each.changes is None for each in page.checkpoints):
         table(titles, rows)
         return
     head, *lines = aligned(titles, rows)
-    say(head)
+    say(click.style(head, bold=True) if coloured() else head)
     for line, checkpoint in zip(lines, page.checkpoints, strict=True):
         say(line)
         _say_changes(checkpoint, "")
+        of = f"before {checkpoint.branch}@{checkpoint.number}: " if every else ""
+        _say_gap(checkpoint, page, f"    {safe(of)}")
 
 
 def _say_changes(checkpoint: Checkpoint, rails: str) -> None:
@@ -223,6 +243,13 @@ def _say_changes(checkpoint: Checkpoint, rails: str) -> None:
 
     for change in checkpoint.changes or ():
         say(f"{rails}    {safe(describe(change))}")
+
+
+def _say_gap(checkpoint: Checkpoint, page: _Page, lead: str) -> None:
+    pruned = page.gaps.get(checkpoint.hash)
+    if pruned:
+        line = f"{lead}{told(pruned)}"
+        say(click.style(line, dim=True) if coloured() else line)
 
 
 def _row(checkpoint: Checkpoint) -> tuple[Cell, ...]:
@@ -238,7 +265,7 @@ def _row(checkpoint: Checkpoint) -> tuple[Cell, ...]:
 
 def _show_graph(page: _Page) -> None:
     """The rails, and beside them the checkpoints."""
-    rows = [*graph(page.checkpoints, page.first)]
+    rows = [*graph(page.drawn, page.first)]
     head, *lines = aligned(GRAPH_TITLES, [_graph_row(row, page) for row in rows])
     say(click.style(head, bold=True) if coloured() else head)
     width = max(len(row.below) for row in rows)
@@ -248,6 +275,14 @@ def _show_graph(page: _Page) -> None:
         else:
             say(_in_colour(line, row.checkpoint, page) if coloured() else line)
             _say_changes(row.checkpoint, row.below.ljust(width))
+            _say_gap(row.checkpoint, page, f"{_over(row).ljust(width)}  ")
+
+
+def _over(row: Row) -> str:
+    """The rails beside what was pruned below a checkpoint: its own is broken there."""
+    at = row.rails.index(NODE)
+    rails = row.below.ljust(at + 1)
+    return f"{rails[:at]}{GOES_ON}{rails[at + 1 :]}"
 
 
 def _graph_row(row: Row, page: _Page) -> tuple[Cell, ...]:

@@ -18,6 +18,8 @@ from perdure.types import (
     Maintained,
     MaintenanceStep,
     Movement,
+    Pruned,
+    PrunedBranch,
     SessionInfo,
     StateInfo,
     Stats,
@@ -55,6 +57,7 @@ DOCUMENTS = {
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
+    "prune": '{"states": [Pruned], "compacted": NUMBER}',
     "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
     "demo": "what the demo found out: `ok`, `store`, `key` and its numbers",
@@ -63,7 +66,8 @@ DOCUMENTS = {
 
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
-    *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep, Finding),
+    *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
+    *(Pruned, PrunedBranch, Finding),
 )
 
 

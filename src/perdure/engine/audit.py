@@ -51,6 +51,7 @@ def stats(site: Site) -> Steps[Stats]:
         stored=stored,
         tail=tip.number - newest,
         snapshots=tuple(each.number for each in tip.snapshots or ()),
+        pruned=tip.number - len(records),
     )
 
 
@@ -95,6 +96,7 @@ def verify(site: Site) -> Steps[Verified]:
             head = site.head(row)
             generation = head.generation
             number = head.branches[MAIN].number
+            number = yield from _kept(site, head)
             for life in (head, *head.former):
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
@@ -112,6 +114,12 @@ def _generation_of(site: Site, row: HeadRow) -> int:
         return site.head(row).generation
     except Damaged:
         return -1
+
+
+def _kept(site: Site, head: Head) -> Steps[int]:
+    """How many checkpoints of `main` there are; those that were pruned are not."""
+    runs = yield from runs_kept(site, head, head.branches[MAIN])
+    return sum(run.number - run.first + 1 for run in runs)
 
 
 def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from perdure.core.head import Branch, Head
-from perdure.core.journal import Entry
+from perdure.core.journal import Entry, Move
 from perdure.core.lineage import shared_number
 from perdure.engine.branches import Done, Plan, forking, move
 from perdure.engine.compare import compare_points
@@ -104,7 +104,7 @@ def _warnings(head: Head, entry: Entry) -> Steps[tuple[str, ...]]:
 
 def _info(site: Site, name: str, tip: Branch) -> BranchInfo:
     base = tip.bases[0].number if tip.bases else None
-    return BranchInfo(site.key, name, _tip(tip), base)
+    return BranchInfo(site.key, name, _tip(tip), base, tip.first)
 
 
 def _tip(branch: Branch) -> Tip:
@@ -128,4 +128,12 @@ def _movement(site: Site, entry: Entry) -> Movement:
         taken=moved.taken or None,
         left=None if before is None or shared is None else before.number - shared,
         gained=None if after is None or shared is None else after.number - shared,
+        pruned=_pruned(moved),
     )
+
+
+def _pruned(move: Move) -> int | None:
+    """How many checkpoints went with a pruning."""
+    if move.receipt is None:
+        return None
+    return sum(last - first + 1 for _, first, last in move.receipt.removed)
