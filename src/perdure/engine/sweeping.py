@@ -103,8 +103,8 @@ def freed_by(head: Head, removed: Sequence[Run]) -> Steps[int]:
 
 def _needed(site: Site, head: Head) -> Steps[dict[int, list[Run]]]:
     """The records that are needed, by line; of a line that is saved to, all that come too."""
-    tips = yield from all_branches(site, head)
-    runs = [Run(tip.line, tip.number, MAX_NUMBER) for tip in tips.values()]
+    every = yield from all_branches(site, head)  # what is parked may be saved to as well
+    runs = [Run(tip.line, tip.number, MAX_NUMBER) for tip in every.values()]
     for _, tip in (yield from every_run(site, head)):
         runs += yield from spans(site, head, tip, tip.first, tip.number)
     needed: dict[int, list[Run]] = {}
