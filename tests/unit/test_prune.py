@@ -20,6 +20,7 @@ from perdure.engine.parked import parked_branches
 from perdure.engine.prune import prune as prune_steps
 from perdure.engine.read import read_head
 from perdure.engine.requests import ListHeld
+from perdure.types import Strategy
 
 URLS = {"sqlite": "{}/a.db", "memory": "memory:", "objects": "memory+objects:"}
 LAST_5 = perdure.Retention(keep_last=5)
@@ -231,13 +232,69 @@ def test_the_movement_is_on_record(store: perdure.Store) -> None:
         store.undo("a")
 
 
-def test_branches_that_parted_below_a_cut_are_not_merged(store: perdure.Store) -> None:
-    store.fork("a", "b", at=50)
-    save(store, range(1, 9), "b")
-    prune(store)
+def grown(store: perdure.Store, branch: str, *values: str) -> None:
+    with store.open("a", branch=branch) as session:
+        for value in values:
+            session.state[branch].append(value)
+            session.state["log"].append(f"{branch} {value}")
+            session.save()
+
+
+@pytest.fixture
+def parted(store: perdure.Store) -> perdure.Store:
+    """Two branches that parted long ago, each with a section of its own, and one for both."""
+    with store.open("a") as session:
+        session.state.update({"main": [], "b": [], "log": []})
+        session.save()
+    store.fork("a", "b")
+    grown(store, "b", *"abcdefgh")
+    grown(store, "main", *"123456789")
+    return store
+
+
+APPEND: dict[str, Strategy] = {"log": "append"}
+
+
+def test_branches_that_parted_below_a_cut_are_merged(parted: perdure.Store) -> None:
+    dry = parted.merge("a", "b", strategies=APPEND, dry_run=True)
+    assert dry is not None
+    prune(parted)
+    assert 101 in numbers(parted)  # where they were one
+    found = parted.merge("a", "b", strategies=APPEND)
+    assert found is not None
+    assert found.base == dry.base == 101
+    merged = whole(parted)
+    assert merged["b"] == list("abcdefgh")
+    assert merged["main"] == list("123456789")
+    assert merged["log"] == [f"main {n}" for n in "123456789"] + [f"b {n}" for n in "abcdefgh"]
+    assert parted.merge("a", "b", strategies=APPEND) is None
+    require_sound(parted)
+
+
+def test_what_was_merged_before_a_cut_is_not_merged_again(parted: perdure.Store) -> None:
+    parted.merge("a", "b", strategies=APPEND)
+    grown(parted, "main", *"ABCDEFGH")
+    grown(parted, "b", *"tuvwxyz")
+    prune(parted)
+    prune(parted)
+    parted.merge("a", "b", strategies=APPEND)
+    merged = whole(parted)
+    assert merged["b"] == list("abcdefghtuvwxyz")
+    assert len(merged["log"]) == len(set(merged["log"])) == 9 + 8 + 8 + 7
+    prune(parted)
+    parted.merge("a", "main", into="b", strategies=APPEND)
+    assert whole(parted, "b")["log"] == merged["log"]
+    require_sound(parted)
+
+
+def test_a_point_that_went_with_its_branch_tells_why_nothing_can_be_merged(
+    parted: perdure.Store,
+) -> None:
+    parted.delete_branch("a", "b")
+    prune(parted)
+    parted.undo("a")
     with pytest.raises(errors.CheckpointPruned, match="cannot be merged"):
-        store.merge("a", "b")
-    assert store.diff("a", "main", "b")
+        parted.merge("a", "b", strategies=APPEND)
 
 
 @pytest.mark.parametrize("pair", [(20, 100), (21, 60), (97, 99), (60, "b@55"), (20, "b")])

@@ -31,6 +31,18 @@ class Left(msgspec.Struct, frozen=True, array_like=True):
     """Where the branch stood."""
 
 
+class Merged(msgspec.Struct, frozen=True, array_like=True):
+    """A merge whose record was pruned: without it, what it took in would be merged once more."""
+
+    line: int
+    number: int
+    """Of the record."""
+    time_us: int
+    from_line: int
+    from_number: int
+    """Of the checkpoint that was merged."""
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """What a pruning kept and removed."""
 
@@ -39,6 +51,8 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """Of the movements before it that can be taken back, oldest first: where the branch stood."""
     removed: tuple[tuple[int, int, int], ...] = ()
     """The records that went with it: line, first and last number."""
+    merges: tuple[Merged, ...] = ()
+    """Every merge whose record went, with it or before."""
 
 
 def kept_of(receipt: Receipt, entry: int) -> Branch | None:

@@ -7,7 +7,7 @@ receipt tell: a kill at any moment costs space, and the next maintenance goes on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -25,7 +25,7 @@ from perdure.engine.branches import NOBODY, bases_of
 from perdure.engine.collecting import collect_pages
 from perdure.engine.pages import put
 from perdure.engine.parked import all_branches, parked_again
-from perdure.engine.read import Site, read_head
+from perdure.engine.read import Site, joined, read_head
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -34,6 +34,7 @@ from perdure.engine.requests import (
     Now,
     Random,
     RecordRow,
+    Run,
     Steps,
 )
 from perdure.engine.retain import Retained, Spot, Stay, retained
@@ -84,23 +85,24 @@ def finish(site: Site) -> Steps[None]:
 def _told(site: Site, head: Head, plan: Retained, dry_run: bool) -> Steps[Pruned]:
     """What a plan comes to, as users see it."""
     branches: list[PrunedBranch] = []
-    on_branches: set[Spot] = set()
+    on_branches: list[Run] = []
     for at, owner in enumerate(plan.owners):
         if owner.entry:
             continue
-        every = {spot for spots in owner.spots for spot in spots}
-        on_branches |= every
+        every = [run for spans in owner.spans for run in spans]
+        on_branches += every
         runs = tuple((stay.first[1], stay.last[1]) for stay in reversed(plan.stays[at]))
         kept = sum(last - first + 1 for first, last in runs)
-        branches.append(PrunedBranch(owner.name, kept, len(every) - kept, runs))
-    removed = sum(run.last - run.first + 1 for run in plan.removed)
-    left = sum(
-        (run.line, number) not in on_branches
-        for run in plan.removed
-        for number in range(run.first, run.last + 1)
-    )
+        branches.append(PrunedBranch(owner.name, kept, _count(every) - kept, runs))
+    removed = _count(plan.removed)
+    # What is counted twice, where both are put together, is on branches.
+    left = _count(joined([*plan.removed, *on_branches])) - _count(joined(on_branches))
     size = (yield from freed_by(head, plan.removed)) if plan.removed else 0
     return Pruned(site.key, tuple(branches), removed, left, size, final=plan.final, dry_run=dry_run)
+
+
+def _count(runs: Iterable[Run]) -> int:
+    return sum(run.last - run.first + 1 for run in runs)
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -213,7 +215,9 @@ def _kept(site: Site, head: Head, plan: Retained) -> Steps[_Kept]:
     told = tuple(Islands(cut, tips) for cut, tips in islands.items())
     removed = tuple((run.line, run.first, run.last) for run in plan.removed)
     bases = dict.fromkeys(trees.values())
-    return _Kept(branches, Receipt(told, tuple(left), removed), lines, head.secret, tuple(bases))
+    return _Kept(
+        branches, Receipt(told, tuple(left), removed, plan.merges), lines, head.secret, tuple(bases)
+    )
 
 
 def _cut_of(stay: Stay, plan: Retained) -> Cut | None:

@@ -5,15 +5,15 @@ A plan is made of what is read and changes nothing; `perdure.engine.prune` carri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TypeAlias
 
 import msgspec
 
 from perdure.core.head import Branch, Head
-from perdure.core.receipt import Receipt, islands_below
-from perdure.core.record import LABEL
+from perdure.core.receipt import Merged, Receipt, islands_below
+from perdure.core.record import LABEL, MERGED, Record
 from perdure.core.retention import Retention, Seen, kept_numbers
 from perdure.engine.journal import left_of, read_journal, read_receipt
 from perdure.engine.parked import all_branches
@@ -35,6 +35,8 @@ class Known(msgspec.Struct, frozen=True):
     hash: bytes
     parent: bytes
     label: str | None
+    merged: Spot | None
+    """Of a merge, the checkpoint that was merged."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -43,10 +45,21 @@ class Owner(msgspec.Struct, frozen=True):
     name: str
     runs: tuple[Branch, ...]
     """All of it that there is: the topmost run first."""
-    spots: tuple[tuple[Spot, ...], ...]
-    """Of each run the records, newest first."""
+    spans: tuple[tuple[Run, ...], ...]
+    """Of each run where its records are, newest first."""
     entry: int = 0
     """The movement that left it; 0: it is a branch."""
+
+    def spots(self) -> Iterator[Spot]:
+        """All of its records, newest first."""
+        return (spot for some in self.spans for spot in spots_in(some))
+
+
+def spots_in(runs: Iterable[Run]) -> Iterator[Spot]:
+    """The records of a run, newest first, as its spans are."""
+    for each in runs:
+        for number in range(each.last, each.first - 1, -1):
+            yield each.line, number
 
 
 class Stay(msgspec.Struct, frozen=True):
@@ -67,28 +80,33 @@ class Retained(msgspec.Struct, frozen=True):
     removed: tuple[Run, ...]
     final: tuple[int, ...]
     """Movements that cannot be taken back any more."""
+    merges: tuple[Merged, ...]
+    """All merges whose records are gone then."""
 
 
 def retained(site: Site, head: Head, policy: Retention, now_us: int) -> Steps[Retained]:
     """What a policy keeps, as of now (microseconds since 1970 UTC)."""
-    owners, final, gone = yield from _owners(site, head, policy, now_us)
+    receipt = yield from read_receipt(site, head)
+    owners, final, gone = yield from _owners(site, head, receipt, policy, now_us)
     known = yield from _read_known(site, head, owners)
     kept: set[Spot] = set()
     for owner in owners:
-        spots = {number: (line, number) for run in owner.spots for line, number in run}
+        spots = {number: (line, number) for line, number in owner.spots()}
         seen = [Seen(number, known[at].time_us, known[at].label) for number, at in spots.items()]
         kept |= {spots[number] for number in kept_numbers(policy, seen, now_us)}
+    merges = _merges(receipt, known)
+    kept |= _meeting_points(owners, known, merges)
     stays = tuple(tuple(_stays(owner, kept)) for owner in owners)
     lost = [Run(line, number, number) for line, number in known.keys() - kept]
     lost += _without(gone, kept, known)
-    return Retained(tuple(owners), stays, known, tuple(joined(lost)), final)
+    merges = [each for each in merges if (each.line, each.number) not in kept]
+    return Retained(tuple(owners), stays, known, tuple(joined(lost)), final, tuple(merges))
 
 
 def _owners(
-    site: Site, head: Head, policy: Retention, now_us: int
+    site: Site, head: Head, receipt: Receipt, policy: Retention, now_us: int
 ) -> Steps[tuple[list[Owner], tuple[int, ...], list[Run]]]:
     """What the policy is applied to, movements whose leavings go, and where those are."""
-    receipt = yield from read_receipt(site, head)
     owners: list[Owner] = []
     for name, tip in (yield from all_branches(site, head)).items():
         owners.append((yield from _owner(site, head, receipt, name, tip)))
@@ -103,7 +121,7 @@ def _owners(
             owners.append(owner)
         else:
             final.append(entry.number)
-            gone += [Run(line, n, n) for spots in owner.spots for line, n in spots]
+            gone += [Run(line, number, number) for line, number in owner.spots()]
     return owners, tuple(final), gone
 
 
@@ -111,24 +129,17 @@ def _owner(
     site: Site, head: Head, receipt: Receipt, name: str, tip: Branch, entry: int = 0
 ) -> Steps[Owner]:
     runs = (tip, *islands_below(receipt, tip))
-    spots: list[tuple[Spot, ...]] = []
+    found: list[tuple[Run, ...]] = []
     for run in runs:
-        found = yield from spans(site, head, run, run.first, run.number)
-        spots.append(
-            tuple(
-                (each.line, number)
-                for each in reversed(found)
-                for number in range(each.last, each.first - 1, -1)
-            )
-        )
-    return Owner(name, runs, tuple(spots), entry)
+        there = yield from spans(site, head, run, run.first, run.number)
+        found.append(tuple(reversed(there)))
+    return Owner(name, runs, tuple(found), entry)
 
 
 def _read_known(site: Site, head: Head, owners: Iterable[Owner]) -> Steps[dict[Spot, Known]]:
     """Read every record that a policy looks at, each once."""
-    wanted = {spot for owner in owners for spots in owner.spots for spot in spots}
     known: dict[Spot, Known] = {}
-    for run in joined(Run(line, number, number) for line, number in wanted):
+    for run in joined(run for owner in owners for some in owner.spans for run in some):
         first = run.first
         while first <= run.last:
             groups = yield from read_groups(site, head, Run(run.line, first, run.last))
@@ -137,24 +148,60 @@ def _read_known(site: Site, head: Head, owners: Iterable[Owner]) -> Steps[dict[S
                 raise missing(site, run.line, first)
             check_links(site, records)
             for each in records:
-                label = each.extra.get(LABEL)
-                found = Known(each.id, each.time_us, each.hash, each.parent, label)
-                known[each.line, each.number] = found
+                known[each.line, each.number] = _known(each)
             first = records[-1].number + 1
     return known
 
 
+def _known(record: Record) -> Known:
+    merged = record.extra.get(MERGED)
+    return Known(
+        record.id,
+        record.time_us,
+        record.hash,
+        record.parent,
+        record.extra.get(LABEL),
+        (merged[0], merged[1]) if merged is not None else None,
+    )
+
+
+def _merges(receipt: Receipt, known: Mapping[Spot, Known]) -> list[Merged]:
+    """Every merge of branches that there ever was; none that a session made on its own line."""
+    found = list(receipt.merges)
+    for (line, number), each in known.items():
+        if each.merged is not None and each.merged[0] != line:
+            found.append(Merged(line, number, each.time_us, *each.merged))
+    return found
+
+
+def _meeting_points(
+    owners: Iterable[Owner], known: Mapping[Spot, Known], merges: Iterable[Merged]
+) -> set[Spot]:
+    """Where branches begin, and what they took in of others last: so that they can be merged."""
+    live = [owner.runs[0] for owner in owners if not owner.entry]
+    if len(live) < 2:
+        return set()
+    points = {(tip.bases[0].line, tip.bases[0].number) for tip in live if tip.bases}
+    newest: dict[Spot, Merged] = {}
+    for each in sorted(merges, key=lambda each: each.number):
+        newest[each.line, each.from_line] = each
+    points |= {(each.from_line, each.from_number) for each in newest.values()}
+    return points & known.keys()
+
+
 def _stays(owner: Owner, kept: set[Spot]) -> Iterable[Stay]:
     """The runs of neighbours that are kept, newest first."""
-    for run, spots in zip(owner.runs, owner.spots, strict=True):
+    for run, some in zip(owner.runs, owner.spans, strict=True):
         first: Spot | None = None
         last: Spot | None = None
-        for spot in (*spots, None):
+        for spot in spots_in(some):
             if spot in kept:
                 first, last = spot, last or spot
             elif first is not None and last is not None:
                 yield Stay(run, first, last)
                 first = last = None
+        if first is not None and last is not None:
+            yield Stay(run, first, last)
 
 
 def _without(gone: list[Run], kept: set[Spot], known: Mapping[Spot, Known]) -> list[Run]:
