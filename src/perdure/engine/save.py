@@ -94,7 +94,7 @@ def commit(
     to have landed without it is secured first. Raises as `append` does, also where `change` raises
     `HeadMoved`, and `Busy` when that never ends.
     """
-    expected = position
+    expected, doubt = position, doubt or Doubt()
     for _ in range(limits.commit_tries_max):
         token = token or (yield Random(TOKEN_BYTES))
         try:
@@ -109,7 +109,7 @@ def commit(
         current = site.head(answer.head) if answer.head is not None else None
         if current is not None and branch not in current.branches:
             current = yield from _with_parked(site, current, branch)
-        if current is not None and (yield from _is_in(site, current, token, branch, sealed)):
+        if current is not None and (yield from _is_in(site, current, token, branch, sealed, doubt)):
             if durability == "power":
                 current = yield from secured(site, current)
             # Where others have saved on top of it, the next save will find that out.
@@ -215,11 +215,14 @@ def same_tip(current: Head, expected: Head, branch: str) -> bool:
 
 
 def _is_in(
-    site: Site, current: Head, token: bytes, branch: str, sealed: Sealed | None
+    site: Site, current: Head, token: bytes, branch: str, sealed: Sealed | None, doubt: Doubt
 ) -> Steps[bool]:
     """Whether a commit, or an earlier try of it, is part of what is there."""
     if current.token == token:
         return True
+    tip = current.branches.get(branch)
+    if not doubt.is_there and sealed is not None and tip is not None and sealed.number < tip.first:
+        return False  # every try of it was refused: it need not be looked for where all is pruned
     return sealed is not None and (yield from has_landed(site, current, branch, sealed))
 
 
