@@ -97,8 +97,8 @@ def branch_now(core: SessionCore, head: Head) -> Steps[Branch | None]:
 def _is_ahead(core: SessionCore, head: Head, tip: Branch) -> Steps[bool]:
     """Whether a branch goes on from what the session is at, as far as can be told."""
     ours = core.position.head.branches.get(core.branch) if core.position else None
-    if ours is not None and not core.is_new and ours.number + 1 < tip.first:
-        return False
+    if (ours.number if ours is not None and not core.is_new else 0) + 1 < tip.first:
+        return False  # what others did since was pruned, or some of it
     if ours is None or core.is_new or ours.line == tip.line:
         return True
     return ours.number == (yield from common_number(core.site, head, ours, tip))
