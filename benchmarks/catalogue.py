@@ -14,6 +14,7 @@ from benchmarks.flat import list_length, state_size
 from benchmarks.longrun import worst_save
 from benchmarks.measure import Run
 from benchmarks.memory import window_memory
+from benchmarks.merging import merging
 from benchmarks.opening import open_long
 from benchmarks.reading import load, open_small, reopen
 from benchmarks.saves import save_full, save_normal
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "worst-save": (worst_save, "the slowest of 100,000 saves"),
     "branches": (branches, "fork, rollback, undo and promotion, short and long"),
     "merge": (merge, "two points compared, and two branches merged, of 100,000 messages"),
+    "merging": (merging, "two processes saving to one state at once, merging what the other saved"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

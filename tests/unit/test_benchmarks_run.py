@@ -38,6 +38,7 @@ JUDGED = {
     "trajectories": 0,
     "branches": 8,
     "merge": 2,
+    "merging": 0,
     "disk": 0,
 }
 
