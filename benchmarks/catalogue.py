@@ -15,6 +15,7 @@ from benchmarks.longrun import worst_save
 from benchmarks.many_branches import many_branches
 from benchmarks.measure import Run
 from benchmarks.memory import window_memory
+from benchmarks.merging import merging
 from benchmarks.opening import open_long
 from benchmarks.reading import load, open_small, reopen
 from benchmarks.saves import save_full, save_normal
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "branches": (branches, "fork, rollback, undo and promotion, short and long"),
     "many-branches": (many_branches, "what 10,000 forks, and 10,000 rollbacks, leave behind"),
     "merge": (merge, "two points compared, and two branches merged, of 100,000 messages"),
+    "merging": (merging, "two processes saving to one state at once, merging what the other saved"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

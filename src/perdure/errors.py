@@ -139,7 +139,9 @@ class LeaseLost(Reload):
 class MergeConflicts(Reload):
     """Both branches changed the same places, and no strategy says which is right (P3).
 
-    `conflicts` are these places, each with both values; nothing was changed.
+    `conflicts` are these places, each with both values; nothing was changed. Of a session that
+    merges (`open(on_conflict="merge")`) they are what it and others changed: say in
+    `session.strategies` which side is right and save again, or give its edits up by `refresh`.
     """
 
     kind = "merge-conflicts"

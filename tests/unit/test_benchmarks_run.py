@@ -39,6 +39,7 @@ JUDGED = {
     "branches": 8,
     "many-branches": 4,
     "merge": 2,
+    "merging": 0,
     "disk": 0,
 }
 
