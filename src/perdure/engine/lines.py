@@ -55,8 +55,9 @@ class _Lines:
             start = base.number + 1 if base is not None else 1
             if last >= start:
                 found.append(Run(line, max(start, tip.first), last))
+            # Of a line without records nothing is told yet: what it is based on is.
             is_seen = self._seen.get(line, MAX_NUMBER) <= tip.first
-            if base is None or (is_seen and not to_the_end):
+            if base is None or (is_seen and found and not to_the_end):
                 break
             self._seen[line] = min(self._seen.get(line, MAX_NUMBER), tip.first)
             line, last = base.line, min(last, base.number)
