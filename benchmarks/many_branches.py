@@ -38,7 +38,7 @@ def many_branches(run: Run) -> list[Figure]:
 def _made(path: Path) -> None:
     with perdure.Store(path, maintenance="off") as store:
         with store.open(KEY) as session:
-            session.state["messages"] = messages(1_000)
+            session.state["messages"] = messages(100)
             session.state["turn"] = 0
             for turn in range(100):
                 session.state["turn"] = turn
@@ -57,7 +57,7 @@ def _rollbacks(path: Path, count: int) -> list[float]:
     with perdure.Store(path, maintenance="off") as store:
         for n in range(count):
             with store.open(KEY) as session:
-                session.state["turn"] = n
+                session.state["turn"] = -n - 1  # never what it is
                 session.save(durability="process")
             times.append(timed(partial(store.rollback, KEY, "~1")))
         store.maintain(KEY)

@@ -123,13 +123,16 @@ def open_pack(
     return list(opening_pack(blob, place, count))
 
 
-def opening_pack(blob: bytes, place: Place, count: int) -> Iterator[Record]:
-    """The same records one by one, oldest first; `place` is that of the newest."""
+def opening_pack(blob: bytes, place: Place, count: int, first: int = 0) -> Iterator[Record]:
+    """The same records one by one, oldest first, from number `first` on.
+
+    `place` is that of the newest. Of those before, only what the chain needs is looked at.
+    """
     payload = unseal(Kind.PACK, place, blob, limits.pack_payload_bytes_max)
     columns = _columns_of(payload, place)
     if len(columns.turns) != count:
         raise Damaged(f"{place}: is a pack of {len(columns.turns)} records, not of {count}")
-    yield from _each(columns, place, len(blob))
+    yield from _each(columns, place, len(blob), first)
 
 
 # ---- payloads -------------------------------------------------------------------------------
@@ -224,12 +227,16 @@ def _columns_of(payload: bytes, place: Place) -> _Columns:
     return columns
 
 
-def _each(columns: _Columns, place: Place, stored_bytes: int) -> Iterator[Record]:
-    """The records of a pack, oldest first."""
+def _each(columns: _Columns, place: Place, stored_bytes: int, first: int = 0) -> Iterator[Record]:
+    """The records of a pack, oldest first, from number `first` on."""
     count = len(columns.turns)
-    parent, first = columns.parent, place.number - count + 1
+    parent, oldest = columns.parent, place.number - count + 1
     for at, time_us in enumerate(accumulate(columns.times)):
-        here = Place(place.store, place.owner, place.line, first + at)
+        here = Place(place.store, place.owner, place.line, oldest + at)
+        if oldest + at < first:
+            salt, canonical = _salt_at(columns, at), _canonical_at(columns, at, time_us, here)
+            parent = hash_of(here, parent, salt, canonical)
+            continue
         share = stored_bytes * (at + 1) // count - stored_bytes * at // count
         record = _record_at(columns, at, time_us, here, parent, share)
         yield record
@@ -255,29 +262,45 @@ def _fit(columns: _Columns, count: int) -> bool:
 def _record_at(
     columns: _Columns, at: int, time_us: int, place: Place, parent: bytes, stored_bytes: int
 ) -> Record:
-    salt = columns.salts[at * chain.SALT_BYTES : (at + 1) * chain.SALT_BYTES]
-    changes, extra = columns.changes[at], columns.extras[at]
-    if not is_array(changes):
-        return read_canonical(_whole(place, changes), place, parent, salt, stored_bytes)
-    if not 0 <= time_us <= _TIME_US_MAX:
-        raise Damaged(f"{place}: was saved at no time")
-    id_ = columns.ids[at * ID_BYTES : (at + 1) * ID_BYTES]
-    turn = columns.turns[at]
-    session = columns.sessions[turn * ID_BYTES : (turn + 1) * ID_BYTES]
-    canonical = b"".join((opening(id_, time_us, session), changes, extra))
+    salt, canonical = _salt_at(columns, at), _canonical_at(columns, at, time_us, place)
+    if not is_array(columns.changes[at]):
+        return read_canonical(canonical, place, parent, salt, stored_bytes)
     return Record(
         line=place.line,
         number=place.number,
-        id=id_,
+        id=_id_at(columns, at),
         time_us=time_us,
-        session=session,
-        extra=read_extra(place, extra),
+        session=_session_at(columns, at),
+        extra=read_extra(place, columns.extras[at]),
         parent=parent,
         hash=hash_of(place, parent, salt, canonical),
         salt=salt,
         canonical=canonical,
         stored_bytes=stored_bytes,
     )
+
+
+def _canonical_at(columns: _Columns, at: int, time_us: int, place: Place) -> bytes:
+    changes = columns.changes[at]
+    if not is_array(changes):
+        return _whole(place, changes)
+    if not 0 <= time_us <= _TIME_US_MAX:
+        raise Damaged(f"{place}: was saved at no time")
+    start = opening(_id_at(columns, at), time_us, _session_at(columns, at))
+    return b"".join((start, changes, columns.extras[at]))
+
+
+def _salt_at(columns: _Columns, at: int) -> bytes:
+    return columns.salts[at * chain.SALT_BYTES : (at + 1) * chain.SALT_BYTES]
+
+
+def _id_at(columns: _Columns, at: int) -> bytes:
+    return columns.ids[at * ID_BYTES : (at + 1) * ID_BYTES]
+
+
+def _session_at(columns: _Columns, at: int) -> bytes:
+    turn = columns.turns[at]
+    return columns.sessions[turn * ID_BYTES : (turn + 1) * ID_BYTES]
 
 
 def _whole(place: Place, packed: msgspec.Raw) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from perdure.core.page import (
     Ref,
     Shape,
+    packed_keys,
     read_block,
     read_children,
     read_list,
@@ -37,6 +38,17 @@ def read_root(root: Ref) -> Reading[dict[str, Any]]:
     if len(sections) != root.count:
         raise Damaged(f"page {root.id.hex()[:12]}: a section is there twice")
     return sections
+
+
+def read_keys(ref: Ref) -> Reading[set[bytes]]:
+    """All keys of a map, each as `pack` makes it; no value is decoded.
+
+    Raises:
+        Damaged: a page is not what the page above says.
+    """
+    keys: set[bytes] = set()
+    yield from _each_leaf(ref, lambda leaf, payload: keys.update(packed_keys(payload, leaf)))
+    return keys
 
 
 def find_pair(ref: Ref, key: str) -> Reading[tuple[Any] | None]:

@@ -14,17 +14,20 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set
+from perdure.core.codec import pack
 from perdure.core.head import MAIN, Branch, Head, to_wire, told_more_of
 from perdure.core.page import Ref
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
-from perdure.core.tree_read import find_pair, read_root, read_value
+from perdure.core.tree_read import find_pair, read_keys, read_root, read_value
 from perdure.engine.pages import put, walk
 from perdure.engine.read import Site
 from perdure.engine.requests import Random, Steps
 from perdure.errors import BranchNotFound, Damaged
 
 SECRET_BYTES = 32
+NAME_BYTES = 100
+"""What a name takes in memory besides its characters, about (bytes)."""
 
 
 def find_branch(site: Site, head: Head, name: str) -> Steps[Branch]:
@@ -51,6 +54,13 @@ def find_parked(site: Site, head: Head, name: str) -> Steps[Branch | None]:
     """
     if head.parked is None or name in head.branches:
         return None
+    if site.cache is not None:
+        names = site.kept(_names_place(head, head.parked))
+        if names is None:
+            names = yield from walk(site, head.incarnation, read_keys(head.parked))
+            _keep_names(site, head, head.parked, names)
+        if pack(name) not in names:  # as of each new branch: no page is looked through for it
+            return None
     found = yield from walk(site, head.incarnation, find_pair(head.parked, name))
     return (yield from _branch_of(site, head, name, found[0])) if found is not None else None
 
@@ -133,7 +143,22 @@ def _edited(site: Site, head: Head, changes: list[Change]) -> Steps[tuple[Ref, b
     else:
         built = yield from walk(site, head.incarnation, edit(head.parked, changes, secret))
     yield from put(site, head.incarnation, built.pages)
+    names = site.kept(_names_place(head, head.parked)) if head.parked is not None else set()
+    if names is not None:
+        goes = {pack(each.path[0]) for each in changes if type(each) is Delete}
+        names = (names | {pack(each.path[0]) for each in changes}) - goes
+        _keep_names(site, head, built.root, names)
     return built.root, secret
+
+
+def _names_place(head: Head, root: Ref) -> tuple[str, bytes, bytes]:
+    """Where the packed names of parked branches are kept; a tree's id tells all that is in it."""
+    return "parked", head.incarnation, root.id
+
+
+def _keep_names(site: Site, head: Head, root: Ref, names: set[bytes]) -> None:
+    size = sum(map(len, names)) + NAME_BYTES * len(names) + limits.cache_item_bytes
+    site.keep(_names_place(head, root), names, size)
 
 
 def parked_away(head: Head, root: Ref | None, secret: bytes, names: set[str]) -> Head:

@@ -87,8 +87,8 @@ class Site(msgspec.Struct, frozen=True):
         size = (1 + HEAD_GROWS) * len(row.blob) + limits.cache_item_bytes
         self.keep((_HEAD, self.key), (row, head), size)
 
-    def records(self, incarnation: bytes, row: RecordRow) -> Iterator[Record]:
-        """The records in a stored row, oldest first, verified against their place."""
+    def records(self, incarnation: bytes, row: RecordRow, first: int = 0) -> Iterator[Record]:
+        """The records in a row from `first` on, oldest first, verified against their place."""
         line, number = row.line, row.number
         if row.count == 1:
             yield open_record(
@@ -96,7 +96,7 @@ class Site(msgspec.Struct, frozen=True):
             )
             return
         place = Place(self.store, incarnation, line, number)
-        yield from opening_pack(row.blob, place, row.count)
+        yield from opening_pack(row.blob, place, row.count, first)
 
     def run(
         self, incarnation: bytes, rows: Iterable[RecordRow], first: int, last: int
@@ -114,11 +114,10 @@ class Site(msgspec.Struct, frozen=True):
         for row in rows:
             if row.number < first or row.number - row.count >= last:
                 continue
-            for record in self.records(incarnation, row):
+            for record in self.records(incarnation, row, first):
                 if record.number > last:  # what else a pack holds is not even looked at
                     break
-                if record.number >= first:
-                    yield record
+                yield record
 
 
 def read_head(site: Site) -> Steps[Head]:
