@@ -16,7 +16,15 @@ from perdure.engine.pages import PageMissing, place_of, remedy, walk
 from perdure.engine.past import runs_kept
 from perdure.engine.read import MAX_NUMBER, Site, read_head, read_run
 from perdure.engine.replaying import replay_all
-from perdure.engine.requests import ListPages, ListRows, PageRow, ReadHead, ReadPages, Steps
+from perdure.engine.requests import (
+    HeadRow,
+    ListPages,
+    ListRows,
+    PageRow,
+    ReadHead,
+    ReadPages,
+    Steps,
+)
 from perdure.engine.twins import base_trees, runs_with_snapshots
 from perdure.errors import Damaged, PerdureError, StateNotFound
 from perdure.types import Stats, Unreferenced, Verified
@@ -92,11 +100,20 @@ def verify(site: Site) -> Steps[Verified]:
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
             if isinstance(error, Damaged):
-                row = yield ReadHead(site.key)
-                if row is not None and site.head(row).generation != generation:
+                again = yield ReadHead(site.key)
+                if again is not None and _is_of_another(site, again, generation):
+                    row = again
                     continue  # maintenance came between, or a pruning: what it removed is not lost
             return Verified(site.key, number, False, f"{error.kind}: {error}")
         return Verified(site.key, number, True, None, tuple(found))
+
+
+def _is_of_another(site: Site, row: HeadRow, generation: int) -> bool:
+    """Whether a head can be read, and is that of another generation."""
+    try:
+        return site.head(row).generation != generation
+    except PerdureError:
+        return False
 
 
 def _kept(site: Site, head: Head) -> Steps[int]:
