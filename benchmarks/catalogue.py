@@ -12,6 +12,7 @@ from benchmarks.editing import edit_costs, plan_edits
 from benchmarks.figure import Figure
 from benchmarks.flat import list_length, state_size
 from benchmarks.longrun import worst_save
+from benchmarks.many_branches import many_branches
 from benchmarks.measure import Run
 from benchmarks.memory import window_memory
 from benchmarks.opening import open_long
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "edit-costs": (edit_costs, "pages that a snapshot writes after one edit"),
     "worst-save": (worst_save, "the slowest of 100,000 saves"),
     "branches": (branches, "fork, rollback, undo and promotion, short and long"),
+    "many-branches": (many_branches, "what 10,000 forks, and 10,000 rollbacks, leave behind"),
     "merge": (merge, "two points compared, and two branches merged, of 100,000 messages"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from perdure.backends import objects
 from perdure.engine import maintain
 
 KEY = "a"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SMALL = {
     "branches_inline_max": 3,
     "lineage_inline_max": 3,
@@ -31,11 +33,17 @@ parts = st.floats(0, 1)
 """How far along all there are of something one of them is."""
 
 
+LABELS = {0: "x", 2: "y"}
+"""What every sixth save is labelled, by its number."""
+
+
 class Saved(NamedTuple):
-    """One checkpoint: its id, and the whole state there."""
+    """One checkpoint: its id, the whole state there, and what a policy looks at."""
 
     id: str
     state: dict[str, Any]
+    time_us: int
+    label: str | None
 
 
 class Line(NamedTuple):
@@ -48,6 +56,7 @@ class Line(NamedTuple):
 class Moved(NamedTuple):
     """A movement that can be taken back."""
 
+    number: int
     branch: str
     before: Line | None
     after: Line | None
@@ -84,6 +93,10 @@ class Branches(RuleBasedStateMachine):
         self.undo: list[Moved] = []
         self.redo: list[Moved] = []
         self.moves = 0
+        self.left: dict[int, Line] = {}
+        """Where branches stood before movements, by number: what can be gone back to."""
+        self.gone: set[str] = set()
+        """Ids of checkpoints that were pruned: none are here, see `test_pruning_machine`."""
         self.held: Held | None = None
         self.store = self.opened()
         with self.store.open(KEY) as session:
@@ -95,10 +108,11 @@ class Branches(RuleBasedStateMachine):
         return perdure.Store(str(path) if self.url == "sqlite" else self.url, maintenance="off")
 
     def teardown(self) -> None:
-        assert [each.problem for each in self.store.verify()] == [None]
+        assert {each.problem for each in self.store.verify()} == {None}
         every = self.store.history(KEY, every=True)
-        assert sorted(each.id for each in every) == sorted(each.id for each in self.ever)
-        for each in self.ever:
+        there = [each for each in self.ever if each.id not in self.gone]
+        assert sorted(each.id for each in every) == sorted(each.id for each in there)
+        for each in there:
             assert self.store.at(KEY, each.id).plain() == each.state
         assert len(self.store.movements(KEY)) == self.moves
         self.store.close()
@@ -117,8 +131,9 @@ class Branches(RuleBasedStateMachine):
         count = len(self.ever)
         session.state.setdefault("log", []).append(count)
         session.state[f"of {count % 3}"] = "x" * count
-        checkpoint = session.save()
-        saved = Saved(checkpoint.id, session.state.plain())
+        checkpoint = session.save(label=LABELS.get(count % 6))
+        time_us = (checkpoint.time - EPOCH) // timedelta(microseconds=1)
+        saved = Saved(checkpoint.id, session.state.plain(), time_us, LABELS.get(count % 6))
         moved, before = self.branches[branch]
         assert checkpoint.number == len(before) + 1
         assert saved.state["log"] == [*(before[-1].state["log"] if before else []), count]
@@ -164,10 +179,18 @@ class Branches(RuleBasedStateMachine):
 
     # ---- movements ------------------------------------------------------------------------
 
-    def made(self, moved: Moved) -> None:
+    def made(
+        self, branch: str, before: Line | None, after: Line | None, name: str | None = None
+    ) -> None:
         """What every new movement does to what can be taken back."""
-        self.undo.append(moved)
+        self.undo.append(self.noted(Moved(self.moves, branch, before, after, name)))
         self.redo.clear()
+
+    def noted(self, moved: Moved) -> Moved:
+        """A movement, of which it is noted what was left."""
+        if moved.before is not None and moved.name is None:
+            self.left[moved.number] = moved.before
+        return moved
 
     def place(self, branch: str, line: Line | None) -> None:
         if line is None:
@@ -188,10 +211,14 @@ class Branches(RuleBasedStateMachine):
             with pytest.raises(errors.BranchExists):
                 self.store.fork(KEY, name, at=number, branch=branch)
             return
+        if saved[number - 1].id in self.gone:
+            with pytest.raises(errors.CheckpointPruned):
+                self.store.fork(KEY, name, at=number, branch=branch)
+            return
         info = self.store.fork(KEY, name, at=number, branch=branch)
         assert (info.tip.number, info.tip.id) == (number, saved[number - 1].id)
         line = self.moved_to(saved[:number])
-        self.made(Moved(name, None, line))
+        self.made(name, None, line)
         self.branches[name] = line
 
     @rule(branch=parts, to=parts, part=parts)
@@ -224,6 +251,12 @@ class Branches(RuleBasedStateMachine):
         move: Callable[[bool], perdure.types.Movement | None],
     ) -> None:
         before = self.branches[branch]
+        if saved[-1].id in self.gone:
+            with pytest.raises(errors.CheckpointNotFound):
+                move(True)
+            with pytest.raises(errors.CheckpointNotFound):
+                move(False)
+            return
         dry = move(True)
         done = move(False)
         if saved[-1] == before.saved[-1]:
@@ -236,7 +269,7 @@ class Branches(RuleBasedStateMachine):
         assert dry.gained in (None, len(saved) - shared)
         assert (done.left, done.gained) == (dry.left, dry.gained)
         after = self.moved_to(saved)
-        self.made(Moved(branch, before, after))
+        self.made(branch, before, after)
         self.branches[branch] = after
 
     @rule(branch=parts, into=parts)
@@ -264,7 +297,7 @@ class Branches(RuleBasedStateMachine):
             assert self.store.rename_branch(KEY, old, name) is not None
             line = self.branches[name] = self.branches.pop(old)
             self.moves += 1
-            self.made(Moved(old, line, line, name))
+            self.made(old, line, line, name)
 
     @precondition(lambda self: len(self.branches) > 1)
     @rule(branch=parts)
@@ -272,7 +305,7 @@ class Branches(RuleBasedStateMachine):
         name = self.one(branch, main=False)
         assert self.store.delete_branch(KEY, name) is not None
         self.moves += 1
-        self.made(Moved(name, self.branches.pop(name), None))
+        self.made(name, self.branches.pop(name), None)
 
     @precondition(lambda self: self.undo)
     @rule()
@@ -287,19 +320,24 @@ class Branches(RuleBasedStateMachine):
     def invert(
         self, stack: list[Moved], other: list[Moved], move: Callable[..., perdure.types.Movement]
     ) -> None:
-        branch, before, _, name = stack.pop()
+        number, branch, before, _, name = stack[-1]
+        if before is not None and name is None and number not in self.left:
+            with pytest.raises(errors.CheckpointPruned):
+                move(KEY)
+            return
+        stack.pop()
         move(KEY, dry_run=True)
         move(KEY)
         if name is not None:
             line = self.branches[branch] = self.branches.pop(name)
             self.moves += 1
-            other.append(Moved(name, line, line, branch))
+            other.append(Moved(self.moves, name, line, line, branch))
             return
         now = self.branches.get(branch)
         if before is None:
             self.moves += 1
         after = self.moved_to(before.saved) if before is not None else None
-        other.append(Moved(branch, now, after))
+        other.append(self.noted(Moved(self.moves, branch, now, after)))
         self.place(branch, after)
 
     # ---- upkeep ---------------------------------------------------------------------------
@@ -325,9 +363,10 @@ class Branches(RuleBasedStateMachine):
             saved = self.branches[each.name].saved
             assert (each.tip.number, each.tip.id) == (len(saved), saved[-1].id)
             history = self.store.history(KEY, branch=each.name)
-            assert [one.id for one in reversed(history)] == [one.id for one in saved]
+            kept = [one for one in saved if one.id not in self.gone]
+            assert [one.id for one in reversed(history)] == [one.id for one in kept]
             assert self.store.at(KEY, each.name).plain() == saved[-1].state
-            older = saved[len(self.ever) % len(saved)]
+            older = kept[len(self.ever) % len(kept)]
             assert self.store.at(KEY, older.id).plain() == older.state
 
 

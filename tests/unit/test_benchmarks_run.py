@@ -37,6 +37,7 @@ JUDGED = {
     "worst-save": 0,
     "trajectories": 0,
     "branches": 8,
+    "many-branches": 4,
     "merge": 2,
     "disk": 0,
 }

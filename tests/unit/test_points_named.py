@@ -138,3 +138,18 @@ def test_two_states_of_which_one_or_its_point_is_missing(both: Both) -> None:
         both.diff(1, "exp@1", other="b")
     with pytest.raises(errors.UsageError):
         both.diff(1, 1, other="")
+
+
+def test_the_beginning_of_an_id_that_is_all_digits(both: Both) -> None:
+    """One in forty ids begins so: it is no number of a checkpoint that is not there."""
+    found: perdure.Checkpoint | None = None
+    with both.store.open("a") as session:
+        for n in range(7, 3000):
+            session.state["n"] = n
+            saved = session.save()
+            if saved.id[:8].isdecimal() and int(saved.id[:8]) > 3000:
+                found = saved
+                break
+    assert found is not None
+    assert both.at(found.id[:8]) == found.number
+    assert both.diff(found.id[:8], "main") == []

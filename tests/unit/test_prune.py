@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha512
 from pathlib import Path
@@ -15,6 +16,10 @@ import pytest
 import perdure
 from perdure import errors
 from perdure.core.refs import Ref
+from perdure.engine.parked import parked_branches
+from perdure.engine.prune import prune as prune_steps
+from perdure.engine.read import read_head
+from perdure.engine.requests import ListHeld
 
 URLS = {"sqlite": "{}/a.db", "memory": "memory:", "objects": "memory+objects:"}
 LAST_5 = perdure.Retention(keep_last=5)
@@ -398,3 +403,25 @@ def test_the_async_twin(tmp_path: Path) -> None:
             return [each.number for each in await store.history("a")]
 
     assert asyncio.run(run()) == [19, 18, 17, 16, 15]
+
+
+def test_what_is_saved_to_a_parked_branch_during_a_sweep_stays(store: perdure.Store) -> None:
+    for at in range(30):
+        store.fork("a", f"b{at}", at=50 + at)
+        save(store, [at], f"b{at}")
+    site = store._site("a")
+    head = store._driver.run(read_head(site))
+    name = next(iter(store._driver.run(parked_branches(site, head))))
+    steps = prune_steps(site, LAST_5, dry_run=False)
+    answer: Any = None
+    late = False
+    with suppress(StopIteration):
+        while True:
+            request = steps.send(answer)
+            if isinstance(request, ListHeld) and not late:  # it knows what it needs
+                late = True
+                save(store, ["late"], name)
+            answer = store._driver.answer(request)
+    assert late
+    assert whole(store, name)["n"] == "late"
+    require_sound(store)

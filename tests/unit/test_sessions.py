@@ -312,102 +312,6 @@ def test_edits_after_the_end_raise_detached(store: perdure.Store) -> None:
     assert held == [1]
 
 
-def test_deleting_hides_and_can_be_undone_P7(store: perdure.Store) -> None:
-    save(store, "a", n=1)
-    late = store.open("a")
-    store.delete("a")
-    assert store.states() == []
-    assert [info.key for info in store.states(deleted=True)] == ["a"]
-    with pytest.raises(errors.StateNotFound, match="undelete"):
-        store.history("a")
-    late.state["n"] = 2
-    with pytest.raises(errors.StateDeleted):
-        late.save()
-    store.undelete("a")
-    assert store.at("a", 1).plain() == {"n": 1}
-    assert late.save().number == 2
-
-
-def test_a_deleted_key_begins_a_new_life_and_the_old_one_is_kept(store: perdure.Store) -> None:
-    save(store, "a", n=1)
-    store.delete("a")
-    save(store, "a", m=2)
-    assert store.at("a", 1).plain() == {"m": 2}
-    with pytest.raises(errors.StateExists):
-        store.undelete("a")
-    assert [found.ok for found in store.verify()] == [True]
-
-
-def test_every_life_of_a_key_can_be_brought_back_P7(store: perdure.Store) -> None:
-    for life in (1, 2, 3):
-        save(store, "a", n=life)
-        if life < 3:
-            store.delete("a")
-    save(store, "b", n=0)
-    store.delete("b")
-
-    def deleted() -> list[tuple[str, int]]:
-        return [(info.key, info.life) for info in store.states(deleted=True)]
-
-    assert deleted() == [("a", 2), ("a", 1), ("b", 1)]
-    assert [info.key for info in store.states(deleted=True, limit=1)] == ["a", "a"]
-    assert [info.key for info in store.states(deleted=True, after="a")] == ["b"]
-    with pytest.raises(errors.StateExists, match="delete it first"):
-        store.undelete("a", life=1)
-    for life in (1, 3, 2, 1):
-        store.delete("a")
-        info = store.undelete("a", life=life)
-        assert (info.life, info.status, info.number) == (life, "closed", 1 + (life == 2))
-        assert store.open("a").state["n"] == life
-        assert deleted() == [*(("a", each) for each in (3, 2, 1) if each != life), ("b", 1)]
-        if life == 3:
-            store.delete("a")
-            store.undelete("a", life=2)
-            save(store, "a", more=True)
-    assert store.info("a").life == 1
-    assert [found.ok for found in store.verify()] == [True, True]
-
-
-def test_a_life_that_is_not_there_is_not_brought_back(store: perdure.Store) -> None:
-    save(store, "a", n=1)
-    store.delete("a")
-    for number in (0, 2, -1):
-        with pytest.raises(errors.StateNotFound, match="its lives are 1 to 1"):
-            store.undelete("a", life=number)
-    with pytest.raises(errors.UsageError, match="a life is a number"):
-        store.undelete("a", life="1")  # type: ignore[arg-type]
-    assert store.undelete("a", life=1).life == 1
-
-
-def test_lives_are_told_apart_whatever_the_clock_says(tmp_path: Path) -> None:
-    times = iter(range(10**15, 0, -(10**6)))
-    with perdure.Store(tmp_path / "a.db", clock=lambda: next(times)) as store:
-        for life in (1, 2):
-            save(store, "a", n=life)
-            store.delete("a")
-        save(store, "b", n=3)
-        store.export("b", tmp_path / "b.perdure")
-        store.import_(tmp_path / "b.perdure", "a")
-        lives = [store.info("a"), *store.states(deleted=True)]
-        assert [info.life for info in lives] == [3, 2, 1]
-        store.delete("a")
-        store.undelete("a", life=2)
-        assert store.open("a").state["n"] == 2
-
-
-def test_a_copy_has_the_history_and_goes_its_own_way(store: perdure.Store) -> None:
-    save(store, "a", n=1)
-    save(store, "a", n=2)
-    assert store.copy("a", "b").number == 2
-    save(store, "b", n=3)
-    assert store.at("b", 1).plain() == {"n": 1}
-    assert [cp.number for cp in store.history("a")] == [2, 1]
-    assert [cp.number for cp in store.history("b")] == [3, 2, 1]
-    with pytest.raises(errors.StateExists):
-        store.copy("a", "b")
-    assert all(found.ok for found in store.verify())
-
-
 def test_states_are_paged_in_key_order(store: perdure.Store) -> None:
     for name in ("support/b", "support/a", "sales/z", "support/ü"):
         with store.open(name) as session:
@@ -458,39 +362,6 @@ def test_a_summary_is_saved_and_can_be_the_only_change(store: perdure.Store) -> 
         assert session.save().number == 2
     with store.open("a") as session:
         assert session.summary == "waiting for the carrier"
-
-
-def test_export_and_import_keep_every_hash(store: perdure.Store, tmp_path: Path) -> None:
-    for n in range(30):
-        save(store, "a", n=n, text="x" * n * 100)
-    wrote = store.export("a", tmp_path / "a.perdure")
-    with perdure.Store("memory:") as other:
-        info = other.import_(tmp_path / "a.perdure")
-        assert info.number == wrote.checkpoints == 30
-        assert [cp.hash for cp in other.history("a")] == [cp.hash for cp in store.history("a")]
-        assert other.at("a", 30).plain() == store.at("a", 30).plain()
-        assert all(found.ok for found in other.verify())
-        with pytest.raises(errors.StateExists):
-            other.import_(tmp_path / "a.perdure")
-        other.import_(tmp_path / "a.perdure", key="b")
-        assert other.at("b", 7).plain() == store.at("a", 7).plain()
-
-
-def test_a_damaged_export_is_refused_and_leaves_nothing(
-    store: perdure.Store, tmp_path: Path
-) -> None:
-    save(store, "a", n=1, text="hello" * 100)
-    store.export("a", tmp_path / "a.perdure")
-    whole = (tmp_path / "a.perdure").read_bytes()
-    for at in range(0, len(whole), 7):
-        (tmp_path / "bad").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(errors.NeedsPerson):
-            store.import_(tmp_path / "bad", key="b")
-        (tmp_path / "bad").write_bytes(whole[:at])
-        with pytest.raises(errors.NeedsPerson):
-            store.import_(tmp_path / "bad", key="b")
-    assert [info.key for info in store.states()] == ["a"]
-    assert store.import_(tmp_path / "a.perdure", key="b").number == 1
 
 
 def test_an_edit_by_another_thread_is_no_part_of_an_atomic_block(store: perdure.Store) -> None:
@@ -644,17 +515,6 @@ def test_edits_that_were_given_up_leave_nothing_open(store: perdure.Store) -> No
     assert not hasattr(caught.value, "__notes__")
 
 
-def test_a_copy_of_a_state_at_work_resumes_as_interrupted(store: perdure.Store) -> None:
-    running = store.open("a")
-    running.state["n"] = 1
-    running.save()
-    store.copy("a", "b")
-    with store.open("b") as session:
-        assert session.resumed is not None
-        assert session.resumed.ended == "interrupted"
-    running.close()
-
-
 def test_what_cannot_be_stored_is_refused_where_it_is_put_with_its_path(
     store: perdure.Store,
 ) -> None:
@@ -713,18 +573,6 @@ def test_bad_arguments_are_refused_before_anything_is_done(store: perdure.Store)
         store.history("a", limit=-1)
 
 
-def test_a_damaged_export_names_the_file_and_the_frame(
-    store: perdure.Store, tmp_path: Path
-) -> None:
-    save(store, "a", n=1)
-    store.export("a", tmp_path / "a.perdure")
-    data = bytearray((tmp_path / "a.perdure").read_bytes())
-    data[-20] ^= 1
-    (tmp_path / "a.perdure").write_bytes(data)
-    with pytest.raises(errors.Damaged, match=r"a\.perdure: frame 3"):
-        store.import_(tmp_path / "a.perdure", key="b")
-
-
 def at_depth(calls: int, do: Callable[[], Any]) -> Any:
     return do() if calls == 0 else at_depth(calls - 1, do)
 
@@ -778,21 +626,6 @@ def test_upkeep_that_fails_fails_no_save() -> None:
     with perdure.Store(Failing()) as store:
         assert save(store, "a", n=1).number == 1
     asyncio.run(main())
-
-
-def test_two_imports_of_one_file_at_once_both_arrive_whole(
-    store: perdure.Store, tmp_path: Path
-) -> None:
-    save(store, "a", n=1)
-    store.export("a", tmp_path / "a.perdure")
-    with perdure.Store("memory:") as other:
-
-        def again(done: int, total: int) -> None:
-            other.import_(tmp_path / "a.perdure", key="two")
-
-        other.import_(tmp_path / "a.perdure", key="one", progress=again)
-        assert other.at("one", 1).plain() == other.at("two", 1).plain() == {"n": 1}
-        assert all(found.ok for found in other.verify())
 
 
 def test_what_certainly_did_not_land_can_be_given_up() -> None:

@@ -123,7 +123,8 @@ def stat(
         padding = " " * (widest - width_of(name))
         yield f"{name}{padding} | {size:>{digits},} {_bar(section, scale, colours)}"
     total = sum((each.counts() for each in sections), Counter[str]())
-    yield f"{count(len(sections), 'section')}: {in_words(total)}"
+    told = f"{count(len(sections), 'section')}: {in_words(total)}"
+    yield told if width is None else cut_to(told, max(width, WIDTH_MIN))
 
 
 def _bar(section: Section, scale: float, colours: bool) -> str:

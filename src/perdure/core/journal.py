@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from perdure.core import chain
 from perdure.core.changes import pack_changes
-from perdure.core.head import Branch, Head, Journal, to_wire
+from perdure.core.head import Branch, Head, Journal
 from perdure.core.receipt import Receipt
 from perdure.core.record import MOVE, Draft, Record, Sealed, seal_draft
 from perdure.errors import Damaged
@@ -28,6 +28,8 @@ Movement: TypeAlias = Literal[
 """What was done to a branch."""
 
 _NOTHING = pack_changes([])
+_encode = msgspec.msgpack.Encoder().encode
+"""A movement is made of what any encoder knows, so `pack` need not look through it."""
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -80,7 +82,7 @@ def written(
     old = head.journal or Journal(0, bytes(16), chain.ORIGIN, 0)
     number, time_us = old.number + 1, max(time_us, old.time_us)
     move = replace(move, undo=old.undo, redo=old.redo)
-    extra = {MOVE: to_wire(_bare(move))}
+    extra = _encode({MOVE: _bare(move)})
     sealed = seal_draft(
         Draft(id_, time_us, session, _NOTHING, salt, extra),
         store=store,

@@ -6,6 +6,8 @@ that there is. See `docs/design/0017-retention.md`.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import msgspec
 
 from perdure.core.head import Branch, Hash
@@ -20,14 +22,30 @@ class Islands(msgspec.Struct, frozen=True, array_like=True):
     """Runs of checkpoints, newest first, each as a branch that stands on the newest of them."""
 
 
+class Left(msgspec.Struct, frozen=True, array_like=True):
+    """What a branch left, as far as it is kept."""
+
+    entry: int
+    """The movement, by its number in the journal."""
+    tip: Branch
+    """Where the branch stood."""
+
+
 class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """What a pruning kept and removed."""
 
     islands: tuple[Islands, ...] = ()
-    left: tuple[tuple[int, Branch], ...] = ()
-    """Of the movements before it that can be taken back: the number, and where the branch stood."""
+    left: tuple[Left, ...] = ()
+    """Of the movements before it that can be taken back, oldest first: where the branch stood."""
     removed: tuple[tuple[int, int, int], ...] = ()
     """The records that went with it: line, first and last number."""
+
+
+def kept_of(receipt: Receipt, entry: int) -> Branch | None:
+    """Where a branch stood before a movement, by its number; None: that is not kept."""
+    at = bisect_left(receipt.left, entry, key=lambda each: each.entry)
+    found = receipt.left[at] if at < len(receipt.left) else None
+    return found.tip if found is not None and found.entry == entry else None
 
 
 def islands_below(receipt: Receipt, tip: Branch) -> tuple[Branch, ...]:

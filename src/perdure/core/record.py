@@ -62,12 +62,15 @@ class Draft(msgspec.Struct, frozen=True):
     changes: bytes
     """Packed array of wire changes, as `perdure.core.changes.pack_changes` makes it."""
     salt: bytes
-    extra: dict[str, Any] = msgspec.field(default_factory=dict)
+    extra: dict[str, Any] | bytes = msgspec.field(default_factory=dict)
+    """What most records lack; or the bytes of it, as `pack` makes them."""
 
     def canonical(self) -> bytes:
         """The bytes the chain commits to."""
         # The changes were packed at capture and are spliced in as they are.
-        extra = pack(self.extra) if self.extra else _NOTHING
+        extra = self.extra
+        if isinstance(extra, dict):
+            extra = pack(extra) if extra else _NOTHING
         return opening(self.id, self.time_us, self.session) + self.changes + extra
 
 

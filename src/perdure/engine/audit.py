@@ -88,9 +88,10 @@ def verify(site: Site) -> Steps[Verified]:
     row = yield ReadHead(site.key)
     if row is None:
         raise StateNotFound(f"there is no state {site.key!r} in this store")
-    number, generation = 0, -1
+    number = 0
     while True:
         found: list[Unreferenced] = []
+        generation = -1
         try:
             head = site.head(row)
             generation = head.generation
@@ -100,20 +101,19 @@ def verify(site: Site) -> Steps[Verified]:
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
             if isinstance(error, Damaged):
-                again = yield ReadHead(site.key)
-                if again is not None and _is_of_another(site, again, generation):
-                    row = again
+                row = yield ReadHead(site.key)
+                if row is not None and _generation_of(site, row) != generation:
                     continue  # maintenance came between, or a pruning: what it removed is not lost
             return Verified(site.key, number, False, f"{error.kind}: {error}")
         return Verified(site.key, number, True, None, tuple(found))
 
 
-def _is_of_another(site: Site, row: HeadRow, generation: int) -> bool:
-    """Whether a head can be read, and is that of another generation."""
+def _generation_of(site: Site, row: HeadRow) -> int:
+    """The generation of a head; -1, as before any was read, of one that cannot be."""
     try:
-        return site.head(row).generation != generation
-    except PerdureError:
-        return False
+        return site.head(row).generation
+    except Damaged:
+        return -1
 
 
 def _kept(site: Site, head: Head) -> Steps[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from perdure.core import chain
 from perdure.core.head import Branch, Head
 from perdure.core.journal import JOURNAL_LINE, Entry, entry_of
-from perdure.core.receipt import Receipt
+from perdure.core.receipt import Receipt, kept_of
 from perdure.core.record import Record
 from perdure.engine.read import Site, check_links, read_line
 from perdure.engine.requests import Run, Steps
@@ -66,4 +66,4 @@ def left_of(head: Head, entry: Entry, receipt: Receipt) -> Branch | None:
     None: it was, or there was no such branch.
     """
     pruned = head.journal.receipt if head.journal is not None else 0
-    return entry.move.before if entry.number > pruned else dict(receipt.left).get(entry.number)
+    return entry.move.before if entry.number > pruned else kept_of(receipt, entry.number)

@@ -17,7 +17,7 @@ from perdure.core import chain
 from perdure.core.head import MAIN, Branch, Cut, Head, Journal, Snapshot, seal_head
 from perdure.core.journal import Move, bare, written
 from perdure.core.lineage import bases_at
-from perdure.core.receipt import Islands, Receipt
+from perdure.core.receipt import Islands, Left, Receipt
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.retention import Retention
 from perdure.engine.around import Around
@@ -61,7 +61,7 @@ def prune(site: Site, policy: Retention, *, dry_run: bool) -> Steps[Pruned]:
         told = yield from _told(site, head, plan, dry_run)
         if dry_run:
             return told
-        if not plan.removed:
+        if not (plan.removed or plan.final):
             yield from finish(site)
             return told
         new = yield from _cut_off(site, head, plan, now)
@@ -187,7 +187,7 @@ def _kept(site: Site, head: Head, plan: Retained) -> Steps[_Kept]:
     trees = yield from _trees(site, head, plan)
     lines = head.lines
     branches: dict[str, Branch] = {}
-    left: dict[int, Branch] = {}
+    left: list[Left] = []
     islands: dict[bytes, tuple[Branch, ...]] = {}
     made: dict[tuple[Spot, Spot], Branch] = {}
     for at, owner in enumerate(plan.owners):
@@ -205,7 +205,7 @@ def _kept(site: Site, head: Head, plan: Retained) -> Steps[_Kept]:
         if owner.entry:
             standing = bare(runs[0])
             assert standing is not None
-            left[owner.entry] = standing
+            left.append(Left(owner.entry, standing))
         else:
             branches[owner.name] = runs[0]
         if runs[0].cut is not None and len(runs) > 1:
@@ -213,9 +213,7 @@ def _kept(site: Site, head: Head, plan: Retained) -> Steps[_Kept]:
     told = tuple(Islands(cut, tips) for cut, tips in islands.items())
     removed = tuple((run.line, run.first, run.last) for run in plan.removed)
     bases = dict.fromkeys(trees.values())
-    return _Kept(
-        branches, Receipt(told, tuple(left.items()), removed), lines, head.secret, tuple(bases)
-    )
+    return _Kept(branches, Receipt(told, tuple(left), removed), lines, head.secret, tuple(bases))
 
 
 def _cut_of(stay: Stay, plan: Retained) -> Cut | None:

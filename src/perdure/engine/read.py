@@ -164,7 +164,7 @@ def spans(
     while last >= first:
         base = bases.pop(0) if bases else None
         if base is None and not is_whole(tip):
-            base = yield from _base_of(site, head, line)
+            base = yield from base_of(site, head, line)
         start = base.number + 1 if base is not None else 1
         if last >= start:
             found.append(Run(line, max(start, first), last))
@@ -174,7 +174,7 @@ def spans(
     return found[::-1]
 
 
-def _base_of(site: Site, head: Head, line: int) -> Steps[Base | None]:
+def base_of(site: Site, head: Head, line: int) -> Steps[Base | None]:
     """What a line is based on, as its first record tells; None: on nothing."""
     rows = yield ReadRecords(head.incarnation, line, 1, MAX_NUMBER, 1)
     if not rows:

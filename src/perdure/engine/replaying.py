@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,14 +15,15 @@ from perdure.core.record import Record
 from perdure.core.tree import build, building
 from perdure.core.tree_read import read_root, read_value
 from perdure.core.values import take
+from perdure.engine.lines import every_span
 from perdure.engine.pages import in_pieces, walk
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, check_links, joined, read_groups, replay, spans
+from perdure.engine.read import Site, check_links, joined, read_groups, replay
 from perdure.engine.requests import Run, Steps
 from perdure.errors import Damaged, ReplayMismatch
 
 
-class _Stretch(msgspec.Struct):
+class _Stretch(msgspec.Struct, eq=False):
     """Records of one line without a gap, and what is to be checked of them."""
 
     run: Run
@@ -34,18 +35,29 @@ class _Stretch(msgspec.Struct):
     """Of the records that branches stand on, or stood on."""
     roots: dict[int, Ref] = {}
     """Snapshots at these records."""
-    above: dict[int, list[_Stretch]] = {}
+    above: dict[int, dict[_Stretch, None]] = {}
     """Stretches that begin with the state at one of these records."""
     parent: bytes = chain.ORIGIN
     """The chain's hash before them, where they begin by themselves."""
+    records: int = 0
+    """How many there are in it and in all that are above it."""
 
 
-class _Begun(msgspec.Struct):
-    """A stretch that is to be replayed, and the state before it; None: it is not read yet."""
+class _Begun(msgspec.Struct, eq=False):
+    """A stretch that is to be replayed, or the rest of it."""
 
     stretch: _Stretch
-    sections: dict[str, Any] | None
+    number: int
+    """Of the next record."""
     parent: bytes
+    left: int
+    """How many records are to be replayed in it and in all that are above it yet."""
+    sections: dict[str, Any] | None = None
+    """The state so far; None: it is not read yet."""
+    own: set[str] | None = None
+    """Sections that this may change, as no other that is to be replayed has them; None: all."""
+    ready: Sequence[Record] = ()
+    """The next records, read and linked."""
 
 
 class _Stretches:
@@ -72,7 +84,9 @@ def replay_all(site: Site, head: Head) -> Steps[list[Ref]]:
     """
     stretches = yield from _stretches(site, head)
     below = {id(above) for each in stretches for some in each.above.values() for above in some}
-    begun = [_Begun(each, None, each.parent) for each in stretches if id(each) not in below]
+    _count_records(stretches)
+    firsts = [each for each in stretches if id(each) not in below]
+    begun = [_Begun(each, each.run.first, each.parent, each.records) for each in firsts]
     while begun:
         begun += yield from _replayed(site, head, begun.pop())
     roots = [root for each in stretches for root in each.roots.values()]
@@ -82,11 +96,10 @@ def replay_all(site: Site, head: Head) -> Steps[list[Ref]]:
 
 def _stretches(site: Site, head: Head) -> Steps[list[_Stretch]]:
     """What is to be replayed, with all that is known of it."""
-    placed: list[tuple[Branch, list[Run]]] = []
-    for _, tip in (yield from every_run(site, head)):
-        placed.append((tip, (yield from spans(site, head, tip, tip.first, tip.number))))
-    stretches = _Stretches(run for _, runs in placed for run in runs)
-    for tip, runs in placed:
+    tips = [tip for _, tip in (yield from every_run(site, head))]
+    spans_of_all = yield from every_span(site, head, tips)
+    stretches = _Stretches(run for runs in spans_of_all for run in runs)
+    for tip, runs in zip(tips, spans_of_all, strict=True):
         _told_by(tip, runs, stretches)
     return stretches.every
 
@@ -127,30 +140,80 @@ def _cut_off(tip: Branch, lowest: Run, stretches: _Stretches) -> None:
 
 
 def _put_above(below: _Stretch, number: int, stretch: _Stretch) -> None:
-    above = below.above.setdefault(number, [])
-    if not any(each is stretch for each in above):
-        above.append(stretch)
+    below.above.setdefault(number, {})[stretch] = None
+
+
+def _count_records(stretches: Iterable[_Stretch]) -> None:
+    """Tell each stretch how many records there are in it and above it."""
+    todo = [(each, False) for each in stretches]
+    while todo:
+        each, is_after_those_above = todo.pop()
+        above = [one for some in each.above.values() for one in some]
+        if is_after_those_above:
+            each.records = each.run.last - each.run.first + 1 + sum(one.records for one in above)
+        elif not each.records:
+            todo.append((each, True))
+            todo += ((one, False) for one in above)
 
 
 def _replayed(site: Site, head: Head, now: _Begun) -> Steps[list[_Begun]]:
-    """Replay one stretch; those above it begin with copies of the state there."""
-    stretch, begun, first = now.stretch, list[_Begun](), now.stretch.run.first
-    sections = now.sections
-    if sections is None:
-        sections = yield from _before(site, head, stretch)
-    while first <= stretch.run.last:
-        run = Run(stretch.run.line, first, stretch.run.last)
-        groups = yield from read_groups(site, head, run)
-        records = [record for group in groups for record in group]
-        if not records or records[0].number != first:
-            raise Damaged(f"record {first} on line {run.line} of {site.key!r} is missing")
-        check_links(site, records)
-        for record in records:
-            _check(site, head, now, sections, record)
-            for above in stretch.above.get(record.number, ()):
-                begun.append(_Begun(above, take(sections), record.hash))
-        first = records[-1].number + 1
+    """Replay a stretch up to a record that others begin at; its rest and those are the answer.
+
+    The last of them is to be replayed first, with all that is above it. It has the fewest records:
+    so of however many lines, few are begun at a time, and what is copied for each is little.
+    """
+    stretch = now.stretch
+    if now.sections is None:
+        now.sections = yield from _before(site, head, stretch)
+    while now.number <= stretch.run.last:
+        records = now.ready or (yield from _next(site, head, stretch, now.number))
+        for at, record in enumerate(records, 1):
+            _check(site, head, now, now.sections, record)
+            now.number, now.left = record.number + 1, now.left - 1
+            if record.number in stretch.above:
+                now.ready = records[at:]
+                return _parted(now, record)
+        now.ready = ()
+    return []
+
+
+def _next(site: Site, head: Head, stretch: _Stretch, first: int) -> Steps[list[Record]]:
+    """The next records of a stretch, linked to each other."""
+    run = Run(stretch.run.line, first, stretch.run.last)
+    groups = yield from read_groups(site, head, run)
+    records = [record for group in groups for record in group]
+    if not records or records[0].number != first:
+        raise Damaged(f"record {first} on line {run.line} of {site.key!r} is missing")
+    check_links(site, records)
+    return records
+
+
+def _parted(now: _Begun, record: Record) -> list[_Begun]:
+    """The rest of a stretch, and those that begin at this record of it, the largest first."""
+    assert now.sections is not None
+    begun: list[_Begun] = []
+    for above in now.stretch.above[record.number]:
+        state = dict(now.sections)
+        begun.append(_Begun(above, above.run.first, record.hash, above.records, state, set()))
+        now.left -= above.records
+    if now.number <= now.stretch.run.last:
+        begun.append(now)
+    begun.sort(key=lambda each: -each.left)
+    # When its turn comes nobody else has what it has.
+    begun[0].own = now.own
+    if begun[0] is not now:
+        now.own = set()
     return begun
+
+
+def _make_own(now: _Begun, sections: dict[str, Any], record: Record) -> None:
+    """Copy what a record changes of what others still need as it is."""
+    if now.own is None:
+        return
+    for name in record.sections():
+        if name not in now.own and name in sections:
+            sections[name] = take(sections[name])
+        now.own.add(name)
 
 
 def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
@@ -186,6 +249,7 @@ def _check(site: Site, head: Head, now: _Begun, sections: dict[str, Any], record
             f"record {record.number} on line {record.line} of {site.key!r} is not the one that "
             "its chain names; it, or one before it, was replaced"
         )
+    _make_own(now, sections, record)
     replay([record], sections)
     now.parent = record.hash
     root = stretch.roots.get(number)

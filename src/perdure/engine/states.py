@@ -16,6 +16,7 @@ from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
 from perdure.engine.carry import carry
 from perdure.engine.leases import infos_of
+from perdure.engine.lines import every_span
 from perdure.engine.marks import judge
 from perdure.engine.parked import find_branch
 from perdure.engine.past import every_run, take_back
@@ -39,7 +40,6 @@ from perdure.engine.requests import (
     Random,
     ReadHead,
     RecordRow,
-    Run,
     Stage,
     Steps,
 )
@@ -348,12 +348,12 @@ def _whole_history(
     site: Site, head: Head, limit: int | None, before: Ref | None, changes: bool
 ) -> Steps[list[Checkpoint]]:
     names: dict[int, str] = {}
-    runs: list[Run] = []
-    for name, tip in (yield from every_run(site, head)):
+    tips = yield from every_run(site, head)
+    for name, tip in tips:
         names.setdefault(tip.line, name)
-        runs += yield from spans(site, head, tip, 1, tip.number)
+    spans_of_all = yield from every_span(site, head, [tip for _, tip in tips])
     records: list[Record] = []
-    for run in joined(runs):
+    for run in joined(run for runs in spans_of_all for run in runs):
         records += yield from read_line(site, head, run)
     records.sort(key=lambda record: (record.time_us, record.number), reverse=True)
     if before is not None:

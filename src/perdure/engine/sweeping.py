@@ -18,6 +18,7 @@ from perdure.core.pack import seal_pack
 from perdure.core.record import Record, seal_again
 from perdure.engine.generations import commit_step
 from perdure.engine.packing import RowSize, sizes_of
+from perdure.engine.parked import all_branches
 from perdure.engine.past import every_run
 from perdure.engine.read import MAX_NUMBER, Site, check_links, joined, read_line, spans
 from perdure.engine.requests import Held, ListHeld, RecordRow, Run, Steps
@@ -102,7 +103,8 @@ def freed_by(head: Head, removed: Sequence[Run]) -> Steps[int]:
 
 def _needed(site: Site, head: Head) -> Steps[dict[int, list[Run]]]:
     """The records that are needed, by line; of a line that is saved to, all that come too."""
-    runs = [Run(tip.line, tip.number, MAX_NUMBER) for tip in head.branches.values()]
+    every = yield from all_branches(site, head)  # what is parked may be saved to as well
+    runs = [Run(tip.line, tip.number, MAX_NUMBER) for tip in every.values()]
     for _, tip in (yield from every_run(site, head)):
         runs += yield from spans(site, head, tip, tip.first, tip.number)
     needed: dict[int, list[Run]] = {}

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from perdure import limits
 from perdure.core.head import Head, lives
 from perdure.core.journal import JOURNAL_LINE
+from perdure.engine.lines import every_span
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, newer_than_head, spans
+from perdure.engine.read import Site, newer_than_head
 from perdure.engine.requests import HeadRow, Held, ListHeads, ListHeld, ListStaged, ReadHead, Steps
 from perdure.errors import PerdureError
 from perdure.types import Unreferenced
@@ -50,11 +51,9 @@ def records_of(site: Site, head: Head) -> Steps[list[Unreferenced]]:
 
 def named_lines(site: Site, head: Head) -> Steps[set[int]]:
     """The lines of every branch, and of all that a branch ever left."""
-    lines: set[int] = set()
-    for _, tip in (yield from every_run(site, head)):
-        runs = yield from spans(site, head, tip, 1, tip.number)
-        lines |= {tip.line, *(run.line for run in runs)}
-    return lines
+    tips = [tip for _, tip in (yield from every_run(site, head))]
+    spans_of_all = yield from every_span(site, head, tips)
+    return {*(tip.line for tip in tips), *(run.line for runs in spans_of_all for run in runs)}
 
 
 def _is_newer(held: Held, head: Head) -> bool:
