@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure import Retention, Store
+from perdure import Pruned, Retention, Store
 from perdure.cli.app import FOUND, INTERRUPTED, NOT_FOUND, USAGE, app
 from perdure.cli.durations import duration, in_units
 from perdure.cli.prune import _runs
@@ -235,7 +235,12 @@ def test_each_option_says_what_the_library_is_told(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Retention] = []
-    monkeypatch.setattr(Store, "prune", lambda _self, policy, *_, **__: told.append(policy) or [])
+
+    def prune(_store: Store, policy: Retention, *_: Any, **__: Any) -> list[Pruned]:
+        told.append(policy)
+        return []
+
+    monkeypatch.setattr(Store, "prune", prune)
     day = timedelta(days=1)
     for args, policy in (
         (["--keep-last", "3"], Retention(keep_last=3)),
@@ -366,7 +371,8 @@ def test_maintenance_names_a_pruning_that_was_interrupted(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("perdure.engine.prune.finish", _stopped)
-        run(path, "prune", "a", *LAST_2, "--yes", code=INTERRUPTED)
+        told = run(path, "prune", "a", *LAST_2, "--yes", code=INTERRUPTED).stderr
+    assert "the next maintenance removes what is left" in told
     planned = run(path, "maintain", "a", "--dry-run").stdout
     assert planned.splitlines()[1] == "a    prune: end one that was interrupted"
     assert "prune" in run(path, "maintain", "a").stdout
