@@ -335,6 +335,15 @@ def test_a_log_of_all_says_of_whom(pruned: str) -> None:
     ]
 
 
+def test_what_was_pruned_of_what_a_branch_left_is_told_too(path: str) -> None:
+    run(path, "prune", "a", "--keep-last", "1", "--keep-left", "9999w", "--yes")
+    told = firsts(run(path, "log", "a", "--all").stdout)
+    assert told[told.index("main") :].count("before main@14: … 1 checkpoint pruned …") == 1
+    drawn = run(path, "log", "a", "--graph", "--all").stdout
+    assert "(left by main)" in drawn
+    assert "| :  … 1 checkpoint pruned …" in drawn
+
+
 def test_the_graph_goes_on_over_what_was_pruned(path: str) -> None:
     run(path, "prune", "a", *LAST_2, "--keep-left", "9999w", "--yes")
     lines = run(path, "log", "a", "--graph", "--all").stdout.splitlines()[1:]
