@@ -208,7 +208,7 @@ def _row(key: str, branch: PrunedBranch) -> tuple[Cell, ...]:
     return key, branch.branch, f"{branch.kept:,}", f"{branch.removed:,}", _runs(branch.runs)
 
 
-def _runs(runs: Sequence[tuple[int, int]]) -> Cell:
+def _runs(runs: Sequence[tuple[int, int]]) -> tuple[str, str]:
     """The numbers that stay, oldest first; on a terminal without those in the middle.
 
     Example:

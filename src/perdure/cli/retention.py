@@ -19,7 +19,8 @@ def sweep(dry_run: bool) -> None:
     """Delete the states that have expired.
 
     A state expires some time after it was last saved to, if a program said so when it opened it.
-    Deleting hides it: undelete brings it back.
+    Deleting hides it: undelete brings it back. Nothing sweeps by itself: let a timer call this.
+    Old checkpoints of states that stay are for prune.
     """
     with opened(write=not dry_run) as store:
         swept = store.sweep(dry_run=dry_run)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from perdure.types import Maintained, MaintenanceStep, Work
 
 
+PLANNED = {"prune": "prune: end one that was interrupted"}
+"""What a step is called in a plan, if its name alone says too little."""
+
 INTERRUPTED = "interrupted: what was done stays done, nothing is half done; go on whenever you like"
 
 
@@ -83,7 +86,7 @@ def _show(busy: Sequence[Maintained], dry_run: bool) -> None:
 
 def _planned(key: str, step: MaintenanceStep) -> tuple[str, ...]:
     if not step.rows:
-        return key, step.work, "", "", ""
+        return key, PLANNED.get(step.work, step.work), "", "", ""
     span = f"{step.first:,} to {step.last:,}"
     return key, step.work, span, f"{step.rows:,}", bytes_of(step.bytes)
 

@@ -238,7 +238,8 @@ def commands(store_path: str, key: str) -> Iterator[str]:
     """What to type to look into what was kept."""
     from shlex import quote
 
-    for command in ("ls", f"show {key}", f"log {key}", f"sessions {key}", f"verify {key}"):
+    looks = ("ls", f"show {key}", f"log {key}", f"sessions {key}", f"verify {key}")
+    for command in (*looks, f"prune {key} --keep-last 20 --dry-run"):
         yield f"perdure --store {quote(store_path)} {command}"
 
 
