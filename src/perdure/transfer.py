@@ -29,9 +29,10 @@ from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
 from perdure.core.tree_read import Reading, read_root, read_value
 from perdure.drive import Driver
 from perdure.engine import carry, states
-from perdure.engine.read import Site, parent_of, read_head, replay
+from perdure.engine.read import Site, is_replaced, parent_of, read_head, replay
 from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
+    Busy,
     CommitUnknown,
     Damaged,
     Malformed,
@@ -58,8 +59,28 @@ _OWNER = b"export"
 def export_state(
     driver: Driver, site: Site, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
 ) -> Exported:
-    """Write a state with its whole history."""
+    """Write a state with its whole history.
+
+    Raises:
+        Busy: it was pruned meanwhile.
+    """
     head = driver.run(read_head(site))
+    try:
+        return _exported(driver, site, head, target, progress)
+    except Damaged as error:
+        if not driver.run(is_replaced(site, head)):
+            raise
+        # What was written cannot be taken back where it goes to a stream.
+        raise Busy(f"{site.key!r} was pruned while it was exported; export it again") from error
+
+
+def _exported(
+    driver: Driver,
+    site: Site,
+    head: Head,
+    target: str | os.PathLike[str] | BinaryIO,
+    progress: Progress | None,
+) -> Exported:
     tip = head.branches[MAIN]
     # Others, and the journal that tells of them, are not in the file.
     head = replace(head, branches={MAIN: tip}, journal=None, parked=None)

@@ -30,7 +30,7 @@ from perdure.engine.parked import (
     without,
 )
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, pruned_below, read_head, read_line, spans
+from perdure.engine.read import Site, is_replaced, pruned_below, read_head, read_line, spans
 from perdure.engine.refs import Point, find, find_point, record_at
 from perdure.engine.requests import (
     Commit,
@@ -44,7 +44,14 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
-from perdure.errors import BranchExists, Busy, CheckpointPruned, NotAncestor, UsageError
+from perdure.errors import (
+    BranchExists,
+    Busy,
+    CheckpointPruned,
+    Damaged,
+    NotAncestor,
+    UsageError,
+)
 
 NOBODY = bytes(16)
 """The session of a movement that was made outside any."""
@@ -89,7 +96,12 @@ def move(
     id_, salt, token = drawn[:ID_BYTES], drawn[ID_BYTES:-TOKEN_BYTES], drawn[-TOKEN_BYTES:]
     for _ in range(limits.commit_tries_max):
         head = yield from read_head(site)
-        planned = yield from plan(head)
+        try:
+            planned = yield from plan(head)
+        except Damaged:
+            if not (yield from is_replaced(site, head)):
+                raise
+            continue
         if planned is None:
             return None
         now_us = yield Now()

@@ -13,7 +13,7 @@ from perdure.engine.journal import read_journal
 from perdure.engine.leases import infos_of
 from perdure.engine.marks import judge
 from perdure.engine.parked import all_branches, find_branch
-from perdure.engine.read import Site, read_head
+from perdure.engine.read import Site, as_of_now, read_head
 from perdure.engine.refs import Point
 from perdure.engine.requests import Now, Steps
 from perdure.engine.view import when
@@ -23,9 +23,12 @@ from perdure.types import BranchInfo, Movement, Tip
 
 def branches(site: Site) -> Steps[list[BranchInfo]]:
     """Every branch of a state, `main` first."""
-    head = yield from read_head(site)
-    every = yield from all_branches(site, head)
-    return [_info(site, name, tip) for name, tip in every.items()]
+
+    def told(head: Head) -> Steps[list[BranchInfo]]:
+        every = yield from all_branches(site, head)
+        return [_info(site, name, tip) for name, tip in every.items()]
+
+    return (yield from as_of_now(site, told))
 
 
 def branch_info(site: Site, name: str) -> Steps[BranchInfo]:

@@ -25,7 +25,7 @@ from perdure.engine.branches import NOBODY, bases_of
 from perdure.engine.collecting import collect_pages
 from perdure.engine.pages import put
 from perdure.engine.parked import all_branches, parked_again
-from perdure.engine.read import Site, joined, read_head
+from perdure.engine.read import Site, is_replaced, joined, read_head
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -42,7 +42,7 @@ from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
 from perdure.engine.snapshots import SECRET_BYTES, tree_at
 from perdure.engine.sweeping import freed_by, sweep
 from perdure.engine.twins import put_twins
-from perdure.errors import Busy
+from perdure.errors import Busy, Damaged
 from perdure.types import Pruned, PrunedBranch
 
 
@@ -57,29 +57,43 @@ def prune(site: Site, policy: Retention, *, dry_run: bool) -> Steps[Pruned]:
     site = site.stored()
     for _ in range(limits.commit_tries_max):
         head = yield from read_head(site)
-        now = yield Now()
-        plan = yield from retained(site, head, policy, now)
-        told = yield from _told(site, head, plan, dry_run)
-        if dry_run:
+        try:
+            told = yield from _pruned(site, head, policy, dry_run)
+        except Damaged:
+            if not (yield from is_replaced(site, head)):
+                raise
+            continue
+        if told is not None:
+            if not dry_run:
+                yield from finish(site)
             return told
-        if not (plan.removed or plan.final):
-            yield from finish(site)
-            return told
-        new = yield from _cut_off(site, head, plan, now)
-        if new is not None:
-            yield from finish(site)
-            return replace(told, receipt=_journal(new).receipt)
     raise Busy(f"{site.key!r}: its branches were moved again and again; nothing was pruned")
 
 
 def finish(site: Site) -> Steps[None]:
     """Remove the rows and pages that nothing needs since the newest pruning."""
+    is_swept = False
     for _ in range(limits.commit_tries_max):
         head = yield from read_head(site)
-        if (yield from sweep(site, head)):
-            break
-    head = yield from read_head(site)
-    yield from collect_pages(site, head, Around())
+        try:
+            if is_swept:
+                yield from collect_pages(site, head, Around())
+                return
+            is_swept = yield from sweep(site, head)
+        except Damaged:
+            if not (yield from is_replaced(site, head)):
+                raise
+
+
+def _pruned(site: Site, head: Head, policy: Retention, dry_run: bool) -> Steps[Pruned | None]:
+    """What went by one plan, or would; None: the state went on in another way."""
+    now = yield Now()
+    plan = yield from retained(site, head, policy, now)
+    told = yield from _told(site, head, plan, dry_run)
+    if dry_run or not (plan.removed or plan.final):
+        return told
+    new = yield from _cut_off(site, head, plan, now)
+    return replace(told, receipt=_journal(new).receipt) if new is not None else None
 
 
 def _told(site: Site, head: Head, plan: Retained, dry_run: bool) -> Steps[Pruned]:

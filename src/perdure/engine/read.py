@@ -141,10 +141,18 @@ def as_of_now(site: Site, work: Callable[[Head], Steps[T]]) -> Steps[T]:
         try:
             return (yield from work(head))
         except Damaged:
-            now = yield from read_head(site)
-            if now.generation == head.generation:
+            if not (yield from is_replaced(site, head)):
                 raise
-            head = now
+            head = yield from read_head(site)
+
+
+def is_replaced(site: Site, head: Head) -> Steps[bool]:
+    """Whether what a head leads to may have been replaced or pruned since it was read.
+
+    Then what cannot be found is not lost, and whoever looked for it begins again.
+    """
+    now = yield from read_head(site)
+    return (now.incarnation, now.generation) != (head.incarnation, head.generation)
 
 
 def spans(

@@ -199,7 +199,14 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
 
     What becomes its `main` is the branch; others, and the journal of movements, stay behind.
     """
-    head = yield from read_head(site)
+
+    def copied(head: Head) -> Steps[StateInfo]:
+        return _copy(site, head, target, at, branch)
+
+    return (yield from as_of_now(site, copied))
+
+
+def _copy(site: Site, head: Head, target: Site, at: Ref | None, branch: str) -> Steps[StateInfo]:
     yield from require_free(target)
     incarnation = yield Random(16)
     point = yield from find_point(site, head, branch, at)
@@ -208,7 +215,6 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
     parent, after, last = parent_of(tip), None, None
     ends: dict[int, int] = {}
     try:
-        yield from carry(site, head, tip, target, incarnation)
         while after is None or after.number < tip.number:
             groups = yield from _read_rows(site, head, after)
             rows, last = rows_again(groups, target, incarnation, parent)
@@ -216,6 +222,8 @@ def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) ->
             yield Stage(incarnation, rows, now)
             after, parent = groups[-1][-1], last.hash
             ends |= {record.line: record.number for group in groups for record in group}
+        # After records, whose staging tells when: pages alone would count as long abandoned.
+        yield from carry(site, head, tip, target, incarnation)
         assert last is not None
         return (yield from adopt(target, head, incarnation, last, bases_through(ends)))
     except CommitUnknown:
