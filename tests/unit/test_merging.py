@@ -142,6 +142,26 @@ def test_a_merge_into_a_fresh_fork_and_after_a_rollback(store: perdure.Store) ->
     assert of(store)["log"] == ["a", "b", "side"]
 
 
+def test_what_a_rolled_back_branch_keeps_of_what_was_merged_is_not_merged_again(
+    store: perdure.Store,
+) -> None:
+    def count(state: Any) -> None:
+        state["n"] += 1
+
+    for _ in range(4):
+        edit(store, "side", count)
+    store.merge("s", "side", strategies={"n": "counter"})
+    assert of(store)["n"] == 14
+    store.rollback("s", "side@3", branch="side")
+    edit(store, "side", count)
+    merge = store.merge("s", "side", strategies={"n": "counter"})
+    assert merge is not None
+    assert merge.base == 3
+    assert of(store)["n"] == 15
+    store.fork("s", "aside", at="side@2")
+    assert store.merge("s", "aside") is None
+
+
 def test_a_session_on_the_branch_meets_a_merge_as_any_other_save(store: perdure.Store) -> None:
     edit(store, "side", lambda state: state.update(n=20))
     with store.open("s") as session:

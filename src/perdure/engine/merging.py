@@ -123,7 +123,7 @@ def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Part
 def _taken(
     site: Site, head: Head, records: Sequence[Record], other: Branch, common: int
 ) -> Steps[tuple[int, int]]:
-    """The newest checkpoint of a branch that was merged by one of these records, and when.
+    """The newest checkpoint of a branch that one of these records took in, and when.
 
     What sessions merged on their own branch, before the other went its way, is none of these.
     """
@@ -137,8 +137,11 @@ def _taken(
     runs = yield from spans(site, head, other, 1, other.number)
     found = (0, 0)
     for (line, number, _), time_us in merges:
-        if any(run.line == line and run.first <= number <= run.last for run in runs):
-            found = max(found, (number, time_us))
+        for run in runs:
+            # The other may have left that checkpoint; what it kept of its line was taken too.
+            shared = min(number, run.last)
+            if run.line == line and max(run.first, common + 1) <= shared:
+                found = max(found, (shared, time_us))
     return found
 
 
