@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import perdure
-from perdure import errors
+from perdure import errors, limits
 
 
 @pytest.fixture(params=["sqlite", "memory"])
@@ -28,6 +28,10 @@ def edit(store: perdure.Store, branch: str, how: Callable[[Any], object]) -> Non
 
 def put(key: str, state: Any) -> None:
     state["plan"][key] = len(key)
+
+
+def fill(name: str, state: Any) -> None:
+    state[name] = "x" * 900
 
 
 def of(store: perdure.Store, branch: str = "main") -> dict[str, Any]:
@@ -184,6 +188,19 @@ def test_what_cannot_be_merged_is_refused(store: perdure.Store) -> None:
     with store.open("s", exclusive=True), pytest.raises(errors.Busy):
         store.merge("s", "side")
     assert of(store)["n"] == 10
+
+
+def test_more_than_a_checkpoint_holds_is_not_merged(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        edit(store, "side", partial(fill, name))
+    edit(store, "main", lambda state: state.update(n=20))
+    monkeypatch.setattr(limits, "save_bytes_max", 1000)
+    with pytest.raises(errors.NotStorable, match="at most 1,000 fit in one"):
+        store.merge("s", "side")
+    assert of(store)["n"] == 20
+    assert "one" not in of(store)
 
 
 def test_the_same_under_asyncio(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
+from perdure.engine.bodies import too_much
 from perdure.engine.branches import NOBODY, common_number
 from perdure.engine.compare import compare_changed
 from perdure.engine.leases import freed
@@ -54,6 +55,7 @@ def merge_branch(
     Raises:
         MergeConflicts: both changed the same places, and no strategy says which is right.
         Busy: the branch is held exclusively, or others saved to it again and again.
+        NotStorable: what the branch did since is more than one checkpoint can hold.
     """
     if source == into:
         raise UsageError(f"a branch cannot be merged into itself: {into!r}")
@@ -171,6 +173,8 @@ def _saved(
     if ours.bases and is_empty(ours):
         extra[BASE] = [ours.bases[0].line, ours.bases[0].number]
     packed = pack_changes(copies(told.changes))
+    if len(packed) > limits.save_bytes_max:
+        raise too_much(len(packed), told.changes)
     draft = Draft(drawn[:ID_BYTES], max(now, ours.time_us), NOBODY, packed, drawn[ID_BYTES:], extra)
     sealed: Sealed = seal_draft(
         draft,
