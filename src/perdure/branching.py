@@ -261,6 +261,7 @@ class Branching(_Asking):
             UsageError: there is no such strategy, or a branch is to be merged into itself.
             BranchNotFound: there is no such branch.
             Busy: a session holds `into` exclusively.
+            NotStorable: what the branch did since is more than one checkpoint can hold.
 
         Example:
             >>> store.merge("support/alice", "what-if", strategies={"messages": "append"})
@@ -477,6 +478,7 @@ class AsyncBranching(_Asking):
             UsageError: there is no such strategy, or a branch is to be merged into itself.
             BranchNotFound: there is no such branch.
             Busy: a session holds `into` exclusively.
+            NotStorable: what the branch did since is more than one checkpoint can hold.
 
         Example:
             >>> store.merge("support/alice", "what-if", strategies={"messages": "append"})

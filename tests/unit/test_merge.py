@@ -322,6 +322,11 @@ def test_a_strategy_that_does_not_fit_leaves_a_conflict() -> None:
         )
         assert state == {"n": 6}
         assert "a counter is an int or a float" in conflict.reason
+    state, (conflict,), _ = merged(
+        {"n": 0}, [Set(("n",), 0.5)], [Set(("n",), 10**400)], {"n": "counter"}
+    )
+    assert state == {"n": 0.5}
+    assert "too large" in conflict.reason
 
 
 def test_a_function_is_called_with_what_is_at_its_path() -> None:
@@ -334,6 +339,25 @@ def test_a_function_is_called_with_what_is_at_its_path() -> None:
     ours, theirs = [Set(("plan", "step"), 2)], [Set(("plan", "step"), 5)]
     assert clean(base, ours, theirs, {"plan": joined}) == {"plan": {"step": 7}}
     assert calls == [({"step": 1}, {"step": 2}, {"step": 5})]
+
+
+def test_a_function_may_edit_what_it_is_given() -> None:
+    def updated(base: Any, ours: Any, theirs: Any) -> Any:
+        base.clear()
+        ours.update(theirs)
+        theirs.clear()
+        return ours
+
+    ours, theirs = [Set(("plan", "a"), [1])], [Set(("plan", "b"), [2])]
+    state = clean({"plan": {"old": 0}}, ours, theirs, {"plan": updated})
+    assert state == {"plan": {"old": 0, "a": [1], "b": [2]}}
+    assert (ours, theirs) == ([Set(("plan", "a"), [1])], [Set(("plan", "b"), [2])])
+
+    def extended(base: Any, ours: Any, theirs: Any) -> Any:
+        ours += theirs
+        return ours
+
+    assert clean({"l": []}, [put(0, "x")], [put(0, "y")], {"l/**": extended}) == {"l": ["x", "y"]}
 
 
 def test_a_function_below_whose_pattern_things_meet_is_called_with_those() -> None:

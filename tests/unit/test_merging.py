@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import perdure
-from perdure import errors
+from perdure import errors, limits
 
 
 @pytest.fixture(params=["sqlite", "memory"])
@@ -28,6 +28,10 @@ def edit(store: perdure.Store, branch: str, how: Callable[[Any], object]) -> Non
 
 def put(key: str, state: Any) -> None:
     state["plan"][key] = len(key)
+
+
+def fill(name: str, state: Any) -> None:
+    state[name] = "x" * 900
 
 
 def of(store: perdure.Store, branch: str = "main") -> dict[str, Any]:
@@ -142,6 +146,26 @@ def test_a_merge_into_a_fresh_fork_and_after_a_rollback(store: perdure.Store) ->
     assert of(store)["log"] == ["a", "b", "side"]
 
 
+def test_what_a_rolled_back_branch_keeps_of_what_was_merged_is_not_merged_again(
+    store: perdure.Store,
+) -> None:
+    def count(state: Any) -> None:
+        state["n"] += 1
+
+    for _ in range(4):
+        edit(store, "side", count)
+    store.merge("s", "side", strategies={"n": "counter"})
+    assert of(store)["n"] == 14
+    store.rollback("s", "side@3", branch="side")
+    edit(store, "side", count)
+    merge = store.merge("s", "side", strategies={"n": "counter"})
+    assert merge is not None
+    assert merge.base == 3
+    assert of(store)["n"] == 15
+    store.fork("s", "aside", at="side@2")
+    assert store.merge("s", "aside") is None
+
+
 def test_a_session_on_the_branch_meets_a_merge_as_any_other_save(store: perdure.Store) -> None:
     edit(store, "side", lambda state: state.update(n=20))
     with store.open("s") as session:
@@ -164,6 +188,19 @@ def test_what_cannot_be_merged_is_refused(store: perdure.Store) -> None:
     with store.open("s", exclusive=True), pytest.raises(errors.Busy):
         store.merge("s", "side")
     assert of(store)["n"] == 10
+
+
+def test_more_than_a_checkpoint_holds_is_not_merged(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        edit(store, "side", partial(fill, name))
+    edit(store, "main", lambda state: state.update(n=20))
+    monkeypatch.setattr(limits, "save_bytes_max", 1000)
+    with pytest.raises(errors.NotStorable, match="at most 1,000 fit in one"):
+        store.merge("s", "side")
+    assert of(store)["n"] == 20
+    assert "one" not in of(store)
 
 
 def test_the_same_under_asyncio(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ def combined(strategy: Any, base: Any, ours: Any, theirs: Any) -> Any:
     if strategy == "theirs":
         return theirs
     if callable(strategy):
-        given = (None if each is ABSENT else each for each in (base, ours, theirs))
+        # Copies: a function may well edit what it is given, and give that back.
+        given = (None if each is ABSENT else take(each) for each in (base, ours, theirs))
         return take(strategy(*given))
     if strategy == "error":
         raise Unfit(_told(ours, theirs))
@@ -132,13 +133,16 @@ def counted(base: Any, ours: Any, theirs: Any) -> Any:
     """The base and what both sides added to it.
 
     Raises:
-        Unfit: one of them is no number.
+        Unfit: one of them is no number, or what comes of them is none.
     """
     values = (0 if base is ABSENT else base, ours, theirs)
     for each in values:
         if type(each) is not int and type(each) is not float:
             raise Unfit(f"a counter is an int or a float, not {_kind(each)}")
-    return ours + (theirs - values[0])
+    try:
+        return ours + (theirs - values[0])
+    except OverflowError:
+        raise Unfit("an int is too large to be added to a float") from None
 
 
 def _appended(base: Any, ours: Any, theirs: Any) -> Any:

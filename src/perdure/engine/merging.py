@@ -16,6 +16,7 @@ from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
 from perdure.core.receipt import Merged
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
+from perdure.engine.bodies import too_much
 from perdure.engine.branches import NOBODY, common_number
 from perdure.engine.compare import compare_changed
 from perdure.engine.journal import read_receipt
@@ -57,6 +58,7 @@ def merge_branch(
     Raises:
         MergeConflicts: both changed the same places, and no strategy says which is right.
         Busy: the branch is held exclusively, or others saved to it again and again.
+        NotStorable: what the branch did since is more than one checkpoint can hold.
     """
     if source == into:
         raise UsageError(f"a branch cannot be merged into itself: {into!r}")
@@ -140,9 +142,13 @@ def _taken(
     found = (0, 0)
     for each in since:
         line, number = each.from_line, each.from_number
-        is_there = any(run.line == line and run.first <= number <= run.last for run in runs)
-        if is_there or (number < other.first and _is_on(other, line, number)):
+        if number < other.first and _is_on(other, line, number):
             found = max(found, (number, each.time_us))
+        for run in runs:
+            # The other may have left that checkpoint; what it kept of its line was taken too.
+            shared = min(number, run.last)
+            if run.line == line and max(run.first, common + 1) <= shared:
+                found = max(found, (shared, each.time_us))
     return found
 
 
@@ -208,6 +214,8 @@ def _saved(
     if ours.bases and is_empty(ours):
         extra[BASE] = [ours.bases[0].line, ours.bases[0].number]
     packed = pack_changes(copies(told.changes))
+    if len(packed) > limits.save_bytes_max:
+        raise too_much(len(packed), told.changes)
     draft = Draft(drawn[:ID_BYTES], max(now, ours.time_us), NOBODY, packed, drawn[ID_BYTES:], extra)
     sealed: Sealed = seal_draft(
         draft,
