@@ -2,6 +2,7 @@
 
 import pytest
 
+from perdure.engine.states import whole_history
 from perdure.testing import simulate
 from perdure.testing.sim_plants import MOVING_BUGS
 from perdure.testing.sim_world import ACTIONS, Face
@@ -24,6 +25,16 @@ def test_random_schedules_with_movements_break_no_promise(face: Face, seed: int)
     if face == "transactional":
         possible -= {"crash inside", "land late", "outage late"}
     assert set(report.faults) == possible
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_writers_that_merge_lose_no_acknowledged_save_P1_P3(face: Face) -> None:
+    merged = 0
+    for number in range(60):
+        world = run_one(2, number, Plan((face,), merging=True))
+        asked = whole_history(world.site, limit=None, before=None, changes=False)
+        merged += sum(each.merged is not None for each in world.ask(asked))
+    assert merged > 30
 
 
 @pytest.mark.timeout(60)

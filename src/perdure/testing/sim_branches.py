@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from perdure.core.head import MAIN, Branch, Head
@@ -20,6 +21,7 @@ from perdure.engine.journal import read_journal
 from perdure.engine.marks import resumed_from
 from perdure.engine.parked import all_branches
 from perdure.engine.read import Site, read_head, read_line, replay, spans
+from perdure.engine.rebase import saving
 from perdure.engine.requests import Now, Random, Run, Steps
 from perdure.engine.session import SessionCore
 from perdure.errors import (
@@ -197,14 +199,22 @@ class Branched(World):
 # ---- actors ---------------------------------------------------------------------------------
 
 
-def saver(world: Branched, saves: int, branch: str = MAIN, tries_max: int = TRIES_MAX) -> Script:
+def saver(
+    world: Branched,
+    saves: int,
+    branch: str = MAIN,
+    tries_max: int = TRIES_MAX,
+    *,
+    merges: bool = False,
+) -> Script:
     """Save until so many were acknowledged in this life, from wherever the branch is moved to.
 
-    What meets another's work is given up, and something else is saved, in `tries_max` tries.
+    What meets another's work is merged with it, or given up, and something else is saved, in
+    `tries_max` tries.
     """
 
     def work(actor: Actor) -> Steps[None]:
-        core = yield from _opened(actor, branch)
+        core = yield from _opened(actor, branch, merges)
         done = tries = 0
         while done < saves and tries < tries_max:
             tries += 1
@@ -218,7 +228,7 @@ def saver(world: Branched, saves: int, branch: str = MAIN, tries_max: int = TRIE
     return safely
 
 
-def _opened(actor: Actor, branch: str) -> Steps[SessionCore]:
+def _opened(actor: Actor, branch: str, merges: bool) -> Steps[SessionCore]:
     loaded = yield from load.load(actor.site, branch)
     sections = dict(loaded.sections) if loaded is not None else {}
     sections = {name: list(each) if name == LOG else each for name, each in sections.items()}
@@ -233,6 +243,8 @@ def _opened(actor: Actor, branch: str) -> Steps[SessionCore]:
         started_us=now,
         holder=actor.holder,
         branch=branch,
+        on_conflict="merge" if merges else "raise",
+        strategies={LOG: "append", COUNT: "counter"},
         told=tuple(told),
         elsewhere={},
         missing=MISSING,
@@ -251,10 +263,9 @@ def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) ->
     assert body is not None
     for _ in range(TRIES_MAX):
         try:
-            if ending:
-                yield from core.end("closed", None, "power")
-            else:
-                yield from core.flush("power")
+            steps = partial(core.end, "closed", None) if ending else core.flush
+            saves = partial(steps, "power")
+            yield from saving(core, saves) if core.merges else saves()
         except (CommitUnknown, Busy):
             continue
         except Conflict:
@@ -366,4 +377,15 @@ def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Branc
     for number in range(1, chance.randint(0, 2) + 1):
         kinds = chance.choice((("maintain", "step", "collect", "verify"), PAGE_KINDS))
         world.add(f"upkeep {number}", Upkeep(world, chance.randint(1, 6), kinds))
+    return world
+
+
+def merging(face: Face, seed: str, chance: random.Random, saves: int) -> Branched:
+    """Writers on one branch that merge, at times one that moves it, and maintenance."""
+    world = begun(face, seed, chance.randint(2, 4))
+    for number in range(1, chance.randint(2, 3) + 1):
+        world.add(f"w{number}", saver(world, chance.randint(1, saves), merges=True))
+    if chance.random() < 0.3:
+        world.add("mover", mover(world, chance.randint(1, 2)))
+    world.add("upkeep", Upkeep(world, chance.randint(1, 4), ("maintain", "step", "collect")))
     return world

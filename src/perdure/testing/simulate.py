@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, get_args
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
-from perdure.testing.sim_branches import by_chance, every_kind
+from perdure.testing.sim_branches import by_chance, every_kind, merging
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
 from perdure.testing.sim_world import (
     CACHE_BYTES,
@@ -102,6 +102,16 @@ class Plan:
     """Rounds of the maintenance actor, at most."""
     branches: bool = False
     """Whether writers are on branches that are moved; see `perdure.testing.sim_branches`."""
+    merging: bool = False
+    """Whether writers merge what others saved first, instead."""
+
+    def world(self, face: Face, name: str, chance: random.Random) -> World:
+        """The actors of a schedule."""
+        if self.merging:
+            return merging(face, name, chance, self.saves)
+        if self.branches:
+            return by_chance(face, name, chance, self.saves)
+        return World(face, name)
 
 
 def explore(
@@ -141,9 +151,9 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     name = f"{seed}/{number}"
     chance = random.Random(name)
     face = chance.choice(plan.faces)
-    world = by_chance(face, name, chance, plan.saves) if plan.branches else World(face, name)
+    world = plan.world(face, name, chance)
     try:
-        if not plan.branches:
+        if not (plan.branches or plan.merging):
             _populate(world, chance, plan)
         rate = chance.choice((0.0, 0.05, 0.15, 0.4))
         while ready := world.ready():
@@ -158,7 +168,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
         world.settle()
     except AssertionError as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
-        again += " --branches" * plan.branches
+        again += " --branches" * plan.branches + " --merging" * plan.merging
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -403,7 +413,8 @@ def main(argv: Sequence[str]) -> int:
                     write_line(f"{face}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            plan = Plan(faces, *sizes, branches=options.branches)
+            kinds = {"branches": options.branches, "merging": options.merging}
+            plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
             write_line(f"seed {options.seed}: {report}; {VERDICT}")
         except Found as found:
@@ -433,6 +444,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--saves", type=_positive, help="at most so many each (default: 3; exhaustive: 2)")
     add("--exhaustive", action="store_true", help="all schedules with at most one fault")
     add("--branches", action="store_true", help="with branches, and actors that move them")
+    add("--merging", action="store_true", help="with writers that merge what others saved first")
     add(
         "--plant",
         choices=[*BUGS, *MOVING_BUGS],
