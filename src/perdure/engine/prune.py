@@ -14,16 +14,16 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import MAIN, Branch, Cut, Head, Journal, Snapshot, seal_head
+from perdure.core.head import MAIN, Branch, Head, Journal, Snapshot, seal_head
 from perdure.core.journal import Move, bare, written
 from perdure.core.lineage import bases_at
 from perdure.core.receipt import Islands, Left, Receipt
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.retention import Retention
 from perdure.engine.around import Around
+from perdure.engine.base_trees import cut_of, put_base_trees
 from perdure.engine.branches import NOBODY, bases_of
 from perdure.engine.collecting import collect_pages
-from perdure.engine.pages import put
 from perdure.engine.parked import all_branches, parked_again
 from perdure.engine.read import Site, is_replaced, joined, read_head
 from perdure.engine.requests import (
@@ -39,7 +39,7 @@ from perdure.engine.requests import (
 )
 from perdure.engine.retain import Retained, Spot, Stay, retained
 from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
-from perdure.engine.snapshots import SECRET_BYTES, tree_at
+from perdure.engine.snapshots import SECRET_BYTES
 from perdure.engine.sweeping import freed_by, sweep
 from perdure.engine.twins import put_twins
 from perdure.errors import Busy, Damaged
@@ -200,7 +200,7 @@ def _advanced(tip: Branch, planned: Branch) -> Branch:
 
 def _kept(site: Site, head: Head, plan: Retained) -> Steps[_Kept]:
     """The branches and runs that stay, each with what stands in for what went before it."""
-    trees = yield from _trees(site, head, plan)
+    trees = yield from put_base_trees(site, head, plan)
     lines = head.lines
     branches: dict[str, Branch] = {}
     left: list[Left] = []
@@ -234,17 +234,9 @@ def _kept(site: Site, head: Head, plan: Retained) -> Steps[_Kept]:
     )
 
 
-def _cut_of(stay: Stay, plan: Retained) -> Cut | None:
-    """Where a run is cut off; None: it begins with checkpoint 1."""
-    number = stay.first[1]
-    if number == stay.of.first:
-        return stay.of.cut
-    return Cut(number - 1, plan.known[stay.first].parent)
-
-
 def _cut(tip: Branch, stay: Stay, plan: Retained, trees: Mapping[bytes, Snapshot]) -> Branch:
     """A run with what stands in for what went before it, and its own snapshots."""
-    cut = _cut_of(stay, plan)
+    cut = cut_of(stay, plan)
     if cut is None:
         return tip
     last = stay.last[1]
@@ -268,29 +260,4 @@ def _island(
     tip = Branch(line, number, known.id, known.hash, known.time_us, None, bases, stay.of.cut)
     found = bare(_cut(tip, stay, plan, trees))
     assert found is not None
-    return found
-
-
-def _trees(site: Site, head: Head, plan: Retained) -> Steps[dict[bytes, Snapshot]]:
-    """What stands in for what goes below each run, by the hash of its cut; put, but for twins."""
-    found: dict[bytes, Snapshot] = {}
-    newest: dict[Spot, Snapshot] = {}
-    stays = [stay for some in plan.stays for stay in some]
-    # From the oldest up: each is made from the one before it, and each record is read once.
-    for stay in sorted(stays, key=lambda stay: stay.first[1]):
-        cut, old = _cut_of(stay, plan), stay.of
-        if cut is None:
-            continue
-        at = old.line, old.number
-        if cut.hash not in found:
-            made = old.base_tree if cut == old.cut else None
-            if made is None:
-                snapshots = [*(old.snapshots or ()), *filter(None, [newest.get(at)])]
-                snapshots.sort(key=lambda each: each.number, reverse=True)
-                tip = replace(old, snapshots=tuple(snapshots))
-                built = yield from tree_at(site, head, tip, cut.number, head.secret)
-                yield from put(site, head.incarnation, built.pages)
-                made = Snapshot(cut.number, built.root)
-            found[cut.hash] = made
-        newest[at] = found[cut.hash]
     return found

@@ -150,12 +150,12 @@ def _within(row: RowSize, needed: Sequence[Run]) -> list[Run]:
 
 def _rewritten(site: Site, head: Head, line: int, runs: Sequence[Run]) -> Steps[list[RecordRow]]:
     """The rows of what is needed of one that goes."""
-    rows: list[RecordRow] = []
-    for run in runs:
-        records = yield from read_line(site, head, run)
-        check_links(site, records)
-        rows.append(_row(site, head, line, records))
-    return rows
+    if not runs:
+        return []
+    there = yield from read_line(site, head, Run(line, runs[0].first, runs[-1].last))
+    check_links(site, there)
+    parts = [(run.first - there[0].number, run.last - there[0].number + 1) for run in runs]
+    return [_row(site, head, line, there[first:end]) for first, end in parts]
 
 
 def _row(site: Site, head: Head, line: int, records: Sequence[Record]) -> RecordRow:

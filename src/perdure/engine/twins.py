@@ -11,6 +11,7 @@ from perdure import limits
 from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.page import Ref, twin_of
 from perdure.core.tree_read import reachable
+from perdure.engine.carry import read_pages, some_at_a_time
 from perdure.engine.pages import put, read_page, unusable, walk
 from perdure.engine.parked import all_branches
 from perdure.engine.past import every_run
@@ -36,10 +37,11 @@ def put_twins(site: Site, head: Head, roots: Iterable[Ref]) -> Steps[None]:
     """Keep the pages of these trees twice."""
     ids = yield from walk(site, head.incarnation, reachable(roots))
     there = yield from _stored(head)
-    for id_ in sorted(ids):
-        if twin_of(id_) not in there:
-            payload = yield from read_page(site, head.incarnation, id_)
-            yield from put(site, head.incarnation, {twin_of(id_): payload})
+    lacking = sorted(id_ for id_ in ids if twin_of(id_) not in there)
+    for some in some_at_a_time(lacking):
+        pages = yield from read_pages(site, head, some)
+        twins = {twin_of(id_): payload for id_, payload in pages.items()}
+        yield from put(site, head.incarnation, twins)
 
 
 def mend_twins(site: Site, head: Head, roots: Iterable[Ref]) -> Steps[int]:
