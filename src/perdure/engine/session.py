@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -56,6 +55,7 @@ from perdure.engine.save import (
     Doubt,
     HeadMoved,
     Position,
+    Unknowable,
     append,
     commit,
     same_place,
@@ -480,8 +480,13 @@ class SessionCore:
     def settle(self) -> Steps[None]:
         """Learn the fate of what was sent: it may have landed, and cannot be given up before."""
         if self._sent is not None:
-            with suppress(Conflict, LeaseLost):
+            try:
                 yield from self._send(self._sent, "power")
+            except Unknowable:
+                # It may be given up. To keep it is too late, as after a conflict.
+                self._sent, self._doubt.is_there = None, False
+            except (Conflict, LeaseLost):
+                pass
 
     def take(self, changes: Sequence[Change], order: Sequence[str]) -> None:
         """Make others' changes in the live tree, and in what is not there."""

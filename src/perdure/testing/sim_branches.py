@@ -21,6 +21,7 @@ from perdure.engine.marks import resumed_from
 from perdure.engine.parked import all_branches
 from perdure.engine.read import Site, read_head, read_line, replay, spans
 from perdure.engine.requests import Now, Random, Run, Steps
+from perdure.engine.save import Unknowable
 from perdure.engine.session import SessionCore
 from perdure.errors import (
     BranchMoved,
@@ -49,6 +50,7 @@ class Try:
 
     branch: str
     token: str
+    label: str | None = None
     told: Checkpoint | None = None
 
 
@@ -208,8 +210,9 @@ def saver(world: Branched, saves: int, branch: str = MAIN, tries_max: int = TRIE
         done = tries = 0
         while done < saves and tries < tries_max:
             tries += 1
-            token = f"{actor.name}.{actor.life}.{tries}"
-            done += yield from _saved(world, core, Try(branch, token), ending=done == saves - 1)
+            label = "kept" if tries % 3 == 2 else None
+            attempt = Try(branch, f"{actor.name}.{actor.life}.{tries}", label)
+            done += yield from _saved(world, core, attempt, ending=done == saves - 1)
 
     def safely(actor: Actor) -> Steps[None]:
         with suppress(BranchNotFound, BranchMoved):  # it was deleted
@@ -247,7 +250,7 @@ def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) ->
     state = document.state
     state.setdefault(LOG, []).append(attempt.token)
     state[COUNT] = len(state[LOG])
-    body = core.stage()
+    body = core.stage(attempt.label)
     assert body is not None
     for _ in range(TRIES_MAX):
         try:
@@ -255,15 +258,15 @@ def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) ->
                 yield from core.end("closed", None, "power")
             else:
                 yield from core.flush("power")
-        except (CommitUnknown, Busy):
-            continue
-        except Conflict:
+        except (Conflict, Unknowable):
             while body.saved is None:
                 try:
                     yield from core.refresh(keep_changes=False)
                     break
                 except (CommitUnknown, Busy):
                     continue
+        except (CommitUnknown, Busy):
+            continue
         attempt.told = body.saved
         at = core.checkpoint
         if at is not None:
