@@ -8,6 +8,7 @@ receipt tell: a kill at any moment costs space, and the next maintenance goes on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core import chain
 from perdure.core.head import MAIN, Branch, Head, Journal, Snapshot, seal_head
-from perdure.core.journal import Move, bare, written
+from perdure.core.journal import JOURNAL_LINE, Move, bare, written
 from perdure.core.lineage import bases_at
 from perdure.core.receipt import Islands, Left, Receipt
 from perdure.core.record import ID_BYTES, Sealed
@@ -25,7 +26,7 @@ from perdure.engine.base_trees import cut_of, put_base_trees
 from perdure.engine.branches import NOBODY, bases_of
 from perdure.engine.collecting import collect_pages
 from perdure.engine.parked import all_branches, parked_again
-from perdure.engine.read import Site, is_replaced, joined, read_head
+from perdure.engine.read import Site, as_of_now, joined, read_line
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -42,7 +43,7 @@ from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
 from perdure.engine.snapshots import SECRET_BYTES
 from perdure.engine.sweeping import freed_by, sweep
 from perdure.engine.twins import put_twins
-from perdure.errors import Busy, Damaged
+from perdure.errors import Busy
 from perdure.types import Pruned, PrunedBranch
 
 
@@ -53,47 +54,36 @@ def prune(site: Site, policy: Retention, *, dry_run: bool) -> Steps[Pruned]:
         StateNotFound: there is none.
         Damaged: a record cannot be read; nothing was removed.
         Busy: branches were moved, or the state maintained, again and again meanwhile.
+        CommitUnknown: its fate could not be learned.
     """
     site = site.stored()
     for _ in range(limits.commit_tries_max):
-        head = yield from read_head(site)
-        try:
-            told = yield from _pruned(site, head, policy, dry_run)
-        except Damaged:
-            if not (yield from is_replaced(site, head)):
-                raise
+        told = yield from as_of_now(site, partial(_pruned, site, policy, dry_run))
+        if told is None:
             continue
-        if told is not None:
-            if not dry_run:
-                yield from finish(site)
-            return told
+        if not dry_run:
+            yield from finish(site)
+        return told
     raise Busy(f"{site.key!r}: its branches were moved again and again; nothing was pruned")
 
 
-def finish(site: Site) -> Steps[None]:
-    """Remove the rows and pages that nothing needs since the newest pruning."""
-    is_swept = False
-    for _ in range(limits.commit_tries_max):
-        head = yield from read_head(site)
-        try:
-            if is_swept:
-                yield from collect_pages(site, head, Around())
-                return
-            is_swept = yield from sweep(site, head)
-        except Damaged:
-            if not (yield from is_replaced(site, head)):
-                raise
-
-
-def _pruned(site: Site, head: Head, policy: Retention, dry_run: bool) -> Steps[Pruned | None]:
-    """What went by one plan, or would; None: the state went on in another way."""
+def _pruned(site: Site, policy: Retention, dry_run: bool, head: Head) -> Steps[Pruned | None]:
+    """Plan, and commit to the plan; None: the state went on in another way."""
     now = yield Now()
     plan = yield from retained(site, head, policy, now)
     told = yield from _told(site, head, plan, dry_run)
     if dry_run or not (plan.removed or plan.final):
         return told
-    new = yield from _cut_off(site, head, plan, now)
-    return replace(told, receipt=_journal(new).receipt) if new is not None else None
+    receipt = yield from _cut_off(site, head, plan, now)
+    return replace(told, receipt=receipt) if receipt is not None else None
+
+
+def finish(site: Site) -> Steps[None]:
+    """Remove the rows and pages that nothing needs since the newest pruning."""
+    for _ in range(limits.commit_tries_max):
+        if (yield from as_of_now(site, partial(sweep, site))):
+            break
+    yield from as_of_now(site, lambda head: collect_pages(site, head, Around()))
 
 
 def _told(site: Site, head: Head, plan: Retained, dry_run: bool) -> Steps[Pruned]:
@@ -129,8 +119,11 @@ class _Kept(msgspec.Struct, frozen=True):
     bases: tuple[Snapshot, ...]
 
 
-def _cut_off(site: Site, head: Head, plan: Retained, now_us: int) -> Steps[Head | None]:
-    """Put what stands in for what goes, and commit; None: the state went on in another way."""
+def _cut_off(site: Site, head: Head, plan: Retained, now_us: int) -> Steps[int | None]:
+    """Put what stands in for what goes, and commit; the receipt's number.
+
+    None: the state went on in another way.
+    """
     secret = head.secret or (yield Random(SECRET_BYTES))
     kept = yield from _kept(site, replace(head, secret=secret), plan)
     yield from put_twins(site, head, [each.root for each in kept.bases])
@@ -164,17 +157,27 @@ def _cut_off(site: Site, head: Head, plan: Retained, now_us: int) -> Steps[Head 
         record = RecordRow(sealed.line, sealed.number, sealed.blob)
         answer = yield from send(Commit(site.key, now.token, row, tail_of(new), (record,)))
         if isinstance(answer, Committed):
-            return new
+            return sealed.number
         assert isinstance(answer, Moved)
         current = site.head(answer.head) if answer.head is not None else None
         if current is None:
             return None
-        if _journal(current).record == sealed.id:  # it had landed; the answer was lost
-            return (yield from secured(site, current))
+        if (yield from _is_in(site, current, head, sealed)):  # the answer was lost
+            yield from secured(site, current)
+            return sealed.number
         if not _only_saved(current, head):
             return None
         now = current
     return None
+
+
+def _is_in(site: Site, current: Head, made_from: Head, sealed: Sealed) -> Steps[bool]:
+    """Whether a receipt is in the journal, whatever came after it."""
+    if current.incarnation != made_from.incarnation or _journal(current).number < sealed.number:
+        return False
+    run = Run(JOURNAL_LINE, sealed.number, sealed.number)
+    (found,) = yield from read_line(site, current, run)
+    return bool(found.id == sealed.id)
 
 
 def _journal(head: Head) -> Journal:

@@ -49,6 +49,10 @@ class HeadMoved(Exception):
         self.head = head
 
 
+class Unknowable(CommitUnknown):
+    """Whether a record landed cannot be learned any more, by no try: it was pruned."""
+
+
 def append(
     site: Site,
     position: Position,
@@ -234,9 +238,9 @@ def has_landed(site: Site, current: Head, branch: str, sealed: Sealed) -> Steps[
     if tip.number == sealed.number:
         return tip.record == sealed.id
     if sealed.number < tip.first:
-        raise CommitUnknown(
+        raise Unknowable(
             f"{site.key!r}: whether checkpoint {sealed.number} was saved cannot be told any more: "
-            "others saved on, and it was pruned. Refresh, and look"
+            "others saved on, and it was pruned. `session.refresh()` gives it up; look then"
         )
     if tip.line != sealed.line:  # it was moved since; perhaps only on from there
         runs = yield from spans(site, current, tip, sealed.number, sealed.number)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -59,6 +58,7 @@ from perdure.engine.save import (
     Doubt,
     HeadMoved,
     Position,
+    Unknowable,
     append,
     commit,
     same_place,
@@ -528,8 +528,13 @@ class SessionCore:
     def settle(self) -> Steps[None]:
         """Learn the fate of what was sent: it may have landed, and cannot be given up before."""
         if self._sent is not None:
-            with suppress(Conflict, LeaseLost):
+            try:
                 yield from self._send(self._sent, "power")
+            except Unknowable:
+                # It may be given up. To keep it is too late, as after a conflict.
+                self._sent, self._doubt.is_there = None, False
+            except (Conflict, LeaseLost):
+                pass
 
     def take(
         self, changes: Sequence[Change], order: Sequence[str], last: Sequence[KeysLast] = ()

@@ -23,6 +23,7 @@ from perdure.engine.parked import all_branches
 from perdure.engine.read import Site, read_head, read_line, replay, spans
 from perdure.engine.rebase import saving
 from perdure.engine.requests import Now, Random, Run, Steps
+from perdure.engine.save import Unknowable
 from perdure.engine.session import SessionCore
 from perdure.errors import (
     BranchMoved,
@@ -51,6 +52,7 @@ class Try:
 
     branch: str
     token: str
+    label: str | None = None
     told: Checkpoint | None = None
 
 
@@ -218,8 +220,9 @@ def saver(
         done = tries = 0
         while done < saves and tries < tries_max:
             tries += 1
-            token = f"{actor.name}.{actor.life}.{tries}"
-            done += yield from _saved(world, core, Try(branch, token), ending=done == saves - 1)
+            label = "kept" if tries % 3 == 2 else None
+            attempt = Try(branch, f"{actor.name}.{actor.life}.{tries}", label)
+            done += yield from _saved(world, core, attempt, ending=done == saves - 1)
 
     def safely(actor: Actor) -> Steps[None]:
         with suppress(BranchNotFound, BranchMoved):  # it was deleted
@@ -228,7 +231,7 @@ def saver(
     return safely
 
 
-def _opened(actor: Actor, branch: str, merges: bool) -> Steps[SessionCore]:
+def _opened(actor: Actor, branch: str, merges: bool = False) -> Steps[SessionCore]:
     loaded = yield from load.load(actor.site, branch)
     sections = dict(loaded.sections) if loaded is not None else {}
     sections = {name: list(each) if name == LOG else each for name, each in sections.items()}
@@ -259,22 +262,22 @@ def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) ->
     state = document.state
     state.setdefault(LOG, []).append(attempt.token)
     state[COUNT] = len(state[LOG])
-    body = core.stage()
+    body = core.stage(attempt.label)
     assert body is not None
     for _ in range(TRIES_MAX):
         try:
             steps = partial(core.end, "closed", None) if ending else core.flush
             saves = partial(steps, "power")
             yield from saving(core, saves) if core.merges else saves()
-        except (CommitUnknown, Busy):
-            continue
-        except Conflict:
+        except (Conflict, Unknowable):
             while body.saved is None:
                 try:
                     yield from core.refresh(keep_changes=False)
                     break
                 except (CommitUnknown, Busy):
                     continue
+        except (CommitUnknown, Busy):
+            continue
         attempt.told = body.saved
         at = core.checkpoint
         if at is not None:

@@ -21,9 +21,11 @@ from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
+from perdure.testing import sim_pruning
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
 from perdure.testing.sim_branches import by_chance, every_kind, merging
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
+from perdure.testing.sim_prune_plants import PRUNING_BUGS
 from perdure.testing.sim_world import (
     CACHE_BYTES,
     DELAY_STEPS_MAX,
@@ -104,14 +106,8 @@ class Plan:
     """Whether writers are on branches that are moved; see `perdure.testing.sim_branches`."""
     merging: bool = False
     """Whether writers merge what others saved first, instead."""
-
-    def world(self, face: Face, name: str, chance: random.Random) -> World:
-        """The actors of a schedule."""
-        if self.merging:
-            return merging(face, name, chance, self.saves)
-        if self.branches:
-            return by_chance(face, name, chance, self.saves)
-        return World(face, name)
+    pruning: bool = False
+    """Whether branches are pruned besides; see `perdure.testing.sim_pruning`."""
 
 
 def explore(
@@ -151,10 +147,8 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     name = f"{seed}/{number}"
     chance = random.Random(name)
     face = chance.choice(plan.faces)
-    world = plan.world(face, name, chance)
+    world = _begun(face, name, chance, plan)
     try:
-        if not (plan.branches or plan.merging):
-            _populate(world, chance, plan)
         rate = chance.choice((0.0, 0.05, 0.15, 0.4))
         while ready := world.ready():
             if world.step > STEPS_MAX:
@@ -169,9 +163,23 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     except AssertionError as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
         again += " --branches" * plan.branches + " --merging" * plan.merging
+        again += " --pruning" * plan.pruning
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
+    return world
+
+
+def _begun(face: Face, name: str, chance: random.Random, plan: Plan) -> World:
+    """A world with its actors."""
+    if plan.pruning:
+        return sim_pruning.by_chance(face, name, chance, plan.saves)
+    if plan.merging:
+        return merging(face, name, chance, plan.saves)
+    if plan.branches:
+        return by_chance(face, name, chance, plan.saves)
+    world = World(face, name)
+    _populate(world, chance, plan)
     return world
 
 
@@ -316,6 +324,21 @@ def exhaust_moving(
         return exhaust(face, faults=faults, begin=begin, progress=progress)
 
 
+def exhaust_pruning(
+    face: Face, faults: int = 1, *, saves: int = 1, progress: Progress = quiet
+) -> Report:
+    """Run every schedule of two writers, a pruning, and a step of maintenance.
+
+    With so many deaths at most, of the pruner and of maintenance; writers make so many saves.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(sim_pruning.every_prune, face, saves=saves)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
 def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
     """Run to the end by the odometer's choices; False if cut short."""
     last = 0
@@ -398,8 +421,13 @@ def main(argv: Sequence[str]) -> int:
     faces: tuple[Face, ...] = FACES if options.face == "both" else (options.face,)
     with ExitStack() as planted:
         for name in options.plant:
-            planted.enter_context((BUGS | MOVING_BUGS)[name].plant())
+            planted.enter_context((BUGS | MOVING_BUGS | PRUNING_BUGS)[name].plant())
         try:
+            if options.exhaustive and options.pruning:
+                for face in faces:
+                    report = exhaust_pruning(face, progress=said_now_and_then)
+                    write_line(f"{face}, prune: {report}; {VERDICT}")
+                return 0
             if options.exhaustive and options.branches:
                 for face in faces:
                     for kind in ("fork", "rollback"):
@@ -413,7 +441,8 @@ def main(argv: Sequence[str]) -> int:
                     write_line(f"{face}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            kinds = {"branches": options.branches, "merging": options.merging}
+            names = ("branches", "merging", "pruning")
+            kinds = {name: getattr(options, name) for name in names}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
             write_line(f"seed {options.seed}: {report}; {VERDICT}")
@@ -445,9 +474,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--exhaustive", action="store_true", help="all schedules with at most one fault")
     add("--branches", action="store_true", help="with branches, and actors that move them")
     add("--merging", action="store_true", help="with writers that merge what others saved first")
+    add("--pruning", action="store_true", help="with branches, and actors that prune and hold them")
     add(
         "--plant",
-        choices=[*BUGS, *MOVING_BUGS],
+        choices=[*BUGS, *MOVING_BUGS, *PRUNING_BUGS],
         action="append",
         default=[],
         help="plant a bug, to see it caught",
