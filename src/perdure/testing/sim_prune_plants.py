@@ -10,7 +10,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from perdure.core.head import Head
-from perdure.engine import prune, sweeping
+from perdure.engine import past, prune, sweeping
 from perdure.engine.read import Site
 from perdure.engine.requests import Run, Steps
 from perdure.testing.sim_plants import Bug
@@ -56,7 +56,7 @@ def _untwinned() -> Iterator[None]:
 
 @contextmanager
 def _left_swept() -> Iterator[None]:
-    every_run = sweeping.every_run
+    every_run = past.every_run
 
     def planted(site: Site, head: Head) -> Steps[Any]:
         found = yield from every_run(site, head)

@@ -40,6 +40,8 @@ from perdure.testing.sim_branches import (
 from perdure.testing.sim_world import Actor, Face
 
 LONG = timedelta(days=10_000)
+LIVES_MAX = 10
+"""Lives of a pruner: it begins anew in each, and where death is likely none comes to an end."""
 
 
 class Pruned(Branched):
@@ -128,7 +130,7 @@ def pruner(world: Pruned, rounds: int, *, forgets: bool = False) -> Script:
     """Prune so many times, by policies of its own dice."""
 
     def work(actor: Actor) -> Steps[None]:
-        for _ in range(rounds):
+        for _ in range(rounds if actor.life <= LIVES_MAX else 0):
             left = timedelta(0) if forgets and actor.draws.random() < 0.5 else LONG
             policy = Retention(keep_last=actor.draws.randint(1, 3), keep_left=left)
             dry_run = actor.draws.random() < 0.1
@@ -143,6 +145,16 @@ def pruner(world: Pruned, rounds: int, *, forgets: bool = False) -> Script:
             except (CommitUnknown, Busy):
                 continue
             world.moves.lost -= not dry_run
+
+    return work
+
+
+def _tiring(script: Script) -> Script:
+    """The same, for so many lives at most."""
+
+    def work(actor: Actor) -> Steps[None]:
+        if actor.life <= LIVES_MAX:
+            yield from script(actor)
 
     return work
 
@@ -243,5 +255,5 @@ def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Prune
         world.add(f"m{number}", mover(world, chance.randint(1, 4)))
     for number in range(1, chance.randint(0, 2) + 1):
         kinds = chance.choice((("maintain", "step", "collect", "verify"), PAGE_KINDS))
-        world.add(f"upkeep {number}", Upkeep(world, chance.randint(1, 4 * times), kinds))
+        world.add(f"upkeep {number}", _tiring(Upkeep(world, chance.randint(1, 4), kinds)))
     return world
