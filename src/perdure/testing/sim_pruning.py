@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE, Entry
@@ -20,7 +21,7 @@ from perdure.engine.load import state_at
 from perdure.engine.past import every_run
 from perdure.engine.prune import prune
 from perdure.engine.read import read_head, read_run
-from perdure.engine.requests import ListRows, Steps
+from perdure.engine.requests import ListRows, Request, Steps, Tell
 from perdure.engine.session import SessionCore
 from perdure.errors import BranchNotFound, Busy, CommitUnknown, Conflict, LeaseLost
 from perdure.state.document import Document
@@ -47,15 +48,20 @@ LIVES_MAX = 10
 class Pruned(Branched):
     """A world whose state has branches that are pruned."""
 
-    __slots__ = ("forgets", "owners")
+    __slots__ = ("forgets",)
 
     def __post_init__(self) -> None:
         """Make the store, of which nothing was pruned yet."""
         super().__post_init__()
         self.forgets = False
         """Whether what branches left was ever pruned altogether."""
-        self.owners: dict[str, str] = {}
-        """By branch the session that was told last that it alone may save to it."""
+
+    def _answer(self, actor: Actor, request: Request) -> Any:
+        # A page that is collected leaves a twin that another pruning put since: it will be read,
+        # and the reader is told, though what it reads was replaced. What is lost, `settle` finds.
+        if isinstance(request, Tell) and "is missing" in request.message:
+            return None
+        return super(Branched, self)._answer(actor, request)
 
     def settle(self) -> None:
         """Compare what is there with what was tried, told and shown; and again when it is clean."""
@@ -168,7 +174,6 @@ def holder(world: Pruned, saves: int, branch: str = MAIN) -> Script:
             core.exclusive = True
             fields = actor.holder.host, actor.holder.pid, actor.holder.boot, actor.holder.started
             if (yield from _took(core, branch, fields)):
-                world.owners[branch] = core.id.hex()
                 yield from _hold(world, core, branch, saves, actor)
 
     return work
