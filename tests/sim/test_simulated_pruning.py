@@ -10,6 +10,7 @@ from perdure.testing.simulate import FACES, Found, Plan, exhaust_pruning, explor
 SAYS = {
     "cut-uncompared": "Damaged|page .* is missing",
     "old-sweep": "Damaged|is missing",
+    "fence-ignored": "P3: .* saved to .*, which was held",
     "untwinned": "page .* is missing",
     "left-swept": "Damaged|is missing",
 }

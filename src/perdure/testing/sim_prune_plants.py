@@ -10,7 +10,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from perdure.core.head import Head
-from perdure.engine import past, prune, sweeping
+from perdure.engine import past, prune, save, sweeping
 from perdure.engine.read import Site
 from perdure.engine.requests import Run, Steps
 from perdure.testing.sim_plants import Bug
@@ -66,6 +66,12 @@ def _left_swept() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _fence_ignored() -> Iterator[None]:
+    with patch.object(save, "same_place", save.same_tip):
+        yield
+
+
 PRUNING_BUGS: dict[str, Bug] = {
     "cut-uncompared": Bug(
         "A pruning is committed though what it builds on was collected meanwhile (P5).",
@@ -76,6 +82,9 @@ PRUNING_BUGS: dict[str, Bug] = {
         "What was saved since the sweep looked is swept away with what was pruned (P1).",
         _old_sweep,
         by_chance=True,
+    ),
+    "fence-ignored": Bug(
+        "A save does not name who holds the branch: one that lost it saves (P3).", _fence_ignored
     ),
     "untwinned": Bug("What stands in for what was pruned is there once (P5).", _untwinned),
     "left-swept": Bug(
