@@ -21,7 +21,7 @@ SAYS = {
 @pytest.mark.parametrize("seed", range(2))
 def test_random_schedules_with_prunings_break_no_promise(face: Face, seed: int) -> None:
     report = explore(seed, 5_000, Plan((face,), pruning=True))
-    assert report.schedules > 10
+    assert report.schedules > 3
     assert report.faults["crash after"] > 0
 
 
