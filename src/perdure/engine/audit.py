@@ -79,9 +79,10 @@ def verify(site: Site) -> Steps[Verified]:
     row = yield ReadHead(site.key)
     if row is None:
         raise StateNotFound(f"there is no state {site.key!r} in this store")
-    number, generation = 0, -1
+    number = 0
     while True:
         found: list[Unreferenced] = []
+        generation = -1
         try:
             head = site.head(row)
             generation = head.generation
@@ -89,7 +90,7 @@ def verify(site: Site) -> Steps[Verified]:
             for life in (head, *head.former):
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
-            if isinstance(error, Damaged):
+            if isinstance(error, Damaged) and generation >= 0:  # its head could be read
                 row = yield ReadHead(site.key)
                 if row is not None and site.head(row).generation != generation:
                     continue  # maintenance came between, or a pruning: what it removed is not lost
