@@ -100,7 +100,7 @@ def verify(site: Site) -> Steps[Verified]:
             for life in (head, *head.former):
                 found += yield from _verify_life(site, life)
         except PerdureError as error:
-            if isinstance(error, Damaged):
+            if isinstance(error, Damaged) and generation >= 0:  # its head could be read
                 row = yield ReadHead(site.key)
                 if row is not None and _generation_of(site, row) != generation:
                     continue  # maintenance came between, or a pruning: what it removed is not lost

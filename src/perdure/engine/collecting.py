@@ -37,7 +37,7 @@ def collect_pages(site: Site, head: Head, around: Around) -> Steps[bool]:
             return False  # others' maintenance came between: what it removed is not lost
         head = after
         around.problems += problems
-    garbage = yield from _garbage(head, needed)
+    garbage = _twins_first((yield from _garbage(head, needed)))
     now, dropped = head, 0
     for some in _bounded(garbage):
         after = yield from commit_step(site, now, lambda each: each, dropped=some)
@@ -97,6 +97,15 @@ def _garbage(head: Head, needed: set[bytes]) -> Steps[list[tuple[bytes, int]]]:
         if len(listed) < limits.piece_rows_max:
             return found
         after = listed[-1][0]
+
+
+def _twins_first(pages: list[tuple[bytes, int]]) -> list[tuple[bytes, int]]:
+    """The same, so ordered that no page goes before its twin.
+
+    Who is reading what goes would take it for damaged if only the twin were still there.
+    """
+    twins = {twin_of(id_) for id_, _ in pages}
+    return sorted(pages, key=lambda page: page[0] not in twins)
 
 
 def _bounded(pages: Iterable[tuple[bytes, int]]) -> Iterator[tuple[bytes, ...]]:

@@ -141,13 +141,24 @@ def state_at(
             records = yield from read_run(site, head, tip, after + 1, number)
             if number == tip.number:
                 check_run(site, records, tip, after)
-            sections = yield from _sections(site, head, snapshot, records, wanted)
         except Damaged:
             if at == len(usable):
                 raise
             continue
+        try:
+            sections = yield from _sections(site, head, snapshot, records, wanted)
+        except Damaged as error:
+            if at < len(usable):
+                continue
+            if tip.cut is None:
+                raise
+            raise type(error)(f"{error}. {_base_lost(site, tip)}") from error
         return sections, records[-1] if records else None
-    raise Damaged(
+    raise Damaged(_base_lost(site, tip))
+
+
+def _base_lost(site: Site, tip: Branch) -> str:
+    return (
         f"{site.key!r}: what was pruned was up to checkpoint {tip.first - 1}, and the snapshot "
         "there, on which all that is newer builds, cannot be read. Restore the store from a backup"
     )

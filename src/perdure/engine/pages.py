@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 from perdure import limits
@@ -76,9 +77,12 @@ def walk(
 def _of_twin(site: Site, incarnation: bytes, id_: bytes, error: Damaged) -> Steps[bytes]:
     """The payload of a page that cannot be used, from its second copy, where it has one."""
     twin = twin_of(id_)
-    rows: tuple[PageRow, ...] = yield ReadPages(incarnation, (twin,))
+    rows: tuple[PageRow, ...] = yield ReadPages(incarnation, (id_, twin))
+    there = {row.id: row for row in rows}
+    with suppress(Damaged):  # one that was collected may have been put anew, and its twin with it
+        return _open(site, incarnation, id_, there)
     try:
-        payload = _open(site, incarnation, twin, {row.id: row for row in rows})
+        payload = _open(site, incarnation, twin, there)
     except Damaged:
         raise error from None
     yield Tell(f"{site.key!r} is read from second copies of pages: {error}; {remedy(site.key)}")

@@ -226,16 +226,28 @@ def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
             f"{stretch.run.first - 1} is missing"
         )
     root = stretch.base.root
-    sections: dict[str, Any] = yield from walk(site, head.incarnation, read_root(root))
-    for name, value in sections.items():
-        if type(value) is Ref:
-            sections[name] = yield from walk(site, head.incarnation, read_value(value))
+    try:
+        sections = yield from _whole(site, head, root)
+    except Damaged as error:
+        raise type(error)(
+            f"{error}. It stands in for what was pruned of {site.key!r} up to checkpoint "
+            f"{stretch.base.number}, and both copies are lost. Restore the store from a backup"
+        ) from error
     built = yield from in_pieces(building(sections, head.secret))
     if built.root != root:
         raise ReplayMismatch(
             f"the snapshot at checkpoint {stretch.base.number} of {site.key!r}, which stands in "
             "for what was pruned, is not what it says. Restore the store from a backup"
         )
+    return sections
+
+
+def _whole(site: Site, head: Head, root: Ref) -> Steps[dict[str, Any]]:
+    """The sections that a tree of pages holds."""
+    sections: dict[str, Any] = yield from walk(site, head.incarnation, read_root(root))
+    for name, value in sections.items():
+        if type(value) is Ref:
+            sections[name] = yield from walk(site, head.incarnation, read_value(value))
     return sections
 
 

@@ -50,7 +50,10 @@ def mend_twins(site: Site, head: Head, roots: Iterable[Ref]) -> Steps[int]:
     Raises:
         Damaged: neither copy of a page can be used; the others are mended.
     """
-    ids = yield from walk(site, head.incarnation, reachable(roots))
+    try:
+        ids = yield from walk(site, head.incarnation, reachable(roots))
+    except Damaged as error:
+        raise _lost(site, f"{error}: pages") from error
     bad = yield from unusable(site, head.incarnation, {*ids, *map(twin_of, ids)})
     lost, count = 0, 0
     for id_ in sorted(ids):
@@ -63,11 +66,15 @@ def mend_twins(site: Site, head: Head, roots: Iterable[Ref]) -> Steps[int]:
             yield from put(site, head.incarnation, {other: payload})
             count += 1
     if lost:
-        raise Damaged(
-            f"{lost} page(s) of {site.key!r} that stand in for what was pruned are lost, both "
-            "copies of them. Restore the store from a backup"
-        )
+        raise _lost(site, f"{lost} page(s) of {site.key!r}")
     return count
+
+
+def _lost(site: Site, what: str) -> Damaged:
+    return Damaged(
+        f"{what} that stand in for what was pruned are lost, both copies of them. Restore the "
+        "store from a backup"
+    )
 
 
 def _stored(head: Head) -> Steps[set[bytes]]:

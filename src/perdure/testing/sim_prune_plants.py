@@ -10,7 +10,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from perdure.core.head import Head
-from perdure.engine import past, prune, sweeping
+from perdure.engine import past, prune, save, sweeping
 from perdure.engine.read import Site
 from perdure.engine.requests import Run, Steps
 from perdure.testing.sim_plants import Bug
@@ -56,11 +56,19 @@ def _untwinned() -> Iterator[None]:
 
 @contextmanager
 def _left_swept() -> Iterator[None]:
+    every_run = past.every_run
+
     def planted(site: Site, head: Head) -> Steps[Any]:
-        found = yield from past.every_run(site, head)
+        found = yield from every_run(site, head)
         return [each for each in found if each[1] in head.branches.values()]
 
     with patch.object(sweeping, "every_run", planted):
+        yield
+
+
+@contextmanager
+def _fence_ignored() -> Iterator[None]:
+    with patch.object(save, "same_place", save.same_tip):
         yield
 
 
@@ -74,6 +82,9 @@ PRUNING_BUGS: dict[str, Bug] = {
         "What was saved since the sweep looked is swept away with what was pruned (P1).",
         _old_sweep,
         by_chance=True,
+    ),
+    "fence-ignored": Bug(
+        "A save does not name who holds the branch: one that lost it saves (P3).", _fence_ignored
     ),
     "untwinned": Bug("What stands in for what was pruned is there once (P5).", _untwinned),
     "left-swept": Bug(

@@ -10,9 +10,11 @@ from __future__ import annotations
 import random
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE, Entry
+from perdure.core.leases import owner_of
 from perdure.core.retention import Retention
 from perdure.engine import audit, branches, leases, maintain
 from perdure.engine.journal import read_entry, read_journal
@@ -20,7 +22,17 @@ from perdure.engine.load import state_at
 from perdure.engine.past import every_run
 from perdure.engine.prune import prune
 from perdure.engine.read import read_head, read_run
-from perdure.engine.requests import ListRows, Steps
+from perdure.engine.requests import (
+    Commit,
+    Committed,
+    IsAlive,
+    ListRows,
+    ReadHead,
+    Request,
+    Steps,
+    StorageRequest,
+    Tell,
+)
 from perdure.engine.session import SessionCore
 from perdure.errors import BranchNotFound, Busy, CommitUnknown, Conflict, LeaseLost
 from perdure.state.document import Document
@@ -37,23 +49,56 @@ from perdure.testing.sim_branches import (
     mover,
     saver,
 )
-from perdure.testing.sim_world import Actor, Face
+from perdure.testing.sim_world import KEY, Actor, Face
 
+MISTAKEN = 0.3
+"""How often a process that lives is taken for a dead one."""
 LONG = timedelta(days=10_000)
+LIVES_MAX = 10
+"""Lives of a pruner: it begins anew in each, and where death is likely none comes to an end."""
 
 
 class Pruned(Branched):
     """A world whose state has branches that are pruned."""
 
-    __slots__ = ("forgets", "owners")
+    __slots__ = ("forgets",)
 
     def __post_init__(self) -> None:
         """Make the store, of which nothing was pruned yet."""
         super().__post_init__()
         self.forgets = False
         """Whether what branches left was ever pruned altogether."""
-        self.owners: dict[str, str] = {}
-        """By branch the session that was told last that it alone may save to it."""
+
+    def _answer(self, actor: Actor, request: Request) -> Any:
+        # A page that is collected leaves a twin that another pruning put since: it will be read,
+        # and the reader is told, though what it reads was replaced. What is lost, `settle` finds.
+        if isinstance(request, Tell) and "is missing" in request.message:
+            return None
+        if isinstance(request, IsAlive) and actor.draws.random() < MISTAKEN:
+            return False
+        return super(Branched, self)._answer(actor, request)
+
+    def perform(self, request: StorageRequest) -> Any:
+        """Answer; and no save may land on a branch that another session holds (P3)."""
+        is_save = isinstance(request, Commit) and request.records and request.key == KEY
+        before = self.backend.perform(ReadHead(KEY)) if is_save else None
+        answer = super(Branched, self).perform(request)
+        if isinstance(request, Commit) and before is not None and isinstance(answer, Committed):
+            self._check_owner(self.site.head(before), self.site.head(request.head), request)
+        return answer
+
+    def _check_owner(self, before: Head, after: Head, request: Commit) -> None:
+        """Who saved held the branch, or nobody did; or it took a lease for a dead one's, and away.
+
+        That may be a mistake, which costs the holder its lease, and is its affair.
+        """
+        for record in self.site.records(after.incarnation, request.records[0]):
+            for name, tip in after.branches.items():
+                if tip.record != record.id or before.branches.get(name) == tip:
+                    continue  # what maintenance puts was saved before
+                owner, now = owner_of(before, name), owner_of(after, name)
+                is_free = owner in (None, record.session) or now is None
+                require(is_free, f"P3: {record.session.hex()[:8]} saved to {name}, which was held")
 
     def settle(self) -> None:
         """Compare what is there with what was tried, told and shown; and again when it is clean."""
@@ -128,7 +173,7 @@ def pruner(world: Pruned, rounds: int, *, forgets: bool = False) -> Script:
     """Prune so many times, by policies of its own dice."""
 
     def work(actor: Actor) -> Steps[None]:
-        for _ in range(rounds):
+        for _ in range(rounds if actor.life <= LIVES_MAX else 0):
             left = timedelta(0) if forgets and actor.draws.random() < 0.5 else LONG
             policy = Retention(keep_last=actor.draws.randint(1, 3), keep_left=left)
             dry_run = actor.draws.random() < 0.1
@@ -147,16 +192,25 @@ def pruner(world: Pruned, rounds: int, *, forgets: bool = False) -> Script:
     return work
 
 
+def _tiring(script: Script) -> Script:
+    """The same, for so many lives at most."""
+
+    def work(actor: Actor) -> Steps[None]:
+        if actor.life <= LIVES_MAX:
+            yield from script(actor)
+
+    return work
+
+
 def holder(world: Pruned, saves: int, branch: str = MAIN) -> Script:
     """Hold a branch, save, and end; who dies holding it leaves it to its next life, or another."""
 
     def work(actor: Actor) -> Steps[None]:
-        with suppress(BranchNotFound, LeaseLost, Busy, Conflict):
+        with suppress(BranchNotFound, LeaseLost, Busy, Conflict, CommitUnknown):
             core = yield from _opened(actor, branch)
             core.exclusive = True
             fields = actor.holder.host, actor.holder.pid, actor.holder.boot, actor.holder.started
             if (yield from _took(core, branch, fields)):
-                world.owners[branch] = core.id.hex()
                 yield from _hold(world, core, branch, saves, actor)
 
     return work
@@ -239,9 +293,12 @@ def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Prune
     world.forgets = chance.random() < 0.3
     for number in range(1, chance.randint(1, 2) + 1):
         world.add(f"p{number}", pruner(world, chance.randint(1, 3 * times), forgets=world.forgets))
+    for number in range(1, chance.randint(0, 2) + 1):
+        branch = chance.choice((MAIN, SECOND, SECOND))
+        world.add(f"h{number}", _tiring(holder(world, chance.randint(1, saves * times), branch)))
     for number in range(1, chance.randint(0, 2 // times) + 1):
         world.add(f"m{number}", mover(world, chance.randint(1, 4)))
     for number in range(1, chance.randint(0, 2) + 1):
         kinds = chance.choice((("maintain", "step", "collect", "verify"), PAGE_KINDS))
-        world.add(f"upkeep {number}", Upkeep(world, chance.randint(1, 4 * times), kinds))
+        world.add(f"upkeep {number}", _tiring(Upkeep(world, chance.randint(1, 4), kinds)))
     return world
