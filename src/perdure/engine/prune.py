@@ -102,7 +102,7 @@ def _told(site: Site, head: Head, plan: Retained, dry_run: bool) -> Steps[Pruned
     for at, owner in enumerate(plan.owners):
         if owner.entry:
             continue
-        every = {spot for spots in owner.spots for spot in spots}
+        every = {spot for spots in owner.spots() for spot in spots}
         on_branches |= every
         runs = tuple((stay.first[1], stay.last[1]) for stay in reversed(plan.stays[at]))
         kept = sum(last - first + 1 for first, last in runs)

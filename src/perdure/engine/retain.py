@@ -43,10 +43,22 @@ class Owner(msgspec.Struct, frozen=True):
     name: str
     runs: tuple[Branch, ...]
     """All of it that there is: the topmost run first."""
-    spots: tuple[tuple[Spot, ...], ...]
-    """Of each run the records, newest first."""
+    spans: tuple[tuple[Run, ...], ...]
+    """Of each run where its records are, newest first."""
     entry: int = 0
     """The movement that left it; 0: it is a branch."""
+
+    def spots(self) -> Iterable[tuple[Spot, ...]]:
+        """Of each run the records, newest first.
+
+        Made anew each time: all of what many movements left is a multiple of what there is.
+        """
+        for runs in self.spans:
+            yield tuple(
+                (each.line, number)
+                for each in runs
+                for number in range(each.last, each.first - 1, -1)
+            )
 
 
 class Stay(msgspec.Struct, frozen=True):
@@ -75,12 +87,12 @@ def retained(site: Site, head: Head, policy: Retention, now_us: int) -> Steps[Re
     known = yield from _read_known(site, head, owners)
     kept: set[Spot] = set()
     for owner in owners:
-        spots = {number: (line, number) for run in owner.spots for line, number in run}
+        spots = {number: (line, number) for run in owner.spots() for line, number in run}
         seen = [Seen(number, known[at].time_us, known[at].label) for number, at in spots.items()]
         kept |= {spots[number] for number in kept_numbers(policy, seen, now_us)}
     stays = tuple(tuple(_stays(owner, kept)) for owner in owners)
     lost = [Run(line, number, number) for line, number in known.keys() - kept]
-    lost += _without(gone, kept, known)
+    lost += _without(gone, known)
     return Retained(tuple(owners), stays, known, tuple(joined(lost)), final)
 
 
@@ -103,7 +115,7 @@ def _owners(
             owners.append(owner)
         else:
             final.append(entry.number)
-            gone += [Run(line, n, n) for spots in owner.spots for line, n in spots]
+            gone += [run for runs in owner.spans for run in runs]
     return owners, tuple(final), gone
 
 
@@ -111,24 +123,17 @@ def _owner(
     site: Site, head: Head, receipt: Receipt, name: str, tip: Branch, entry: int = 0
 ) -> Steps[Owner]:
     runs = (tip, *islands_below(receipt, tip))
-    spots: list[tuple[Spot, ...]] = []
+    found: list[tuple[Run, ...]] = []
     for run in runs:
-        found = yield from spans(site, head, run, run.first, run.number)
-        spots.append(
-            tuple(
-                (each.line, number)
-                for each in reversed(found)
-                for number in range(each.last, each.first - 1, -1)
-            )
-        )
-    return Owner(name, runs, tuple(spots), entry)
+        each = yield from spans(site, head, run, run.first, run.number)
+        found.append(tuple(reversed(each)))
+    return Owner(name, runs, tuple(found), entry)
 
 
 def _read_known(site: Site, head: Head, owners: Iterable[Owner]) -> Steps[dict[Spot, Known]]:
     """Read every record that a policy looks at, each once."""
-    wanted = {spot for owner in owners for spots in owner.spots for spot in spots}
     known: dict[Spot, Known] = {}
-    for run in joined(Run(line, number, number) for line, number in wanted):
+    for run in joined(run for owner in owners for runs in owner.spans for run in runs):
         first = run.first
         while first <= run.last:
             groups = yield from read_groups(site, head, Run(run.line, first, run.last))
@@ -146,7 +151,7 @@ def _read_known(site: Site, head: Head, owners: Iterable[Owner]) -> Steps[dict[S
 
 def _stays(owner: Owner, kept: set[Spot]) -> Iterable[Stay]:
     """The runs of neighbours that are kept, newest first."""
-    for run, spots in zip(owner.runs, owner.spots, strict=True):
+    for run, spots in zip(owner.runs, owner.spots(), strict=True):
         first: Spot | None = None
         last: Spot | None = None
         for spot in (*spots, None):
@@ -157,6 +162,11 @@ def _stays(owner: Owner, kept: set[Spot]) -> Iterable[Stay]:
                 first = last = None
 
 
-def _without(gone: list[Run], kept: set[Spot], known: Mapping[Spot, Known]) -> list[Run]:
+def _without(gone: list[Run], known: Mapping[Spot, Known]) -> list[Run]:
     """What goes of lines that branches left, but for what others have too."""
-    return [run for run in gone if (run.line, run.first) not in kept | known.keys()]
+    alone = (
+        Run(run.line, number, number)
+        for run in joined(gone)
+        for number in range(run.first, run.last + 1)
+    )
+    return [run for run in alone if (run.line, run.first) not in known]
