@@ -63,7 +63,8 @@ class Expiring(_Sweeping):
         """Delete the states that have expired: `open(key, expires_in=…)` says when.
 
         They are hidden, and `undelete` brings them back; one that is not saved to then is swept
-        again the next time. What is saved to meanwhile stays, and so does what cannot be read.
+        again the next time. What is saved to meanwhile stays, and so do what a living session holds
+        exclusively and what cannot be read.
 
         Args:
             dry_run: delete nothing; say what would be.
@@ -90,7 +91,8 @@ class AsyncExpiring(_Sweeping):
         """Delete the states that have expired: `open(key, expires_in=…)` says when.
 
         They are hidden, and `undelete` brings them back; one that is not saved to then is swept
-        again the next time. What is saved to meanwhile stays, and so does what cannot be read.
+        again the next time. What is saved to meanwhile stays, and so do what a living session holds
+        exclusively and what cannot be read.
 
         Args:
             dry_run: delete nothing; say what would be.

@@ -115,6 +115,14 @@ def test_an_empty_policy_keeps_all() -> None:
         {"max_age": timedelta(seconds=-1)},
         {"keep_left": timedelta(seconds=-1)},
         {"thin": [(timedelta(1), timedelta(0))]},
+        {"keep_last": True},
+        {"keep_last": "3"},
+        {"keep_last": 2.5},
+        {"keep_labels": None},
+        {"max_age": 30},
+        {"keep_left": None},
+        {"thin": timedelta(1)},
+        {"thin": [(7, 1)]},
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:

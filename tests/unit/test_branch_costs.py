@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -191,6 +192,22 @@ def test_opening_asks_as_much_after_many_forks_and_rollbacks_as_before(asked: As
         assert opened() == [*before, ReadRecords]
         save(made, "main", "x")
         assert opened() == [*before, ReadRecords]
+
+
+def test_an_id_is_looked_for_among_what_was_left_by_reading_each_line_once(
+    store: perdure.Store, asked: Asked
+) -> None:
+    """However many movements left one line, it is not gone down again for each (P11)."""
+    rows = []
+    for _ in range(2):
+        for _ in range(20):
+            save(store, "main", "left")
+            store.rollback("a", "main~1")
+        (left, *_) = (each for each in store.history("a", every=True) if each.number == 6)
+        requests = asked.during(partial(store.at, "a", left.id))
+        rows.append(kinds(requests).count(ReadRecords))
+        assert store.at("a", left.id).plain() == {"n": "left"}
+    assert rows[1] - rows[0] <= 20
 
 
 # ---- all of a deep lineage ------------------------------------------------------------------

@@ -95,6 +95,23 @@ def test_a_session_that_is_open_is_told(tmp_path: Path, clock: Clock) -> None:
         assert store.states(deleted=True)[0].number == 1
 
 
+def test_what_a_living_session_holds_is_not_swept(tmp_path: Path, clock: Clock) -> None:
+    with store_in(tmp_path, clock) as store:
+        with store.open("a", expires_in=HOUR, exclusive=True) as session:
+            session.state["n"] = 1
+            session.save()
+            clock.advance(HOUR_S)
+            assert store.sweep(dry_run=True) == store.sweep() == []
+            session.state["n"] = 2
+        clock.advance(HOUR_S)
+        save(store, "b", HOUR)
+        (row,) = (row for key, row in store._driver.answer(ListHeads("", None, 9)) if key == "a")
+        with store.open("a", exclusive=True):  # taken since it was found to have expired
+            site = Site(store._driver.store_id, "a")
+            assert store._driver.run(expiry._swept(site, row, clock(), False)) is None
+        assert keys(store.sweep()) == ["a"]
+
+
 @pytest.mark.parametrize("branch", ["main", "try"])
 def test_what_is_saved_to_while_it_is_swept_stays(
     tmp_path: Path, clock: Clock, branch: str

@@ -323,6 +323,17 @@ def test_of_a_holder_elsewhere_time_decides(
         theirs.open("a", exclusive=True, wait=0).close()
 
 
+def test_a_holder_elsewhere_whose_clock_was_far_ahead_locks_nobody_out(
+    world: World, mine: perdure.Store, theirs: perdure.Store
+) -> None:
+    put(mine, "n", 1)
+    world.clock.advance(86_400)
+    mine.open("a", exclusive=True)._claim = None  # as if its process were another one
+    world.alive = None
+    world.clock.advance(-86_400)
+    theirs.open("a", exclusive=True, wait=0).close()
+
+
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_a_lease_that_was_renewed_after_all_is_not_removed(
     world: World, mine: perdure.Store, theirs: perdure.Store, exclusive: bool

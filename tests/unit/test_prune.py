@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -482,3 +483,26 @@ def test_what_is_saved_to_a_parked_branch_during_a_sweep_stays(store: perdure.St
     assert late
     assert whole(store, name)["n"] == "late"
     require_sound(store)
+
+
+@pytest.mark.parametrize("keep_left", [timedelta(0), timedelta(days=30)])
+def test_a_plan_is_no_larger_for_how_often_branches_left_the_same_P11(keep_left: timedelta) -> None:
+    """Each left all of a long history but its last checkpoint where others are, too."""
+    with perdure.Store("memory:", maintenance="off") as store:
+        with store.open("a") as session:
+            for n in range(500):
+                session.state["n"] = n
+                session.save()
+        for n in range(100):
+            with store.open("a") as session:
+                session.state["n"] = -n
+            store.rollback("a", 500)
+        policy = perdure.Retention(keep_last=5, keep_labels=False, keep_left=keep_left)
+        tracemalloc.start()
+        try:
+            (found,) = store.prune(policy, "a", dry_run=True)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert found.removed == 495 + (0 if keep_left else 100)
+        assert peak < 2_000_000

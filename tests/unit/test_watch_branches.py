@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.test_watch import FACES, named, numbers, save
 
-from perdure import Store, limits
+from perdure import Retention, Store, limits
 from perdure.backends.protocol import Backend
 
 
@@ -176,3 +176,30 @@ def test_a_lineage_that_a_head_does_not_hold_whole(face: Callable[[], Backend], 
     assert len(found) == 2 * (limits.lineage_inline_max + 4) + 1
     store.rollback("a", to=2)
     assert numbers(now) == numbers(early) == []
+
+
+def test_what_is_saved_to_an_old_line_is_new_on_the_branch_that_comes_there(
+    face: Callable[[], Backend],
+) -> None:
+    store = Store(face())
+    save(store, "a", 0)
+    store.fork("a", "x")
+    for value in range(1, limits.lineage_inline_max + 5):
+        save(store, "a", value, -value)
+        store.rollback("a", to=value + 1)
+    watch = store.watch("a", timeout=0)
+    save(store, "a", "new", 7, branch="x")
+    store.rollback("a", "x")
+    assert numbers(watch) == [("a", 2, "new"), ("a", 3, 7)]
+
+
+def test_what_is_pruned_under_a_watch_that_lags_behind_is_not_told_to_be_damaged(
+    face: Callable[[], Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "watch_bytes_max", 1)
+    store = Store(face(), maintenance="off")
+    save(store, "a", *range(9))
+    watch = store.watch("a", since="start", timeout=0)
+    assert named(next(watch)) == ("a", 1, 0)
+    store.prune(Retention(keep_last=2), "a")
+    assert numbers(watch) == [("a", 8, 7), ("a", 9, 8)]

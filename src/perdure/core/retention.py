@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -45,7 +45,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """So many of the newest."""
     max_age: timedelta | None = None
     """Those saved less than this ago, as far as `thin` keeps them."""
-    keep_labels: bool | Sequence[str] = True
+    keep_labels: bool | Collection[str] = True
     """Those with a label; or only those with one of these labels."""
     thin: Thinning | None = None
     """Pairs of (older than, one per): of those that are older, the newest of each period."""
@@ -53,15 +53,44 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """How long after a branch was moved or deleted what it left is kept, and can be undone."""
 
     def __post_init__(self) -> None:
-        if self.keep_last is not None and self.keep_last < 1:
-            raise UsageError(f"keep_last is at least 1, not {self.keep_last}")
-        if isinstance(self.keep_labels, str):
-            raise UsageError(f"keep_labels is a list of labels: [{self.keep_labels!r}]")
-        if any(per <= timedelta(0) for _, per in self.thin or ()):
+        if self.keep_last is not None and not _is_count(self.keep_last):
+            raise UsageError(f"keep_last is a number, at least 1, not {self.keep_last!r}")
+        if not _are_labels(self.keep_labels):
+            raise UsageError(f"keep_labels is True, False or a list, not {self.keep_labels!r}")
+        thin = self.thin or ()
+        if not _are_rules(thin):
+            raise UsageError(f"thin is a list of (older than, one per) as timedelta, not {thin!r}")
+        if any(per <= timedelta(0) for _, per in thin):
             raise UsageError("what thin keeps one per is longer than nothing")
-        ages = [self.max_age, self.keep_left, *(older for older, _ in self.thin or ())]
-        if any(age is not None and age < timedelta(0) for age in ages):
-            raise UsageError("an age is not negative")
+        _check_age("keep_left", self.keep_left)
+        for name, age in [("max_age", self.max_age), *(("thin", older) for older, _ in thin)]:
+            if age is not None:
+                _check_age(name, age)
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
+def _are_labels(labels: object) -> bool:
+    return isinstance(labels, bool | Collection) and not isinstance(labels, str)
+
+
+def _are_rules(thin: object) -> bool:
+    return isinstance(thin, Sequence) and all(map(_is_rule, thin))
+
+
+def _is_rule(pair: object) -> bool:
+    if not isinstance(pair, Sequence) or len(pair) != 2:
+        return False
+    return all(isinstance(each, timedelta) for each in pair)
+
+
+def _check_age(name: str, age: object) -> None:
+    if not isinstance(age, timedelta):
+        raise UsageError(f"{name} is a timedelta, not {age!r}")
+    if age < timedelta(0):
+        raise UsageError(f"an age is not negative, as {name} is: {age}")
 
 
 def kept_numbers(policy: Retention, seen: Iterable[Seen], now_us: int) -> set[int]:

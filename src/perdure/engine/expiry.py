@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.head import Head
+from perdure.engine.leases import infos_of
 from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, ListHeads, Now, Steps
 from perdure.engine.save import HeadMoved, Position, commit
@@ -17,7 +18,7 @@ from perdure.types import StateInfo
 
 
 class _SavedMeanwhile(Exception):
-    """A state that had expired was saved to before it was deleted."""
+    """A state that had expired was saved to, or held, before it was deleted."""
 
 
 def expiring(change: Callable[[Head], Head], expires_us: int | None) -> Callable[[Head], Head]:
@@ -65,13 +66,14 @@ def _swept(site: Site, row: HeadRow, now_us: int, dry_run: bool) -> Steps[StateI
         head = site.head(row)
     except (Damaged, NewerFormat):
         return None
-    if not is_expired(head, now_us):
+    if not is_expired(head, now_us) or (yield from _is_held(head, now_us)):
         return None
     if dry_run:
         return (yield from info_of(site.key, head, now_us))
 
     def hidden(now: Head) -> Head:
-        if not is_expired(now, now_us):  # another branch was saved to
+        # Another branch was saved to, or a session came to hold one.
+        if not is_expired(now, now_us) or now.leases != head.leases:
             raise _SavedMeanwhile
         return replace(now, deleted_us=now_us)
 
@@ -80,3 +82,8 @@ def _swept(site: Site, row: HeadRow, now_us: int, dry_run: bool) -> Steps[StateI
     except (HeadMoved, Busy, _SavedMeanwhile):
         return None
     return (yield from info_of(site.key, position.head, now_us))
+
+
+def _is_held(head: Head, now_us: int) -> Steps[bool]:
+    """Whether a living session holds a branch: it is at work, though it did not save for long."""
+    return any(lease.alive for lease in (yield from infos_of(head, now_us)))

@@ -17,7 +17,7 @@ from perdure.engine import cursor
 from perdure.engine.read import Site
 from perdure.engine.requests import LET_GO, HeadRow, ListHeads, ReadHead, Steps, Tell
 from perdure.engine.watch import UNREADABLE, Given, all_given, news, tip_of
-from perdure.errors import PerdureError, UsageError
+from perdure.errors import Damaged, PerdureError, UsageError
 from perdure.types import Checkpoint
 
 Since: TypeAlias = Literal["now", "start"]
@@ -110,7 +110,11 @@ class Follower:
             else:
                 self._tokens[key] = row.token
         except UNREADABLE as error:
-            yield from self._around(key, row, error)
+            now = (yield ReadHead(key)) if isinstance(error, Damaged) else row
+            if now is not None and now.token != row.token:
+                self._due[key] = now  # what was pruned or moved since it was listed is not lost
+            else:
+                yield from self._around(key, row, error)
 
     def _list(self) -> Steps[None]:
         """See which heads are not those that were seen."""
@@ -152,7 +156,8 @@ class Follower:
             for life in lives(head):
                 if self._since == "now" or life.deleted_us is not None:
                     tip = yield from tip_of(site, life, self.branch)
-                    self._note(site.key, life.incarnation, all_given(life, tip))
+                    given = yield from all_given(site, life, tip)
+                    self._note(site.key, life.incarnation, given)
                 else:
                     self._note(site.key, life.incarnation, Given())
         except UNREADABLE as error:

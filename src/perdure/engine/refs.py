@@ -9,13 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.core.head import Branch, Head
+from perdure.core.receipt import islands_below
 from perdure.core.record import LABEL, Record
 from perdure.core.refs import PREFIX_DIGITS_MIN, Label, Parsed, Time, is_id, parse
-from perdure.engine.journal import left_tips
+from perdure.engine.journal import left_tips, read_receipt
+from perdure.engine.lines import every_span
 from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.past import holding, take_back
-from perdure.engine.read import Site, read_run
-from perdure.engine.requests import Now, Steps
+from perdure.engine.read import Site, joined, read_line, read_run
+from perdure.engine.requests import Now, Run, Steps
 from perdure.errors import BranchNotFound, CheckpointNotFound
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -126,13 +128,29 @@ def _by_id(site: Site, head: Head, branch: str, start: str) -> Steps[Point]:
 def _with_id(
     site: Site, head: Head, tips: Iterable[tuple[str, Branch]], start: str
 ) -> Steps[list[Point]]:
-    found: dict[bytes, Point] = {}
+    """The checkpoints whose ids begin so; each line that these branches share is read once."""
+    receipt = yield from read_receipt(site, head)
+    runs: dict[tuple[int, bytes], tuple[str, Branch]] = {}
     for name, tip in tips:
-        records = yield from take_back(site, as_branch(head, name, tip), name)
-        for record in records:
-            if record.id.hex().startswith(start):
-                found.setdefault(record.id, Point(name, tip, record.number))
-    return list(found.values())
+        for each in (tip, *islands_below(receipt, tip)):
+            runs.setdefault((each.line, each.record), (name, each))
+    every = [*runs.values()]
+    told = yield from every_span(site, head, [tip for _, tip in every])
+    found: list[Point] = []
+    for run in joined(run for some in told for run in some):
+        records = yield from read_line(site, head, run)
+        fitting = (record for record in records if record.id.hex().startswith(start))
+        found += (_first_with(zip(every, told, strict=True), record) for record in fitting)
+    return found
+
+
+def _first_with(every: Iterable[tuple[tuple[str, Branch], list[Run]]], record: Record) -> Point:
+    """The first of some branches that is told to have a record."""
+    line, number = record.line, record.number
+    for (name, tip), runs in every:
+        if any(run.line == line and run.first <= number <= run.last for run in runs):
+            return Point(name, tip, number)
+    raise AssertionError("it was read of one of them")
 
 
 def _matching(site: Site, head: Head, point: Point, what: Label | Time) -> Steps[Point]:

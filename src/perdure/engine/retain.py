@@ -98,7 +98,7 @@ def retained(site: Site, head: Head, policy: Retention, now_us: int) -> Steps[Re
     kept |= _meeting_points(owners, known, merges)
     stays = tuple(tuple(_stays(owner, kept)) for owner in owners)
     lost = [Run(line, number, number) for line, number in known.keys() - kept]
-    lost += _without(gone, kept, known)
+    lost += _without(gone, known)
     merges = [each for each in merges if (each.line, each.number) not in kept]
     return Retained(tuple(owners), stays, known, tuple(joined(lost)), final, tuple(merges))
 
@@ -121,7 +121,7 @@ def _owners(
             owners.append(owner)
         else:
             final.append(entry.number)
-            gone += [Run(line, number, number) for line, number in owner.spots()]
+            gone += [run for runs in owner.spans for run in runs]
     return owners, tuple(final), gone
 
 
@@ -204,6 +204,11 @@ def _stays(owner: Owner, kept: set[Spot]) -> Iterable[Stay]:
             yield Stay(run, first, last)
 
 
-def _without(gone: list[Run], kept: set[Spot], known: Mapping[Spot, Known]) -> list[Run]:
+def _without(gone: list[Run], known: Mapping[Spot, Known]) -> list[Run]:
     """What goes of lines that branches left, but for what others have too."""
-    return [run for run in gone if (run.line, run.first) not in kept | known.keys()]
+    alone = (
+        Run(run.line, number, number)
+        for run in joined(gone)
+        for number in range(run.first, run.last + 1)
+    )
+    return [run for run in alone if (run.line, run.first) not in known]

@@ -61,15 +61,22 @@ Piece: TypeAlias = list[tuple[Checkpoint, Given]]
 """Checkpoints in their order, each with what was given when it was."""
 
 
-def all_given(head: Head, tip: Branch | None) -> Given:
-    """What was given to who has all of a branch as it is now; of None there is nothing yet."""
+def all_given(site: Site, head: Head, tip: Branch | None) -> Steps[Given]:
+    """What was given to who has all of a branch as it is now; of None there is nothing yet.
+
+    Raises:
+        Damaged: a record is missing that tells what a line is based on.
+    """
     journal = head.journal.number if head.journal is not None else 0
     if tip is None:
         return Given(journal=journal)
-    bases = (Base(tip.line, tip.number), *tip.bases)
-    # A line is based on an earlier one, so the lines of a lineage go down with it.
-    floor = -1 if is_whole(tip) else bases[-1].line - 1
-    return Given({base.line: base.number for base in bases}, floor, journal)
+    if is_whole(tip):
+        bases = (Base(tip.line, tip.number), *tip.bases)
+        return Given({base.line: base.number for base in bases}, journal=journal)
+    # Lower lines, of which other branches may have more, must not count as given.
+    runs = yield from spans(site, head, tip, 1, tip.number, limits.watch_lines_max)
+    floor = runs[0].line - 1 if len(runs) == limits.watch_lines_max else -1
+    return Given({run.line: run.last for run in runs}, floor, journal)
 
 
 def tip_of(site: Site, head: Head, branch: str) -> Steps[Branch | None]:
