@@ -15,6 +15,7 @@ from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
+from perdure.engine.ancestors import newest_ancestor
 from perdure.engine.bodies import too_much
 from perdure.engine.branches import NOBODY, common_number
 from perdure.engine.compare import compare_changed
@@ -22,7 +23,7 @@ from perdure.engine.leases import freed
 from perdure.engine.load import state_at
 from perdure.engine.merge_base import MergeBase
 from perdure.engine.parked import find_branch
-from perdure.engine.read import Site, read_head, read_run, spans
+from perdure.engine.read import Site, read_head, read_run
 from perdure.engine.refs import as_branch
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
@@ -108,43 +109,18 @@ def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Part
             )
     mine = yield from read_run(site, head, ours, common + 1, ours.number)
     others = yield from read_run(site, head, theirs, common + 1, theirs.number)
-    taken = yield from _taken(site, head, mine, theirs, common)
-    given = yield from _taken(site, head, others, ours, common)
-    if max(common, taken[0]) == theirs.number:
+    sides = (ours, mine), (theirs, others)
+    newest = yield from newest_ancestor(site, head, common, sides)
+    if theirs.number in (common, newest[1] if newest and newest[0] is theirs else common):
         return None
-    if not taken[0] and not given[0]:
+    if newest is None:
         return _Parted(ours, common, _changes(mine), _changes(others))
+    tip, number = newest
     # What both have since the newest merge between them is told by their values.
-    tip, number = (theirs, taken[0]) if taken[1] >= given[1] else (ours, given[0])
     base = yield from _whole(site, head, tip, number)
     left = yield from _whole(site, head, ours, ours.number)
     right = yield from _whole(site, head, theirs, theirs.number)
     return _Parted(tip, number, to_changes(base, left), to_changes(base, right))
-
-
-def _taken(
-    site: Site, head: Head, records: Sequence[Record], other: Branch, common: int
-) -> Steps[tuple[int, int]]:
-    """The newest checkpoint of a branch that one of these records took in, and when.
-
-    What sessions merged on their own branch, before the other went its way, is none of these.
-    """
-    merges = [
-        (record.extra[MERGED], record.time_us)
-        for record in records
-        if MERGED in record.extra and record.extra[MERGED][1] > common
-    ]
-    if not merges:
-        return 0, 0
-    runs = yield from spans(site, head, other, 1, other.number)
-    found = (0, 0)
-    for (line, number, _), time_us in merges:
-        for run in runs:
-            # The other may have left that checkpoint; what it kept of its line was taken too.
-            shared = min(number, run.last)
-            if run.line == line and max(run.first, common + 1) <= shared:
-                found = max(found, (shared, time_us))
-    return found
 
 
 def _changes(records: Sequence[Record]) -> list[Change]:
