@@ -241,7 +241,8 @@ class Merge(msgspec.Struct, frozen=True):
         told = f"merge of {self.source} into {self.into} since {self.base}: {made}"
         if sections:
             told += f", which changes {', '.join(sections)}"
-        return told + (f"; {len(self.conflicts)} conflicts" if self.conflicts else "")
+        count = len(self.conflicts)
+        return told + (f"; {count} conflict{'s'[: count != 1]}" if count else "")
 
 
 class StateInfo(msgspec.Struct, frozen=True):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.core.changes import Delete, Set, apply, copies
+from perdure.core import delta
+from perdure.core.changes import Change, Delete, Set, Splice, apply, copies
 from perdure.core.codec import pack
 from perdure.core.delta import ABSENT, Asking, changes_of, compose, settle, value_of
 from perdure.core.delta_between import between
@@ -43,20 +45,20 @@ def test_a_delta_does_what_its_changes_did(base: dict[str, Any], data: st.DataOb
     packed = pack([change.path for change in changes]), pack(base)
     after = take(base)
     apply(after, copies(changes))
-    delta = compose(changes)
-    answered(settle(delta), base)
+    composed = compose(changes)
+    answered(settle(composed), base)
     made = take(base)
-    apply(made, copies(changes_of(delta)))
+    apply(made, copies(changes_of(composed)))
     assert same(made, after)
-    assert same(value_of(delta, base), after)
+    assert same(value_of(composed, base), after)
     assert (pack([change.path for change in changes]), pack(base)) == packed
 
 
 def test_a_key_that_came_went_and_came_again_is_after_those_that_came_between() -> None:
     def after(base: dict[str, Any]) -> list[str]:
-        delta = compose([Set(("a",), 1), Delete(("a",)), Set(("b",), 2), Set(("a",), 3)])
-        answered(settle(delta), base)
-        apply(base, copies(changes_of(delta)))
+        composed = compose([Set(("a",), 1), Delete(("a",)), Set(("b",), 2), Set(("a",), 3)])
+        answered(settle(composed), base)
+        apply(base, copies(changes_of(composed)))
         return list(base)
 
     assert after({}) == ["b", "a"]
@@ -69,10 +71,31 @@ def test_a_delta_shares_nothing_with_later_edits(base: dict[str, Any], data: st.
     changes = data.draw(changes_for(base, max_size=12))
     twice = [compose(changes), compose(changes)]
     made = []
-    for delta in twice:
-        answered(settle(delta), base)
-        made.append(value_of(delta, base))
+    for each in twice:
+        answered(settle(each), base)
+        made.append(value_of(each, base))
     assert same(made[0], made[1])
+
+
+def test_an_item_that_came_is_copied_once_however_often_it_is_edited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    item: dict[str, Any] = {"log": []}
+    changes: list[Change] = [Splice(("tasks",), 0, 0, [item])]
+    changes += [Splice(("tasks", 0, "log"), at, 0, [at]) for at in range(20)]
+    copied: list[Any] = []
+
+    def copy(value: Any) -> Any:
+        copied.append(value)
+        return take(value)
+
+    monkeypatch.setattr(delta, "take", copy)
+    composed = compose(changes)
+    made: dict[str, Any] = {"tasks": []}
+    apply(made, copies(changes_of(composed)))
+    assert same(made, {"tasks": [{"log": list(range(20))}]})
+    assert [value is item for value in copied] == [True]
+    assert item == {"log": []}
 
 
 @given(values(), values())

@@ -213,8 +213,20 @@ def test_a_dry_run_of_undo_and_promote(path: str) -> None:
 
 
 def test_a_merge_that_was_done_is_told_by_its_changes(path: str) -> None:
-    said = run(path, "merge", "a", "what-if").stdout.splitlines()
-    assert said[1:] == ["    put 4 items into log at 1: [1, 2, 3, 4]"]
+    merged = run(path, "merge", "a", "what-if")
+    assert merged.stdout.splitlines()[1:] == ["    put 4 items into log at 1: [1, 2, 3, 4]"]
+    run(path, "fork", "a", "kept")
+    way_back = merged.stderr.splitlines()[-1]
+    assert way_back == "this takes it back: perdure rollback a 3"
+    run(path, *way_back.split()[5:])
+    assert lines(path, "a", "kept~1", "main") == []
+    assert lines(path, "a", "kept", "main") != []
+
+
+def test_a_merge_into_another_branch_says_how_to_take_that_back(path: str) -> None:
+    run(path, "fork", "a", "old", "--at", "1")
+    merged = run(path, "merge", "a", "what-if", "--into", "old")
+    assert "perdure rollback a 1 --branch old" in merged.stderr
 
 
 def test_the_differences_of_a_dry_run_of_a_merge_as_data(path: str) -> None:

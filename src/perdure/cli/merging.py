@@ -16,6 +16,7 @@ from perdure.cli.documents import (
     document,
 )
 from perdure.cli.output import hint, print_json, say
+from perdure.cli.states import quoted
 from perdure.cli.words import safe
 
 if TYPE_CHECKING:
@@ -82,6 +83,14 @@ def _show(merged: Merge) -> None:
         say(f"  ! {safe(conflict.summary())}")
     if merged.dry_run:
         hint("nothing was changed")
+    elif merged.checkpoint is not None:
+        hint(f"this takes it back: {_way_back(merged, merged.checkpoint.number - 1)}")
+
+
+def _way_back(merged: Merge, number: int) -> str:
+    """What leaves a merge again: `undo` would take back what was done to a branch before it."""
+    where = f" --branch {quoted(merged.into)}" if merged.into != MAIN else ""
+    return f"perdure rollback {quoted(merged.key)} {number}{where}"
 
 
 def _merge_document(merged: Merge) -> dict[str, Any]:

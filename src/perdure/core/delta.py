@@ -107,11 +107,13 @@ class Items:
         [(0, 2, []), (5, 0, ['new'])]
     """
 
-    __slots__ = ("_ends", "_runs", "edits")
+    __slots__ = ("_ends", "_own", "_runs", "edits")
 
     def __init__(self, hunks: Iterable[Hunk] = (), edits: dict[int, Node] | None = None) -> None:
         self.edits: dict[int, Node] = edits or {}
         """Edits of items that stay, by their position in the base."""
+        self._own: dict[int, Any] = {}
+        """Items that came and are copies, by `id`: these may be edited."""
         self._runs: list[_Run] = []
         at = 0
         for hunk in hunks:
@@ -158,6 +160,12 @@ class Items:
         run = self._runs[index]
         at = position - (self._ends[index - 1] if index else 0)
         return run.items, at if run.items is not None else run.start + at
+
+    def make_own(self, items: list[Any], at: int) -> None:
+        """Let an item that came be a copy, made once however often it is edited."""
+        if id(items[at]) not in self._own:
+            items[at] = take(items[at])
+            self._own[id(items[at])] = items[at]
 
     def _forget(self, run: _Run) -> None:
         end = run.start + run.count
@@ -213,7 +221,9 @@ def _edit(holder: Node, parts: Path, change: Change) -> None:
     elif isinstance(holder, Items) and isinstance(part, int):
         items, at = holder.find(part)
         if items is not None:
-            _edit_new(items, at, rest, change)
+            if rest or not isinstance(change, Set):
+                holder.make_own(items, at)
+            apply({HERE: items}, copies([replace(change, path=(HERE, at, *rest))]))
         elif isinstance(change, Delete) and not rest:
             raise _misfit(change)
         else:
@@ -255,12 +265,6 @@ def _edit_put(node: Put, rest: Path, change: Change) -> None:
     section = {HERE: node.value}
     apply(section, copies([replace(change, path=(HERE, *rest))]))
     node.value = section[HERE]
-
-
-def _edit_new(items: list[Any], at: int, rest: Path, change: Change) -> None:
-    if rest or not isinstance(change, Set):
-        items[at] = take(items[at])
-    apply({HERE: items}, copies([replace(change, path=(HERE, at, *rest))]))
 
 
 def _untouched(rest: Path, change: Change) -> Node:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,18 +14,17 @@ from perdure.core.diff import to_changes
 from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
-from perdure.core.receipt import Merged
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
+from perdure.engine.ancestors import newest_ancestor
 from perdure.engine.bodies import too_much
 from perdure.engine.branches import NOBODY, common_number
 from perdure.engine.compare import compare_changed
-from perdure.engine.journal import read_receipt
 from perdure.engine.leases import freed
 from perdure.engine.load import state_at
 from perdure.engine.merge_base import MergeBase
 from perdure.engine.parked import find_branch
 from perdure.engine.past import holding
-from perdure.engine.read import Site, read_head, read_run, spans
+from perdure.engine.read import Site, read_head, read_run
 from perdure.engine.refs import as_branch
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
@@ -105,75 +104,21 @@ def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Part
     common = yield from common_number(site, head, ours, theirs)
     mine = yield from read_run(site, head, ours, max(common + 1, ours.first), ours.number)
     others = yield from read_run(site, head, theirs, max(common + 1, theirs.first), theirs.number)
-    pruned = (yield from read_receipt(site, head)).merges
-    taken = yield from _taken(site, head, [*_pruned(pruned, ours), *_merges(mine)], theirs, common)
-    given = yield from _taken(
-        site, head, [*_pruned(pruned, theirs), *_merges(others)], ours, common
-    )
-    if max(common, taken[0]) == theirs.number:
+    sides = (ours, mine), (theirs, others)
+    newest = yield from newest_ancestor(site, head, common, sides)
+    if theirs.number in (common, newest[1] if newest and newest[0] is theirs else common):
         return None
-    is_whole = common + 1 >= max(ours.first, theirs.first)
-    if is_whole and not taken[0] and not given[0]:
+    if newest is None and common + 1 >= max(ours.first, theirs.first):
         return _Parted(ours, common, _changes(mine), _changes(others))
     # What both have since the newest merge between them, or did that is not told one by one any
     # more, is told by their values.
-    tip, number = (theirs, taken[0]) if taken[1] >= given[1] else (ours, given[0])
-    if number <= common:
-        tip, number = ours, common
+    tip, number = newest or (ours, common)
     if 0 < number < tip.first:
         tip = yield from _holding(site, head, tip, number)
     base = yield from _whole(site, head, tip, number)
     left = yield from _whole(site, head, ours, ours.number)
     right = yield from _whole(site, head, theirs, theirs.number)
     return _Parted(tip, number, to_changes(base, left), to_changes(base, right))
-
-
-def _taken(
-    site: Site, head: Head, merges: Iterable[Merged], other: Branch, common: int
-) -> Steps[tuple[int, int]]:
-    """The newest checkpoint of a branch that was taken in by one of these merges, and when.
-
-    What sessions merged on their own branch, before the other went its way, is none of these.
-    """
-    since = [each for each in merges if each.number > common and each.from_number > common]
-    if not since:
-        return 0, 0
-    runs = yield from spans(site, head, other, 1, other.number)
-    found = (0, 0)
-    for each in since:
-        line, number = each.from_line, each.from_number
-        if number < other.first and _is_on(other, line, number):
-            found = max(found, (number, each.time_us))
-        for run in runs:
-            # The other may have left that checkpoint; what it kept of its line was taken too.
-            shared = min(number, run.last)
-            if run.line == line and max(run.first, common + 1) <= shared:
-                found = max(found, (shared, each.time_us))
-    return found
-
-
-def _merges(records: Sequence[Record]) -> list[Merged]:
-    """The merges among these records."""
-    return [
-        Merged(record.line, record.number, record.time_us, *record.extra[MERGED][:2])
-        for record in records
-        if MERGED in record.extra
-    ]
-
-
-def _pruned(merges: Sequence[Merged], tip: Branch) -> list[Merged]:
-    """The merges that were made on a branch, and pruned."""
-    return [each for each in merges if _is_on(tip, each.line, each.number)]
-
-
-def _is_on(tip: Branch, line: int, number: int) -> bool:
-    """Whether a record is, or was before it was pruned, one of a branch."""
-    bases = bases_at(tip, number) if number <= tip.number else ()
-    if bases is None:
-        raise CheckpointPruned(
-            f"which merges there were up to checkpoint {tip.first - 1} was pruned: merge by hand"
-        )
-    return bool(bases) and bases[0].line == line
 
 
 def _changes(records: Sequence[Record]) -> list[Change]:
