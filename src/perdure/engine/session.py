@@ -474,7 +474,9 @@ class SessionCore:
         ours = self.position.head.branches.get(self.branch) if self.position is not None else None
         if self._on_conflict != "fork" or not isinstance(error, Conflict) or ours is None:
             return False
-        name = f"{self.branch}-{self.id.hex()[:8]}"
+        digits = f"-{self.id.hex()[:8]}"
+        # Room is left for the number that `forking_from` may add.
+        name = self.branch[: limits.branch_chars_max - 2 * len(digits)] + digits
         plan = forking_from(self.site, name, self.branch, ours)
         done = yield from move(self.site, plan, session=self.id)
         assert done is not None
