@@ -56,6 +56,23 @@ def test_the_branch_of_its_own_has_a_name_that_a_branch_may_have(store: perdure.
     session.close()
 
 
+def test_where_it_was_is_pruned_the_conflict_is_told_with_what_it_had(store: perdure.Store) -> None:
+    session = store.open("a", on_conflict="fork")
+    for _ in range(4):
+        with store.open("a") as other:
+            other.state["log"].append("other")
+    store.prune(perdure.Retention(keep_last=2), "a")
+    session.state["log"].append("mine")
+    with pytest.raises(errors.BranchMoved, match="was pruned") as found:
+        session.save()
+    assert [change.path for change in found.value.mine] == [("log",)]
+    assert (session.branch, names(store)) == ("main", ["main"])
+    session.refresh()
+    session.state["log"].append("again")
+    session.close()
+    assert store.open("a").state["log"] == ["begun", *["other"] * 4, "again"]
+
+
 def test_a_session_whose_save_met_nobody_stays_where_it_is(store: perdure.Store) -> None:
     with store.open("a", on_conflict="fork") as session:
         session.state["n"] = 1
