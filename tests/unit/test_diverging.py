@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import perdure
-from perdure import errors
+from perdure import errors, limits
+from perdure.core.refs import check_branch
 
 
 @pytest.fixture
@@ -39,6 +40,37 @@ def test_the_loser_goes_on_on_a_branch_of_its_own_and_is_told_P3(store: perdure.
     assert store.open("a", branch=second.branch).state["log"] == ["begun", "second", "more"]
     assert store.movements("a")[0].summary() == f"fork of {second.branch} at 1"
     assert all(each.ok for each in store.verify())
+
+
+def test_the_branch_of_its_own_has_a_name_that_a_branch_may_have(store: perdure.Store) -> None:
+    name = "n" * limits.branch_chars_max
+    store.fork("a", name)
+    session = store.open("a", branch=name, on_conflict="fork")
+    for branch in (name, f"{name[: limits.branch_chars_max - 18]}-{session.id[:8]}"):
+        assert session.branch == branch
+        with store.open("a", branch=branch) as other:
+            other.state["log"].append("other")
+        session.state["log"].append("mine")
+        session.save()
+        assert check_branch(session.branch) in names(store)
+    session.close()
+
+
+def test_where_it_was_is_pruned_the_conflict_is_told_with_what_it_had(store: perdure.Store) -> None:
+    session = store.open("a", on_conflict="fork")
+    for _ in range(4):
+        with store.open("a") as other:
+            other.state["log"].append("other")
+    store.prune(perdure.Retention(keep_last=2), "a")
+    session.state["log"].append("mine")
+    with pytest.raises(errors.BranchMoved, match="was pruned") as found:
+        session.save()
+    assert [change.path for change in found.value.mine] == [("log",)]
+    assert (session.branch, names(store)) == ("main", ["main"])
+    session.refresh()
+    session.state["log"].append("again")
+    session.close()
+    assert store.open("a").state["log"] == ["begun", *["other"] * 4, "again"]
 
 
 def test_a_session_whose_save_met_nobody_stays_where_it_is(store: perdure.Store) -> None:

@@ -68,7 +68,7 @@ from perdure.engine.save import (
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import Elsewhere, part, take_before
-from perdure.errors import Conflict, LeaseLost, PerdureError, Reload
+from perdure.errors import CheckpointPruned, Conflict, LeaseLost, PerdureError, Reload
 from perdure.types import Checkpoint, Holder, OnConflict, Strategy
 
 
@@ -474,9 +474,14 @@ class SessionCore:
         ours = self.position.head.branches.get(self.branch) if self.position is not None else None
         if self._on_conflict != "fork" or not isinstance(error, Conflict) or ours is None:
             return False
-        name = f"{self.branch}-{self.id.hex()[:8]}"
+        digits = f"-{self.id.hex()[:8]}"
+        # Room is left for the number that `forking_from` may add.
+        name = self.branch[: limits.branch_chars_max - 2 * len(digits)] + digits
         plan = forking_from(self.site, name, self.branch, ours)
-        done = yield from move(self.site, plan, session=self.id)
+        try:
+            done = yield from move(self.site, plan, session=self.id)
+        except CheckpointPruned:
+            return False  # there is nothing to fork from: it is told as if it had not asked for it
         assert done is not None
         self.diverged = error
         self.branch = done.entry.move.branch
