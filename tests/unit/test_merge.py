@@ -392,7 +392,10 @@ def test_the_most_specific_pattern_wins() -> None:
     assert state == {"plan": {"a": {"status": 2, "note": 2}}}
 
 
-@pytest.mark.parametrize("strategies", [{"n": "newest"}, {"a/**/b": "ours"}, {"n": None}])
+@pytest.mark.parametrize(
+    "strategies",
+    [{"n": "newest"}, {"a/**/b": "ours"}, {"n": None}, {"/n": "ours"}, {"": "ours"}, {"/": "ours"}],
+)
 def test_what_is_no_strategy_is_refused(strategies: Any) -> None:
     with pytest.raises(UsageError):
         next(merge([], [], strategies))

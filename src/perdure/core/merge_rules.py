@@ -96,6 +96,8 @@ def _rule(pattern: str, strategy: Any) -> Rule:
         raise UsageError(f"{pattern!r}: ** can only be the last part of a pattern")
     # As a star itself may be a key: ~u2a; is one.
     parts = tuple(None if each == ONE else parse_path(f"/{each}")[1] for each in written)
+    if parts and parts[0] == "":
+        raise UsageError(f"{pattern!r} names no section: write plan/step, without a slash before")
     return Rule(parts, rest, strategy)
 
 
