@@ -82,8 +82,8 @@ def _exported(
     progress: Progress | None,
 ) -> Exported:
     tip = head.branches[MAIN]
-    # Others, and the journal that tells of them, are not in the file.
-    head = replace(head, branches={MAIN: tip}, journal=None, parked=None)
+    # Others, the journal that tells of them, and former lives of the key are not in the file.
+    head = replace(head, branches={MAIN: tip}, journal=None, parked=None, former=())
     with _opened_new(target) as file:
         writer = _Writer(file)
         ids = driver.run(carry.base_page_ids(site, head, tip))
