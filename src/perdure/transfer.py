@@ -49,6 +49,7 @@ from perdure.types import Exported, StateInfo
 T = TypeVar("T")
 
 MAGIC = b"PERDSTAT"
+File: TypeAlias = str | os.PathLike[str] | BinaryIO
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (checkpoints done, all)."""
 
@@ -56,14 +57,8 @@ _length = struct.Struct(">I")
 _OWNER = b"export"
 
 
-def export_state(
-    driver: Driver, site: Site, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
-) -> Exported:
-    """Write a state with its whole history.
-
-    Raises:
-        Busy: it was pruned meanwhile.
-    """
+def export_state(driver: Driver, site: Site, target: File, progress: Progress | None) -> Exported:
+    """Write a state with its whole history; `Busy` if it was pruned meanwhile."""
     head = driver.run(read_head(site))
     try:
         return _exported(driver, site, head, target, progress)
@@ -75,15 +70,11 @@ def export_state(
 
 
 def _exported(
-    driver: Driver,
-    site: Site,
-    head: Head,
-    target: str | os.PathLike[str] | BinaryIO,
-    progress: Progress | None,
+    driver: Driver, site: Site, head: Head, target: File, progress: Progress | None
 ) -> Exported:
     tip = head.branches[MAIN]
-    # Others, and the journal that tells of them, are not in the file.
-    head = replace(head, branches={MAIN: tip}, journal=None, parked=None)
+    # Others, the journal that tells of them, and former lives of the key are not in the file.
+    head = replace(head, branches={MAIN: tip}, journal=None, parked=None, former=())
     with _opened_new(target) as file:
         writer = _Writer(file)
         ids = driver.run(carry.base_page_ids(site, head, tip))
@@ -106,7 +97,7 @@ def _exported(
 def import_state(
     driver: Driver,
     store: bytes,
-    source: str | os.PathLike[str] | BinaryIO,
+    source: File,
     key: str | None,
     progress: Progress | None,
 ) -> StateInfo:
@@ -124,6 +115,7 @@ def import_state(
             staging.discard()
             raise
     try:
+        driver.run(carry.require_staged(site, staging.incarnation, staging.count))
         bases = bases_through(staging.ends)
         return driver.run(states.adopt(site, head, staging.incarnation, last, bases))
     except CommitUnknown:
@@ -232,6 +224,8 @@ class _Staging:
         self._is_begun = False
         self.ends: dict[int, int] = {}
         """By line, oldest first, the number of the last record that is on it."""
+        self.count = 0
+        """Rows that were staged."""
         # The same life if this store does not have it, so that every hash stays; else a copy.
         held = self._perform(ListHeld(head.incarnation, 1))
         held = [each for each in held if each.incarnation == head.incarnation]
@@ -253,6 +247,7 @@ class _Staging:
         rows, last = states.rows_again(alone, self._site, self.incarnation, self._hash)
         self._perform(Stage(self.incarnation, rows, self._clock()))
         self._hash, self._is_begun = last.hash, True
+        self.count += len(rows)
         self.ends |= {record.line: record.number for record in records}
         return last
 
@@ -354,7 +349,7 @@ class _Reader:
 
 
 @contextmanager
-def _opened_new(target: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def _opened_new(target: File) -> Iterator[BinaryIO]:
     """A file that appears under its name only when it is whole; never over another."""
     if not isinstance(target, str | os.PathLike):
         if isinstance(target, io.TextIOBase):
@@ -389,7 +384,7 @@ def _taken(path: Path) -> UsageError:
 
 
 @contextmanager
-def _opened(source: str | os.PathLike[str] | BinaryIO) -> Iterator[BinaryIO]:
+def _opened(source: File) -> Iterator[BinaryIO]:
     if not isinstance(source, str | os.PathLike):
         if isinstance(source, io.TextIOBase):
             raise UsageError("a state is imported from a binary file: open it with mode 'rb'")

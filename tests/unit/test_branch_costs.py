@@ -220,6 +220,15 @@ def deepened(store: perdure.Store, depth: int) -> None:
         store.rollback("a", "~1")
 
 
+def test_a_rollback_below_what_the_head_tells_goes_down_each_line_once(
+    store: perdure.Store, asked: Asked
+) -> None:
+    depth = 2 * limits.lineage_inline_max
+    deepened(store, depth)
+    assert len(asked.during(lambda: store.rollback("a", 3))) <= depth
+    assert store.at("a", "main").plain() == {"n": 2}
+
+
 @pytest.mark.parametrize("work", ["history", "verify"])
 def test_looking_at_all_of_a_lineage_takes_as_long_as_it_is(work: str) -> None:
     asked = Asked(MemoryBackend())

@@ -13,7 +13,7 @@ from perdure import Retention, errors
 from perdure.core.refs import Ref
 from perdure.engine import branches, maintain, states
 from perdure.engine.prune import prune
-from perdure.engine.requests import ReadRecords, Stage, Steps
+from perdure.engine.requests import ListHeld, ReadRecords, Stage, Steps
 
 COUNT = 40
 URLS = ("memory:", "memory+objects:")
@@ -98,3 +98,30 @@ def test_an_export_says_that_it_was_pruned(store: perdure.Store) -> None:
         with pytest.raises(errors.Busy, match="was pruned while"):
             store.export("a", io.BytesIO(), progress=progress)
     store.export("a", io.BytesIO())
+
+
+def test_a_copy_that_was_removed_as_abandoned_is_not_made(store: perdure.Store) -> None:
+    def discard() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("perdure.limits.staging_us_max", -(10**9))  # it slept for a day
+            assert store._driver.run(maintain.discard_abandoned()) == 1
+
+    steps = states.copy(store._site("a"), store._site("b"))
+    with pytest.raises(errors.Busy, match="abandoned"):
+        run(store, steps, ListHeld, discard)
+    assert [info.key for info in store.states()] == ["a"]
+
+
+def test_an_import_that_was_removed_as_abandoned_is_not_made(store: perdure.Store) -> None:
+    file = io.BytesIO()
+    store.export("a", file)
+    file.seek(0)
+
+    def progress(done: int, total: int) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("perdure.limits.staging_us_max", -(10**9))
+            store._driver.run(maintain.discard_abandoned())
+
+    with pytest.raises(errors.Busy, match="abandoned"):
+        store.import_(file, "b", progress=progress)
+    assert [info.key for info in store.states()] == ["a"]

@@ -20,6 +20,7 @@ from perdure import errors, limits
 from perdure.core.changes import pack_changes
 from perdure.engine.requests import ListStaged, Stage
 from perdure.testing.clock import Clock
+from perdure.transfer import _manifest, _Reader
 from perdure.types import Exported
 
 
@@ -344,3 +345,19 @@ def test_an_export_to_a_full_disk_says_so_and_leaves_nothing(
     with pytest.raises(errors.StorageFull, match="No room left"):
         store.export("a", files / "a.perdure")
     assert not list(files.glob("a.perdure*"))
+
+
+def test_what_was_deleted_before_is_not_in_the_file(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["n"] = 1
+        session.summary = "of the first life"
+    store.fork("a", "of-the-first-life")
+    store.delete("a")
+    save(store, "a")
+    file = io.BytesIO()
+    store.export("a", file)
+    file.seek(0)
+    _, head, _ = _manifest(_Reader(file))
+    assert head.former == ()
+    file.seek(0)
+    assert store.import_(file, "b").number == 3

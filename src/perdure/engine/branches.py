@@ -31,7 +31,7 @@ from perdure.engine.parked import (
 )
 from perdure.engine.past import every_run
 from perdure.engine.read import Site, is_replaced, pruned_below, read_head, read_line, spans
-from perdure.engine.refs import Point, find, find_point, record_at
+from perdure.engine.refs import Point, find, find_point
 from perdure.engine.requests import (
     Commit,
     Committed,
@@ -387,8 +387,10 @@ def _standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
     bases = bases_at(tip, point.number)
     if bases is None:
         bases = yield from bases_of(site, head, tip, point.number)
-    if point.number != tip.number:
-        tip = point.then((yield from record_at(site, head, point)))
+    if point.number != tip.number:  # its line is known now, and need not be looked for again
+        run = Run(bases[0].line, point.number, point.number)
+        (record,) = yield from read_line(site, head, run)
+        tip = point.then(record)
     tip = replace(tip, snapshots=snapshots_to(tip, point.number))
     return moved_to(head, tip, bases)
 

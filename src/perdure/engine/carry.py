@@ -1,4 +1,4 @@
-"""Carrying what stands in for a pruned past into another state: its pages, and their twins."""
+"""Carrying a state into another one: the pages that stand in for a pruned past, and their twins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from perdure.core.page import twin_of
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading, reachable
 from perdure.engine.pages import put, walk
 from perdure.engine.read import Site
-from perdure.engine.requests import Steps
+from perdure.engine.requests import Held, ListHeld, Steps
+from perdure.errors import Busy
 
 
 def base_page_ids(site: Site, head: Head, tip: Branch) -> Steps[list[bytes]]:
@@ -45,3 +46,18 @@ def carry(site: Site, head: Head, tip: Branch, target: Site, incarnation: bytes)
     """Put what stands in for what was pruned below a branch into another life."""
     for some in some_at_a_time((yield from base_page_ids(site, head, tip))):
         yield from put_twice(target, incarnation, (yield from read_pages(site, head, some)))
+
+
+def require_staged(target: Site, incarnation: bytes, count: int) -> Steps[None]:
+    """That all rows that were staged are there: a staging that took days counts as abandoned.
+
+    Raises:
+        Busy: some are not.
+    """
+    held: tuple[Held, ...] = yield ListHeld(incarnation, 1)
+    lines = [each for each in held if each.incarnation == incarnation and each.line is not None]
+    if sum(each.count for each in lines) != count:
+        raise Busy(
+            f"what was written for {target.key!r} was removed as abandoned before all of it was "
+            "there; nothing was made, try again"
+        )

@@ -14,7 +14,7 @@ from perdure.core.lineage import bases_through
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
-from perdure.engine.carry import carry
+from perdure.engine.carry import carry, require_staged
 from perdure.engine.leases import infos_of
 from perdure.engine.lines import every_span
 from perdure.engine.marks import judge
@@ -212,7 +212,7 @@ def _copy(site: Site, head: Head, target: Site, at: Ref | None, branch: str) -> 
     point = yield from find_point(site, head, branch, at)
     tip = point.then((yield from record_at(site, head, point)))
     head = replace(head, branches={MAIN: tip})
-    parent, after, last = parent_of(tip), None, None
+    parent, after, last, count = parent_of(tip), None, None, 0
     ends: dict[int, int] = {}
     try:
         while after is None or after.number < tip.number:
@@ -220,10 +220,12 @@ def _copy(site: Site, head: Head, target: Site, at: Ref | None, branch: str) -> 
             rows, last = rows_again(groups, target, incarnation, parent)
             now = yield Now()
             yield Stage(incarnation, rows, now)
+            count += len(rows)
             after, parent = groups[-1][-1], last.hash
             ends |= {record.line: record.number for group in groups for record in group}
         # After records, whose staging tells when: pages alone would count as long abandoned.
         yield from carry(site, head, tip, target, incarnation)
+        yield from require_staged(target, incarnation, count)
         assert last is not None
         return (yield from adopt(target, head, incarnation, last, bases_through(ends)))
     except CommitUnknown:

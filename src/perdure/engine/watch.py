@@ -153,8 +153,8 @@ def _tell_of_pruned(site: Site, tip: Branch, run: Run, given: Given) -> Steps[No
     seen = given.lines.get(run.line)
     if seen is not None and tip.cut is not None and run.first == tip.first > seen + 1:
         yield Tell(
-            f"checkpoints {seen + 1} to {tip.cut.number} of {site.key!r} were pruned before this "
-            f"watcher was given them; it goes on with {tip.first}"
+            f"checkpoints {seen + 1} to {tip.cut.number} of {site.key!r} were pruned, all or most "
+            f"of them, before this watcher was given them; it goes on with {tip.first}"
         )
 
 
