@@ -254,7 +254,9 @@ class Branching(_Asking):
             dry_run: merge nothing; say what would change, and which conflicts there are.
 
         Returns:
-            What was done; None if `branch` has nothing that `into` lacks.
+            What was done; None if `branch` did nothing that `into` has not taken in. Where the
+            strategies were for ours in all, or both did the same, the checkpoint changes nothing,
+            and notes what was taken in, so that it does not come up again.
 
         Raises:
             MergeConflicts: no strategy says which of both is right; nothing was changed.
@@ -471,7 +473,9 @@ class AsyncBranching(_Asking):
             dry_run: merge nothing; say what would change, and which conflicts there are.
 
         Returns:
-            What was done; None if `branch` has nothing that `into` lacks.
+            What was done; None if `branch` did nothing that `into` has not taken in. Where the
+            strategies were for ours in all, or both did the same, the checkpoint changes nothing,
+            and notes what was taken in, so that it does not come up again.
 
         Raises:
             MergeConflicts: no strategy says which of both is right; nothing was changed.

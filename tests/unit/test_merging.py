@@ -59,8 +59,7 @@ def test_a_branch_with_nothing_new_is_not_merged(store: perdure.Store) -> None:
     assert store.merge("s", "side") is None
     edit(store, "main", lambda state: state.update(n=11))
     assert store.merge("s", "side") is None
-    edit(store, "side", lambda state: state.update(n=11))
-    assert store.merge("s", "side") is None  # the same edit is no news
+    assert store.merge("s", "side", dry_run=True) is None
     assert store.info("s").number == 2
 
 
@@ -94,6 +93,40 @@ def test_a_strategy_decides(store: perdure.Store, strategy: Any, expected: objec
     edit(store, "main", lambda state: state.update(n=30))
     store.merge("s", "side", strategies={"n": strategy})
     assert of(store)["n"] == expected
+
+
+def test_what_was_overruled_does_not_come_up_again(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state.update(n=20))
+    edit(store, "main", lambda state: state.update(n=30))
+    preview = store.merge("s", "side", strategies={"**": "ours"}, dry_run=True)
+    assert preview is not None
+    assert (preview.changes, preview.conflicts, preview.differences) == ((), (), ())
+    merge = store.merge("s", "side", strategies={"**": "ours"})
+    assert merge is not None
+    assert merge.checkpoint is not None
+    assert merge.checkpoint.merged == store.at("s", "side").checkpoint.id
+    assert merge.summary() == (
+        "merge of side into main since 1: checkpoint 3, which changes nothing"
+    )
+    assert (of(store)["n"], of(store, "side")["n"]) == (30, 20)
+    assert store.merge("s", "side") is None
+    edit(store, "side", lambda state: state["log"].append("side"))
+    store.merge("s", "side")
+    assert (of(store)["n"], of(store)["log"]) == (30, ["a", "b", "side"])
+    assert all(each.ok for each in store.verify())
+
+
+def test_that_both_did_the_same_is_noted_once(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state.update(n=11))
+    edit(store, "main", lambda state: state.update(n=11))
+    merge = store.merge("s", "side")
+    assert merge is not None
+    assert (merge.changes, merge.conflicts) == ((), ())
+    assert store.merge("s", "side") is None
+    assert store.merge("s", "main", into="side") is None  # else they would take turns forever
+    edit(store, "side", lambda state: state.update(n=12))
+    store.merge("s", "side")
+    assert of(store)["n"] == 12
 
 
 def test_a_dry_run_says_what_then_happens(store: perdure.Store) -> None:
@@ -182,6 +215,8 @@ def test_what_cannot_be_merged_is_refused(store: perdure.Store) -> None:
         store.merge("s", "main")
     with pytest.raises(errors.BranchNotFound):
         store.merge("s", "nobody")
+    with pytest.raises(errors.UsageError, match="no merge strategy 'best'"):
+        store.merge("s", "side", strategies={"n": "best"})  # type: ignore[dict-item]
     edit(store, "side", lambda state: state.update(n=20))
     with pytest.raises(errors.UsageError):
         store.merge("s", "side", strategies={"n": "best"})  # type: ignore[dict-item]

@@ -14,6 +14,7 @@ from perdure.core.diff import to_changes
 from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
+from perdure.core.merge_rules import Rules
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
 from perdure.engine.ancestors import newest_ancestor
 from perdure.engine.bodies import too_much
@@ -52,22 +53,27 @@ def merge_branch(
     *,
     dry_run: bool,
 ) -> Steps[Merge | None]:
-    """Merge a branch into another; None: it has nothing that the other lacks.
+    """Merge a branch into another; None: it did nothing that the other has not taken in.
+
+    A merge that changes nothing, since a strategy was for ours or both did the same, is recorded
+    as well: else what was decided would come up again with the next one.
 
     Raises:
+        UsageError: there is no such strategy, whether it would be needed or not.
         MergeConflicts: both changed the same places, and no strategy says which is right.
         Busy: the branch is held exclusively, or others saved to it again and again.
         NotStorable: what the branch did since is more than one checkpoint can hold.
     """
     if source == into:
         raise UsageError(f"a branch cannot be merged into itself: {into!r}")
+    Rules(strategies)  # refuses what is no strategy
     for _ in range(limits.commit_tries_max):
         head = yield from read_head(site)
         ours = yield from find_branch(site, head, into)
         theirs = yield from find_branch(site, head, source)
         head = as_branch(head, into, ours)
         parted = yield from _parted(site, head, ours, theirs)
-        if parted is None:
+        if parted is None or not parted.theirs:
             return None
         base = MergeBase(site, head, parted.tip, parted.number)
         merged = yield from base.answering(merge(parted.ours, parted.theirs, strategies))
@@ -75,8 +81,6 @@ def merge_branch(
         if dry_run:
             found = yield from compare_changed(site, head, ours, merged.changes)
             return msgspec.structs.replace(told, dry_run=True, differences=tuple(found))
-        if not (merged.changes or merged.conflicts):
-            return None  # what it has, the other has too
         if merged.conflicts:
             raise MergeConflicts(_conflicting(site, told), conflicts=merged.conflicts)
         try:
