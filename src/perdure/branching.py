@@ -145,7 +145,9 @@ class Branching(_Asking):
     ) -> Movement | None:
         """Let a branch go on from where another one is that was forked from it ("fast-forward").
 
-        The branch that is promoted stays as well.
+        The branch that is promoted stays as well. It need not have been forked from `into`: that it
+        merged where `into` is now does as well. What `into` did by itself is then in the history of
+        neither (`Movement.left` says how much), only in `history(every=True)`.
 
         Args:
             key: the state's key.
@@ -157,7 +159,7 @@ class Branching(_Asking):
             What was done; None if both stand at one checkpoint.
 
         Raises:
-            NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
+            NotAncestor: `into` has checkpoints that `branch` neither went on from nor merged.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
             Busy: another session holds the branch exclusively.
@@ -360,7 +362,9 @@ class AsyncBranching(_Asking):
     ) -> Movement | None:
         """Let a branch go on from where another one is that was forked from it ("fast-forward").
 
-        The branch that is promoted stays as well.
+        The branch that is promoted stays as well. It need not have been forked from `into`: that it
+        merged where `into` is now does as well. What `into` did by itself is then in the history of
+        neither (`Movement.left` says how much), only in `history(every=True)`.
 
         Args:
             key: the state's key.
@@ -372,7 +376,7 @@ class AsyncBranching(_Asking):
             What was done; None if both stand at one checkpoint.
 
         Raises:
-            NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
+            NotAncestor: `into` has checkpoints that `branch` neither went on from nor merged.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
             Busy: another session holds the branch exclusively.

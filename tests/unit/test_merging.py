@@ -199,6 +199,55 @@ def test_what_a_rolled_back_branch_keeps_of_what_was_merged_is_not_merged_again(
     assert store.merge("s", "aside") is None
 
 
+def test_a_branch_that_took_in_another_can_be_promoted_over_it(store: perdure.Store) -> None:
+    for n in range(3):
+        edit(store, "main", partial(put, f"key {n}"))
+    edit(store, "side", lambda state: state["log"].append("side"))
+    with pytest.raises(errors.NotAncestor, match="3 checkpoint"):
+        store.promote("s", "side")
+    store.merge("s", "main", into="side")
+    edit(store, "side", lambda state: state.update(after=1))
+    preview = store.promote("s", "side", dry_run=True)
+    assert preview is not None
+    assert (preview.left, preview.gained) == (3, 3)
+    assert "'side' took in 'main' by a merge, so 3 checkpoints" in preview.warnings[0]
+    assert preview.differences is not None
+    assert {each.path[0] for each in preview.differences} == {"log", "after"}
+    moved = store.promote("s", "side")
+    assert moved is not None
+    assert (moved.left, moved.gained) == (3, 3)
+    assert of(store) == of(store, "side")
+    assert store.merge("s", "side") is None
+    assert len(store.history("s", every=True)) == 1 + 3 + 3
+    store.undo("s")
+    assert of(store)["log"] == ["a", "b"]
+    edit(store, "main", lambda state: state.update(n=5))
+    with pytest.raises(errors.NotAncestor, match="4 checkpoint"):
+        store.promote("s", "side")
+    assert all(each.ok for each in store.verify())
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_what_came_by_way_of_a_third_counts_for_a_promotion(
+    store: perdure.Store, pruned: bool
+) -> None:
+    edit(store, "main", lambda state: state.update(n=1))
+    store.fork("s", "third", at=1)
+    edit(store, "third", lambda state: state.update(third=3))
+    store.merge("s", "main", into="third")
+    edit(store, "side", lambda state: state.update(side=2))
+    store.merge("s", "third", into="side")
+    if pruned:
+        for n in range(3):
+            edit(store, "side", partial(put, f"key {n}"))
+            edit(store, "third", partial(put, f"key {n}"))
+        store.prune(perdure.Retention(keep_last=1), "s")
+        assert not any(each.merged for each in store.history("s", branch="side"))
+    moved = store.promote("s", "side")
+    assert moved is not None
+    assert of(store) == of(store, "side")
+
+
 def test_a_session_on_the_branch_meets_a_merge_as_any_other_save(store: perdure.Store) -> None:
     edit(store, "side", lambda state: state.update(n=20))
     with store.open("s") as session:

@@ -19,7 +19,7 @@ from perdure.core.receipt import Merged
 from perdure.core.record import MERGED, Record
 from perdure.engine.journal import read_receipt
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, base_of, read_line, spans
+from perdure.engine.read import Site, base_of, read_line, read_run, spans
 from perdure.engine.requests import Run, Steps
 from perdure.errors import CheckpointPruned, Damaged
 
@@ -93,6 +93,27 @@ def newest_ancestor(
         return None
     newest, tip = max(found, key=lambda each: each[0])
     return tip, newest.number
+
+
+def took_in(site: Site, head: Head, tip: Branch, common: int, other: Branch) -> Steps[bool]:
+    """Whether a branch has in it, through merges, the checkpoint at which another one stands.
+
+    Args:
+        site: where the state is.
+        head: its head.
+        tip: the branch.
+        common: number of the newest checkpoint that both have in their histories.
+        other: the other branch.
+    """
+    own = yield from read_run(site, head, tip, max(common + 1, tip.first), tip.number)
+    pruned = (yield from read_receipt(site, head)).merges
+    merged = [*_merges(own), *((each.from_line, each.from_number) for each in _on(tip, pruned))]
+    if not merged:
+        return False
+    (run,) = yield from spans(site, head, other, other.number, other.number)
+    ends = yield from _history(site, head, tip)
+    has = yield from _with_merged(site, head, ends, merged, pruned)
+    return has.get(run.line, 0) >= other.number
 
 
 def _history(site: Site, head: Head, tip: Branch) -> Steps[Ends]:
