@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from perdure import limits
 from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at
 from perdure.core.receipt import Merged
@@ -20,7 +21,7 @@ from perdure.core.record import MERGED, Record
 from perdure.engine.journal import read_receipt
 from perdure.engine.past import every_run
 from perdure.engine.read import Site, base_of, read_line, read_run, spans
-from perdure.engine.requests import Run, Steps
+from perdure.engine.requests import ReadRecords, Run, Steps
 from perdure.errors import CheckpointPruned, Damaged
 
 Ends: TypeAlias = dict[int, int]
@@ -158,8 +159,21 @@ def _with_merged(
             if base is not None:
                 todo.append((base.line, base.number))
                 above = max(above, base.number)
-            todo += _merges((yield from read_line(site, head, Run(line, above + 1, number))))
+            todo += _merges((yield from _kept_on(site, head, line, above + 1, number)))
     return has
+
+
+def _kept_on(site: Site, head: Head, line: int, first: int, last: int) -> Steps[list[Record]]:
+    """The records of a line, as far as they are there: a pruning may have left some of them."""
+    records: list[Record] = []
+    while first <= last:
+        rows = yield ReadRecords(head.incarnation, line, first, last, limits.read_bytes_max)
+        found = site.run(head.incarnation, rows, first, last)
+        if not found:
+            break
+        records += found
+        first = found[-1].number + 1
+    return records
 
 
 def _merges(records: Iterable[Record]) -> Iterator[tuple[int, int]]:
