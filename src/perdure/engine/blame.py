@@ -10,6 +10,7 @@ import msgspec
 from perdure import limits
 from perdure.core.blame import before_changes, same_place
 from perdure.core.head import MAIN, Branch, Head
+from perdure.core.lineage import bases_at
 from perdure.core.paths import Path, format_path, parse_path, position_in, resolve
 from perdure.core.record import MERGED, Record
 from perdure.core.refs import Ref
@@ -132,6 +133,10 @@ def _merged_there(site: Site, head: Head, branch: str, written: _Written) -> Ste
 
 def _run_with(site: Site, head: Head, line: int, number: int) -> Steps[tuple[str, Branch] | None]:
     """A branch, or what is kept of one, that has a record; None: it is gone."""
+    for name, tip in head.branches.items():  # as it mostly is, and nothing has to be read
+        bases = bases_at(tip, number) if tip.first <= number <= tip.number else None
+        if bases is not None and bases[0].line == line:
+            return name, tip
     for name, run in (yield from every_run(site, head)):
         if run.first <= number <= run.number:
             there = yield from spans(site, head, run, number, number)
