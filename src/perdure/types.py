@@ -349,9 +349,10 @@ class Verified(msgspec.Struct, frozen=True):
     """What is stored of it that nothing refers to; where `ok`."""
 
 
-Work: TypeAlias = Literal["mend", "prune", "snapshot", "pack", "collect"]
+Work: TypeAlias = Literal["mend", "prune", "park", "snapshot", "pack", "collect"]
 """What a step of maintenance does; to mend is to make damaged pages of snapshots anew, to prune is
-to end what a pruning that was interrupted began."""
+to end what a pruning that was interrupted began, to park is to take branches that were not saved to
+lately out of the head, where there are many."""
 
 
 class MaintenanceStep(msgspec.Struct, frozen=True):
