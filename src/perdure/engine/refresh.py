@@ -83,7 +83,8 @@ def news_of(
         return (yield from _read_moved(core, head, tip, keep_changes))
     head = as_branch(head, core.branch, tip)
     records = yield from read_since(core, head)
-    return News(head, records, changes_of(records), instead)
+    changes = yield Compute(lambda: changes_of(records))  # may be much to decode
+    return News(head, records, changes, instead)
 
 
 def branch_now(core: SessionCore, head: Head) -> Steps[Branch | None]:
