@@ -257,7 +257,9 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
 
         That is the newest that set the value itself, changed something in it, or set a whole that
         it is part of. Items of lists are followed through what was put in and taken out before
-        them; one that was taken out and put in again elsewhere was written then. Records are read
+        them; one that was taken out and put in again elsewhere was written then. What `merge` took
+        from a branch was written there: `Checkpoint.branch` says where. The merge itself is named
+        for what it made of both sides, and where that branch's past was pruned. Records are read
         back from the newest, so it costs more the longer ago it was.
 
         Args:

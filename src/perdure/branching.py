@@ -145,7 +145,9 @@ class Branching(_Asking):
     ) -> Movement | None:
         """Let a branch go on from where another one is that was forked from it ("fast-forward").
 
-        The branch that is promoted stays as well.
+        The branch that is promoted stays as well. It need not have been forked from `into`: that it
+        merged where `into` is now does as well. What `into` did by itself is then in the history of
+        neither (`Movement.left` says how much), only in `history(every=True)`.
 
         Args:
             key: the state's key.
@@ -157,7 +159,7 @@ class Branching(_Asking):
             What was done; None if both stand at one checkpoint.
 
         Raises:
-            NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
+            NotAncestor: `into` has checkpoints that `branch` neither went on from nor merged.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
             Busy: another session holds the branch exclusively.
@@ -254,7 +256,9 @@ class Branching(_Asking):
             dry_run: merge nothing; say what would change, and which conflicts there are.
 
         Returns:
-            What was done; None if `branch` has nothing that `into` lacks.
+            What was done; None if `branch` did nothing that `into` has not taken in. Where the
+            strategies were for ours in all, or both did the same, the checkpoint changes nothing,
+            and notes what was taken in, so that it does not come up again.
 
         Raises:
             MergeConflicts: no strategy says which of both is right; nothing was changed.
@@ -358,7 +362,9 @@ class AsyncBranching(_Asking):
     ) -> Movement | None:
         """Let a branch go on from where another one is that was forked from it ("fast-forward").
 
-        The branch that is promoted stays as well.
+        The branch that is promoted stays as well. It need not have been forked from `into`: that it
+        merged where `into` is now does as well. What `into` did by itself is then in the history of
+        neither (`Movement.left` says how much), only in `history(every=True)`.
 
         Args:
             key: the state's key.
@@ -370,7 +376,7 @@ class AsyncBranching(_Asking):
             What was done; None if both stand at one checkpoint.
 
         Raises:
-            NotAncestor: `into` has checkpoints that `branch` lacks: merge them.
+            NotAncestor: `into` has checkpoints that `branch` neither went on from nor merged.
             StateNotFound: there is no such state.
             BranchNotFound: it has no such branch.
             Busy: another session holds the branch exclusively.
@@ -471,7 +477,9 @@ class AsyncBranching(_Asking):
             dry_run: merge nothing; say what would change, and which conflicts there are.
 
         Returns:
-            What was done; None if `branch` has nothing that `into` lacks.
+            What was done; None if `branch` did nothing that `into` has not taken in. Where the
+            strategies were for ours in all, or both did the same, the checkpoint changes nothing,
+            and notes what was taken in, so that it does not come up again.
 
         Raises:
             MergeConflicts: no strategy says which of both is right; nothing was changed.

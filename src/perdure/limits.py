@@ -152,6 +152,13 @@ read_bytes_max = 4 * 1024 * 1024
 blame_records_max = 4096
 """Records read together on the way back to the one that wrote a path (records)."""
 
+merge_records_max = 4096
+"""Records since two branches parted that are gone over to merge them once more, before their states
+are compared instead (records)."""
+
+blame_merges_max = 256
+"""Merges gone through on the way back to the checkpoint that wrote a path (merges)."""
+
 cache_bytes = 32 * 1024 * 1024
 """What a store keeps in memory of what it read, unless told otherwise (bytes)."""
 

@@ -225,7 +225,8 @@ class Merge(msgspec.Struct, frozen=True):
     base: int
     """Number of the newest checkpoint that both had; 0: there was none."""
     changes: tuple[Change, ...]
-    """What the merge changes on `into`."""
+    """What the merge changes on `into`; none, where strategies were for `into` in all, or both did
+    the same: the checkpoint then notes that `source` was taken in."""
     conflicts: tuple[MergeConflict, ...] = ()
     """Of a dry run: places that both changed, where no strategy says which is right."""
     checkpoint: Checkpoint | None = None
@@ -241,6 +242,8 @@ class Merge(msgspec.Struct, frozen=True):
         told = f"merge of {self.source} into {self.into} since {self.base}: {made}"
         if sections:
             told += f", which changes {', '.join(sections)}"
+        elif self.checkpoint:
+            told += ", which changes nothing"
         count = len(self.conflicts)
         return told + (f"; {count} conflict{'s'[: count != 1]}" if count else "")
 

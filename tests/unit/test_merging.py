@@ -59,8 +59,7 @@ def test_a_branch_with_nothing_new_is_not_merged(store: perdure.Store) -> None:
     assert store.merge("s", "side") is None
     edit(store, "main", lambda state: state.update(n=11))
     assert store.merge("s", "side") is None
-    edit(store, "side", lambda state: state.update(n=11))
-    assert store.merge("s", "side") is None  # the same edit is no news
+    assert store.merge("s", "side", dry_run=True) is None
     assert store.info("s").number == 2
 
 
@@ -94,6 +93,40 @@ def test_a_strategy_decides(store: perdure.Store, strategy: Any, expected: objec
     edit(store, "main", lambda state: state.update(n=30))
     store.merge("s", "side", strategies={"n": strategy})
     assert of(store)["n"] == expected
+
+
+def test_what_was_overruled_does_not_come_up_again(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state.update(n=20))
+    edit(store, "main", lambda state: state.update(n=30))
+    preview = store.merge("s", "side", strategies={"**": "ours"}, dry_run=True)
+    assert preview is not None
+    assert (preview.changes, preview.conflicts, preview.differences) == ((), (), ())
+    merge = store.merge("s", "side", strategies={"**": "ours"})
+    assert merge is not None
+    assert merge.checkpoint is not None
+    assert merge.checkpoint.merged == store.at("s", "side").checkpoint.id
+    assert merge.summary() == (
+        "merge of side into main since 1: checkpoint 3, which changes nothing"
+    )
+    assert (of(store)["n"], of(store, "side")["n"]) == (30, 20)
+    assert store.merge("s", "side") is None
+    edit(store, "side", lambda state: state["log"].append("side"))
+    store.merge("s", "side")
+    assert (of(store)["n"], of(store)["log"]) == (30, ["a", "b", "side"])
+    assert all(each.ok for each in store.verify())
+
+
+def test_that_both_did_the_same_is_noted_once(store: perdure.Store) -> None:
+    edit(store, "side", lambda state: state.update(n=11))
+    edit(store, "main", lambda state: state.update(n=11))
+    merge = store.merge("s", "side")
+    assert merge is not None
+    assert (merge.changes, merge.conflicts) == ((), ())
+    assert store.merge("s", "side") is None
+    assert store.merge("s", "main", into="side") is None  # else they would take turns forever
+    edit(store, "side", lambda state: state.update(n=12))
+    store.merge("s", "side")
+    assert of(store)["n"] == 12
 
 
 def test_a_dry_run_says_what_then_happens(store: perdure.Store) -> None:
@@ -166,6 +199,55 @@ def test_what_a_rolled_back_branch_keeps_of_what_was_merged_is_not_merged_again(
     assert store.merge("s", "aside") is None
 
 
+def test_a_branch_that_took_in_another_can_be_promoted_over_it(store: perdure.Store) -> None:
+    for n in range(3):
+        edit(store, "main", partial(put, f"key {n}"))
+    edit(store, "side", lambda state: state["log"].append("side"))
+    with pytest.raises(errors.NotAncestor, match="3 checkpoint"):
+        store.promote("s", "side")
+    store.merge("s", "main", into="side")
+    edit(store, "side", lambda state: state.update(after=1))
+    preview = store.promote("s", "side", dry_run=True)
+    assert preview is not None
+    assert (preview.left, preview.gained) == (3, 3)
+    assert "'side' took in 'main' by a merge, so 3 checkpoints" in preview.warnings[0]
+    assert preview.differences is not None
+    assert {each.path[0] for each in preview.differences} == {"log", "after"}
+    moved = store.promote("s", "side")
+    assert moved is not None
+    assert (moved.left, moved.gained) == (3, 3)
+    assert of(store) == of(store, "side")
+    assert store.merge("s", "side") is None
+    assert len(store.history("s", every=True)) == 1 + 3 + 3
+    store.undo("s")
+    assert of(store)["log"] == ["a", "b"]
+    edit(store, "main", lambda state: state.update(n=5))
+    with pytest.raises(errors.NotAncestor, match="4 checkpoint"):
+        store.promote("s", "side")
+    assert all(each.ok for each in store.verify())
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_what_came_by_way_of_a_third_counts_for_a_promotion(
+    store: perdure.Store, pruned: bool
+) -> None:
+    edit(store, "main", lambda state: state.update(n=1))
+    store.fork("s", "third", at=1)
+    edit(store, "third", lambda state: state.update(third=3))
+    store.merge("s", "main", into="third")
+    edit(store, "side", lambda state: state.update(side=2))
+    store.merge("s", "third", into="side")
+    if pruned:
+        for n in range(3):
+            edit(store, "side", partial(put, f"key {n}"))
+            edit(store, "third", partial(put, f"key {n}"))
+        store.prune(perdure.Retention(keep_last=1), "s")
+        assert not any(each.merged for each in store.history("s", branch="side"))
+    moved = store.promote("s", "side")
+    assert moved is not None
+    assert of(store) == of(store, "side")
+
+
 def test_a_session_on_the_branch_meets_a_merge_as_any_other_save(store: perdure.Store) -> None:
     edit(store, "side", lambda state: state.update(n=20))
     with store.open("s") as session:
@@ -182,6 +264,8 @@ def test_what_cannot_be_merged_is_refused(store: perdure.Store) -> None:
         store.merge("s", "main")
     with pytest.raises(errors.BranchNotFound):
         store.merge("s", "nobody")
+    with pytest.raises(errors.UsageError, match="no merge strategy 'best'"):
+        store.merge("s", "side", strategies={"n": "best"})  # type: ignore[dict-item]
     edit(store, "side", lambda state: state.update(n=20))
     with pytest.raises(errors.UsageError):
         store.merge("s", "side", strategies={"n": "best"})  # type: ignore[dict-item]

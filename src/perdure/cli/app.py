@@ -44,7 +44,7 @@ EXIT_CODES = {
     USAGE: "the call was wrong",
     NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
-    RELOAD: "what was read is out of date; run it again",
+    RELOAD: "what was read is out of date; run it again. Of merge: there are conflicts",
     PERSON: "the store or the machine needs a person: no store there, damage, no permission",
     INTERRUPTED: "interrupted by Ctrl-C",
 }

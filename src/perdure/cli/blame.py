@@ -22,7 +22,8 @@ from perdure.cli.words import moments
 def blame(key: str, path: str, at: str | None) -> None:
     """Tell which checkpoint last wrote what is at PATH in the state KEY, and in which session.
 
-    That is the newest that set it, changed something in it, or set a whole that it is part of.
+    That is the newest that set it, changed something in it, or set a whole that it is part of. What
+    a merge took from another branch was written there.
     """
     with opened(key) as store:
         found = store.blame(key, path, at=reference(at) if at is not None else None)

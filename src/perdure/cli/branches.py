@@ -115,7 +115,7 @@ def rollback(key: str, ref: str, branch: str, dry_run: bool) -> None:
 @on_store
 @gives_json
 def promote(key: str, branch: str, into: str, dry_run: bool) -> None:
-    """Let main go on from where BRANCH is, which was forked from it.
+    """Let main go on from where BRANCH is, which was forked from it or merged it.
 
     BRANCH stays as well. If main was saved to since, the two have to be merged instead.
     """

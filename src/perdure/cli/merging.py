@@ -44,13 +44,21 @@ if TYPE_CHECKING:
 @DRY_RUN
 @on_store
 @gives_json
+@click.pass_context
 def merge(
-    key: str, branch: str, into: str, strategies: tuple[str, ...], label: str | None, dry_run: bool
+    ctx: click.Context,
+    key: str,
+    branch: str,
+    into: str,
+    strategies: tuple[str, ...],
+    label: str | None,
+    dry_run: bool,
 ) -> None:
     """Merge what BRANCH did since the two parted into main, as one checkpoint.
 
     Edits of different places are both kept. Where both changed the same place nothing is merged,
-    unless a strategy says which is right. BRANCH stays as it is.
+    unless a strategy says which is right. BRANCH stays as it is. With --dry-run the exit code is
+    that of the merge: not 0 if there are conflicts.
     """
     rules = dict(_rule(each) for each in strategies)
     with opened(key, write=not dry_run) as store:
@@ -58,9 +66,19 @@ def merge(
     if settings().json:
         print_json({"merge": _merge_document(merged) if merged is not None else None})
     elif merged is None:
-        hint(f"{safe(branch)} has nothing that {safe(into)} lacks")
+        hint(f"{safe(branch)} did nothing that {safe(into)} has not taken in")
     else:
         _show(merged)
+    if merged is not None and merged.conflicts:
+        ctx.exit(_refused())
+
+
+def _refused() -> int:
+    """What a merge exits with that is refused for its conflicts."""
+    from perdure.cli.app import exit_code  # which has this command, and so cannot come before
+    from perdure.errors import MergeConflicts
+
+    return exit_code(MergeConflicts(""))
 
 
 def _rule(text: str) -> tuple[str, Strategy]:
@@ -74,8 +92,11 @@ def _show(merged: Merge) -> None:
     from perdure.core.changes import describe
 
     say(safe(merged.summary()))
-    if merged.differences or not (merged.conflicts or merged.checkpoint):
+    if merged.differences or (merged.dry_run and merged.changes):
         show_differences(merged.differences or ())
+    elif not (merged.changes or merged.conflicts):
+        kept, source = safe(merged.into), safe(merged.source)
+        hint(f"{kept} stays as it is, and has what {source} did as taken in")
     if merged.checkpoint is not None:
         for change in merged.changes:
             say(f"    {safe(describe(change))}")

@@ -13,14 +13,15 @@ from typing import TypeAlias
 
 import msgspec
 
+from perdure import limits
 from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at
 from perdure.core.receipt import Merged
 from perdure.core.record import MERGED, Record
 from perdure.engine.journal import read_receipt
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, base_of, read_line, spans
-from perdure.engine.requests import Run, Steps
+from perdure.engine.read import Site, base_of, read_line, read_run, spans
+from perdure.engine.requests import ReadRecords, Run, Steps
 from perdure.errors import CheckpointPruned, Damaged
 
 Ends: TypeAlias = dict[int, int]
@@ -95,6 +96,27 @@ def newest_ancestor(
     return tip, newest.number
 
 
+def took_in(site: Site, head: Head, tip: Branch, common: int, other: Branch) -> Steps[bool]:
+    """Whether a branch has in it, through merges, the checkpoint at which another one stands.
+
+    Args:
+        site: where the state is.
+        head: its head.
+        tip: the branch.
+        common: number of the newest checkpoint that both have in their histories.
+        other: the other branch.
+    """
+    own = yield from read_run(site, head, tip, max(common + 1, tip.first), tip.number)
+    pruned = (yield from read_receipt(site, head)).merges
+    merged = [*_merges(own), *((each.from_line, each.from_number) for each in _on(tip, pruned))]
+    if not merged:
+        return False
+    (run,) = yield from spans(site, head, other, other.number, other.number)
+    ends = yield from _history(site, head, tip)
+    has = yield from _with_merged(site, head, ends, merged, pruned)
+    return has.get(run.line, 0) >= other.number
+
+
 def _history(site: Site, head: Head, tip: Branch) -> Steps[Ends]:
     ends = {base.line: base.number for base in reversed(tip.bases)}
     return ends | {run.line: run.last for run in (yield from spans(site, head, tip, 1, tip.number))}
@@ -137,8 +159,21 @@ def _with_merged(
             if base is not None:
                 todo.append((base.line, base.number))
                 above = max(above, base.number)
-            todo += _merges((yield from read_line(site, head, Run(line, above + 1, number))))
+            todo += _merges((yield from _kept_on(site, head, line, above + 1, number)))
     return has
+
+
+def _kept_on(site: Site, head: Head, line: int, first: int, last: int) -> Steps[list[Record]]:
+    """The records of a line, as far as they are there: a pruning may have left some of them."""
+    records: list[Record] = []
+    while first <= last:
+        rows = yield ReadRecords(head.incarnation, line, first, last, limits.read_bytes_max)
+        found = site.run(head.incarnation, rows, first, last)
+        if not found:
+            break
+        records += found
+        first = found[-1].number + 1
+    return records
 
 
 def _merges(records: Iterable[Record]) -> Iterator[tuple[int, int]]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from perdure import limits
-from perdure.core.blame import before_changes
-from perdure.core.head import MAIN
+from perdure.core.blame import before_changes, same_place
+from perdure.core.head import MAIN, Branch, Head
 from perdure.core.paths import Path, format_path, parse_path, position_in, resolve
-from perdure.core.record import Record
+from perdure.core.record import MERGED, Record
 from perdure.core.refs import Ref
-from perdure.engine.load import Loaded, load_at, read_section
-from perdure.engine.past import take_back
-from perdure.engine.read import Site, check_links
+from perdure.engine.branches import NOBODY
+from perdure.engine.load import Loaded, load_at, read_section, state_at
+from perdure.engine.past import every_run, take_back
+from perdure.engine.read import Site, check_links, spans
+from perdure.engine.refs import as_branch
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
@@ -25,10 +29,29 @@ Parts: TypeAlias = str | Sequence[str | int]
 """A path as a caller gives it: written, or its parts."""
 
 
+class _Written(msgspec.Struct, frozen=True):
+    """A record that wrote a value."""
+
+    record: Record
+    path: Path
+    """Where the value was then."""
+
+
+class _There(msgspec.Struct, frozen=True):
+    """Where a value was on a branch that was merged."""
+
+    name: str
+    tip: Branch
+    number: int
+    path: Path
+
+
 def blame(
     site: Site, path: Parts, *, at: Ref | None = None, branch: str = MAIN
 ) -> Steps[Checkpoint]:
     """The checkpoint that last wrote the value at a path, something in it, or a whole around it.
+
+    What a merge took from the branch that it merged was written there.
 
     Args:
         site: the state's.
@@ -48,8 +71,8 @@ def blame(
     newest: Ref = branch
     loaded = yield from load_at(site, at if at is not None else newest, branch, lambda _: False)
     exact = yield from _exact(site, loaded, loaded.branch, parts)
-    record = yield from _writer(site, loaded, loaded.branch, exact)
-    return checkpoint_of(site.key, loaded.branch, record)
+    name, record = yield from _writer_through(site, loaded.head, loaded.branch, exact)
+    return checkpoint_of(site.key, name, record)
 
 
 def _exact(site: Site, loaded: Loaded, branch: str, parts: Sequence[str | int]) -> Steps[Path]:
@@ -71,24 +94,72 @@ def _exact(site: Site, loaded: Loaded, branch: str, parts: Sequence[str | int]) 
     return resolve({name: whole}, parts)[0]
 
 
-def _writer(site: Site, loaded: Loaded, branch: str, path: Path) -> Steps[Record]:
-    """The newest record that wrote the path; more are read at a time the further back it is."""
-    then: Path | None = path
+def _writer_through(site: Site, head: Head, branch: str, path: Path) -> Steps[tuple[str, Record]]:
+    """The newest record that wrote the path, by way of merges, and the branch that it is on.
+
+    A merge itself is the answer if it made the value of both sides, or the other's past is gone.
+    """
+    written = yield from _writer(site, head, branch, path, head.branches[branch].number)
+    for _ in range(limits.blame_merges_max):
+        point = yield from _merged_there(site, head, branch, written)
+        if point is None:
+            break
+        head = as_branch(head, point.name, point.tip)
+        try:
+            written = yield from _writer(site, head, point.name, point.path, point.number)
+        except CheckpointPruned:
+            break
+        branch = point.name
+    return branch, written.record
+
+
+def _merged_there(site: Site, head: Head, branch: str, written: _Written) -> Steps[_There | None]:
+    """Where a value was on the branch that a merge took it from; None: from none that is kept."""
+    record = written.record
+    if MERGED not in record.extra or record.session != NOBODY:
+        return None
+    line, number, _ = record.extra[MERGED]
+    found = yield from _run_with(site, head, line, number)
+    if found is None:
+        return None
+    name, run = found
+    wanted = str(written.path[0]).__eq__
+    here, _ = yield from state_at(site, head, head.branches[branch], record.number, wanted)
+    there, _ = yield from state_at(site, head, run, number, wanted)
+    path = same_place(here, there, written.path)
+    return _There(name, run, number, path) if path else None
+
+
+def _run_with(site: Site, head: Head, line: int, number: int) -> Steps[tuple[str, Branch] | None]:
+    """A branch, or what is kept of one, that has a record; None: it is gone."""
+    for name, run in (yield from every_run(site, head)):
+        if run.first <= number <= run.number:
+            there = yield from spans(site, head, run, number, number)
+            if there[0].line == line:
+                return name, run
+    return None
+
+
+def _writer(site: Site, head: Head, branch: str, path: Path, number: int) -> Steps[_Written]:
+    """The newest record, up to a number, that wrote what is at a path then.
+
+    More are read at a time the further back it is.
+    """
     section = {str(path[0])}
     count, last = limits.tail_records_max, None
-    tip = loaded.head.branches[branch]
-    number = tip.number
+    tip = head.branches[branch]
     while number >= tip.first:
         left = number - tip.first + 1
         records = yield from take_back(
-            site, loaded.head, branch, before=number + 1, count=min(count, left)
+            site, head, branch, before=number + 1, count=min(count, left)
         )
         if last is not None:
             check_links(site, [records[0], last])
         for record in records:
-            then = before_changes(record.changes_of(section), then) if then else None
-            if then is None:
-                return record
+            before = before_changes(record.changes_of(section), path)
+            if before is None:
+                return _Written(record, path)
+            path = before
         last, count = records[-1], min(2 * count, limits.blame_records_max)
         number = last.number - 1
     if tip.cut is not None:

@@ -19,6 +19,7 @@ from perdure.core.journal import JOURNAL_LINE, Entry, Move, bare, written
 from perdure.core.lineage import bases_at, moved_to, shared_number, snapshots_to
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.refs import check_branch
+from perdure.engine.ancestors import took_in
 from perdure.engine.journal import left_of, read_entry, read_receipt
 from perdure.engine.leases import freed
 from perdure.engine.parked import (
@@ -214,15 +215,16 @@ def rolling_back(site: Site, to: object, branch: str) -> Plan:
 
 
 def promoting(site: Site, branch: str, into: str) -> Plan:
-    """A branch that stands where another does which went on from it."""
+    """A branch that stands where another does which went on from it, or took all of it in."""
 
     def plan(head: Head) -> Steps[Planned | None]:
         old = yield from find_branch(site, head, into)
         source = yield from find_branch(site, head, branch)
         if source.record == old.record:
             return None
-        lacks = old.number - (yield from common_number(site, head, old, source))
-        if lacks:
+        common = yield from common_number(site, head, old, source)
+        lacks = old.number - common
+        if lacks and not (yield from took_in(site, head, source, common, old)):
             raise NotAncestor(
                 f"{into!r} has {lacks} checkpoint(s) that {branch!r} lacks, so it cannot simply "
                 f"go on there; merge {branch!r} into it, or roll it back first. Nothing was changed"

@@ -10,22 +10,22 @@ import msgspec
 from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import Change, copies, pack_changes, sections_of
-from perdure.core.diff import to_changes
 from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
-from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Record, Sealed, seal_draft
+from perdure.core.merge_rules import Rules
+from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Sealed, seal_draft
 from perdure.engine.ancestors import newest_ancestor
 from perdure.engine.bodies import too_much
 from perdure.engine.branches import NOBODY, common_number
 from perdure.engine.compare import compare_changed
 from perdure.engine.leases import freed
-from perdure.engine.load import state_at
 from perdure.engine.merge_base import MergeBase
+from perdure.engine.merge_sides import Side, changes_of, did_since
 from perdure.engine.parked import find_branch
 from perdure.engine.past import holding
 from perdure.engine.read import Site, read_head, read_run
-from perdure.engine.refs import as_branch
+from perdure.engine.refs import Point, as_branch
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
 from perdure.engine.view import checkpoint_of_save
@@ -52,22 +52,27 @@ def merge_branch(
     *,
     dry_run: bool,
 ) -> Steps[Merge | None]:
-    """Merge a branch into another; None: it has nothing that the other lacks.
+    """Merge a branch into another; None: it did nothing that the other has not taken in.
+
+    A merge that changes nothing, since a strategy was for ours or both did the same, is recorded
+    as well: else what was decided would come up again with the next one.
 
     Raises:
+        UsageError: there is no such strategy, whether it would be needed or not.
         MergeConflicts: both changed the same places, and no strategy says which is right.
         Busy: the branch is held exclusively, or others saved to it again and again.
         NotStorable: what the branch did since is more than one checkpoint can hold.
     """
     if source == into:
         raise UsageError(f"a branch cannot be merged into itself: {into!r}")
+    Rules(strategies)  # refuses what is no strategy
     for _ in range(limits.commit_tries_max):
         head = yield from read_head(site)
         ours = yield from find_branch(site, head, into)
         theirs = yield from find_branch(site, head, source)
         head = as_branch(head, into, ours)
         parted = yield from _parted(site, head, ours, theirs)
-        if parted is None:
+        if parted is None or not parted.theirs:
             return None
         base = MergeBase(site, head, parted.tip, parted.number)
         merged = yield from base.answering(merge(parted.ours, parted.theirs, strategies))
@@ -75,8 +80,6 @@ def merge_branch(
         if dry_run:
             found = yield from compare_changed(site, head, ours, merged.changes)
             return msgspec.structs.replace(told, dry_run=True, differences=tuple(found))
-        if not (merged.changes or merged.conflicts):
-            return None  # what it has, the other has too
         if merged.conflicts:
             raise MergeConflicts(_conflicting(site, told), conflicts=merged.conflicts)
         try:
@@ -109,27 +112,13 @@ def _parted(site: Site, head: Head, ours: Branch, theirs: Branch) -> Steps[_Part
     if theirs.number in (common, newest[1] if newest and newest[0] is theirs else common):
         return None
     if newest is None and common + 1 >= max(ours.first, theirs.first):
-        return _Parted(ours, common, _changes(mine), _changes(others))
-    # What both have since the newest merge between them, or did that is not told one by one any
-    # more, is told by their values.
+        return _Parted(ours, common, changes_of(mine), changes_of(others))
     tip, number = newest or (ours, common)
     if 0 < number < tip.first:
         tip = yield from _holding(site, head, tip, number)
-    base = yield from _whole(site, head, tip, number)
-    left = yield from _whole(site, head, ours, ours.number)
-    right = yield from _whole(site, head, theirs, theirs.number)
-    return _Parted(tip, number, to_changes(base, left), to_changes(base, right))
-
-
-def _changes(records: Sequence[Record]) -> list[Change]:
-    return [change for record in records for change in record.changes()]
-
-
-def _whole(site: Site, head: Head, tip: Branch, number: int) -> Steps[dict[str, Any]]:
-    if not number:
-        return {}
-    sections, _ = yield from state_at(site, head, tip, number)
-    return sections
+    left, right, base = Side(ours, mine), Side(theirs, others), Point("", tip, number)
+    did = yield from did_since(site, head, base, common, left, right)
+    return _Parted(tip, number, did, (yield from did_since(site, head, base, common, right, left)))
 
 
 def _holding(site: Site, head: Head, tip: Branch, number: int) -> Steps[Branch]:

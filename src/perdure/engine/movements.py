@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from perdure.core.abbreviate import count
 from perdure.core.head import Branch, Head
 from perdure.core.journal import Entry, Move
 from perdure.core.lineage import shared_number
@@ -75,8 +76,19 @@ def _previewed(site: Site, done: Done, told: Movement) -> Steps[Movement]:
         differences = tuple((yield from compare_points(site, done.head, *points)))
     else:
         differences = ()
-    warnings = yield from _warnings(done.head, done.entry)
+    warnings = (*_of_left(told), *(yield from _warnings(done.head, done.entry)))
     return replace(told, dry_run=True, differences=differences, warnings=warnings)
+
+
+def _of_left(told: Movement) -> tuple[str, ...]:
+    """What to know of a promotion that leaves checkpoints, which the other branch merged."""
+    if told.what != "promote" or not told.left:
+        return ()
+    warning = (
+        f"{told.other!r} took in {told.branch!r} by a merge, so {count(told.left, 'checkpoint')} "
+        f"will be no more in the history of {told.branch!r}, only in that of every branch"
+    )
+    return (warning,)
 
 
 def _warnings(head: Head, entry: Entry) -> Steps[tuple[str, ...]]:
