@@ -195,9 +195,11 @@ class Branching(_Asking):
         return self._look(self._moving(key, partial(branches.deleting, branch=branch), dry_run))
 
     def undo(self, key: str, *, dry_run: bool = False) -> Movement:
-        """Take back the newest movement of a branch: fork, rollback, promotion, renaming, deletion.
+        """Take back the state's newest movement: fork, rollback, promotion, renaming, deletion.
 
-        Called again it takes back the one before, and so on; `redo` goes the other way. What was
+        That is the newest of all its branches, also where another agent made it. One of your own,
+        whatever others did since, is taken back by `rollback` to where the branch stood. Called
+        again, `undo` takes back the one before, and so on; `redo` goes the other way. What was
         saved since stays in the store as after any movement.
 
         Args:
@@ -207,6 +209,11 @@ class Branching(_Asking):
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
             Busy: another session holds the branch exclusively.
+
+        Example:
+            >>> moved = store.rollback("support/alice", to=12)
+            >>> store.undo("support/alice")  # the same here, if nobody moved a branch meanwhile:
+            >>> store.rollback("support/alice", to=moved.before.id, branch=moved.branch)
         """
         moved = self._look(self._moving(key, branches.undoing, dry_run))
         assert moved is not None
@@ -412,9 +419,11 @@ class AsyncBranching(_Asking):
         )
 
     async def undo(self, key: str, *, dry_run: bool = False) -> Movement:
-        """Take back the newest movement of a branch: fork, rollback, promotion, renaming, deletion.
+        """Take back the state's newest movement: fork, rollback, promotion, renaming, deletion.
 
-        Called again it takes back the one before, and so on; `redo` goes the other way. What was
+        That is the newest of all its branches, also where another agent made it. One of your own,
+        whatever others did since, is taken back by `rollback` to where the branch stood. Called
+        again, `undo` takes back the one before, and so on; `redo` goes the other way. What was
         saved since stays in the store as after any movement.
 
         Args:
@@ -424,6 +433,11 @@ class AsyncBranching(_Asking):
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
             Busy: another session holds the branch exclusively.
+
+        Example:
+            >>> moved = store.rollback("support/alice", to=12)
+            >>> store.undo("support/alice")  # the same here, if nobody moved a branch meanwhile:
+            >>> store.rollback("support/alice", to=moved.before.id, branch=moved.branch)
         """
         moved = await self._ask(self._moving(key, branches.undoing, dry_run))
         assert moved is not None

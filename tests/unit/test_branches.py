@@ -146,7 +146,7 @@ def test_a_rollback_leaves_everything_where_it_can_be_read_P7(store: perdure.Sto
     moved = store.rollback("a", 4)
     assert moved is not None
     assert (moved.what, moved.branch, moved.left, moved.gained) == ("rollback", "main", 6, 0)
-    assert moved.summary() == "rollback of main from 10 to 4, which leaves 6 checkpoints"
+    assert moved.summary() == "rollback of main from 10 to 4, which leaves 6 checkpoints behind"
     assert store.rollback("a", 4) is None
     save(store, "main", "x")
     assert log(store) == [1, 2, 3, 4, "x"]
@@ -177,7 +177,7 @@ def test_undo_and_redo_go_back_and_forth_with_what_was_saved_on_top(store: perdu
     on_top = line(store)
     assert line_after(store.redo, store) == new
     assert line_after(store.undo, store) == on_top
-    with pytest.raises(errors.UsageError, match="nothing to undo"):
+    with pytest.raises(errors.UsageError, match="nothing left to undo; redo"):
         store.undo("a")
     store.redo("a")
     with pytest.raises(errors.UsageError, match="nothing to redo"):
