@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +14,8 @@ from perdure.engine.branches import Plan
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.session import short
-from perdure.types import BranchInfo, Merge, Movement, Strategy
+from perdure.strategies import checked
+from perdure.types import BranchInfo, Merge, Movement, Strategies
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class _Asking:
         key: str,
         branch: str,
         into: str,
-        strategies: Mapping[str, Strategy] | None,
+        strategies: Strategies | None,
         label: str | None,
         dry_run: bool,
     ) -> Steps[Merge | None]:
@@ -51,7 +52,7 @@ class _Asking:
         def made(site: Site) -> Steps[Merge | None]:
             return (
                 yield from merge_branch(
-                    site, branch, into, strategies or {}, label, dry_run=dry_run
+                    site, branch, into, checked(strategies), label, dry_run=dry_run
                 )
             )
 
@@ -240,7 +241,7 @@ class Branching(_Asking):
         branch: str,
         *,
         into: str = MAIN,
-        strategies: Mapping[str, Strategy] | None = None,
+        strategies: Strategies | None = None,
         label: str | None = None,
         dry_run: bool = False,
     ) -> Merge | None:
@@ -256,7 +257,8 @@ class Branching(_Asking):
             strategies: what to do where both changed the same place, by path: `"ours"` (of `into`),
                 `"theirs"`, `"append"` (of lists: our whole run, then theirs), `"set"`, `"counter"`,
                 or a function of (base, ours, theirs). `*` in a path is any one part, `**` at its
-                end any rest. `"error"` by default: nothing is merged.
+                end any rest; a tuple is one place, such as the `path` of a conflict. `"error"` by
+                default: nothing is merged.
             label: a name to find the checkpoint by.
             dry_run: merge nothing; say what would change, and which conflicts there are.
 
@@ -464,7 +466,7 @@ class AsyncBranching(_Asking):
         branch: str,
         *,
         into: str = MAIN,
-        strategies: Mapping[str, Strategy] | None = None,
+        strategies: Strategies | None = None,
         label: str | None = None,
         dry_run: bool = False,
     ) -> Merge | None:
@@ -480,7 +482,8 @@ class AsyncBranching(_Asking):
             strategies: what to do where both changed the same place, by path: `"ours"` (of `into`),
                 `"theirs"`, `"append"` (of lists: our whole run, then theirs), `"set"`, `"counter"`,
                 or a function of (base, ours, theirs). `*` in a path is any one part, `**` at its
-                end any rest. `"error"` by default: nothing is merged.
+                end any rest; a tuple is one place, such as the `path` of a conflict. `"error"` by
+                default: nothing is merged.
             label: a name to find the checkpoint by.
             dry_run: merge nothing; say what would change, and which conflicts there are.
 

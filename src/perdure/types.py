@@ -5,7 +5,7 @@ Structs, because a save makes one, and they take a tenth of a frozen dataclass's
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -28,6 +28,10 @@ Strategy: TypeAlias = (
     Literal["error", "ours", "theirs", "append", "set", "counter"] | Callable[[Any, Any, Any], Any]
 )
 """What a merge does where both sides changed the same place; see `Store.merge`."""
+
+Strategies: TypeAlias = Mapping[Any, Strategy]
+"""Strategies by path: a pattern (str), such as `"plan/*/status"`, or the parts of one place
+(tuple), such as the `path` of a conflict."""
 
 End: TypeAlias = Literal["closed", "failed", "cancelled", "waiting"]
 """How a session that ended by itself ended."""
