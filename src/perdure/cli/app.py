@@ -41,7 +41,7 @@ EXIT_CODES = {
     0: "done",
     FOUND: "a problem was found (verify, stats, maintain, prune, doctor, demo), or a difference "
     "(diff --exit-code)",
-    USAGE: "the call was wrong",
+    USAGE: "the call was wrong, or has to say more: of a merge, which side is right",
     NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
     RELOAD: "what was read is out of date; run it again",
@@ -56,6 +56,7 @@ _CODES: tuple[tuple[type[errors.PerdureError], int], ...] = (
     (errors.BranchNotFound, NOT_FOUND),
     (errors.PathNotFound, NOT_FOUND),
     (errors.UsageError, USAGE),
+    (errors.MergeConflicts, USAGE),  # running it again never helps; a strategy does
     (errors.Retryable, RETRY),
     (errors.Reload, RELOAD),
 )
