@@ -342,7 +342,9 @@ def test_a_label_or_a_time_of_another_branch(path: str) -> None:
 
 
 def test_a_copy_of_a_state_as_it_was_on_a_branch(path: str) -> None:
-    assert run(path, "copy", "a", "b", "--at", "what-if@4").stdout.endswith("(4 checkpoints)\n")
+    assert run(path, "copy", "a", "b", "--at", "what-if@4").stdout.endswith(
+        ", up to checkpoint 4\n"
+    )
     assert found(path, "show", "b")["value"] == {"plan": {"goal": "replace"}, "n": 3}
 
 
