@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from perdure import Store
+from perdure import Store, errors
 from perdure.cli.app import app
 from perdure.testing.clock import Clock
 
@@ -241,6 +241,34 @@ def test_an_undo_says_what_became_of_the_branch(path: str) -> None:
 
 
 # ---- references -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ref", "told", "code"),
+    [
+        ("tried", "on the command line label:tried", 3),
+        ("step", 'perdure.label("step")', 3),
+        ("feed", "label:feed", 3),  # might be an id
+        ("2026-11-03", "time:2026-11-03", 3),
+        ("~30", "no checkpoint 30 before 5 on 'main'; its checkpoints are 1 to 5", 3),
+        ("what-if@4~9", "no checkpoint 9 before 4 on 'what-if'; its checkpoints are 1 to 5", 3),
+        ("99", "no checkpoint 99 on 'main'; its checkpoints are 1 to 5", 3),
+        ("-3", "before the newest: ~3", 2),
+    ],
+)
+def test_what_names_no_checkpoint_is_told_how_to_name_one(
+    path: str, ref: str, told: str, code: int
+) -> None:
+    assert told in run(path, "rollback", "a", ref, code=code).stderr
+
+
+def test_a_wrong_option_that_is_no_number_is_told_as_ever(path: str) -> None:
+    assert "~" not in run(path, "rollback", "a", "3", "-x", code=2).stderr
+
+
+def test_a_negative_number_is_told_in_the_library_too(path: str) -> None:
+    with Store(path) as store, pytest.raises(errors.CheckpointNotFound, match="~3 is the one 3"):
+        store.rollback("a", -3)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,8 @@ class App(click.Group):
         except click.Abort:
             code = INTERRUPTED
         except click.UsageError as error:
-            code = _tell("usage", error.format_message(), as_json, USAGE, error.ctx)
+            text = error.format_message() + _back(error, given)
+            code = _tell("usage", text, as_json, USAGE, error.ctx)
         except click.ClickException as error:
             code = _tell("usage", error.format_message(), as_json, USAGE)
         except errors.PerdureError as error:
@@ -134,6 +135,15 @@ def _tell(
         click.echo(f"{ctx.get_usage()}\nHelp: {ctx.command_path} --help\n", err=True)
     click.echo(f"Error: {safe(message)}", err=True)
     return code
+
+
+def _back(error: click.UsageError, given: Sequence[str]) -> str:
+    """What to write instead of a number before which stands a dash, which no option has."""
+    if not isinstance(error, click.NoSuchOption):
+        return ""
+    numbers = (each[1:] for each in given if each[:1] == "-" and each[1:].isdecimal())
+    back = next(numbers, None)
+    return f" So many checkpoints before the newest: ~{back}" if back else ""
 
 
 def _exit_codes() -> str:
