@@ -32,7 +32,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
-    Strategy,
+    Strategies,
     Unreferenced,
     Verified,
 )
@@ -69,7 +69,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
         on_conflict: OnConflict = "raise",
-        strategies: Mapping[str, Strategy] | None = None,
+        strategies: Strategies | None = None,
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
@@ -139,7 +139,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         on_error: OnError,
         on_cancel: OnCancel,
         on_conflict: OnConflict,
-        strategies: Mapping[str, Strategy] | None,
+        strategies: Strategies | None,
         alone: tuple[bool, float],
         expires: int | None,
     ) -> AsyncSession:

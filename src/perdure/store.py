@@ -29,7 +29,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
-    Strategy,
+    Strategies,
     Unreferenced,
     Verified,
 )
@@ -63,7 +63,7 @@ class Store(StoreBase, Branching, Expiring, Pruning):
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
         on_conflict: OnConflict = "raise",
-        strategies: Mapping[str, Strategy] | None = None,
+        strategies: Strategies | None = None,
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
