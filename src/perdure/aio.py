@@ -32,7 +32,7 @@ from perdure.types import (
     SessionInfo,
     StateInfo,
     Stats,
-    Strategy,
+    Strategies,
     Unreferenced,
     Verified,
 )
@@ -69,7 +69,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         on_error: OnError = "discard",
         on_cancel: OnCancel = "keep",
         on_conflict: OnConflict = "raise",
-        strategies: Mapping[str, Strategy] | None = None,
+        strategies: Strategies | None = None,
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
@@ -93,9 +93,12 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
                 `Conflict`, or goes on with all edits on a new branch (`"fork"`): `session.branch`
                 is its name then, and `session.diverged` says why; or puts the edits on top of what
                 they saved (`"merge"`): `session.state` has both then, and the checkpoint `merged`.
+                With `"fork"`, a state that others made first raises `Conflict` all the same: there
+                is no checkpoint of this session to fork from.
             strategies: with `"merge"`, what is done where both changed the same place, by path
                 pattern, as `merge` takes them; "ours" are this session's edits. Elsewhere such a
-                place raises `MergeConflicts`, and nothing is lost.
+                place raises `MergeConflicts`, and nothing is lost. Functions are called in another
+                thread, under asyncio.
             exclusive: hold the branch as long as the session is open: no other session can save to
                 it. That is written at once; it makes a state that is not there yet, with an empty
                 checkpoint. The hold of a process that died is taken over.
@@ -136,7 +139,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         on_error: OnError,
         on_cancel: OnCancel,
         on_conflict: OnConflict,
-        strategies: Mapping[str, Strategy] | None,
+        strategies: Strategies | None,
         alone: tuple[bool, float],
         expires: int | None,
     ) -> AsyncSession:

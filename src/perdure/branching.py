@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +14,8 @@ from perdure.engine.branches import Plan
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.session import short
-from perdure.types import BranchInfo, Merge, Movement, Strategy
+from perdure.strategies import checked
+from perdure.types import BranchInfo, Merge, Movement, Strategies
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class _Asking:
         key: str,
         branch: str,
         into: str,
-        strategies: Mapping[str, Strategy] | None,
+        strategies: Strategies | None,
         label: str | None,
         dry_run: bool,
     ) -> Steps[Merge | None]:
@@ -51,7 +52,7 @@ class _Asking:
         def made(site: Site) -> Steps[Merge | None]:
             return (
                 yield from merge_branch(
-                    site, branch, into, strategies or {}, label, dry_run=dry_run
+                    site, branch, into, checked(strategies), label, dry_run=dry_run
                 )
             )
 
@@ -197,9 +198,11 @@ class Branching(_Asking):
         return self._look(self._moving(key, partial(branches.deleting, branch=branch), dry_run))
 
     def undo(self, key: str, *, dry_run: bool = False) -> Movement:
-        """Take back the newest movement of a branch: fork, rollback, promotion, renaming, deletion.
+        """Take back the state's newest movement: fork, rollback, promotion, renaming, deletion.
 
-        Called again it takes back the one before, and so on; `redo` goes the other way. What was
+        That is the newest of all its branches, also where another agent made it. One of your own,
+        whatever others did since, is taken back by `rollback` to where the branch stood. Called
+        again, `undo` takes back the one before, and so on; `redo` goes the other way. What was
         saved since stays in the store as after any movement.
 
         Args:
@@ -209,6 +212,11 @@ class Branching(_Asking):
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
             Busy: another session holds the branch exclusively.
+
+        Example:
+            >>> moved = store.rollback("support/alice", to=12)
+            >>> store.undo("support/alice")  # the same here, if nobody moved a branch meanwhile:
+            >>> store.rollback("support/alice", to=moved.before.id, branch=moved.branch)
         """
         moved = self._look(self._moving(key, branches.undoing, dry_run))
         assert moved is not None
@@ -235,7 +243,7 @@ class Branching(_Asking):
         branch: str,
         *,
         into: str = MAIN,
-        strategies: Mapping[str, Strategy] | None = None,
+        strategies: Strategies | None = None,
         label: str | None = None,
         dry_run: bool = False,
     ) -> Merge | None:
@@ -251,7 +259,8 @@ class Branching(_Asking):
             strategies: what to do where both changed the same place, by path: `"ours"` (of `into`),
                 `"theirs"`, `"append"` (of lists: our whole run, then theirs), `"set"`, `"counter"`,
                 or a function of (base, ours, theirs). `*` in a path is any one part, `**` at its
-                end any rest. `"error"` by default: nothing is merged.
+                end any rest; a tuple is one place, such as the `path` of a conflict. `"error"` by
+                default: nothing is merged.
             label: a name to find the checkpoint by.
             dry_run: merge nothing; say what would change, and which conflicts there are.
 
@@ -418,9 +427,11 @@ class AsyncBranching(_Asking):
         )
 
     async def undo(self, key: str, *, dry_run: bool = False) -> Movement:
-        """Take back the newest movement of a branch: fork, rollback, promotion, renaming, deletion.
+        """Take back the state's newest movement: fork, rollback, promotion, renaming, deletion.
 
-        Called again it takes back the one before, and so on; `redo` goes the other way. What was
+        That is the newest of all its branches, also where another agent made it. One of your own,
+        whatever others did since, is taken back by `rollback` to where the branch stood. Called
+        again, `undo` takes back the one before, and so on; `redo` goes the other way. What was
         saved since stays in the store as after any movement.
 
         Args:
@@ -430,6 +441,11 @@ class AsyncBranching(_Asking):
         Raises:
             UsageError: nothing was moved, or all of it was taken back.
             Busy: another session holds the branch exclusively.
+
+        Example:
+            >>> moved = store.rollback("support/alice", to=12)
+            >>> store.undo("support/alice")  # the same here, if nobody moved a branch meanwhile:
+            >>> store.rollback("support/alice", to=moved.before.id, branch=moved.branch)
         """
         moved = await self._ask(self._moving(key, branches.undoing, dry_run))
         assert moved is not None
@@ -456,7 +472,7 @@ class AsyncBranching(_Asking):
         branch: str,
         *,
         into: str = MAIN,
-        strategies: Mapping[str, Strategy] | None = None,
+        strategies: Strategies | None = None,
         label: str | None = None,
         dry_run: bool = False,
     ) -> Merge | None:
@@ -472,7 +488,8 @@ class AsyncBranching(_Asking):
             strategies: what to do where both changed the same place, by path: `"ours"` (of `into`),
                 `"theirs"`, `"append"` (of lists: our whole run, then theirs), `"set"`, `"counter"`,
                 or a function of (base, ours, theirs). `*` in a path is any one part, `**` at its
-                end any rest. `"error"` by default: nothing is merged.
+                end any rest; a tuple is one place, such as the `path` of a conflict. `"error"` by
+                default: nothing is merged.
             label: a name to find the checkpoint by.
             dry_run: merge nothing; say what would change, and which conflicts there are.
 

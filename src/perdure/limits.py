@@ -203,6 +203,10 @@ commit_tries_max = 32
 merge_tries_max = 256
 """Times a save is merged anew because others saved first once more (tries)."""
 
+merge_apart_tries_max = 4
+"""Times a merge is computed while edits of the same sections may come up, after which it is done
+without letting the event loop go on (tries)."""
+
 merge_row_max = 32
 """Saves of a session that merges, one right after another, before it leaves others a moment
 (saves)."""

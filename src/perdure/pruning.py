@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from perdure.core.retention import Retention
 from perdure.engine.around import UNREADABLE
 from perdure.engine.prune import prune
-from perdure.errors import Busy, StateNotFound, UsageError
+from perdure.errors import Retryable, StateNotFound, UsageError
 from perdure.types import Pruned
 from perdure.upkeep import breaks
 
@@ -55,7 +55,7 @@ class _Pruning:
                 found.append(self._pruned(self._about, each, policy, dry_run, pausing))
             except StateNotFound:
                 pass  # it is, or was meanwhile, deleted
-            except (*UNREADABLE, Busy) as error:
+            except (*UNREADABLE, Retryable) as error:
                 found.append(Pruned(each, dry_run=dry_run, problem=f"{error.kind}: {error}"))
             if progress is not None:
                 progress(done, len(keys))
@@ -103,8 +103,8 @@ class Pruning(_Pruning):
             progress: called with (states done, all), over all states.
 
         Returns:
-            State by state what went, or would. Over all states, one that cannot be read is left as
-            it is, and told of in `problem`.
+            State by state what went, or would. Over all states, one that cannot be read, or that
+            others keep busy, is told of in `problem`, and stays as it is.
 
         Raises:
             StateNotFound: there is no such state.
@@ -148,8 +148,8 @@ class AsyncPruning(_Pruning):
             progress: called with (states done, all), over all states.
 
         Returns:
-            State by state what went, or would. Over all states, one that cannot be read is left as
-            it is, and told of in `problem`.
+            State by state what went, or would. Over all states, one that cannot be read, or that
+            others keep busy, is told of in `problem`, and stays as it is.
 
         Raises:
             StateNotFound: there is no such state.

@@ -27,7 +27,8 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, log, reported
-from perdure.types import Checkpoint, Durability, Resumed, Strategy
+from perdure.strategies import checked
+from perdure.types import Checkpoint, Durability, Resumed, Strategies, Strategy
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
@@ -105,13 +106,23 @@ class SessionBase:
         return self._core.diverged
 
     @property
-    def strategies(self) -> dict[str, Strategy]:
+    def strategies(self) -> dict[Any, Strategy]:
         """By path pattern, what a merge does where both sides changed the same place.
 
-        As given to `open(on_conflict="merge", strategies=…)`. May be edited: after
+        As given to `open(on_conflict="merge", strategies=…)`. May be edited, or set: after
         `MergeConflicts`, say here which side is right, and save again.
+
+        Raises:
+            UsageError: on setting it to what are no strategies, or of a session that never merges.
+
+        Example:
+            >>> session.strategies |= {each.path: "ours" for each in error.conflicts}
         """
         return self._core.strategies
+
+    @strategies.setter
+    def strategies(self, strategies: Strategies) -> None:
+        self._core.strategies = checked(strategies, merges=self._core.merges)
 
     @property
     def id(self) -> str:

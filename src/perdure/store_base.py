@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType
@@ -34,6 +34,7 @@ from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
 from perdure.opening import Loading, Opened, look_at, open_session
 from perdure.session import OnCancel, OnError
+from perdure.strategies import checked
 from perdure.types import (
     Checkpoint,
     Durability,
@@ -42,7 +43,7 @@ from perdure.types import (
     MaintenanceStep,
     OnConflict,
     StateInfo,
-    Strategy,
+    Strategies,
     Unreferenced,
     Verified,
 )
@@ -265,7 +266,7 @@ class StoreBase:
         on_error: OnError,
         on_cancel: OnCancel,
         on_conflict: OnConflict,
-        strategies: Mapping[str, Strategy] | None,
+        strategies: Strategies | None,
         claim: Claim | None,
         expires: int | None,
         *,
@@ -294,7 +295,7 @@ class StoreBase:
             holder=host.holder(),
             branch=opened.branch,
             on_conflict=_one_of(on_conflict, "on_conflict", ("raise", "fork", "merge")),
-            strategies=_checked_strategies(strategies, on_conflict),
+            strategies=checked(strategies, merges=on_conflict == "merge"),
             exclusive=claim is not None,
             told=opened.told,
             elsewhere=opened.elsewhere,
@@ -472,19 +473,6 @@ def _checked_size(size_bytes: object) -> int:
     if not isinstance(size_bytes, int) or isinstance(size_bytes, bool) or size_bytes < 0:
         raise UsageError(f"cache_bytes is a number of bytes, 0 or more, not {size_bytes!r}")
     return size_bytes
-
-
-def _checked_strategies(
-    strategies: Mapping[str, Strategy] | None, on_conflict: OnConflict
-) -> Mapping[str, Strategy]:
-    if not strategies:
-        return {}
-    if on_conflict != "merge":
-        raise UsageError('strategies are those of a session that merges: on_conflict="merge"')
-    from perdure.core.merge_rules import Rules
-
-    Rules(strategies)
-    return strategies
 
 
 def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:

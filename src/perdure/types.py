@@ -5,7 +5,7 @@ Structs, because a save makes one, and they take a tenth of a frozen dataclass's
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -28,6 +28,10 @@ Strategy: TypeAlias = (
     Literal["error", "ours", "theirs", "append", "set", "counter"] | Callable[[Any, Any, Any], Any]
 )
 """What a merge does where both sides changed the same place; see `Store.merge`."""
+
+Strategies: TypeAlias = Mapping[Any, Strategy]
+"""Strategies by path: a pattern (str), such as `"plan/*/status"`, or the parts of one place
+(tuple), such as the `path` of a conflict."""
 
 End: TypeAlias = Literal["closed", "failed", "cancelled", "waiting"]
 """How a session that ended by itself ended."""
@@ -143,7 +147,7 @@ class Movement(msgspec.Struct, frozen=True):
 
     Example:
         >>> store.rollback("support/alice", to=12, dry_run=True).summary()
-        'rollback of main from 40 to 12, which leaves 28 checkpoints'
+        'rollback of main from 40 to 12, which leaves 28 checkpoints behind'
     """
 
     key: str
@@ -176,21 +180,40 @@ class Movement(msgspec.Struct, frozen=True):
         """One line."""
         if self.what == "prune":
             return f"pruned {count(self.pruned or 0, 'checkpoint')}"
-        at = [
-            str(tip.number) if tip is not None else "nowhere" for tip in (self.before, self.after)
-        ]
-        where = f"from {at[0]} to {at[1]}"
-        if self.what == "rename" or (self.before == self.after and self.other):
-            return f"{self.what} of {self.branch} to {self.other}"
+        if self.taken is not None:
+            return f"{self.what} of movement {self.taken}: {self._what_became()}"
+        where = f"{self.what} of {self.branch}"
+        if self.what == "rename":
+            return f"{where} to {self.other}"
         if self.before is None:
-            return f"{self.what} of {self.branch} at {at[1]}"
+            return f"{where} at {_number(self.after)}"
         if self.after is None:
-            return f"{self.what} of {self.branch}, which stood at {at[0]}"
-        moved = [(self.left, "leaves"), (self.gained, "gains")]
-        told = [f"{verb} {count} checkpoint{'s'[: count != 1]}" for count, verb in moved if count]
-        return f"{self.what} of {self.branch} {where}" + (
-            f", which {' and '.join(told)}" if told else ""
-        )
+            return f"{where}, which stood at {_number(self.before)}"
+        return f"{where} {self._way()}"
+
+    def _what_became(self) -> str:
+        """What an undo or a redo did to the branch."""
+        if self.other is not None:
+            return f"{self.branch} renamed to {self.other}"
+        if self.before is None:
+            return f"{self.branch} restored at {_number(self.after)}"
+        if self.after is None:
+            return f"{self.branch} removed, which stood at {_number(self.before)}"
+        return f"{self.branch} moved {self._way()}"
+
+    def _way(self) -> str:
+        """From where to where the branch moved, and what that means for its checkpoints."""
+        told = []
+        if self.left:
+            told.append(f"leaves {count(self.left, 'checkpoint')} behind")
+        if self.gained:
+            told.append(f"gains {count(self.gained, 'checkpoint')}")
+        way = f"from {_number(self.before)} to {_number(self.after)}"
+        return f"{way}, which {' and '.join(told)}" if told else way
+
+
+def _number(tip: Tip | None) -> str:
+    return str(tip.number) if tip is not None else "nowhere"
 
 
 class LeaseInfo(msgspec.Struct, frozen=True):
@@ -352,9 +375,10 @@ class Verified(msgspec.Struct, frozen=True):
     """What is stored of it that nothing refers to; where `ok`."""
 
 
-Work: TypeAlias = Literal["mend", "prune", "snapshot", "pack", "collect"]
+Work: TypeAlias = Literal["mend", "prune", "park", "snapshot", "pack", "collect"]
 """What a step of maintenance does; to mend is to make damaged pages of snapshots anew, to prune is
-to end what a pruning that was interrupted began."""
+to end what a pruning that was interrupted began, to park is to take branches that were not saved to
+lately out of the head, where there are many."""
 
 
 class MaintenanceStep(msgspec.Struct, frozen=True):

@@ -33,7 +33,8 @@ def test_abandoned_pages_that_stay_are_noticed(
         return False
         yield
 
-    monkeypatch.setattr(maintain, "_collect", idle)  # here only: the killed ones have the true one
+    # Here only: those that are killed have the true one.
+    monkeypatch.setattr(maintain, "collect_pages", idle)
     with pytest.raises(AssertionError, match="nothing leads to were not collected"):
         kill_while_maintaining(str(tmp_path / "kill.db"), kills=2)
 

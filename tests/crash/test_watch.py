@@ -70,7 +70,7 @@ def test_a_watcher_that_is_killed_misses_nothing_and_repeats_nothing(tmp_path: P
     writer = _spawned.Process(target=write, args=(path,))
     writer.start()
     for _ in range(KILLS):
-        watch_until(path, log, handled(log) + chance.randint(1, MORE_MAX))
+        watch_until(path, log, min(handled(log) + chance.randint(1, MORE_MAX), SAVES))
     writer.join(PATIENCE_S)
     assert writer.exitcode == 0
     watch_until(path, log, SAVES)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.core import delta
+from perdure.core import list_edits
 from perdure.core.changes import Change, Delete, Set, Splice, apply, copies
 from perdure.core.codec import pack
 from perdure.core.delta import ABSENT, Asking, changes_of, compose, settle, value_of
@@ -89,7 +89,7 @@ def test_an_item_that_came_is_copied_once_however_often_it_is_edited(
         copied.append(value)
         return take(value)
 
-    monkeypatch.setattr(delta, "take", copy)
+    monkeypatch.setattr(list_edits, "take", copy)
     composed = compose(changes)
     made: dict[str, Any] = {"tasks": []}
     apply(made, copies(changes_of(composed)))

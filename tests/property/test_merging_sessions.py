@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -17,16 +17,17 @@ from perdure.core.changes import Change, Delete, Set, Splice
 from perdure.core.codec import pack
 from perdure.core.paths import Path
 from perdure.core.values import take
-from perdure.errors import MergeConflicts
+from perdure.engine.requests import Answer, Commit, ReadRecords, StorageRequest
+from perdure.errors import MergeConflicts, PerdureError
 from perdure.types import Strategy
 
 
 @contextmanager
 def opened(
-    base: Document, strategies: dict[str, Strategy]
+    base: Document, strategies: dict[str, Strategy], backend: MemoryBackend | None = None
 ) -> Iterator[tuple[perdure.Store, list[perdure.Session]]]:
     """Two sessions on one state, which merge; their store is closed in the end."""
-    with perdure.Store(MemoryBackend(), maintenance="off") as store:
+    with perdure.Store(backend or MemoryBackend(), maintenance="off") as store:
         with store.open("a") as session:
             session.state.update(take(base))
         sessions = [store.open("a", on_conflict="merge", strategies=strategies) for _ in range(2)]
@@ -34,8 +35,9 @@ def opened(
             yield store, sessions
         finally:
             for session in sessions:
-                session.refresh()
-                session.close()
+                if not session.closed:
+                    session.refresh()
+                    session.close()
 
 
 def edit(state: Any, changes: Sequence[Change]) -> None:
@@ -120,3 +122,66 @@ def at_its_checkpoint(store: perdure.Store, session: perdure.Session) -> Documen
     assert session.checkpoint is not None
     plain: Document = store.at("a", session.checkpoint.id).plain()
     return plain
+
+
+class Meddling(MemoryBackend):
+    """A backend in which something is done once before a commit, and once before a read of records.
+
+    So it comes after what is to be saved was captured, and while the base of a merge is read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_commit = self.before_read = list[Callable[[], object]]()
+
+    def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+        while self.before_commit:
+            self.before_commit.pop()()
+        return super().commit(batch)
+
+    def perform(self, request: StorageRequest) -> Any:
+        while type(request) is ReadRecords and self.before_read:
+            self.before_read.pop()()
+        return super().perform(request)
+
+
+decided: st.SearchStrategy[Strategy] = st.sampled_from(["ours", "theirs"])
+
+
+@given(documents(), st.data(), decided, st.booleans())
+def test_edits_made_after_a_save_was_called_are_no_part_of_it(
+    base: Document, data: st.DataObject, rule: Strategy, is_discarded: bool
+) -> None:
+    theirs, ours = data.draw(edits(base), "theirs"), data.draw(edits(base), "ours")
+    shown = applied(base, ours)
+    later = data.draw(edits(shown), "later")
+    latest = data.draw(edits(applied(shown, later)), "latest")
+    with opened(base, {"**": rule}) as (store, (first, second)):
+        edit(first.state, theirs)
+        edit(second.state, ours)
+        first.save()
+        second.save()
+        wanted = pack(store.at("a", "main").plain())
+    backend = Meddling()
+    with opened(base, {"**": rule}, backend) as (store, (first, second)):
+        edit(first.state, theirs)
+        edit(second.state, ours)
+        first.save()
+
+        def meddle() -> None:
+            edit(second.state, later)
+            backend.before_read.append(lambda: edit(second.state, latest))
+
+        backend.before_commit.append(meddle)
+        second.save()
+        backend.before_commit, backend.before_read = [], []
+        assert pack(store.at("a", "main").plain()) == wanted
+        live = applied(at_its_checkpoint(store, second), second.changes())
+        assert pack(live) == pack(second.state.plain())
+        if is_discarded:
+            with suppress(ZeroDivisionError), second:
+                raise ZeroDivisionError
+            assert pack(store.at("a", "main").plain()) == wanted
+        else:
+            second.close()
+            assert pack(at_its_checkpoint(store, second)) == pack(second.state.plain())

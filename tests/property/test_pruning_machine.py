@@ -70,7 +70,8 @@ class Pruning(Branches):
     def prune(self, policy: Retention, is_dry: bool) -> None:
         before = {each.id for each in self.ever} - self.gone
         kept = self.kept(policy)
-        final = () if policy.keep_left else tuple(sorted(self.left))
+        lost = {n for n, line in self.left.items() if line.saved[-1].id not in kept}
+        final = () if policy.keep_left else tuple(sorted(lost))
         (dry,) = self.store.prune(policy, KEY, dry_run=True)
         self.check_told(dry, before, kept, final)
         if is_dry:
@@ -85,7 +86,7 @@ class Pruning(Branches):
             assert told.receipt == self.moves
             self.gone |= before - kept
             if not policy.keep_left:
-                self.left.clear()
+                self.left = {n: line for n, line in self.left.items() if n not in lost}
         again = self.store.prune(policy, KEY, dry_run=True)[0]
         assert (again.removed, again.final) == (0, ())
 

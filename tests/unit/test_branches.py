@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
@@ -145,7 +146,7 @@ def test_a_rollback_leaves_everything_where_it_can_be_read_P7(store: perdure.Sto
     moved = store.rollback("a", 4)
     assert moved is not None
     assert (moved.what, moved.branch, moved.left, moved.gained) == ("rollback", "main", 6, 0)
-    assert moved.summary() == "rollback of main from 10 to 4, which leaves 6 checkpoints"
+    assert moved.summary() == "rollback of main from 10 to 4, which leaves 6 checkpoints behind"
     assert store.rollback("a", 4) is None
     save(store, "main", "x")
     assert log(store) == [1, 2, 3, 4, "x"]
@@ -176,7 +177,7 @@ def test_undo_and_redo_go_back_and_forth_with_what_was_saved_on_top(store: perdu
     on_top = line(store)
     assert line_after(store.redo, store) == new
     assert line_after(store.undo, store) == on_top
-    with pytest.raises(errors.UsageError, match="nothing to undo"):
+    with pytest.raises(errors.UsageError, match="nothing left to undo; redo"):
         store.undo("a")
     store.redo("a")
     with pytest.raises(errors.UsageError, match="nothing to redo"):
@@ -304,6 +305,30 @@ def test_a_session_without_edits_is_told_too_and_its_branch_may_be_gone(
         session.refresh()
         session.state["n"] = "again"
         assert session.save().number == 5
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_the_error_of_a_moved_branch_names_what_was_left_so_that_a_fork_finds_it(
+    store: perdure.Store, is_gone: bool
+) -> None:
+    store.fork("a", "b")
+    session = store.open("a", branch="b")
+    session.state["n"] = "mine"
+    session.save()
+    store.rollback("a", 4, branch="b")
+    save(store, "b", *range(11, 18))  # its number is another's by now
+    if is_gone:
+        store.delete_branch("a", "b")
+    session.state["n"] = "unsaved"
+    with pytest.raises(errors.BranchMoved) as caught:
+        session.save()
+    told = re.search(r"store\.fork\('a', name, at=\"(\w{12})\"\)", str(caught.value))
+    assert told is not None, str(caught.value)
+    assert "undo" not in str(caught.value)
+    store.fork("a", "kept", at=told[1])
+    assert store.at("a", "kept")["n"] == "mine"
+    with pytest.raises(errors.BranchMoved):
+        session.close()
 
 
 def test_a_save_built_before_a_rollback_never_lands_though_it_is_undone_P3(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from perdure import Store
+from perdure import Store, errors
 from perdure.cli.app import app
 from perdure.testing.clock import Clock
 
@@ -80,14 +80,15 @@ def test_a_fork_and_how_to_remove_it(path: str) -> None:
 
 def test_a_rollback_says_what_it_did_and_what_takes_it_back(path: str) -> None:
     assert run(path, "rollback", "a", "3").stdout == (
-        "rollback of main from 5 to 3, which leaves 2 checkpoints; "
+        "rollback of main from 5 to 3, which leaves 2 checkpoints behind; "
         "this takes it back: perdure undo a\n"
     )
     assert (tips(path)["main"], value(path, "n")) == (3, 3)
     assert run(path, "rollback", "a", "3").stdout == "nothing to do: main stands there already\n"
     assert found(path, "rollback", "a", "3") == {"movement": None}
     assert run(path, "undo", "a").stdout == (
-        "undo of main from 3 to 5, which gains 2 checkpoints; this takes it back: perdure redo a\n"
+        "undo of movement 2: main moved from 3 to 5, which gains 2 checkpoints; "
+        "this takes it back: perdure redo a\n"
     )
     assert value(path, "n") == 5
     assert run(path, "redo", "a").stdout.endswith("this takes it back: perdure undo a\n")
@@ -100,7 +101,7 @@ def test_a_dry_run_shows_what_a_diff_would_and_changes_nothing(path: str) -> Non
     shown = run(path, "rollback", "a", "what-if", "--dry-run").stdout
     assert shown == (
         "would be done: rollback of main from 5 to 5, "
-        "which leaves 2 checkpoints and gains 2 checkpoints\n"
+        "which leaves 2 checkpoints behind and gains 2 checkpoints\n"
         + run(path, "diff", "a", "main", "what-if").stdout
         + "note: what was done to the outside world since is not undone: files, messages, "
         "payments\n"
@@ -180,8 +181,8 @@ def test_movements_newest_first(path: str) -> None:
     head, *rows = run(path, "movements", "a").stdout.splitlines()
     assert head.split() == ["movement", "time", "what"]
     assert [row.split("  ")[-1].strip() for row in rows] == [
-        "undo of main from 3 to 5, which gains 2 checkpoints",
-        "rollback of main from 5 to 3, which leaves 2 checkpoints",
+        "undo of movement 2: main moved from 3 to 5, which gains 2 checkpoints",
+        "rollback of main from 5 to 3, which leaves 2 checkpoints behind",
         "fork of what-if at 3",
     ]
     as_data = found(path, "movements", "a")["movements"]
@@ -197,7 +198,77 @@ def test_movements_newest_first(path: str) -> None:
     assert (none.stdout, none.stderr) == ("", "no branch was made or moved\n")
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (["rollback", "a", "3"], r"perdure rollback a [0-9a-f]{12}"),
+        (
+            ["rollback", "a", "4", "--branch", "what-if"],
+            r"perdure rollback a \w{12} --branch what-if",
+        ),
+        (["branch", "delete", "a", "what-if"], r"perdure fork a what-if --at [0-9a-f]{12}"),
+        (["branch", "rename", "a", "what-if", "b"], r"perdure branch rename a b what-if"),
+        (["undo", "a"], r"perdure fork a what-if --at [0-9a-f]{12}"),
+    ],
+)
+def test_the_other_way_back_holds_after_others_moved_branches(
+    path: str, call: list[str], says: str
+) -> None:
+    before = {branch: value(path, "n", "--at", branch) for branch in tips(path)}
+    told = run(path, *call).stderr
+    back = re.fullmatch(rf"after further movements this does: ({says})\n", told)
+    assert back is not None, told
+    run(path, "fork", "a", "another")  # which undo would take back
+    run(path, *back[1].split()[1:])
+    assert {branch: value(path, "n", "--at", branch) for branch in before} == before
+
+
+def test_an_undo_says_what_became_of_the_branch(path: str) -> None:
+    run(path, "branch", "rename", "a", "what-if", "b")
+    run(path, "branch", "delete", "a", "b")
+    told = [run(path, what, "a").stdout.split(";")[0] for what in ["undo"] * 3 + ["redo"]]
+    assert told == [
+        "undo of movement 3: b restored at 5",
+        "undo of movement 2: b renamed to what-if",
+        "undo of movement 1: what-if removed, which stood at 5",
+        "redo of movement 6: what-if restored at 5",
+    ]
+    run(path, "undo", "a")
+    assert (
+        "every movement of the branches of 'a' was taken back"
+        in run(path, "undo", "a", code=2).stderr
+    )
+
+
 # ---- references -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ref", "told", "code"),
+    [
+        ("tried", "on the command line label:tried", 3),
+        ("step", 'perdure.label("step")', 3),
+        ("feed", "label:feed", 3),  # might be an id
+        ("2026-11-03", "time:2026-11-03", 3),
+        ("~30", "no checkpoint 30 before 5 on 'main'; its checkpoints are 1 to 5", 3),
+        ("what-if@4~9", "no checkpoint 9 before 4 on 'what-if'; its checkpoints are 1 to 5", 3),
+        ("99", "no checkpoint 99 on 'main'; its checkpoints are 1 to 5", 3),
+        ("-3", "before the newest: ~3", 2),
+    ],
+)
+def test_what_names_no_checkpoint_is_told_how_to_name_one(
+    path: str, ref: str, told: str, code: int
+) -> None:
+    assert told in run(path, "rollback", "a", ref, code=code).stderr
+
+
+def test_a_wrong_option_that_is_no_number_is_told_as_ever(path: str) -> None:
+    assert "~" not in run(path, "rollback", "a", "3", "-x", code=2).stderr
+
+
+def test_a_negative_number_is_told_in_the_library_too(path: str) -> None:
+    with Store(path) as store, pytest.raises(errors.CheckpointNotFound, match="~3 is the one 3"):
+        store.rollback("a", -3)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +370,9 @@ def test_a_label_or_a_time_of_another_branch(path: str) -> None:
 
 
 def test_a_copy_of_a_state_as_it_was_on_a_branch(path: str) -> None:
-    assert run(path, "copy", "a", "b", "--at", "what-if@4").stdout.endswith("(4 checkpoints)\n")
+    assert run(path, "copy", "a", "b", "--at", "what-if@4").stdout.endswith(
+        ", up to checkpoint 4\n"
+    )
     assert found(path, "show", "b")["value"] == {"plan": {"goal": "replace"}, "n": 3}
 
 

@@ -112,6 +112,30 @@ def test_only_what_is_at_a_path(path: str) -> None:
     assert (none.stdout, none.stderr) == ("", "no difference\n")
     found = json.loads(run(path, "diff", "a", "1", "--path", "n", "--json").stdout)
     assert [each["path"] for each in found["differences"]] == ["n"]
+    whole = lines(path, "a", "1")
+    assert lines(path, "a", "1", "--path", "(state)") == whole
+    assert lines(path, "a", "1", "--path", "/plan/steps") == ["plan  1 changed", *PAID]
+    as_patch = run(path, "diff", "a", "1", "2", "--patch", "--path", "/log").stdout
+    assert json.loads(as_patch)[0]["path"] == "/log"
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("typo", "no 'typo' in (state), which has 'plan', 'log', 'n'"),
+        ("plan/typo", "no 'typo' in plan, which has"),
+        ("plan/steps/7", "no '7' in plan/steps"),
+        ("plan/steps/-1", "'-1' is no position in a list"),
+        ("log/0/deeper", "no 'deeper' in log/0"),
+    ],
+)
+def test_a_path_that_neither_side_has_is_an_error(path: str, place: str, told: str) -> None:
+    for form in ([], ["--exit-code"], ["--other", "a"]):
+        said = run(path, "diff", "a", "2", "--path", place, *form, code=3).stderr
+        assert f"neither side has anything at '{place}': " in said
+        assert told in said
+    none = run(path, "diff", "a", "1", "2", "--path", "plan/steps/0#look")
+    assert none.stderr == "no difference\n"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +160,7 @@ def test_an_exit_code_that_says_whether_they_differ(path: str, form: list[str]) 
     differing = run(path, "diff", "a", "1", "--exit-code", *form, code=1)
     assert differing.stdout == run(path, "diff", "a", "1", *form).stdout
     run(path, "diff", "a", "1", "1", "--exit-code", *form)
-    run(path, "diff", "a", "1", "2", "--exit-code", "--path", "n", *form)
+    run(path, "diff", "a", "2", "3", "--exit-code", "--path", "plan", *form)
 
 
 def test_nothing_differs(path: str) -> None:

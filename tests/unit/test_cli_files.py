@@ -49,7 +49,7 @@ def damage(path: str) -> None:
 def test_a_state_travels_in_a_file(path: str, tmp_path: Path) -> None:
     file, there = tmp_path / "a state.perdure", tmp_path / "there.db"
     assert run(path, "export", "a", str(file)).stdout.startswith("exported a to ")
-    assert run(there, "import", str(file)).stdout == "imported a: 2 checkpoints\n"
+    assert run(there, "import", str(file)).stdout == "imported a, up to checkpoint 2\n"
     assert run(there, "import", str(file), "other").exit_code == 0
     here = data(run(path, "log", "a", "--json"))
     assert data(run(there, "log", "a", "--json")) == here

@@ -392,3 +392,14 @@ def test_maintenance_names_a_pruning_that_was_interrupted(
 
 def _stopped(*_: Any) -> Any:
     raise KeyboardInterrupt
+
+
+def test_how_far_a_pruned_state_goes_is_not_told_as_how_many_it_has(pruned: str) -> None:
+    said = run(pruned, "copy", "a", "a2").stdout
+    assert said == "copied a to a2, up to checkpoint 20\n"
+    head, row, *_ = run(pruned, "ls", "a2").stdout.splitlines()
+    assert dict(zip(head.split(), row.split(), strict=False))["checkpoint"] == "20"
+    assert len(numbers(pruned, "a2")) < 20
+    run(pruned, "rm", "a2", "--yes")
+    said = run(pruned, "undelete", "a2").stdout
+    assert said == "brought back a2, up to checkpoint 20\n"

@@ -42,7 +42,7 @@ def listed(result: Result) -> list[str]:
 def test_states_are_listed_in_plain_stable_text(path: str) -> None:
     result = run("--store", path, "ls")
     head, *rows = result.stdout.splitlines()
-    assert head.split() == ["key", "checkpoints", "sessions", "status", "updated", "summary"]
+    assert head.split() == ["key", "checkpoint", "sessions", "status", "updated", "summary"]
     assert [row.split()[:4] for row in rows] == [[key, "1", "1", "closed"] for key in KEYS]
     assert rows[-1].endswith("waits\\nfor \\x1b[31mAnn")
     assert "\t" not in result.stdout
@@ -119,7 +119,7 @@ def test_no_command_but_import_makes_a_store(tmp_path: Path, command: list[str])
 
 def test_a_copy_is_a_state_of_its_own(path: str) -> None:
     result = run("--store", path, "copy", "b", "b2")
-    assert result.stdout == "copied b to b2 (1 checkpoint)\n"
+    assert result.stdout == "copied b to b2, up to checkpoint 1\n"
     assert run("--store", path, "rm", "b", "--yes").exit_code == 0
     assert listed(run("--store", path, "ls", "b", "--json")) == ["b2"]
     taken = run("--store", path, "copy", "b2", "a/1")

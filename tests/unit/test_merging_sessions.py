@@ -130,6 +130,19 @@ def test_runs_that_both_appended_stay_whole_and_in_the_order_of_saves(
     assert all(is_as_stored(store, session) for session in sessions)
 
 
+def test_what_both_appended_alike_was_appended_once(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["text"] = "begun"
+    sessions = [merging(store, log="append", text="append") for _ in range(2)]
+    for session in sessions:
+        session.state["log"].append("retry")
+        session.state["text"] += ", retried"
+        session.save()
+    assert stored(store)["log"] == ["begun", "retry"]
+    assert stored(store)["text"] == "begun, retried"
+    assert all(is_as_stored(store, session) for session in sessions)
+
+
 @pytest.mark.parametrize(
     ("strategy", "wanted"),
     [

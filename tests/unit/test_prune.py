@@ -204,6 +204,20 @@ def test_what_a_branch_left_goes_and_undo_says_so(store: perdure.Store) -> None:
     assert [each.name for each in store.branches("a")] == ["main"]
 
 
+def test_a_movement_that_left_nothing_can_be_taken_back_however_old_it_is(
+    store: perdure.Store,
+) -> None:
+    store.fork("a", "b", at=100)
+    save(store, [1, 2], "b")
+    store.promote("a", "b")
+    assert prune(store, NO_LEFT).final == ()
+    store.undo("a")
+    assert numbers(store)[-1] == 100
+    store.undo("a")
+    assert [each.name for each in store.branches("a")] == ["main"]
+    require_sound(store)
+
+
 def test_a_fork_is_undone_after_a_pruning(store: perdure.Store) -> None:
     store.fork("a", "b", at=89)
     prune(store, NO_LEFT)

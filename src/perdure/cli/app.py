@@ -41,7 +41,7 @@ EXIT_CODES = {
     0: "done",
     FOUND: "a problem was found (verify, stats, maintain, prune, doctor, demo), or a difference "
     "(diff --exit-code)",
-    USAGE: "the call was wrong",
+    USAGE: "the call was wrong, or has to say more: of a merge, which side is right",
     NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
     RELOAD: "what was read is out of date; run it again. Of merge: there are conflicts",
@@ -56,6 +56,7 @@ _CODES: tuple[tuple[type[errors.PerdureError], int], ...] = (
     (errors.BranchNotFound, NOT_FOUND),
     (errors.PathNotFound, NOT_FOUND),
     (errors.UsageError, USAGE),
+    (errors.MergeConflicts, USAGE),  # running it again never helps; a strategy does
     (errors.Retryable, RETRY),
     (errors.Reload, RELOAD),
 )
@@ -89,7 +90,8 @@ class App(click.Group):
         except click.Abort:
             code = INTERRUPTED
         except click.UsageError as error:
-            code = _tell("usage", error.format_message(), as_json, USAGE, error.ctx)
+            text = error.format_message() + _back(error, given)
+            code = _tell("usage", text, as_json, USAGE, error.ctx)
         except click.ClickException as error:
             code = _tell("usage", error.format_message(), as_json, USAGE)
         except errors.PerdureError as error:
@@ -133,6 +135,15 @@ def _tell(
         click.echo(f"{ctx.get_usage()}\nHelp: {ctx.command_path} --help\n", err=True)
     click.echo(f"Error: {safe(message)}", err=True)
     return code
+
+
+def _back(error: click.UsageError, given: Sequence[str]) -> str:
+    """What to write instead of a number before which stands a dash, which no option has."""
+    if not isinstance(error, click.NoSuchOption):
+        return ""
+    numbers = (each[1:] for each in given if each[:1] == "-" and each[1:].isdecimal())
+    back = next(numbers, None)
+    return f" So many checkpoints before the newest: ~{back}" if back else ""
 
 
 def _exit_codes() -> str:

@@ -130,10 +130,11 @@ def promote(key: str, branch: str, into: str, dry_run: bool) -> None:
 @on_store
 @gives_json
 def undo(key: str, dry_run: bool) -> None:
-    """Take back what was done last to a branch of the state KEY: fork, rollback, promote and so on.
+    """Take back the last movement of any branch of KEY: fork, rollback, promote and so on.
 
-    Called again it takes back the one before that; redo goes the other way. What was saved since
-    stays in the store as after any movement.
+    Whoever made it: look with --dry-run where others work on the state as well. Called again it
+    takes back the one before that; redo goes the other way. What was saved since stays in the store
+    as after any movement.
     """
     with opened(key, write=not dry_run) as store:
         moved = store.undo(key, dry_run=dry_run)
@@ -214,6 +215,21 @@ def _tell(moved: Movement | None, key: str, nothing: str = "") -> None:
     else:
         back = "redo" if moved.what == "undo" else "undo"
         say(f"{safe(moved.summary())}; this takes it back: perdure {back} {quoted(key)}")
+        hint(f"after further movements this does: {_way_back(moved)}")
+
+
+def _way_back(moved: Movement) -> str:
+    """What takes a movement back whatever was moved since, which undo does not."""
+    key, name = quoted(moved.key), quoted(moved.branch)
+    if moved.before is None:
+        return f"perdure branch delete {key} {name}"
+    start = moved.before.id[:ID_DIGITS]
+    if moved.after is None:
+        return f"perdure fork {key} {name} --at {start}"
+    if moved.before == moved.after and moved.other is not None:
+        return f"perdure branch rename {key} {quoted(moved.other)} {name}"
+    where = f" --branch {name}" if moved.branch != MAIN else ""
+    return f"perdure rollback {key} {start}{where}"
 
 
 def _preview(moved: Movement) -> None:

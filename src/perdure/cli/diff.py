@@ -68,11 +68,7 @@ def diff(
     give all of it. Items of lists that have an id are followed by it and named "3#ID".
     """
     _check(path, patch=patch, summary=summary, stat=stat)
-    found = _found(key, branch, before, other, after)
-    if path is not None:
-        from perdure.cli.diff_sections import below
-
-        found = below(found, path)
+    found = _found(key, branch, before, other, after, path)
     if settings().json:
         print_json({"differences": [difference_document(each) for each in found]})
     elif patch:
@@ -91,7 +87,7 @@ def _check(path: str | None, *, patch: bool, summary: bool, stat: bool) -> None:
     given = [name for name, wanted in forms.items() if wanted]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} do not go together: choose one")
-    if patch and path is not None and "/" in path:
+    if patch and path is not None and "/" in path.removeprefix("/"):
         raise click.UsageError(
             "--patch goes with the --path of a whole section only: positions in a list hold as "
             "long as all that differs in it is there"
@@ -99,15 +95,30 @@ def _check(path: str | None, *, patch: bool, summary: bool, stat: bool) -> None:
 
 
 def _found(
-    key: str, branch: str | None, before: str, other: str | None, after: str | None
+    key: str,
+    branch: str | None,
+    before: str,
+    other: str | None,
+    after: str | None,
+    path: str | None,
 ) -> list[Difference]:
     # What cannot be read may be either of two states: the library says which.
     with opened(key if other is None else None) as store:
         first = reference_on(store, key, branch, before)
         if other is None:
-            return store.diff(key, first, reference_on(store, key, branch, after))
-        second = reference(after) if after is not None else MAIN
-        return store.diff(key, first, second, other=other)
+            second = reference_on(store, key, branch, after)
+        else:
+            second = reference(after) if after is not None else MAIN
+        found = store.diff(key, first, second, other=other)
+        if path is None:
+            return found
+        from perdure.cli.diff_sections import below
+        from perdure.cli.places import require_place
+
+        there = below(found, path)
+        if not there:  # nothing differs, or nothing is there
+            require_place([store.at(key, first), store.at(other or key, second)], path)
+        return there
 
 
 def show_differences(found: Sequence[Difference], form: str = "view") -> None:

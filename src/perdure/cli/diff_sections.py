@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from perdure.cli.places import parts_of
 from perdure.core.abbreviate import ELLIPSIS
 from perdure.core.diff import Difference
 from perdure.core.matching import Id, id_of
@@ -81,7 +82,7 @@ def below(found: Iterable[Difference], path: str) -> list[Difference]:
         >>> [each.path for each in below(found, "a/c")]
         [('a', 'c')]
     """
-    wanted = path.split("/")
+    wanted = parts_of(path)
     return [each for each in found if _is_at(each, wanted)]
 
 

@@ -10,6 +10,7 @@ import click
 from perdure.cli.context import another_key, examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document
 from perdure.cli.output import print_json, progress, say
+from perdure.cli.states import newest
 from perdure.cli.words import bytes_of, safe
 from perdure.core.abbreviate import count
 
@@ -56,7 +57,7 @@ def import_(file: Path, key: str | None) -> None:
     if settings().json:
         print_json({"state": document(info)})
         return
-    say(f"imported {safe(info.key)}: {count(info.number, 'checkpoint')}")
+    say(f"imported {safe(info.key)}, {newest(info)}")
 
 
 @click.command(epilog=examples("backup agents-monday.db"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +20,13 @@ from perdure.cli.documents import (
 from perdure.cli.output import hint, print_json, say
 from perdure.cli.states import quoted
 from perdure.cli.words import safe
+from perdure.core.abbreviate import count
+from perdure.errors import MergeConflicts
 
 if TYPE_CHECKING:
     from perdure.types import Merge, Strategy
+
+PLACES_NAMED_MAX = 3
 
 
 @click.command(
@@ -61,7 +67,7 @@ def merge(
     that of the merge: not 0 if there are conflicts.
     """
     rules = dict(_rule(each) for each in strategies)
-    with opened(key, write=not dry_run) as store:
+    with opened(key, write=not dry_run) as store, _with_way_out(key, branch, into):
         merged = store.merge(key, branch, into=into, strategies=rules, label=label, dry_run=dry_run)
     if settings().json:
         print_json({"merge": _merge_document(merged) if merged is not None else None})
@@ -79,6 +85,27 @@ def _refused() -> int:
     from perdure.errors import MergeConflicts
 
     return exit_code(MergeConflicts(""))
+
+
+@contextmanager
+def _with_way_out(key: str, branch: str, into: str) -> Iterator[None]:
+    """Tell of conflicts with the way out that a command line has."""
+    try:
+        yield
+    except MergeConflicts as error:
+        from perdure.core.paths import format_path
+
+        found = error.conflicts
+        first = found[0].path[:-1] if found[0].run else found[0].path  # a run, by its list
+        places = "; ".join(each.summary() for each in found[:PLACES_NAMED_MAX])
+        more = "; …" if len(found) > PLACES_NAMED_MAX else ""
+        raise MergeConflicts(
+            f"{branch!r} cannot be merged into {into!r} of {key!r} as it is: both changed "
+            f"{count(len(found), 'place')} ({places}{more}). Nothing was changed. Say what to do "
+            f"by --strategy PATH=HOW, such as --strategy {quoted(format_path(first))}=theirs; "
+            "--dry-run shows them all",
+            conflicts=found,
+        ) from error
 
 
 def _rule(text: str) -> tuple[str, Strategy]:

@@ -21,7 +21,6 @@ from perdure.cli.context import (
 from perdure.cli.documents import document
 from perdure.cli.output import Cell, hint, print_json, say, table
 from perdure.cli.words import moment, moments, safe
-from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
     from perdure.types import LeaseInfo, StateInfo
@@ -31,7 +30,7 @@ SUMMARY_WIDTH = 60
 
 KEYS_NAMED_MAX = 3
 
-TITLES = (">checkpoints", ">sessions", "status", "updated", "summary")
+TITLES = (">checkpoint", ">sessions", "status", "updated", "summary")
 
 
 @click.command(epilog=examples("--store agents.db ls", "ls support/ --limit 20"))
@@ -50,7 +49,8 @@ TITLES = (">checkpoints", ">sessions", "status", "updated", "summary")
 def ls(prefix: str, limit: int, after: str | None, deleted: bool) -> None:
     """List states in key order, those whose key begins with PREFIX.
 
-    Nothing is opened: a store of very many states is as quick to list. UPDATED is when the state
+    Nothing is opened: a store of very many states is as quick to list. CHECKPOINT is the number of
+    the newest on main, whatever was pruned of those before it. UPDATED is when the state
     was last saved to, or was made by copy or import. STATUS also tells which process holds a branch
     exclusively.
     """
@@ -121,7 +121,7 @@ def copy(key: str, new: str, ref: str | None) -> None:
     with opened(key, write=True) as store, another_key(f"copy {quoted(key)} NEW"):
         info = store.copy(key, new, at=at)
         store.maintain(new)  # nothing goes on in the background once this process has ended
-    _tell(info, f"copied {safe(key)} to {safe(new)} ({count(info.number, 'checkpoint')})")
+    _tell(info, f"copied {safe(key)} to {safe(new)}, {newest(info)}")
 
 
 @click.command(epilog=examples("rm support/alice", "rm support/alice --yes"))
@@ -140,8 +140,7 @@ def rm(key: str, yes: bool) -> None:
         if not yes:
             if settings().json or not sys.stdin.isatty():
                 raise click.UsageError("nobody is there to ask; add --yes to delete it")
-            size = count(found.number, "checkpoint")
-            hint(f"{safe(key)} has {size}, updated {moment(found.updated)}.")
+            hint(f"{safe(key)} goes {newest(found)}, updated {moment(found.updated)}.")
             hint(f"Deleting hides it; this brings it back: {undo}")
             if not click.confirm("Delete it?", err=True):
                 hint("nothing was changed")
@@ -165,7 +164,12 @@ def undelete(key: str, life: int | None) -> None:
     """
     with opened(write=True) as store:
         info = store.undelete(key, life=life)
-    _tell(info, f"brought back {safe(key)} ({count(info.number, 'checkpoint')})")
+    _tell(info, f"brought back {safe(key)}, {newest(info)}")
+
+
+def newest(info: StateInfo) -> str:
+    """How far a state goes; not how many checkpoints it has: some may have been pruned."""
+    return f"up to checkpoint {info.number:,}"
 
 
 def _tell(info: StateInfo, text: str) -> None:

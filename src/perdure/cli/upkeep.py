@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from perdure.types import Maintained, MaintenanceStep, Work
 
 
-PLANNED = {"prune": "prune: end one that was interrupted"}
+PLANNED = {
+    "prune": "prune: end one that was interrupted",
+    "park": "park: take idle branches out of the head",
+}
 """What a step is called in a plan, if its name alone says too little."""
 
 INTERRUPTED = "interrupted: what was done stays done, nothing is half done; go on whenever you like"

@@ -19,8 +19,6 @@ from perdure.core.changes import Change, Delete, Set
 from perdure.core.delta import (
     ABSENT,
     Asking,
-    Hunk,
-    Items,
     Keys,
     Membership,
     Node,
@@ -31,6 +29,7 @@ from perdure.core.delta import (
     value_of,
 )
 from perdure.core.delta_between import between, beyond
+from perdure.core.list_edits import Hunk, Items
 from perdure.core.merge_lists import Side, items_of, meeting, told_from
 from perdure.core.paths import KeysLast, Path
 from perdure.core.values import same

@@ -9,10 +9,8 @@ what there is. An edit of what the changes themselves put in is made to that val
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Generator, Iterable, Iterator
 from enum import Enum
-from itertools import accumulate
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
@@ -20,6 +18,7 @@ from msgspec.structs import replace
 
 from perdure.core.changes import Change, Delete, Members, Set, Splice, apply, copies, describe
 from perdure.core.codec import pack
+from perdure.core.list_edits import Items
 from perdure.core.paths import Path
 from perdure.core.values import take
 from perdure.errors import ReplayMismatch
@@ -36,9 +35,6 @@ ABSENT: Final = Absent.ABSENT
 
 Asking: TypeAlias = Generator[Path, Any, Any]
 """Yields paths in the base and is sent the values there, or `ABSENT`."""
-
-ENDLESS = 1 << 62
-"""Items of a list whose length is not known: more than any has."""
 
 HERE = "here"
 """What a section is called that is changed by itself."""
@@ -73,120 +69,6 @@ class Membership(msgspec.Struct, eq=False):
 
     removed: dict[bytes, list[Any]] = {}
     added: dict[bytes, list[Any]] = {}
-
-
-class Hunk(msgspec.Struct, eq=False):
-    """`removed` items of the base, from `start` on, give way to `items`."""
-
-    start: int
-    removed: int
-    items: list[Any]
-
-    @property
-    def end(self) -> int:
-        """The position in the base after what is removed."""
-        return self.start + self.removed
-
-
-class _Run(msgspec.Struct, eq=False):
-    """Neighbours: items of the base from `start` on, or `items` that came."""
-
-    start: int
-    count: int
-    items: list[Any] | None = None
-
-
-class Items:
-    """Edits in a list.
-
-    Example:
-        >>> items = Items()
-        >>> items.splice(0, 2, [])
-        >>> items.splice(3, 0, ["new"])
-        >>> [(hunk.start, hunk.removed, hunk.items) for hunk in items.hunks()]
-        [(0, 2, []), (5, 0, ['new'])]
-    """
-
-    __slots__ = ("_ends", "_own", "_runs", "edits")
-
-    def __init__(self, hunks: Iterable[Hunk] = (), edits: dict[int, Node] | None = None) -> None:
-        self.edits: dict[int, Node] = edits or {}
-        """Edits of items that stay, by their position in the base."""
-        self._own: dict[int, Any] = {}
-        """Items that came and are copies, by `id`: these may be edited."""
-        self._runs: list[_Run] = []
-        at = 0
-        for hunk in hunks:
-            if hunk.start > at:
-                self._runs.append(_Run(at, hunk.start - at))
-            if hunk.items:
-                self._runs.append(_Run(0, len(hunk.items), hunk.items))
-            at = hunk.end
-        self._runs.append(_Run(at, ENDLESS))
-        self._measure()
-
-    def hunks(self) -> list[Hunk]:
-        """Where items came or went, in order; between any two of them an item stays."""
-        found: list[Hunk] = []
-        at = 0
-        items: list[Any] = []
-        for run in self._runs:
-            if run.items is not None:
-                items = items + run.items if items else run.items
-                continue
-            if items or run.start > at:
-                found.append(Hunk(at, run.start - at, items))
-            at, items = run.start + run.count, []
-        return found
-
-    def splice(self, start: int, removed: int, items: list[Any]) -> None:
-        """Replace a run of the list as it is now."""
-        begin = self._split(start)
-        end = self._split(start + removed)
-        for run in self._runs[begin:end]:
-            if run.items is None and self.edits:
-                self._forget(run)
-        last = self._runs[begin - 1] if begin else None
-        if begin == end and last is not None and last.items is not None:
-            last.items += items
-            last.count += len(items)
-        else:
-            self._runs[begin:end] = [_Run(0, len(items), list(items))] if items else []
-        self._measure()
-
-    def find(self, position: int) -> tuple[list[Any] | None, int]:
-        """What is at a position now: one of these items that came, or an item of the base."""
-        index = bisect_right(self._ends, position)
-        run = self._runs[index]
-        at = position - (self._ends[index - 1] if index else 0)
-        return run.items, at if run.items is not None else run.start + at
-
-    def make_own(self, items: list[Any], at: int) -> None:
-        """Let an item that came be a copy, made once however often it is edited."""
-        if id(items[at]) not in self._own:
-            items[at] = take(items[at])
-            self._own[id(items[at])] = items[at]
-
-    def _forget(self, run: _Run) -> None:
-        end = run.start + run.count
-        for index in [each for each in self.edits if run.start <= each < end]:
-            del self.edits[index]
-
-    def _split(self, position: int) -> int:
-        """Let a run begin at a position; its index."""
-        index = bisect_right(self._ends, position)
-        begin = self._ends[index - 1] if index else 0
-        if begin == position:
-            return index
-        run, size = self._runs[index], position - begin
-        head = _Run(run.start, size, None if run.items is None else run.items[:size])
-        items = None if run.items is None else run.items[size:]
-        self._runs[index : index + 1] = [head, _Run(run.start + size, run.count - size, items)]
-        self._ends.insert(index, position)
-        return index + 1
-
-    def _measure(self) -> None:
-        self._ends = list(accumulate(run.count for run in self._runs))
 
 
 Node: TypeAlias = Put | Keys | Items | Text | Membership

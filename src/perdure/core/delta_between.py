@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from perdure.core.changes import text_splice
-from perdure.core.delta import ABSENT, Hunk, Items, Keys, Membership, Node, Put, Text
+from perdure.core.delta import ABSENT, Keys, Membership, Node, Put, Text
 from perdure.core.diff import akin, gaps
+from perdure.core.list_edits import Hunk, Items
 from perdure.core.members import by_bytes
 from perdure.core.values import same
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from perdure.core.changes import Change, Delete, Set, Splice
-from perdure.core.delta import Hunk, changes_of
+from perdure.core.delta import changes_of
 from perdure.core.delta_between import between
 from perdure.core.diff import Difference
+from perdure.core.list_edits import Hunk
 from perdure.core.paths import Path
 
 

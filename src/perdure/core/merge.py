@@ -19,7 +19,6 @@ from perdure.core.delta import (
     ABSENT,
     HERE,
     Asking,
-    Items,
     Keys,
     Membership,
     Node,
@@ -30,6 +29,7 @@ from perdure.core.delta import (
     value_of,
 )
 from perdure.core.delta_between import between, beyond
+from perdure.core.list_edits import Items
 from perdure.core.merge_rules import Rule, Rules, Unfit, combined, counted
 from perdure.core.paths import Path, format_path
 from perdure.core.values import same, take

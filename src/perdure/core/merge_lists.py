@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from perdure.core.changes import Change
-from perdure.core.delta import ABSENT, Asking, Hunk, Items, Node, Put, changes_of, value_of
+from perdure.core.delta import ABSENT, Asking, Node, Put, changes_of, value_of
 from perdure.core.delta_between import between, id_of
+from perdure.core.list_edits import Hunk, Items
 from perdure.core.merge_rules import name_in_set, united
 from perdure.core.merge_runs import Base, Place, Run, merge_runs
 from perdure.core.paths import Path

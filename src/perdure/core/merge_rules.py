@@ -13,7 +13,7 @@ from perdure.core.delta_between import id_of
 from perdure.core.paths import Path, parse_path
 from perdure.core.values import take
 from perdure.errors import UsageError
-from perdure.types import Strategy
+from perdure.types import Strategies
 
 NAMES = ("error", "ours", "theirs", "append", "set", "counter")
 ONE, REST = "*", "**"
@@ -56,17 +56,22 @@ class Rules:
     """The strategies of a merge.
 
     Args:
-        strategies: by path pattern.
+        strategies: by path pattern, or by the parts of a path (a tuple), which are no pattern.
 
     Raises:
-        UsageError: there is no such strategy or pattern.
+        UsageError: they are no mapping, or there is no such strategy or pattern.
 
     Example:
         >>> Rules({"plan": "ours", "plan/*/status": "theirs"}).at(("plan", "a", "status")).strategy
         'theirs'
     """
 
-    def __init__(self, strategies: Mapping[str, Strategy]) -> None:
+    def __init__(self, strategies: Strategies) -> None:
+        if not isinstance(strategies, Mapping):
+            raise UsageError(
+                'strategies are a mapping from paths to what is done there, {"messages": "append"}'
+                f", not {strategies!r}"
+            )
         rules = [_rule(pattern, strategy) for pattern, strategy in strategies.items()]
         self._rules = sorted(rules, key=lambda rule: rule.rank, reverse=True)
         self.counting = "counter" in strategies.values()
@@ -79,13 +84,30 @@ class Rules:
                 return rule
         return DEFAULT
 
+    def of_run(self, path: Path, start: int) -> Rule:
+        """That for a run of a list: one that names where it starts, else that of the list.
 
-def _rule(pattern: str, strategy: Any) -> Rule:
+        Args:
+            path: of the list.
+            start: position of the run's first item, which is last in the path of its conflict.
+        """
+        named = self.at((*path, start))
+        is_its_own = len(named.parts) == len(path) + 1 and named.parts[-1] == str(start)
+        return named if is_its_own else self.at(path)
+
+
+def _rule(pattern: Any, strategy: Any) -> Rule:
     if not callable(strategy) and strategy not in NAMES:
         known = ", ".join(NAMES)
         raise UsageError(
             f"there is no merge strategy {strategy!r} (for {pattern!r}): use {known}, or a "
             "function of (base, ours, theirs)"
+        )
+    if isinstance(pattern, tuple) and all(isinstance(part, str | int) for part in pattern):
+        return Rule(tuple(map(str, pattern)), False, strategy)
+    if not isinstance(pattern, str):
+        raise UsageError(
+            f'a merge strategy is for a path, "plan/step" or ("plan", "step"), not for {pattern!r}'
         )
     if pattern and not parse_path(pattern):
         return Rule((), False, strategy)

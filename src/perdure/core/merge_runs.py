@@ -49,7 +49,7 @@ def merge_runs(merger: Merger, place: Place, base: Base, ours: Run, theirs: Run)
     """
     mine, others = _tagged(ours, base, "ours"), _tagged(theirs, base, "theirs")
     skeleton = _skeleton(mine, others)
-    strategy = merger.rules.at(place.path).strategy
+    strategy = merger.rules.of_run(place.path, place.start).strategy
     if strategy != "append" and (skeleton is None or _overlap(base, mine, others)):
         return _decided(merger, place, base, mine, others)
     if skeleton is others:
@@ -169,7 +169,7 @@ def _decided(merger: Merger, place: Place, base: Base, mine: Tagged, others: Tag
     """Let the strategy decide about the runs as wholes."""
     runs = list(base.values()), list(mine.values()), list(others.values())
     here = (*place.path, place.start)
-    strategy = merger.rules.at(place.path).strategy
+    strategy = merger.rules.of_run(place.path, place.start).strategy
     try:
         if strategy == "error":
             raise Unfit("both sides changed this run of the list")

@@ -17,6 +17,8 @@ class Around(msgspec.Struct):
     """Rows that stay as they are: the line and the number of the newest record in each."""
     no_snapshot: set[str] = msgspec.field(default_factory=set)
     """Branches of which no snapshot can be made: a record since the newest one cannot be read."""
+    no_park: bool = False
+    """Whether branches were parked, or could not be, in this round."""
     no_prune: bool = False
     """Whether what a pruning left cannot be removed: a row that holds more cannot be read."""
     is_put_off: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from perdure import limits
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Head
@@ -14,7 +16,7 @@ from perdure.engine import unreferenced
 from perdure.engine.load import load
 from perdure.engine.pages import PageMissing, place_of, remedy, walk
 from perdure.engine.past import runs_kept
-from perdure.engine.read import MAX_NUMBER, Site, read_head, read_run
+from perdure.engine.read import MAX_NUMBER, Site, as_of_now, read_run
 from perdure.engine.replaying import replay_all
 from perdure.engine.requests import (
     HeadRow,
@@ -32,8 +34,10 @@ from perdure.types import Stats, Unreferenced, Verified
 
 def stats(site: Site) -> Steps[Stats]:
     """What a state costs, as it is stored."""
-    site = site.stored()
-    head = yield from read_head(site)
+    return (yield from as_of_now(site.stored(), partial(_stats, site.stored())))
+
+
+def _stats(site: Site, head: Head) -> Steps[Stats]:
     tip = head.branches[MAIN]
     records: list[Record] = []
     for run in (yield from runs_kept(site, head, tip)):

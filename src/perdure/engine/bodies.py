@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -66,7 +67,7 @@ class Edited(Protocol):
 
 
 class Body(msgspec.Struct, eq=False):
-    """One save as asked for: captured, and on its way."""
+    """One save as asked for: captured, and on its way. Or edits that are only held."""
 
     changes: bytes
     """A packed array of wire changes."""
@@ -74,6 +75,8 @@ class Body(msgspec.Struct, eq=False):
     moves: tuple[Move, ...]
     extra: dict[str, Any]
     durability: Durability = "power"
+    is_held: bool = False
+    """Whether no save asked for it: edits that had to be merged, and wait for one that does."""
     saved: Checkpoint | None = None
     """The checkpoint it became part of, once it is durable."""
 
@@ -119,6 +122,24 @@ def joined(bodies: Sequence[Body]) -> bytes:
     if len(bodies) == 1:
         return bodies[0].changes
     return pack_changes([change for body in bodies for change in unpack_changes(body.changes)])
+
+
+def queue(bodies: deque[Body], body: Body) -> None:
+    """Put a captured body last; edits that were held there become part of it.
+
+    An interrupt leaves it undone, or done.
+    """
+    last = bodies[-1] if bodies else None
+    if last is None or not last.is_held:
+        bodies.append(body)
+    elif len(last.changes) + len(body.changes) <= limits.save_bytes_max:
+        body.changes = joined((last, body))
+        body.sections, body.moves = last.sections | body.sections, (*last.moves, *body.moves)
+        bodies[-1] = body
+    else:
+        for each in bodies:
+            each.is_held = each.is_held and body.is_held
+        bodies.append(body)
 
 
 def too_much(size: int, changes: Sequence[Change]) -> NotStorable:

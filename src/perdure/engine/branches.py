@@ -269,10 +269,19 @@ def undoing(site: Site) -> Plan:
     def plan(head: Head) -> Steps[Planned]:
         number = head.journal.undo if head.journal is not None else 0
         if not number:
-            raise UsageError(f"no branch of {site.key!r} was moved: there is nothing to undo")
+            raise _nothing_to_undo(site.key, head)
         return (yield from _taken_back(site, head, number, "undo"))
 
     return plan
+
+
+def _nothing_to_undo(key: str, head: Head) -> UsageError:
+    if head.journal is not None and head.journal.redo:
+        return UsageError(
+            f"every movement of the branches of {key!r} was taken back: there is nothing left to "
+            "undo; redo brings back what was undone last"
+        )
+    return UsageError(f"there is nothing to undo on {key!r}: no movement of a branch stands")
 
 
 def redoing(site: Site) -> Plan:

@@ -13,7 +13,7 @@ from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, ListHeads, Now, Steps
 from perdure.engine.save import HeadMoved, Position, commit
 from perdure.engine.states import info_of
-from perdure.errors import Busy, Damaged, NewerFormat
+from perdure.errors import Busy, CommitUnknown, Damaged, NewerFormat
 from perdure.types import StateInfo
 
 
@@ -79,7 +79,7 @@ def _swept(site: Site, row: HeadRow, now_us: int, dry_run: bool) -> Steps[StateI
 
     try:
         position = yield from commit(site, Position(head, row.token), hidden)
-    except (HeadMoved, Busy, _SavedMeanwhile):
+    except (HeadMoved, Busy, CommitUnknown, _SavedMeanwhile):
         return None
     return (yield from info_of(site.key, position.head, now_us))
 

@@ -31,8 +31,12 @@ def commit_step(
     records: tuple[RecordRow, ...] = (),
     removed: tuple[Run, ...] = (),
     dropped: tuple[bytes, ...] = (),
+    still: Callable[[Head], bool] = lambda _: True,
 ) -> Steps[Head | None]:
-    """Commit a step, whatever is saved meanwhile; None if the state went on in another way."""
+    """Commit a step, whatever is saved meanwhile; None if the state went on in another way.
+
+    `still` says of a head that took the place of the one it was made from whether it is right.
+    """
     now = made_from
     for _ in range(limits.commit_tries_max):
         token = yield Random(TOKEN_BYTES)
@@ -48,7 +52,7 @@ def commit_step(
         current = site.head(answer.head) if answer.head is not None else None
         if current is not None and current.token == token:
             return current  # it had landed; the answer was lost
-        if current is None or not goes_on(current, made_from, branch):
+        if current is None or not (goes_on(current, made_from, branch) and still(current)):
             return None
         now = current
     return None

@@ -21,6 +21,8 @@ from perdure.engine.generations import commit_step
 from perdure.engine.mend import mend
 from perdure.engine.packing import RowSize, next_run, sizes_of
 from perdure.engine.pages import in_pieces
+from perdure.engine.parked import is_crowded
+from perdure.engine.parking import park
 from perdure.engine.read import Site, check_links, read_line, read_run, spans
 from perdure.engine.requests import (
     Discard,
@@ -56,6 +58,7 @@ def plan(site: Site, *, full: bool = False) -> Steps[Plan]:
     if head is None:
         return Plan(site.key)
     steps = [Step("prune")] if is_due(head) else []
+    steps += [Step("park")] if is_crowded(head) else []
     for branch in head.branches:
         snapshot = yield from snapshot_due(site, head, branch)
         packing = yield from _pack_due(site, head, branch, set(), full=full)
@@ -96,6 +99,8 @@ def maintain(
         pack_first = last == "snapshot"
         if step is None and is_due(head) and not around.no_prune:
             step = Step("prune")
+        if step is None and is_crowded(head) and not around.no_park:
+            step, around.no_park = Step("park"), True
         if step is None:
             step = yield from _due(site, head, until, around, full=full, pack_first=pack_first)
         if loose and (step is None or loose > limits.snapshots_loose_max):
@@ -245,6 +250,8 @@ def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> 
     match step.work:
         case "prune":
             return (yield from sweep(site, head))
+        case "park":
+            return (yield from park(site, head))
         case "mend":
             return (yield from mend(site, head)) > 0
         case "snapshot":

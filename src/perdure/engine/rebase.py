@@ -2,13 +2,14 @@
 
 The base is the checkpoint that the session is at, *theirs* what landed since, *ours* what it has
 captured, or edited in the same sections. What is saved leads on from theirs, and what leads from
-ours to the same state brings the live tree up to date. See `docs/design/0013-merge.md`.
+ours to the same state brings the live tree up to date. Edits that no save asked for are merged as
+well, as the live tree has them, and stay unsaved. See `docs/design/0013-merge.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from perdure.core.changes import (
 )
 from perdure.core.head import Head
 from perdure.core.merge import Merged, merge
+from perdure.core.paths import Path
 from perdure.engine.bodies import Body, Overtaken, too_much
 from perdure.engine.merge_base import MergeBase
 from perdure.engine.refresh import News, moved, news_of, take_in, torn, unsaved
@@ -46,6 +48,15 @@ class _Group(msgspec.Struct, frozen=True):
     bodies: Sequence[Body]
     changes: list[Change]
     packed: bytes
+
+
+class _Put(msgspec.Struct, frozen=True):
+    """A group that is put on top of theirs."""
+
+    mine: list[Change]
+    """What was captured."""
+    merged: Merged
+    group: _Group
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -114,19 +125,29 @@ def rebase(core: SessionCore, head: Head | None) -> Steps[None]:
 
 
 def _merge_in(core: SessionCore, news: News) -> Steps[None]:
-    """Merge what both sides did to the same sections; nothing is changed until that is done."""
+    """Merge what both sides did to the same sections; nothing is changed until that is done.
+
+    Raises:
+        Busy: edits of these sections came up again and again meanwhile.
+    """
     assert news.head is not None
     ours = core.position.head.branches.get(core.branch) if core.position else None
     number = ours.number if ours is not None and not core.is_new else 0
     base = MergeBase(core.site, news.head, news.head.branches[core.branch], number)
     theirs = sections_of(news.changes)
-    while True:
+    for tried in range(limits.merge_tries_max):
         if core.document.touched() & theirs:
-            core.stage(durability="process")  # nobody was promised more for these
+            core.hold()  # they belong to the next save, but are in the way of theirs
+        # Who edits without a pause may be held up once, so that there is an end.
+        base.at_once = tried >= limits.merge_apart_tries_max
         plan = yield from _planned(core, news.changes, base)
-        if not core.document.touched() & theirs:  # none came up while the base was read
+        if not core.document.touched() & theirs:  # none came up meanwhile
             _adopt(core, news, plan)
             return
+    raise Busy(
+        f"{core.site.key!r}: {', '.join(sorted(theirs))} of this session was edited again and "
+        "again while it was merged with what others saved; nothing was saved or lost, save again"
+    )
 
 
 # ---- what is to be saved, and what is to be seen ---------------------------------------------
@@ -138,12 +159,11 @@ def _planned(core: SessionCore, theirs: list[Change], base: MergeBase) -> Steps[
     merged = list(theirs)
     live = CatchUp(theirs, [])
     for bodies in _grouped(core.bodies):
-        mine = [change for body in bodies for change in unpack_changes(body.changes)]
-        put = yield from _put_on_top(core, live.changes, mine, base, ours)
-        groups.append(_group(bodies, put.changes))
-        ours += mine
-        merged += put.changes
-        live = yield from _lacking(ours, merged, theirs, base)
+        put = yield from _put_on_top(core, live.changes, bodies, base, ours)
+        groups.append(put.group)
+        ours += put.mine
+        merged += put.group.changes
+        live = yield from base.answering(_lacking(ours, merged, theirs))
     return _Plan(groups, live)
 
 
@@ -151,7 +171,7 @@ def _grouped(bodies: Sequence[Body]) -> list[list[Body]]:
     """Those that may share a record together: neighbours without a label or the like."""
     groups: list[list[Body]] = []
     for body in bodies:
-        if groups and not body.extra and not groups[-1][0].extra:
+        if groups and not (body.extra or body.is_held or groups[-1][0].extra):
             groups[-1].append(body)
         else:
             groups.append([body])
@@ -161,22 +181,31 @@ def _grouped(bodies: Sequence[Body]) -> list[list[Body]]:
 def _put_on_top(
     core: SessionCore,
     theirs: list[Change],
-    mine: list[Change],
+    bodies: Sequence[Body],
     base: MergeBase,
     since: list[Change],
-) -> Steps[Merged]:
+) -> Steps[_Put]:
     """What makes the merged state of theirs.
 
     Raises:
         MergeConflicts: both changed the same places, and no strategy says which is right.
     """
-    strategies = exchanged(core.strategies)
-    merged: Merged = yield from base.answering(merge(theirs, mine, strategies), since)
-    if not merged.conflicts:
-        return merged
+    strategies = dict(core.strategies)  # they may be edited while this is computed
+    putting = _putting(theirs, bodies, exchanged(strategies))
+    put: _Put = yield from base.answering(putting, since)
+    if not put.merged.conflicts:
+        return put
     # Once more, to tell of them from this side.
-    again = yield from base.answering(merge(mine, theirs, core.strategies), since)
-    raise conflicting(core, again if again.conflicts else merged)
+    again = yield from base.answering(merge(put.mine, theirs, strategies), since)
+    raise conflicting(core, again if again.conflicts else put.merged)
+
+
+def _putting(
+    theirs: list[Change], bodies: Sequence[Body], strategies: Mapping[str, Strategy]
+) -> Generator[Path, Any, _Put]:
+    mine = [change for body in bodies for change in unpack_changes(body.changes)]
+    merged = yield from merge(theirs, mine, strategies)
+    return _Put(mine, merged, _group(bodies, merged.changes))
 
 
 def exchanged(strategies: Mapping[str, Strategy]) -> dict[str, Strategy]:
@@ -217,17 +246,16 @@ def _group(bodies: Sequence[Body], changes: list[Change]) -> _Group:
 
 
 def _lacking(
-    ours: list[Change], merged: list[Change], theirs: list[Change], base: MergeBase
-) -> Steps[CatchUp]:
+    ours: Sequence[Change], merged: Sequence[Change], theirs: Sequence[Change]
+) -> Generator[Path, Any, CatchUp]:
     """What leads from ours to the merged state."""
     both = sections_of(ours) & sections_of(theirs)
     apart = [change for change in theirs if change.path[0] not in both]
-    steps = catch_up(_within(both, ours), _within(both, merged))
-    found: CatchUp = yield from base.answering(steps)
+    found = yield from catch_up(_within(both, ours), _within(both, merged))
     return CatchUp([*apart, *copies(found.changes)], found.orders)
 
 
-def _within(sections: set[str], changes: list[Change]) -> list[Change]:
+def _within(sections: set[str], changes: Sequence[Change]) -> list[Change]:
     return [change for change in changes if change.path[0] in sections]
 
 

@@ -29,6 +29,9 @@ from perdure.errors import BranchMoved, BranchNotFound, Conflict, Reload, StateD
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
 
+_ID_DIGITS = 12
+"""Digits of an id that are told (hex): enough to name it again."""
+
 
 class Instead(msgspec.Struct, frozen=True):
     """What takes the place of edits that are given up."""
@@ -83,7 +86,8 @@ def news_of(
         return (yield from _read_moved(core, head, tip, keep_changes))
     head = as_branch(head, core.branch, tip)
     records = yield from read_since(core, head)
-    return News(head, records, changes_of(records), instead)
+    changes = yield Compute(lambda: changes_of(records))  # may be much to decode
+    return News(head, records, changes, instead)
 
 
 def branch_now(core: SessionCore, head: Head) -> Steps[Branch | None]:
@@ -262,30 +266,41 @@ def conflict(
 def moved(core: SessionCore, tip: Branch | None, pending: Sequence[Change] = ()) -> BranchMoved:
     """The error for a session whose branch stands where the session has never been."""
     key, branch, mine = core.site.key, core.branch, [*core.waiting(), *pending]
-    number = core.checkpoint.number if core.checkpoint is not None else 0
-    stays = f"checkpoint {number}, which this session is at, is kept (store.movements({key!r}))"
     if tip is None:
         return BranchMoved(
             f"{key!r} has no branch {branch!r} any more: it was renamed or deleted. Nothing was "
-            f"saved; {stays}: fork from it, or undo that, and open the branch",
+            f"saved. Take what you need of your edits (conflict.mine).{_fork_of_left(core)}",
             branch=branch,
             mine=mine,
             overlap=sorted(sections_of(mine)),
         )
+    number = core.checkpoint.number if core.checkpoint is not None else 0
+    is_left = number + 1 >= tip.first
     how = (
         f"was moved, by a rollback or the like, and stands at {tip.number} on another line of "
-        f"history. Nothing was saved; {stays}"
-        if number + 1 >= tip.first
+        "history. Nothing was saved"
+        if is_left
         else f"was saved to by others, and what they did up to checkpoint {tip.first - 1} was "
         "pruned, so that it cannot be told what they changed. Nothing was saved"
     )
     return BranchMoved(
         f"the branch {branch!r} of {key!r} {how}. Take what you need "
-        "of your edits (conflict.mine), call session.refresh() to go on where the branch is now, "
-        "or open a fork of what was left",
+        "of your edits (conflict.mine) and call session.refresh() to go on where the branch is now."
+        f"{_fork_of_left(core) if is_left else ''}",
         branch=branch,
         mine=mine,
         overlap=sorted(sections_of(mine)),
+    )
+
+
+def _fork_of_left(core: SessionCore) -> str:
+    """How to go on from what a session is at, by its id: its number may name another by now."""
+    if core.checkpoint is None:
+        return ""
+    start = core.checkpoint.id[:_ID_DIGITS]
+    return (
+        f" What this session is at, checkpoint {start}, is kept: "
+        f'store.fork({core.site.key!r}, name, at="{start}") makes a branch of it'
     )
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from perdure.core.head import Branch, Head
 from perdure.core.receipt import islands_below
 from perdure.core.record import LABEL, Record
+from perdure.core.ref_hints import missing_number, never_guessed
 from perdure.core.refs import PREFIX_DIGITS_MIN, Label, Parsed, Time, is_id, parse
 from perdure.engine.journal import left_tips, read_receipt
 from perdure.engine.lines import every_span
@@ -77,8 +78,8 @@ def _checked(site: Site, head: Head, point: Point, back: int) -> Steps[Point]:
     number = point.number - back
     if not 1 <= number <= point.tip.number:
         raise CheckpointNotFound(
-            f"{site.key!r} has no checkpoint {number} on {point.branch!r}; its checkpoints are 1 "
-            f"to {point.tip.number}"
+            f"{site.key!r} has no checkpoint {missing_number(point.number, back)} on "
+            f"{point.branch!r}; its checkpoints are 1 to {point.tip.number}"
         )
     tip = point.tip
     if number < tip.first:
@@ -103,7 +104,7 @@ def _named(site: Site, head: Head, branch: str, parsed: Parsed, ref: object) -> 
                 raise
             raise CheckpointNotFound(
                 f"{ref!r} names no checkpoint: give a number, the name of a branch, an id, or at "
-                f"least {PREFIX_DIGITS_MIN} hex digits of one"
+                f"least {PREFIX_DIGITS_MIN} hex digits of one. {never_guessed(name)}"
             ) from None
         return (yield from _by_id(site, head, branch, name.lower()))
     return Point(name, tip, tip.number if parsed.number is None else parsed.number)
@@ -122,7 +123,10 @@ def _by_id(site: Site, head: Head, branch: str, start: str) -> Steps[Point]:
             )
         if found:
             return found[0]
-    raise CheckpointNotFound(f"no checkpoint of {site.key!r} begins with {start!r}")
+    raise CheckpointNotFound(
+        f"no checkpoint of {site.key!r} has an id that begins with {start!r}. "
+        f"{never_guessed(start)}"
+    )
 
 
 def _with_id(

@@ -87,7 +87,7 @@ class Retained(msgspec.Struct, frozen=True):
 def retained(site: Site, head: Head, policy: Retention, now_us: int) -> Steps[Retained]:
     """What a policy keeps, as of now (microseconds since 1970 UTC)."""
     receipt = yield from read_receipt(site, head)
-    owners, final, gone = yield from _owners(site, head, receipt, policy, now_us)
+    owners, old = yield from _owners(site, head, receipt, policy, now_us)
     known = yield from _read_known(site, head, owners)
     kept: set[Spot] = set()
     for owner in owners:
@@ -96,33 +96,33 @@ def retained(site: Site, head: Head, policy: Retention, now_us: int) -> Steps[Re
         kept |= {spots[number] for number in kept_numbers(policy, seen, now_us)}
     merges = _merges(receipt, known)
     kept |= _meeting_points(owners, known, merges)
+    # What was left long ago can still be gone back to where others keep all of it.
+    owners += [owner for owner in old if next(owner.spots()) in kept]
+    gone = [owner for owner in old if next(owner.spots()) not in kept]
     stays = tuple(tuple(_stays(owner, kept)) for owner in owners)
     lost = [Run(line, number, number) for line, number in known.keys() - kept]
-    lost += _without(gone, known)
+    lost += _without([run for owner in gone for runs in owner.spans for run in runs], known)
     merges = [each for each in merges if (each.line, each.number) not in kept]
+    final = tuple(owner.entry for owner in gone)
     return Retained(tuple(owners), stays, known, tuple(joined(lost)), final, tuple(merges))
 
 
 def _owners(
     site: Site, head: Head, receipt: Receipt, policy: Retention, now_us: int
-) -> Steps[tuple[list[Owner], tuple[int, ...], list[Run]]]:
-    """What the policy is applied to, movements whose leavings go, and where those are."""
+) -> Steps[tuple[list[Owner], list[Owner]]]:
+    """What the policy is applied to, and what was left so long ago that it keeps nothing of it."""
     owners: list[Owner] = []
     for name, tip in (yield from all_branches(site, head)).items():
         owners.append((yield from _owner(site, head, receipt, name, tip)))
-    final: list[int] = []
-    gone: list[Run] = []
+    old: list[Owner] = []
     for entry in (yield from read_journal(site, head)):
         left = left_of(head, entry, receipt) if entry.move.name is None else None
         if left is None:
             continue
         owner = yield from _owner(site, head, receipt, entry.move.branch, left, entry.number)
-        if entry.time_us > now_us - policy.keep_left // _US:
-            owners.append(owner)
-        else:
-            final.append(entry.number)
-            gone += [run for runs in owner.spans for run in runs]
-    return owners, tuple(final), gone
+        is_young = entry.time_us > now_us - policy.keep_left // _US
+        (owners if is_young else old).append(owner)
+    return owners, old
 
 
 def _owner(

@@ -43,7 +43,7 @@ from perdure.core.record import (
     seal_draft,
 )
 from perdure.core.windows import into_window
-from perdure.engine.bodies import Body, Edited, Overtaken, Sent, joined, too_much
+from perdure.engine.bodies import Body, Edited, Overtaken, Sent, joined, queue, too_much
 from perdure.engine.branches import forking_from, move
 from perdure.engine.expiry import expiring
 from perdure.engine.leases import keeping, leaving, lost, passed, removing
@@ -167,28 +167,40 @@ class SessionCore:
             extra[METADATA] = metadata
         if self.is_summary_unsaved:
             extra[SUMMARY] = self.summary
+        if ending:
+            self.document.check_lists()
+        body = self._capture(extra, durability)
+        makes = self.is_new and not self.unsaved and not ending
+        if body is None and (extra or makes or (self._bodies and self._bodies[-1].is_held)):
+            body = Body(pack_changes([]), frozenset(), (), extra, durability)
+            queue(self._bodies, body)
+        self._saved_summary = self.summary
+        return body
+
+    def hold(self) -> None:
+        """Capture what changed for no save: it stays unsaved until the next one that is asked for.
+
+        So it can be merged with what others saved, and be given up as any edit.
+        """
+        self._capture({}, "process", is_held=True)
+
+    def _capture(
+        self, extra: dict[str, Any], durability: Durability, *, is_held: bool = False
+    ) -> Body | None:
         bodies: list[Body] = []
 
         def keep(changes: list[Change]) -> None:
             packed = pack_changes(changes)
             if len(packed) > limits.save_bytes_max:
                 raise too_much(len(packed), changes)
-            bodies.append(
-                Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra, durability)
-            )
-            self._bodies.append(bodies[0])
+            names, moves = frozenset(sections_of(changes)), moves_of(changes)
+            bodies.append(Body(packed, names, moves, extra, durability, is_held))
+            queue(self._bodies, bodies[0])
 
         def kept() -> bool:
             return bool(bodies) and self._has(bodies[0])
 
-        if ending:
-            self.document.check_lists()
         self.document.capture(keep, kept)
-        makes = self.is_new and not self.unsaved and not ending
-        if not bodies and (extra or makes):
-            bodies.append(Body(pack_changes([]), frozenset(), (), extra, durability))
-            self._bodies.append(bodies[0])
-        self._saved_summary = self.summary
         return bodies[0] if bodies else None
 
     @property
@@ -210,8 +222,13 @@ class SessionCore:
 
     @property
     def unsaved(self) -> bool:
-        """Whether a captured body still waits to be saved."""
+        """Whether a captured body still waits to be saved, asked for or not."""
         return bool(self._bodies) or self._sent is not None
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether one waits that a save asked for."""
+        return self._sent is not None or bool(self._bodies and not self._bodies[0].is_held)
 
     @property
     def is_summary_unsaved(self) -> bool:
@@ -264,7 +281,7 @@ class SessionCore:
         """
         if self.merges and self.position is not None:
             yield from self.row.give_way(self.position.head, self.branch, self.id)
-        while self.unsaved:
+        while self._is_asked:
             sent = self._sent or (yield from self._place(None))
             yield from self._send(sent, durability)
         if self._at_risk and durability == "power" and self.position is not None:
@@ -301,7 +318,7 @@ class SessionCore:
 
         Nothing is written if it never saved anything and holds nothing.
         """
-        while self.unsaved:
+        while self._is_asked:
             sent = self._sent or (yield from self._place((how, error)))
             yield from self._send(sent, durability)
         position, ended, now = self.position, self._mark, (yield Now())
@@ -352,7 +369,7 @@ class SessionCore:
             extra[START] = mark_to_wire(mark)
             if self.told:
                 extra[ENDED_BEFORE] = [mark_to_wire(told) for told in self.told]
-        if end is not None and len(bodies) == len(self._bodies):
+        if end is not None and bodies == self._asked():
             mark = replace(mark, end=end[0], error=end[1], ended_us=time_us, recorded=True)
             extra[END] = [*end, time_us]
         draft = Draft(id_, time_us, self.id, joined(bodies), salt, extra)
@@ -396,12 +413,16 @@ class SessionCore:
         self.is_lease_lost = True
         return lost(self.site, self.branch, head)
 
+    def _asked(self) -> tuple[Body, ...]:
+        """The bodies that saves asked for."""
+        return tuple([body for body in self._bodies if not body.is_held])
+
     def _next_bodies(self) -> tuple[Body, ...]:
         """The oldest body, with those after it that may share its record.
 
         They stay queued until they are saved, so that no interruption can lose them.
         """
-        waiting = tuple(self._bodies)
+        waiting = self._asked()
         if len(waiting) == 1:
             return waiting
         count, size = 1, len(waiting[0].changes)

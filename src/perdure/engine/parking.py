@@ -1,0 +1,23 @@
+"""Parking as a step of maintenance: saves bring parked branches back into the head, one by one."""
+
+from __future__ import annotations
+
+from perdure.core.head import Head
+from perdure.engine.generations import commit_step
+from perdure.engine.parked import parked_away, parking
+from perdure.engine.read import Site
+from perdure.engine.requests import Steps
+
+
+def park(site: Site, head: Head) -> Steps[bool]:
+    """Park branches of a crowded head, none of which was saved to or moved meanwhile."""
+    root, secret, names = yield from parking(site, head)
+
+    def still(now: Head) -> bool:
+        tips = ((now.branches.get(name), head.branches[name]) for name in names)
+        return now.journal == head.journal and all(tip == was for tip, was in tips)
+
+    def away(now: Head) -> Head:
+        return parked_away(now, root, secret, names)
+
+    return bool(names) and (yield from commit_step(site, head, away, still=still)) is not None
