@@ -44,7 +44,7 @@ EXIT_CODES = {
     USAGE: "the call was wrong, or has to say more: of a merge, which side is right",
     NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
-    RELOAD: "what was read is out of date; run it again. Of merge: there are conflicts",
+    RELOAD: "what was read is out of date; run it again",
     PERSON: "the store or the machine needs a person: no store there, damage, no permission",
     INTERRUPTED: "interrupted by Ctrl-C",
 }

@@ -82,7 +82,6 @@ def merge(
 def _refused() -> int:
     """What a merge exits with that is refused for its conflicts."""
     from perdure.cli.app import exit_code  # which has this command, and so cannot come before
-    from perdure.errors import MergeConflicts
 
     return exit_code(MergeConflicts(""))
 
