@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from perdure import Store
-from perdure.cli.app import RELOAD, USAGE, app
+from perdure.cli.app import USAGE, app
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def merge(path: str, *args: str, code: int = 0) -> Result:
 
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
 def test_a_dry_run_exits_as_the_merge_would(path: str, as_json: list[str]) -> None:
-    shown = merge(path, "--dry-run", *as_json, code=RELOAD)
+    shown = merge(path, "--dry-run", *as_json, code=USAGE)
     assert "both sides changed it" in shown.stdout
-    merge(path, *as_json, code=RELOAD)
+    merge(path, *as_json, code=USAGE)
     merge(path, "--dry-run", "--strategy", "n=theirs", *as_json)
     merge(path, "--strategy", "n=theirs", *as_json)
 
