@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.property.test_merge import Document, applied, documents, edits, reference_dict
 
@@ -69,6 +69,8 @@ def test_what_two_sessions_save_is_what_a_plain_merge_makes(
     with opened(base, {}) as (store, (first, second)):
         for session, changes in ((first, theirs), (second, ours)):
             edit(session.state, changes)
+            # One item for one is told as an edit of it, which the plain merge cannot know.
+            assume(not any(type(each.path[-1]) is int for each in session.changes()))
         first.save()
         if clashes:
             before = pack(second.state.plain())

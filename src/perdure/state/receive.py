@@ -127,7 +127,8 @@ def _splice(root: TrackedDict, change: Splice) -> None:
         raise _mismatch(path)
     if isinstance(target, TrackedList):
         root._tracker.before_edit(target)
-        target._splice(start, end - start, target._enter_all(enumerate(items, start)))
+        assert isinstance(items, list)
+        target._splice(start, end - start, target._received(items, start))
     else:
         _set(root, path, target[:start] + items + target[end:])
 

@@ -249,6 +249,18 @@ class TrackedList(Node, list[Any]):
             place._leave()
         self._size = size
 
+    def _received(self, items: list[Any], start: int) -> list[Any]:
+        """Take in items that somebody else saved, to be put at `start`: all at once, as on loading.
+
+        An undoing has nothing to do with them, since nobody has them yet.
+        """
+        stored = _wrapped(take(items), self)
+        for at, item in enumerate(stored, start):
+            place = place_of(item)
+            if place is not None:
+                place._at = at
+        return stored
+
     def _all_going(self, before: list[Any], after: list[Any]) -> list[Place]:
         """Note that what is in `before` and not in `after` is about to go, and give the places."""
         staying = {id(place_of(value)) for value in after}
