@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from perdure.core.abbreviate import with_article
 from perdure.core.windows import Window
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
@@ -80,7 +81,9 @@ def require_windows(windows: Mapping[str, int], sections: Mapping[str, Any]) -> 
     for name in windows:
         if name in sections and type(sections[name]) is not Window:
             kind = type(sections[name]).__name__
-            raise UsageError(f"windows[{name!r}]: the section is a {kind}; only lists have windows")
+            raise UsageError(
+                f"windows[{name!r}]: the section is {with_article(kind)}; only lists have windows"
+            )
 
 
 def length_of(document: Document, core: SessionCore, name: str) -> int:

@@ -154,6 +154,7 @@ def test_promote_moves_main_to_a_branch_that_went_on_from_it(path: str) -> None:
     assert value(path, "plan") == {"goal": "replace"}
     same = run(path, "promote", "a", "what-if").stdout
     assert same == "nothing to do: main stands where what-if does\n"
+    assert run(path, "promote", "a", "main").stdout == "nothing to do: main stands there already\n"
     run(path, "fork", "a", "other", "--at", "3")
     run(path, "promote", "a", "what-if", "--into", "other")
     assert tips(path) == {"main": 5, "other": 5, "what-if": 5}
@@ -238,6 +239,18 @@ def test_an_undo_says_what_became_of_the_branch(path: str) -> None:
         "every movement of the branches of 'a' was taken back"
         in run(path, "undo", "a", code=2).stderr
     )
+
+
+def test_a_branch_that_is_not_there_is_told_with_those_alike_or_else_with_some(path: str) -> None:
+    alike = run(path, "promote", "a", "what-of", code=3).stderr
+    assert alike.endswith("Did you mean 'what-if'?\n")
+    others = run(path, "promote", "a", "zzz", code=3).stderr
+    assert others.endswith("'a' has no branch 'zzz'. It has 'main', 'what-if'\n")
+
+
+def test_a_value_that_is_no_container_is_told_with_its_article(path: str) -> None:
+    assert "is an int and" in run(path, "show", "a", "n/x", code=3).stderr
+    assert "is an int and" in run(path, "show", "a", "n", "--last", "1", code=2).stderr
 
 
 # ---- references -----------------------------------------------------------------------------

@@ -116,3 +116,28 @@ def test_lines_come_at_once_and_an_interrupt_ends_it(tmp_path: Path) -> None:
         said = process.stderr.read()
     assert process.returncode == 130
     assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["nope"], "there is no state nope yet"),
+        (["s/"], "there is no state s/ yet; all whose keys begin so: perdure watch 's/*'"),
+        (["t/*"], "there is no state t/* yet"),
+        (["s/1", "--branch", "b"], "s/1 has no branch b yet; it has main"),
+    ],
+)
+def test_what_is_not_there_yet_is_told_and_waited_for(
+    path: str, args: list[str], told: str
+) -> None:
+    for form in ([], ["--json"]):
+        result = run("--store", path, "watch", *args, "--timeout", "0", *form)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert result.stderr == f"waiting: {told}\n"
+
+
+def test_of_what_is_there_nothing_is_told(path: str) -> None:
+    with Store(path) as store:
+        store.fork("s/1", "b")
+    for args in (["s/1"], ["s/*"], ["*"], ["s/1", "--branch", "b"]):
+        assert run("--store", path, "watch", *args, "--timeout", "0").stderr == ""

@@ -59,6 +59,20 @@ def test_only_what_has_expired_is_swept_and_can_be_brought_back(
         assert all(found.ok for found in store.verify())
 
 
+def test_what_was_brought_back_is_swept_again_unless_it_was_saved_to(
+    tmp_path: Path, clock: Clock
+) -> None:
+    with store_in(tmp_path, clock) as store:
+        save(store, "a", HOUR)
+        clock.advance(HOUR_S)
+        store.sweep()
+        store.undelete("a")
+        assert keys(store.sweep()) == ["a"]
+        store.undelete("a")
+        save(store, "a", timedelta.max)
+        assert store.sweep() == []
+
+
 def test_a_save_puts_it_off_on_whatever_branch(tmp_path: Path, clock: Clock) -> None:
     with store_in(tmp_path, clock) as store:
         save(store, "a", HOUR)

@@ -121,7 +121,8 @@ def promote(key: str, branch: str, into: str, dry_run: bool) -> None:
     """
     with opened(key, write=not dry_run) as store:
         moved = store.promote(key, branch, into=into, dry_run=dry_run)
-    _tell(moved, key, f"{into} stands where {branch} does")
+    where = "there already" if into == branch else f"where {branch} does"
+    _tell(moved, key, f"{into} stands {where}")
 
 
 @click.command(epilog=examples("undo support/alice --dry-run", "undo support/alice"))

@@ -217,7 +217,8 @@ def _states(backend: Backend) -> Iterator[Finding]:
         Finding("last session interrupted", "ok", "of no state"),
         interrupted,
         "warn",
-        "nothing saved was lost; the next session on each resumes where it stopped",
+        "nothing saved was lost; the next session on its branch resumes where it stopped: perdure "
+        "branches KEY tells which there are",
     )
 
 

@@ -26,7 +26,7 @@ from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, say, table, to_terminal
 from perdure.cli.states import quoted
 from perdure.cli.words import kind_of, lines, moment, safe, size_of
-from perdure.core.abbreviate import abbreviate
+from perdure.core.abbreviate import abbreviate, with_article
 from perdure.core.json_forms import encode
 from perdure.core.paths import is_position
 from perdure.errors import PathNotFound, UsageError
@@ -97,8 +97,8 @@ def show(
         _write_raw(shown, found.value)
         return
     if last is not None and not isinstance(found.value, list | tuple | Mapping):
-        kind = kind_of(found.value)
-        raise click.UsageError(f"{safe(shown)} is a {kind} and has no last items")
+        kind = with_article(kind_of(found.value))
+        raise click.UsageError(f"{safe(shown)} is {kind} and has no last items")
     if settings().json:
         state = document(found.checkpoint, without=("changes",))
         value = encode(_last(found.value, last))
@@ -182,8 +182,9 @@ def _write_raw(name: str, value: Any) -> None:
         case bytes():
             sys.stdout.buffer.write(value)
         case _:
+            kind = with_article(kind_of(value))
             raise click.UsageError(
-                f"{safe(name)} is a {kind_of(value)}; --raw is for text and bytes, use --json"
+                f"{safe(name)} is {kind}; --raw is for text and bytes, use --json"
             )
 
 

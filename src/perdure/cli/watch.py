@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from perdure.cli.awaited import not_there_yet
 from perdure.cli.context import examples, gives_json, on_store, opened, settings, store_url
 from perdure.cli.documents import change_document, document
 from perdure.cli.output import hint, say
@@ -63,7 +64,7 @@ def watch(
     """Print the checkpoints of a state as they land, from whatever process.
 
     KEY_OR_PREFIX is a key, or the beginning of keys and a *, in quotes: 'support/*'; '*' is all. A
-    store that is not there yet is waited for.
+    store, state or branch that is not there yet is waited for; that is said on the standard error.
 
     With --cursor, none is left out when it is started again, and none printed twice, unless it was
     killed just after it printed one. Under --json, each is one line.
@@ -76,6 +77,8 @@ def watch(
         with store.watch(key, cursor=text, since=since, timeout=timeout, branch=branch) as watching:
             if is_unmade:
                 hint(f"waiting for a store at {safe(store_url())}")
+            elif missing := not_there_yet(store, key, branch):
+                hint(f"waiting: {missing}")
             _print_all(watching, cursor, changes)
 
 

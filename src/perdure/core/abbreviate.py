@@ -33,6 +33,11 @@ def count(number: int, unit: str) -> str:
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
 
 
+def with_article(noun: str) -> str:
+    """A noun with its article: "a list", "an int"."""
+    return f"an {noun}" if noun[:1] in "aeiou" else f"a {noun}"
+
+
 def _start_of(value: Any, chars_max: int) -> str:
     """The first `chars_max` characters of `repr(value)` or more, if it has as many."""
     base = next((base for base in BRACKETS if isinstance(value, base)), None)

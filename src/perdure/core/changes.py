@@ -10,7 +10,7 @@ from typing import Any, AnyStr, TypeAlias, cast
 
 import msgspec
 
-from perdure.core.abbreviate import abbreviate, count
+from perdure.core.abbreviate import abbreviate, count, with_article
 from perdure.core.codec import pack, unpack
 from perdure.core.members import member_of, newcomer
 from perdure.core.paths import Path, format_path
@@ -138,8 +138,8 @@ def _splice(sections: dict[str, Any], change: Splice) -> None:
     target, items = _enter(parent, part, change), cast("Any", change.items)
     start, end = change.start, change.start + change.removed
     if type(target) is not type(items) or type(items) not in (list, str, bytes):
-        found, given = type(target).__name__, type(items).__name__
-        raise _mismatch(change, f"there is a {found}, not a {given}")
+        found, given = with_article(type(target).__name__), with_article(type(items).__name__)
+        raise _mismatch(change, f"there is {found}, not {given}")
     if not 0 <= start <= end <= len(target):
         raise _mismatch(change, f"it ends at {len(target)}")
     if isinstance(target, list):
@@ -157,7 +157,7 @@ def _splice(sections: dict[str, Any], change: Splice) -> None:
 def _members(sections: dict[str, Any], change: Members) -> None:
     target = _enter(_parent(sections, change), change.path[-1], change)
     if not isinstance(target, set):
-        raise _mismatch(change, f"there is a {type(target).__name__}, not a set")
+        raise _mismatch(change, f"there is {with_article(type(target).__name__)}, not a set")
     for member in change.removed:
         try:
             target.remove(member_of(target, member))

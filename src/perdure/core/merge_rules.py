@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.core.abbreviate import with_article
 from perdure.core.codec import pack
 from perdure.core.delta import ABSENT
 from perdure.core.delta_between import id_of
@@ -219,7 +220,7 @@ def name_in_set(item: Any) -> bytes:
 
 
 def _kind(value: Any) -> str:
-    return "nothing" if value is ABSENT else f"a {type(value).__name__}"
+    return "nothing" if value is ABSENT else with_article(type(value).__name__)
 
 
 _COMBINED: dict[str, Callable[[Any, Any, Any], Any]] = {

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from perdure.core.abbreviate import abbreviate
+from perdure.core.abbreviate import abbreviate, with_article
 from perdure.errors import PathNotFound
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -141,7 +141,7 @@ def _holdings(value: Any) -> str:
         if len(value) <= KEYS_SHOWN_MAX:
             return "has " + ", ".join(repr(key) for key in value)
         return f"has {len(value)} other keys"
-    return f"is a {_kind(value)} and holds nothing below it"
+    return f"is {with_article(_kind(value))} and holds nothing below it"
 
 
 def _kind(value: Any) -> str:

@@ -170,7 +170,10 @@ def parked_away(head: Head, root: Ref | None, secret: bytes, names: set[str]) ->
 def _not_found(site: Site, name: str, names: list[str]) -> BranchNotFound:
     from difflib import get_close_matches  # only who errs needs it
 
-    near = get_close_matches(name, names, limits.near_keys_named_max) or names[:3]
-    return BranchNotFound(
-        f"{site.key!r} has no branch {name!r}. Did you mean {' or '.join(map(repr, near))}?"
-    )
+    near = get_close_matches(name, names, limits.near_keys_named_max)
+    if near:
+        hint = f"Did you mean {' or '.join(map(repr, near))}?"
+    else:
+        more = ", …" if len(names) > limits.near_keys_named_max else ""
+        hint = f"It has {', '.join(map(repr, names[: limits.near_keys_named_max]))}{more}"
+    return BranchNotFound(f"{site.key!r} has no branch {name!r}. {hint}")
