@@ -20,7 +20,7 @@ def _holder(pid: int) -> Holder:
     import socket
 
     name = socket.gethostname().encode("utf-8", "replace").decode()
-    return Holder(name, pid, _boot_id(), _started(pid))
+    return Holder(name, pid, _boot_id(), f"{_started(pid)} {_pid_namespace()}".strip())
 
 
 def is_alive(other: Holder) -> bool | None:
@@ -32,9 +32,12 @@ def is_alive(other: Holder) -> bool | None:
         # The same name with another boot id: this machine before a restart, or a container that
         # shares its name; only the former is common, and it is certainly gone.
         return False
+    ticks, _, namespace = other.started.partition(" ")
+    if namespace and namespace != _pid_namespace():
+        return None  # a container of this machine, whose pids are others than ours
     if other.pid == here.pid:
-        return other.started == here.started
-    return _exists(other.pid) and _started(other.pid) == other.started
+        return ticks == here.started.partition(" ")[0]
+    return _exists(other.pid) and _started(other.pid) == ticks
 
 
 def _exists(pid: int) -> bool:
@@ -61,6 +64,14 @@ def _exists(pid: int) -> bool:
 def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _pid_namespace() -> str:
+    """What tells containers of one machine apart; empty where there are none."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
 

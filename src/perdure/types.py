@@ -50,7 +50,9 @@ class Holder(msgspec.Struct, frozen=True):
     boot: str
     """Id of the machine's present boot; empty where the system has none."""
     started: str
-    """When the process started, in the system's own words: tells a reused pid apart."""
+    """When the process started, in the system's own words, which tell a reused pid apart; and after
+    a blank the namespace of its pid, where the system has them: containers may share a host's
+    name."""
 
 
 class SessionInfo(msgspec.Struct, frozen=True):

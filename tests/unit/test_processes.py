@@ -54,6 +54,10 @@ def test_this_process_lives_and_others_are_told_apart() -> None:
     assert host.is_alive(replace(here, host="elsewhere")) is None
     assert host.is_alive(replace(here, boot="another boot")) is False
     assert host.is_alive(replace(here, started="0")) is False
+    assert host.is_alive(replace(here, started="0 " + here.started.partition(" ")[2])) is False
+    ticks = here.started.partition(" ")[0]
+    assert host.is_alive(replace(here, started=ticks)) is True, "as versions before wrote it"
+    assert host.is_alive(replace(here, started=ticks + " pid:[1]")) is None, "in another container"
 
 
 def test_a_killed_session_is_maybe_running_while_it_lives_and_interrupted_after(
