@@ -64,3 +64,16 @@ def test_the_command_names_those_that_no_state_has(path: str) -> None:
     assert told == ["no checkpoint has the label 'tired': --keep-label keeps none by it"]
     found = json.loads(run(path, "a", *args, "--json").stdout)["states"]
     assert found[0]["unknown_labels"] == ["tired", "other"]
+
+
+@pytest.mark.parametrize("look", [1, 2, 3, 5])
+def test_each_checkpoint_is_looked_at_however_many_at_a_time(
+    path: str, look: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.engine.labels._LOOK", look)
+    names = [f"label {number}" for number in range(7)]
+    with perdure.Store(path, maintenance="off") as store:
+        save(store, "c", "main", *names)
+        policy = perdure.Retention(keep_last=1, keep_labels=[*names, "none"])
+        (told,) = store.prune(policy, "c", dry_run=True)
+    assert told.unknown_labels == ("none",)
