@@ -442,6 +442,8 @@ class Pruned(msgspec.Struct, frozen=True):
     """Numbers of movements of branches that cannot be taken back any more."""
     receipt: int | None = None
     """Number of the movement that is the receipt; None: there was nothing to remove."""
+    unknown_labels: tuple[str, ...] = ()
+    """Labels in `keep_labels` that no checkpoint of the state had: perhaps they are misspelt."""
     dry_run: bool = False
     problem: str | None = None
     """Why nothing of it was pruned, after the error's kind."""

@@ -259,3 +259,10 @@ def test_the_differences_of_a_dry_run_of_a_merge_as_data(path: str) -> None:
     assert told == ["log/1", "log/2", "log/3", "log/4"]
     done: Any = json.loads(run(path, "merge", "a", "what-if", "--json").stdout)
     assert "differences" not in done["merge"]
+
+
+def test_a_path_that_one_side_alone_has_is_none_that_is_missing(path: str) -> None:
+    with Store(path) as store, store.open("a") as session:
+        session.state["log"].insert(0, "first")  # so that what was 0 is 1, and no difference
+    none = run(path, "diff", "a", "2", "--path", "log/1")
+    assert none.stderr == "no difference\n"

@@ -199,9 +199,17 @@ def _show(found: Sequence[Pruned]) -> None:
         say(_total(pruned))
     if not pruned:
         say("nothing to remove: every checkpoint is kept")
+    for label in _unknown(found):
+        hint(f"no checkpoint has the label {safe(repr(label))}: --keep-label keeps none by it")
     bad = [(each.key, str(each.problem)) for each in found if each.problem]
     if bad:
         table(("key", "left as it is"), bad, whole=True)
+
+
+def _unknown(found: Sequence[Pruned]) -> list[str]:
+    """Labels to be kept that none of these states has."""
+    told = [each.unknown_labels for each in found if not each.problem]
+    return [label for label in told[0] if all(label in each for each in told)] if told else []
 
 
 def _row(key: str, branch: PrunedBranch) -> tuple[Cell, ...]:
