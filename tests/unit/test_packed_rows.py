@@ -21,6 +21,8 @@ from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed
 from perdure.engine.read import Site, read_head, read_run
 from perdure.engine.requests import (
+    Held,
+    ListHeld,
     ReadRecords,
     ReadState,
     RecordRow,
@@ -53,6 +55,10 @@ class Packed(MemoryBackend):
             alone = tuple(row for row in request.records if row.count == 1)
             request = replace(request, records=alone)
         answer = super().perform(request)
+        if isinstance(request, ListHeld):
+            packs = self.packs.get(request.incarnation)
+            held = (Held(request.incarnation, 0, len(packs), packs[-1].number, 0),) if packs else ()
+            return (*answer, *held)
         if isinstance(request, ReadState) and isinstance(answer, StateRows):
             head = Site(self.connect().store_id, request.key).head(answer.head)
             answer = replace(answer, records=self._seen(head.incarnation, answer.records))
