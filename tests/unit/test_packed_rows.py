@@ -56,8 +56,8 @@ class Packed(MemoryBackend):
             request = replace(request, records=alone)
         answer = super().perform(request)
         if isinstance(request, ListHeld):
-            packs = self.packs.get(request.incarnation)
-            held = (Held(request.incarnation, 0, len(packs), packs[-1].number, 0),) if packs else ()
+            there = self.packs.get(request.incarnation)
+            held = (Held(request.incarnation, 0, len(there), there[-1].number, 0),) if there else ()
             return (*answer, *held)
         if isinstance(request, ReadState) and isinstance(answer, StateRows):
             head = Site(self.connect().store_id, request.key).head(answer.head)
