@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import (
-    Change,
-    Move,
-    pack_changes,
-    unpack_changes,
-)
+from perdure.core.changes import Change, Move, pack_changes, unpack_changes
 from perdure.core.head import Head, Mark
 from perdure.core.paths import KeysLast, format_path
-from perdure.core.record import (
-    Sealed,
-)
+from perdure.core.record import Sealed
 from perdure.engine.requests import Durability
-from perdure.engine.save import (
-    Position,
-)
+from perdure.engine.save import Position
 from perdure.errors import Conflict, NotStorable
 from perdure.types import Checkpoint
 
@@ -122,24 +112,6 @@ def joined(bodies: Sequence[Body]) -> bytes:
     if len(bodies) == 1:
         return bodies[0].changes
     return pack_changes([change for body in bodies for change in unpack_changes(body.changes)])
-
-
-def queue(bodies: deque[Body], body: Body) -> None:
-    """Put a captured body last; edits that were held there become part of it.
-
-    An interrupt leaves it undone, or done.
-    """
-    last = bodies[-1] if bodies else None
-    if last is None or not last.is_held:
-        bodies.append(body)
-    elif len(last.changes) + len(body.changes) <= limits.save_bytes_max:
-        body.changes = joined((last, body))
-        body.sections, body.moves = last.sections | body.sections, (*last.moves, *body.moves)
-        bodies[-1] = body
-    else:
-        for each in bodies:
-            each.is_held = each.is_held and body.is_held
-        bodies.append(body)
 
 
 def too_much(size: int, changes: Sequence[Change]) -> NotStorable:

@@ -8,7 +8,7 @@ well, as the live tree has them, and stay unsaved. See `docs/design/0013-merge.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -158,7 +158,7 @@ def _planned(core: SessionCore, theirs: list[Change], base: MergeBase) -> Steps[
     ours: list[Change] = []
     merged = list(theirs)
     live = CatchUp(theirs, [])
-    for bodies in _grouped(core.bodies):
+    for bodies in _grouped(core.queue):
         put = yield from _put_on_top(core, live.changes, bodies, base, ours)
         groups.append(put.group)
         ours += put.mine
@@ -167,7 +167,7 @@ def _planned(core: SessionCore, theirs: list[Change], base: MergeBase) -> Steps[
     return _Plan(groups, live)
 
 
-def _grouped(bodies: Sequence[Body]) -> list[list[Body]]:
+def _grouped(bodies: Iterable[Body]) -> list[list[Body]]:
     """Those that may share a record together: neighbours without a label or the like."""
     groups: list[list[Body]] = []
     for body in bodies:

@@ -214,7 +214,7 @@ def _make_live(
         core.give_up(Instead())
     elif keep_changes:
         core.names = reordered(core.names, moves_of(news.changes))
-        core.take(news.changes, reordered(core.names, core.moves_waiting))
+        core.take(news.changes, reordered(core.names, core.queue.moves()))
         core.meet_summary(news.head.summary)
         return
     else:

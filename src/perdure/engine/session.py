@@ -7,54 +7,31 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core import chain
-from perdure.core.changes import (
-    Change,
-    Move,
-    moves_of,
-    pack_changes,
-    reordered,
-    sections_of,
-    unpack_changes,
-)
-from perdure.core.head import MAIN, Branch, Head, Lease, Mark, mark_to_wire, next_life
+from perdure.core.changes import Change, moves_of, pack_changes, reordered, sections_of
+from perdure.core.head import MAIN, Head, Mark
 from perdure.core.leases import owner_of
-from perdure.core.lineage import is_empty
 from perdure.core.paths import KeysLast
-from perdure.core.record import (
-    BASE,
-    END,
-    ENDED_BEFORE,
-    ID_BYTES,
-    LABEL,
-    MERGED,
-    METADATA,
-    START,
-    SUMMARY,
-    Draft,
-    seal_draft,
-)
+from perdure.core.record import LABEL, MERGED, METADATA, SUMMARY
 from perdure.core.windows import into_window
-from perdure.engine.bodies import Body, Edited, Overtaken, Sent, joined, queue, too_much
+from perdure.engine.bodies import Body, Edited, Overtaken, Sent, too_much
 from perdure.engine.branches import forking_from, move
 from perdure.engine.expiry import expiring
-from perdure.engine.leases import keeping, leaving, lost, passed, removing
+from perdure.engine.leases import leaving, lost
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
+from perdure.engine.placing import place
+from perdure.engine.queue import Queue
 from perdure.engine.read import Site
 from perdure.engine.refresh import Instead, conflict_with, read_news, take_in, torn
-from perdure.engine.requests import Compute, Durability, Now, Random, ReadHead, Steps, Tell
+from perdure.engine.requests import Durability, Now, ReadHead, Steps, Tell
 from perdure.engine.row import Row
 from perdure.engine.save import (
-    TOKEN_BYTES,
     Doubt,
     HeadMoved,
     Position,
@@ -120,11 +97,12 @@ class SessionCore:
         self._saved_summary = self.summary
         self.row = Row()
         """How long nobody else has saved."""
-        self._bodies: deque[Body] = deque()
+        self.queue = Queue()
         self._sent: Sent | None = None
         self._doubt = Doubt()
         """Whether what was sent may have landed."""
-        self._mark: Mark | None = None
+        self.mark: Mark | None = None
+        """What heads remember of this session; None: it has saved nothing yet."""
         self._tail_bytes = loaded.tail_bytes if loaded is not None else 0
         """What the records since the newest snapshot take, as far as this session knows (bytes)."""
         self._tail_after = _snapshot_of(loaded.head, self.branch) if loaded is not None else 0
@@ -171,9 +149,9 @@ class SessionCore:
             self.document.check_lists()
         body = self._capture(extra, durability)
         makes = self.is_new and not self.unsaved and not ending
-        if body is None and (extra or makes or (self._bodies and self._bodies[-1].is_held)):
+        if body is None and (extra or makes or self.queue.is_holding):
             body = Body(pack_changes([]), frozenset(), (), extra, durability)
-            queue(self._bodies, body)
+            self.queue.put(body)
         self._saved_summary = self.summary
         return body
 
@@ -195,10 +173,10 @@ class SessionCore:
                 raise too_much(len(packed), changes)
             names, moves = frozenset(sections_of(changes)), moves_of(changes)
             bodies.append(Body(packed, names, moves, extra, durability, is_held))
-            queue(self._bodies, bodies[0])
+            self.queue.put(bodies[0])
 
         def kept() -> bool:
-            return bool(bodies) and self._has(bodies[0])
+            return bool(bodies) and self.queue.has(bodies[0])
 
         self.document.capture(keep, kept)
         return bodies[0] if bodies else None
@@ -223,30 +201,16 @@ class SessionCore:
     @property
     def unsaved(self) -> bool:
         """Whether a captured body still waits to be saved, asked for or not."""
-        return bool(self._bodies) or self._sent is not None
-
-    @property
-    def _is_asked(self) -> bool:
-        """Whether one waits that a save asked for."""
-        return self._sent is not None or bool(self._bodies and not self._bodies[0].is_held)
+        return bool(self.queue) or self._sent is not None
 
     @property
     def is_summary_unsaved(self) -> bool:
         """Whether the summary was set since it was last captured."""
         return self.summary != self._saved_summary
 
-    def _has(self, body: Body) -> bool:
-        """Whether it is queued, or was and is saved by now."""
-        return body.saved is not None or any(each is body for each in self._bodies)
-
     def waiting(self) -> list[Change]:
         """Captured changes that are not saved yet, in order."""
-        return [change for body in self._bodies for change in unpack_changes(body.changes)]
-
-    @property
-    def bodies(self) -> tuple[Body, ...]:
-        """What was captured and is not saved yet, in order."""
-        return tuple(self._bodies)
+        return self.queue.changes()
 
     def settled_by(self, body: Body, checkpoint: Checkpoint | None) -> None:
         """Drop a captured body of which others' checkpoint has all.
@@ -254,18 +218,13 @@ class SessionCore:
         How durable that is, nobody here was told: the next flush sees to it.
         """
         body.saved = checkpoint
-        self._bodies.remove(body)
+        self.queue.remove(body)
         self._at_risk = True
-
-    @property
-    def moves_waiting(self) -> list[Move]:
-        """What captured bodies that are not saved yet do to the order of sections."""
-        return [move for body in self._bodies for move in body.moves]
 
     def drop_waiting(self) -> None:
         """Give up captured bodies that were never sent."""
         sent = self._sent.bodies if self._sent is not None else ()
-        self._bodies = deque(body for body in self._bodies if body in sent)
+        self.queue.keep_only(sent)
         self.took_in = self.took_in if sent else None
 
     # ---- saving ---------------------------------------------------------------------------
@@ -281,8 +240,8 @@ class SessionCore:
         """
         if self.merges and self.position is not None:
             yield from self.row.give_way(self.position.head, self.branch, self.id)
-        while self._is_asked:
-            sent = self._sent or (yield from self._place(None))
+        while self._sent is not None or self.queue.is_asked:
+            sent = self._sent = self._sent or (yield from place(self, None))
             yield from self._send(sent, durability)
         if self._at_risk and durability == "power" and self.position is not None:
             head = yield from secured(self.site, self.position.head)
@@ -318,10 +277,10 @@ class SessionCore:
 
         Nothing is written if it never saved anything and holds nothing.
         """
-        while self._is_asked:
-            sent = self._sent or (yield from self._place((how, error)))
+        while self._sent is not None or self.queue.is_asked:
+            sent = self._sent = self._sent or (yield from place(self, (how, error)))
             yield from self._send(sent, durability)
-        position, ended, now = self.position, self._mark, (yield Now())
+        position, ended, now = self.position, self.mark, (yield Now())
         if ended is None or ended.end is not None:
             if not self.holds:
                 return
@@ -342,105 +301,12 @@ class SessionCore:
                 if head is None or head.incarnation != position.head.incarnation:
                     break
                 position = Position(head, head.token)
-        self._mark = ended
+        self.mark = ended
 
-    def _place(self, end: tuple[str, str | None] | None) -> Steps[Sent]:
-        """Give the oldest bodies their id, time and place on the chain; `end` rides in the last."""
-        # One request for the id, the salt and the head's token.
-        drawn = yield Random(ID_BYTES + chain.SALT_BYTES + TOKEN_BYTES)
-        id_, salt = drawn[:ID_BYTES], drawn[ID_BYTES:-TOKEN_BYTES]
-        now = yield Now()
-        base = self.position
-        if base is None or base.head.deleted_us is not None:
-            base, dead = (yield from self._new_life(now, base)), None
-        else:
-            base, dead = yield from self._entitled(base)
-        tip = base.head.branches.get(self.branch, _UNBORN)
-        number, time_us = tip.number + 1, max(now, tip.time_us)
-        mark = self._mark or Mark(
-            self.id, self.started_us, time_us, number, number, self.holder, branch=self.branch
-        )
-        mark = replace(mark, saved_us=time_us, last=number, end=None, error=None, ended_us=None)
-        bodies = self._next_bodies()
-        extra = {**bodies[0].extra, **self._merged()}
-        if tip.bases and is_empty(tip):
-            extra[BASE] = [tip.bases[0].line, tip.bases[0].number]
-        if self._mark is None:
-            extra[START] = mark_to_wire(mark)
-            if self.told:
-                extra[ENDED_BEFORE] = [mark_to_wire(told) for told in self.told]
-        if end is not None and bodies == self._asked():
-            mark = replace(mark, end=end[0], error=end[1], ended_us=time_us, recorded=True)
-            extra[END] = [*end, time_us]
-        draft = Draft(id_, time_us, self.id, joined(bodies), salt, extra)
-        sealing = partial(
-            seal_draft,
-            draft,
-            store=self.site.store,
-            incarnation=base.head.incarnation,
-            line=tip.line,
-            number=number,
-            parent=tip.hash,
-        )
-        is_long = len(draft.changes) > limits.seal_at_once_bytes_max
-        sealed = (yield Compute(sealing)) if is_long else sealing()
-        leasing = self._leasing(mark, now, dead)
-        self._sent = Sent(bodies, sealed, base, mark, drawn[-TOKEN_BYTES:], leasing)
-        return self._sent
-
-    def _entitled(self, base: Position) -> Steps[tuple[Position, Lease | None]]:
-        """Where it may save, and the lease of a dead holder that goes with that.
-
-        Raises:
-            LeaseLost: it held the branch and does not any more.
-            Busy: another session holds it.
-        """
-        if not self.exclusive:
-            return (yield from passed(self.site, base, self.branch))
-        if self.is_lease_lost or owner_of(base.head, self.branch) != self.id:
-            raise self._lease_lost(base.head)
-        return base, None
-
-    def _leasing(self, mark: Mark, now: int, dead: Lease | None) -> Callable[[Head], Head]:
-        """What a save does to the lease of its branch: renew it, free it, remove a dead one."""
-        if self.exclusive and mark.end is not None:
-            return leaving(self.branch, self.id)
-        if self.exclusive:
-            return keeping(self.branch, self.id, self.holder, now)
-        return removing(self.branch, dead) if dead is not None else _as_it_is
-
-    def _lease_lost(self, head: Head | None) -> LeaseLost:
+    def lease_lost(self, head: Head | None) -> LeaseLost:
+        """Note that the branch is not held any more; the error for it."""
         self.is_lease_lost = True
         return lost(self.site, self.branch, head)
-
-    def _asked(self) -> tuple[Body, ...]:
-        """The bodies that saves asked for."""
-        return tuple([body for body in self._bodies if not body.is_held])
-
-    def _next_bodies(self) -> tuple[Body, ...]:
-        """The oldest body, with those after it that may share its record.
-
-        They stay queued until they are saved, so that no interruption can lose them.
-        """
-        waiting = self._asked()
-        if len(waiting) == 1:
-            return waiting
-        count, size = 1, len(waiting[0].changes)
-        while count < len(waiting) and not (waiting[0].extra or waiting[count].extra):
-            size += len(waiting[count].changes)
-            if size > limits.save_bytes_max:
-                break
-            count += 1
-        return waiting[:count]
-
-    def _new_life(self, now: int, deleted: Position | None) -> Steps[Position]:
-        incarnation = yield Random(16)
-        head = Head(incarnation, now, now, bytes(16))
-        if deleted is None:
-            return Position(head, None)
-        began, former = next_life(deleted.head, now)
-        head = replace(head, created_us=began, updated_us=began, former=former)
-        return Position(head, deleted.token)
 
     def _send(self, sent: Sent, durability: Durability) -> Steps[None]:
         summary = sent.extra.get(SUMMARY, _UNSET)
@@ -469,11 +335,11 @@ class SessionCore:
                 self._sent = None  # it certainly did not land: it may be given up
             raise
         self._doubt.is_there = False
-        self._mark, self.told = sent.mark, ()
+        self.mark, self.told = sent.mark, ()
         self.row.saved(sent.mark.saved_us)
         self._at_risk = durability != "power"
         self._tail_bytes += len(sent.sealed.blob)
-        extra = {**sent.extra, **self._merged()}
+        extra = {**sent.extra, **self.merged()}
         self.checkpoint = checkpoint_of_save(
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, extra
         )
@@ -482,11 +348,10 @@ class SessionCore:
             body.saved = self.checkpoint
             if body.moves:
                 self.names = reordered(self.names, body.moves)
-            if self._bodies and self._bodies[0] is body:
-                self._bodies.popleft()
+            self.queue.saved(body)
         self._sent = None
 
-    def _merged(self) -> dict[str, Any]:
+    def merged(self) -> dict[str, Any]:
         """What a record says of others' work that it was merged with."""
         return {} if self.took_in is None else {MERGED: self.took_in}
 
@@ -507,8 +372,8 @@ class SessionCore:
         self.diverged = error
         self.branch = done.entry.move.branch
         self.position = Position(done.now, done.now.token)
-        if self._mark is not None:
-            self._mark = replace(self._mark, branch=self.branch)
+        if self.mark is not None:
+            self.mark = replace(self.mark, branch=self.branch)
         yield Tell(
             f"a save to {self.site.key!r} found that others had saved to {error.branch!r} "
             f"meanwhile: this session goes on on the branch {self.branch!r}, with all its edits"
@@ -524,7 +389,7 @@ class SessionCore:
         if now is None or now.deleted_us is not None or now.incarnation != base.incarnation:
             return False
         if self.exclusive and owner_of(now, self.branch) != self.id:
-            raise self._lease_lost(now) from None
+            raise self.lease_lost(now) from None
         if self.exclusive or not same_tip(now, base, self.branch):
             return False
         self.position = Position(now, now.token)
@@ -579,10 +444,7 @@ class SessionCore:
 
     def touched(self) -> set[str]:
         """Sections with changes that are not saved yet, captured or not."""
-        names = set(self.document.touched())
-        for body in self._bodies:
-            names |= body.sections
-        return names
+        return self.document.touched() | self.queue.sections()
 
     def read(self, name: str) -> Steps[Any]:
         """The value of a section that is not loaded, as of the checkpoint that this session is at.
@@ -607,14 +469,14 @@ class SessionCore:
     def give_up(self, instead: Instead) -> None:
         """Put what is stored in the place of what was edited and is not saved."""
         mine = self.touched()
-        self._bodies.clear()
+        self.queue.clear()
         self.took_in = None
         self.document.replace({name: instead.sections.get(name, self._missing) for name in mine})
         self.elsewhere.update(instead.elsewhere)
 
     def restore(self, sections: dict[str, Any]) -> None:
         """Put `sections`, the whole state, in the place of what an interrupted refresh left."""
-        self._bodies.clear()
+        self.queue.clear()
         self.took_in = None
         self.document.restore(sections)
         self.names = list(sections)
@@ -625,7 +487,7 @@ class SessionCore:
 
     def meet_summary(self, stored: str | None) -> None:
         """Take the summary that is stored, unless this session has another one to save."""
-        if any(SUMMARY in body.extra for body in self._bodies):
+        if any(SUMMARY in body.extra for body in self.queue):
             return
         if self.summary == self._saved_summary:
             self.summary = stored
@@ -638,19 +500,11 @@ def _snapshot_of(head: Head, branch: str) -> int:
     return tip.snapshots[0].number if tip is not None and tip.snapshots else 0
 
 
-_UNBORN = Branch(0, 0, b"", chain.ORIGIN, 0)
-"""Where a branch stands before its first record."""
-
-
 class _Unset:
     """The summary was not set by a save."""
 
 
 _UNSET = _Unset()
-
-
-def _as_it_is(head: Head) -> Head:
-    return head
 
 
 def _marking(

@@ -147,7 +147,7 @@ def _torn_commit() -> Iterator[None]:
 
 @contextmanager
 def _clock_trusted() -> Iterator[None]:
-    with patch("perdure.engine.session.max", lambda now, newest: now, create=True):
+    with patch("perdure.engine.placing.max", lambda now, newest: now, create=True):
         yield
 
 
