@@ -10,7 +10,7 @@ from perdure import limits
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import branches, movements
-from perdure.engine.branches import Plan
+from perdure.engine.moving import Plan
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.session import short

@@ -11,7 +11,7 @@ import pytest
 import perdure
 from perdure import Retention, errors
 from perdure.core.refs import Ref
-from perdure.engine import branches, maintain, states
+from perdure.engine import branches, maintain, moving, states
 from perdure.engine.prune import prune
 from perdure.engine.requests import ListHeld, ReadRecords, Stage, Steps
 
@@ -83,7 +83,7 @@ def test_two_prunings_at_once(store: perdure.Store) -> None:
 def test_a_rollback_to_what_goes_is_told_so(store: perdure.Store, to: Ref) -> None:
     plan = branches.rolling_back(store._site("a"), to, "main")
     with pytest.raises(errors.CheckpointPruned):
-        run(store, branches.move(store._site("a"), plan), ReadRecords, pruning(store, 3))
+        run(store, moving.move(store._site("a"), plan), ReadRecords, pruning(store, 3))
 
 
 def test_an_export_says_that_it_was_pruned(store: perdure.Store) -> None:

@@ -7,7 +7,7 @@ from perdure.core.record import Record
 from perdure.core.tree import Built
 from perdure.core.tree_edit import edit
 from perdure.engine.pages import put, walk
-from perdure.engine.read import Site, check_links, missing, read_groups, spans
+from perdure.engine.read import Site, check_links, next_records, spans
 from perdure.engine.requests import Run, Steps
 from perdure.engine.retain import Retained, Stay
 from perdure.engine.snapshots import tree_at
@@ -89,10 +89,7 @@ class _Upwards:
         """The first records of a run, of those that were read last if they are among them."""
         if not self._has(run):
             whole = Run(run.line, run.first, self._end_of(run))
-            groups = yield from read_groups(self._site, self._head, whole)
-            self._read = [record for group in groups for record in group]
-            if not self._has(run):
-                raise missing(self._site, run.line, run.first)
+            self._read = yield from next_records(self._site, self._head, whole)
         at = run.first - self._read[0].number
         return self._read[at : at + run.last - run.first + 1]
 

@@ -14,8 +14,8 @@ from perdure.core.lineage import bases_at
 from perdure.core.paths import Path, format_path, parse_path, position_in, resolve
 from perdure.core.record import MERGED, Record
 from perdure.core.refs import Ref
-from perdure.engine.branches import NOBODY
 from perdure.engine.load import Loaded, load_at, read_section, state_at
+from perdure.engine.moving import NOBODY
 from perdure.engine.past import every_run, take_back
 from perdure.engine.read import Site, check_links, spans
 from perdure.engine.refs import as_branch

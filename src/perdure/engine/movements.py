@@ -8,11 +8,12 @@ from perdure.core.abbreviate import count
 from perdure.core.head import Branch, Head
 from perdure.core.journal import Entry, Move
 from perdure.core.lineage import shared_number
-from perdure.engine.branches import Done, Plan, forking, move
+from perdure.engine.branches import forking
 from perdure.engine.compare import compare_points
 from perdure.engine.journal import read_journal
 from perdure.engine.leases import infos_of
 from perdure.engine.marks import judge
+from perdure.engine.moving import Done, Plan, move
 from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import Site, as_of_now, read_head
 from perdure.engine.refs import Point

@@ -15,31 +15,22 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import MAIN, Branch, Head, Journal, Snapshot, seal_head
-from perdure.core.journal import JOURNAL_LINE, Move, bare, written
+from perdure.core.head import MAIN, Branch, Head, Snapshot
+from perdure.core.journal import Move, bare, written
 from perdure.core.lineage import bases_at
 from perdure.core.receipt import Islands, Left, Receipt
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.retention import Retention
 from perdure.engine.around import Around
 from perdure.engine.base_trees import cut_of, put_base_trees
-from perdure.engine.branches import NOBODY, bases_of
+from perdure.engine.branches import bases_of
 from perdure.engine.collecting import collect_pages
+from perdure.engine.moving import NOBODY, commit_entry
 from perdure.engine.parked import all_branches, parked_again
-from perdure.engine.read import Site, as_of_now, joined, read_line
-from perdure.engine.requests import (
-    Commit,
-    Committed,
-    HeadRow,
-    Moved,
-    Now,
-    Random,
-    RecordRow,
-    Run,
-    Steps,
-)
+from perdure.engine.read import Site, as_of_now, joined, read_head
+from perdure.engine.requests import Now, Random, Run, Steps
 from perdure.engine.retain import Retained, Spot, Stay, retained
-from perdure.engine.save import TOKEN_BYTES, secured, send, tail_of
+from perdure.engine.save import TOKEN_BYTES
 from perdure.engine.snapshots import SECRET_BYTES
 from perdure.engine.sweeping import freed_by, sweep
 from perdure.engine.twins import put_twins
@@ -153,46 +144,22 @@ def _cut_off(site: Site, head: Head, plan: Retained, now_us: int) -> Steps[int |
     for _ in range(limits.commit_tries_max):
         sealed, new = after(now)
         new = replace(new, token=(yield Random(TOKEN_BYTES)))
-        row = HeadRow(new.token, seal_head(new, store=site.store, key=site.key))
-        record = RecordRow(sealed.line, sealed.number, sealed.blob)
-        answer = yield from send(Commit(site.key, now.token, row, tail_of(new), (record,)))
-        if isinstance(answer, Committed):
+        if (yield from commit_entry(site, now, new, sealed)) is not None:
             return sealed.number
-        assert isinstance(answer, Moved)
-        current = site.head(answer.head) if answer.head is not None else None
-        if current is None:
+        now = yield from read_head(site)
+        if not _only_saved(now, head):
             return None
-        if (yield from _is_in(site, current, head, sealed)):  # the answer was lost
-            yield from secured(site, current)
-            return sealed.number
-        if not _only_saved(current, head):
-            return None
-        now = current
     return None
-
-
-def _is_in(site: Site, current: Head, made_from: Head, sealed: Sealed) -> Steps[bool]:
-    """Whether a receipt is in the journal, whatever came after it."""
-    if current.incarnation != made_from.incarnation or _journal(current).number < sealed.number:
-        return False
-    run = Run(JOURNAL_LINE, sealed.number, sealed.number)
-    (found,) = yield from read_line(site, current, run)
-    return bool(found.id == sealed.id)
-
-
-def _journal(head: Head) -> Journal:
-    return head.journal or Journal(0, b"", b"", 0)
 
 
 def _only_saved(current: Head, made_from: Head) -> bool:
     """Whether nothing happened since but saves: what a plan was made from is still so."""
     return (
         current.incarnation == made_from.incarnation
-        and current.deleted_us is None
         and current.fence == made_from.fence
         and current.generation == made_from.generation
         and current.parked == made_from.parked
-        and _journal(current).number == _journal(made_from).number
+        and current.journal == made_from.journal
     )
 
 

@@ -258,6 +258,20 @@ def read_groups(site: Site, head: Head, run: Run) -> Steps[list[list[Record]]]:
     return [group for group in groups if group]
 
 
+def next_records(site: Site, head: Head, run: Run) -> Steps[list[Record]]:
+    """The first records of a run, linked to each other: as many as one request gives.
+
+    Raises:
+        Damaged: the first is missing, or one is not what was saved.
+    """
+    groups = yield from read_groups(site, head, run)
+    records = [record for group in groups for record in group]
+    if not records or records[0].number != run.first:
+        raise missing(site, run.line, run.first)
+    check_links(site, records)
+    return records
+
+
 def _are_many(rows: Sequence[RecordRow]) -> bool:
     """Whether to verify and decode these rows takes long enough for others to feel it."""
     size, count = sum(len(row.blob) for row in rows), sum(row.count for row in rows)

@@ -18,7 +18,7 @@ from perdure.core.values import take
 from perdure.engine.lines import every_span
 from perdure.engine.pages import in_pieces, walk
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, check_links, joined, read_groups, replay
+from perdure.engine.read import Site, joined, next_records, replay
 from perdure.engine.requests import Run, Steps
 from perdure.errors import Damaged, ReplayMismatch
 
@@ -166,7 +166,8 @@ def _replayed(site: Site, head: Head, now: _Begun) -> Steps[list[_Begun]]:
     if now.sections is None:
         now.sections = yield from _before(site, head, stretch)
     while now.number <= stretch.run.last:
-        records = now.ready or (yield from _next(site, head, stretch, now.number))
+        rest = Run(stretch.run.line, now.number, stretch.run.last)
+        records = now.ready or (yield from next_records(site, head, rest))
         for at, record in enumerate(records, 1):
             _check(site, head, now, now.sections, record)
             now.number, now.left = record.number + 1, now.left - 1
@@ -175,17 +176,6 @@ def _replayed(site: Site, head: Head, now: _Begun) -> Steps[list[_Begun]]:
                 return _parted(now, record)
         now.ready = ()
     return []
-
-
-def _next(site: Site, head: Head, stretch: _Stretch, first: int) -> Steps[list[Record]]:
-    """The next records of a stretch, linked to each other."""
-    run = Run(stretch.run.line, first, stretch.run.last)
-    groups = yield from read_groups(site, head, run)
-    records = [record for group in groups for record in group]
-    if not records or records[0].number != first:
-        raise Damaged(f"record {first} on line {run.line} of {site.key!r} is missing")
-    check_links(site, records)
-    return records
 
 
 def _parted(now: _Begun, record: Record) -> list[_Begun]:

@@ -17,7 +17,7 @@ from perdure.core.record import LABEL, MERGED, Record
 from perdure.core.retention import Retention, Seen, kept_numbers
 from perdure.engine.journal import left_of, read_journal, read_receipt
 from perdure.engine.parked import all_branches
-from perdure.engine.read import Site, check_links, joined, missing, read_groups, spans
+from perdure.engine.read import Site, joined, next_records, spans
 from perdure.engine.requests import Run, Steps
 
 Spot: TypeAlias = tuple[int, int]
@@ -142,11 +142,7 @@ def _read_known(site: Site, head: Head, owners: Iterable[Owner]) -> Steps[dict[S
     for run in joined(run for owner in owners for some in owner.spans for run in some):
         first = run.first
         while first <= run.last:
-            groups = yield from read_groups(site, head, Run(run.line, first, run.last))
-            records = [record for group in groups for record in group]
-            if not records or records[0].number != first:
-                raise missing(site, run.line, first)
-            check_links(site, records)
+            records = yield from next_records(site, head, Run(run.line, first, run.last))
             for each in records:
                 known[each.line, each.number] = _known(each)
             first = records[-1].number + 1

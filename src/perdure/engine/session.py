@@ -20,11 +20,12 @@ from perdure.core.paths import KeysLast
 from perdure.core.record import LABEL, MERGED, METADATA, SUMMARY
 from perdure.core.windows import into_window
 from perdure.engine.bodies import Body, Edited, Overtaken, Sent, too_much
-from perdure.engine.branches import forking_from, move
+from perdure.engine.branches import forking_from
 from perdure.engine.expiry import expiring
 from perdure.engine.leases import leaving, lost
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.marks import with_mark
+from perdure.engine.moving import move
 from perdure.engine.placing import place
 from perdure.engine.queue import Queue
 from perdure.engine.read import Site

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from perdure.core.head import MAIN, Branch, Head
 from perdure.core.journal import Entry
 from perdure.core.record import Record
-from perdure.engine import audit, branches, load
+from perdure.engine import audit, branches, load, moving
 from perdure.engine.journal import read_journal
 from perdure.engine.marks import resumed_from
 from perdure.engine.parked import all_branches
@@ -40,6 +40,8 @@ from perdure.testing.model import Broken, require
 from perdure.testing.sim_actors import PAGE_KINDS, TRIES_MAX, Script, Upkeep, plain
 from perdure.testing.sim_world import Actor, Face, World
 from perdure.types import Checkpoint
+
+W = TypeVar("W", bound="Branched")
 
 LOG, COUNT = "log", "count"
 MOVES = "fork", "rollback", "rollback", "promote", "undo", "undo", "redo", "delete"
@@ -216,7 +218,7 @@ def saver(
     """
 
     def work(actor: Actor) -> Steps[None]:
-        core = yield from _opened(actor, branch, merges)
+        core = yield from open_core(actor, branch, merges)
         done = tries = 0
         while done < saves and tries < tries_max:
             tries += 1
@@ -231,7 +233,8 @@ def saver(
     return safely
 
 
-def _opened(actor: Actor, branch: str, merges: bool = False) -> Steps[SessionCore]:
+def open_core(actor: Actor, branch: str, merges: bool = False) -> Steps[SessionCore]:
+    """A session of an actor on a branch, as the facades open one."""
     loaded = yield from load.load(actor.site, branch)
     sections = dict(loaded.sections) if loaded is not None else {}
     sections = {name: list(each) if name == LOG else each for name, each in sections.items()}
@@ -297,7 +300,7 @@ def mover(world: Branched, kinds: Iterable[str] | int) -> Script:
             plan = yield from _planned(actor, kind, f"{actor.name}.{actor.life}.{count}")
             world.moves.lost += 1  # until it is known better: it may die meanwhile
             try:
-                done = yield from branches.move(actor.site, plan)
+                done = yield from moving.move(actor.site, plan)
             except CommitUnknown:
                 continue
             except (Busy, UsageError, CheckpointNotFound, BranchNotFound, NotAncestor):
@@ -310,7 +313,7 @@ def mover(world: Branched, kinds: Iterable[str] | int) -> Script:
     return work
 
 
-def _planned(actor: Actor, kind: str, name: str) -> Steps[branches.Plan]:
+def _planned(actor: Actor, kind: str, name: str) -> Steps[moving.Plan]:
     """A movement, from what there is now."""
     site: Site = actor.site
     head = yield from read_head(site)
@@ -337,15 +340,14 @@ SECOND = "second"
 """A branch that there is from the start."""
 
 
-def begun(face: Face, seed: str, saves: int = 3) -> Branched:
-    """A world with a state of so many checkpoints, and a second branch from the last but one."""
-    world = Branched(face, seed)
+def begun(world: W, saves: int = 3) -> W:
+    """A world, with a state of so many checkpoints and a second branch from the last but one."""
     world.is_known = True  # it is the same each time
     first = world.add("first", saver(world, saves))
     while first.steps is not None:
         world.take(first, "proceed")
     forking = branches.forking(world.site, SECOND, saves - 1, MAIN)
-    done = world.ask(branches.move(world.site, forking))
+    done = world.ask(moving.move(world.site, forking))
     assert done is not None
     world.moves.told.append(done.entry)
     world.actors.clear()
@@ -359,7 +361,7 @@ def every_kind(face: Face, kind: str, *, writers_die: bool = True) -> Branched:
     Where all schedules are run. Each goes from one of its commits to the next in one go, a writer
     that meets another's work gives up, and who dies stays dead: chance does the rest.
     """
-    world = begun(face, "all")
+    world = begun(Branched(face, "all"))
     world.twins = tuple(world.add(f"w{number}", saver(world, 1, tries_max=1)) for number in (1, 2))
     world.add("mover", mover(world, (kind,)))
     world.add("upkeep", Upkeep(world, 1, ("step",)))
@@ -371,7 +373,7 @@ def every_kind(face: Face, kind: str, *, writers_die: bool = True) -> Branched:
 
 def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Branched:
     """Writers on two branches, movers, and maintenance."""
-    world = begun(face, seed, chance.randint(2, 4))
+    world = begun(Branched(face, seed), chance.randint(2, 4))
     for number in range(1, chance.randint(1, 3) + 1):
         branch = chance.choice((MAIN, MAIN, SECOND))
         world.add(f"w{number}", saver(world, chance.randint(1, saves), branch))
@@ -385,7 +387,7 @@ def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Branc
 
 def merging(face: Face, seed: str, chance: random.Random, saves: int) -> Branched:
     """Writers on one branch that merge, at times one that moves it, and maintenance."""
-    world = begun(face, seed, chance.randint(2, 4))
+    world = begun(Branched(face, seed), chance.randint(2, 4))
     for number in range(1, chance.randint(2, 3) + 1):
         world.add(f"w{number}", saver(world, chance.randint(1, saves), merges=True))
     if chance.random() < 0.3:

@@ -17,7 +17,7 @@ from perdure.backends.memory import InProcess, MemoryBackend
 from perdure.core import journal, lineage
 from perdure.core.head import MAIN, Base, Branch, Head
 from perdure.core.record import Sealed
-from perdure.engine import branches, collecting, generations, load, read, save
+from perdure.engine import branches, collecting, generations, load, moving, read, save
 from perdure.engine.load import Loaded
 from perdure.engine.read import Site
 from perdure.engine.refs import Point
@@ -250,7 +250,7 @@ def _unrecorded() -> Iterator[None]:
     def commit(key: str, expect: Any, row: Any, tail: Any, _records: Any) -> Commit:
         return Commit(key, expect, row, tail)
 
-    with patch.object(branches, "written", written), patch.object(branches, "Commit", commit):
+    with patch.object(moving, "written", written), patch.object(moving, "Commit", commit):
         yield
 
 

@@ -16,7 +16,7 @@ from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE, Entry
 from perdure.core.leases import owner_of
 from perdure.core.retention import Retention
-from perdure.engine import audit, branches, leases, maintain
+from perdure.engine import audit, leases, maintain
 from perdure.engine.journal import read_entry, read_journal
 from perdure.engine.load import state_at
 from perdure.engine.past import every_run
@@ -45,8 +45,9 @@ from perdure.testing.sim_branches import (
     Branched,
     Kept,
     Try,
-    _opened,
+    begun,
     mover,
+    open_core,
     saver,
 )
 from perdure.testing.sim_world import KEY, Actor, Face
@@ -207,7 +208,7 @@ def holder(world: Pruned, saves: int, branch: str = MAIN) -> Script:
 
     def work(actor: Actor) -> Steps[None]:
         with suppress(BranchNotFound, LeaseLost, Busy, Conflict, CommitUnknown):
-            core = yield from _opened(actor, branch)
+            core = yield from open_core(actor, branch)
             core.exclusive = True
             fields = actor.holder.host, actor.holder.pid, actor.holder.boot, actor.holder.started
             if (yield from _took(core, branch, fields)):
@@ -252,25 +253,9 @@ def _hold(world: Pruned, core: SessionCore, branch: str, saves: int, actor: Acto
 # ---- worlds ---------------------------------------------------------------------------------
 
 
-def begun(face: Face, seed: str, saves: int) -> Pruned:
-    """A world with a state of so many checkpoints, and a second branch from the last but one."""
-    world = Pruned(face, seed)
-    world.is_known = True  # it is the same each time
-    first = world.add("first", saver(world, saves))
-    while first.steps is not None:
-        world.take(first, "proceed")
-    forking = branches.forking(world.site, SECOND, saves - 1, MAIN)
-    done = world.ask(branches.move(world.site, forking))
-    assert done is not None
-    world.moves.told.append(done.entry)
-    world.actors.clear()
-    world.is_known = False
-    return world
-
-
 def every_prune(face: Face, *, saves: int = 1) -> Pruned:
     """Two writers, a pruning, and a step of maintenance, of which the last two may die."""
-    world = begun(face, "all", 4)
+    world = begun(Pruned(face, "all"), 4)
     world.twins = tuple(
         world.add(f"w{number}", saver(world, saves, tries_max=1)) for number in (1, 2)
     )
@@ -284,7 +269,7 @@ def every_prune(face: Face, *, saves: int = 1) -> Pruned:
 
 def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Pruned:
     """Writers on two branches, movers, pruners, holders, and maintenance."""
-    world = begun(face, seed, chance.randint(3, 6))
+    world = begun(Pruned(face, seed), chance.randint(3, 6))
     # In some schedules much is saved while it is pruned, and pages are made and collected.
     times = chance.choice((1, 4))
     for number in range(1, chance.randint(1, 3) + 1):
