@@ -12,7 +12,7 @@ import errno
 import io
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeVar
@@ -24,9 +24,10 @@ from perdure.core.codec import pack, unpack
 from perdure.core.head import MAIN, Branch, Head, open_head, seal_head
 from perdure.core.lineage import bases_through
 from perdure.core.page import Ref, page_id
+from perdure.core.pieces import at_once
 from perdure.core.record import Record, Sealed, open_payload
 from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
-from perdure.core.tree_read import Reading, read_root, read_value
+from perdure.core.tree_read import Reading, read_root, read_value, remembering
 from perdure.drive import Driver
 from perdure.engine import carry, states
 from perdure.engine.read import Site, is_replaced, parent_of, read_head, replay
@@ -140,7 +141,7 @@ def _stage_all(
     staging: _Staging,
     reader: _Reader,
     head: Head,
-    pages: Mapping[bytes, bytes],
+    pages: dict[bytes, bytes],
     progress: Progress | None,
 ) -> Sealed:
     """Verify, replay and stage every record of the file, a batch at a time; the last one."""
@@ -187,7 +188,7 @@ def _page(reader: _Reader, item: object) -> tuple[bytes, bytes]:
     raise Damaged(f"{reader.name}: what should be a page is none")
 
 
-def _base(reader: _Reader, tip: Branch, pages: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _base(reader: _Reader, tip: Branch, pages: dict[bytes, bytes]) -> dict[str, Any]:
     """The state that a pruned history begins with."""
     if tip.base_tree is None:
         return {}
@@ -198,18 +199,12 @@ def _base(reader: _Reader, tip: Branch, pages: Mapping[bytes, bytes]) -> dict[st
     return sections
 
 
-def _over(reading: Reading[T], pages: Mapping[bytes, bytes]) -> T:
+def _over(reading: Reading[T], pages: dict[bytes, bytes]) -> T:
     """What a reader makes of pages that are all at hand."""
-    answer: Mapping[bytes, bytes] | None = None
-    while True:
-        try:
-            ids = reading.send(answer)  # type: ignore[arg-type]  # None begins a generator
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        if not pages.keys() >= set(ids):
-            raise Damaged("a page that stands in for what was pruned is not in the file")
-        answer = {id_: pages[id_] for id_ in ids}
+    try:
+        return at_once(remembering(reading, pages))  # type: ignore[arg-type]  # it asks for no page
+    except KeyError as error:
+        raise Damaged("a page that stands in for what was pruned is not in the file") from error
 
 
 class _Staging:
@@ -251,7 +246,7 @@ class _Staging:
         self.ends |= {record.line: record.number for record in records}
         return last
 
-    def put_pages(self, pages: Mapping[bytes, bytes]) -> None:
+    def put_pages(self, pages: dict[bytes, bytes]) -> None:
         """Stage what stands in for what was pruned."""
         self._driver.run(carry.put_twice(self._site, self.incarnation, pages))
 

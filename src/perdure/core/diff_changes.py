@@ -5,84 +5,61 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import msgspec
-
 from perdure.core.changes import Change, Delete, Set, Splice
 from perdure.core.delta import changes_of
 from perdure.core.delta_between import between
 from perdure.core.diff import Difference
+from perdure.core.difference_tree import Place, tree_of
 from perdure.core.list_edits import Hunk
 from perdure.core.paths import Path
 
 
-class _Place(msgspec.Struct):
-    """What differs at one place and below it."""
+def _changes(place: Place, path: Path) -> Iterator[Change]:
+    """What makes the later value of the earlier one, which stand at a path."""
+    # From the end on, so that positions before a change stay as they are in the earlier list.
+    for hunk in reversed(_hunks(place)):
+        yield Splice(path, hunk.start, hunk.removed, hunk.items)
+    for part in place.gone:
+        if isinstance(part, str):
+            yield Delete((*path, part))
+    for part, child in place.children.items():
+        if child.changed is not None and isinstance(part, str):
+            yield from _replaced((*path, part), *child.changed)
+    for part, value in place.come.items():
+        if isinstance(part, str):
+            yield Set((*path, part), value)
+    for part, child in place.children.items():
+        if child.changed is None:
+            yield from _changes(child, (*path, part))
 
-    children: dict[str | int, _Place] = {}
-    gone: list[str | int] = []
-    """Keys, or positions in the earlier list."""
-    come: dict[str | int, Any] = {}
-    """What is new, by key or position in the later list."""
-    changed: dict[str | int, tuple[Any, Any]] = {}
-    """What is another value now, by key or position in the later list: before and after."""
 
-    def take(self, difference: Difference) -> None:
-        """Note a difference, seen from the state as a whole."""
-        *way, last = difference.path
-        place = self
-        for part in way:
-            place = place.children.setdefault(part, _Place())
-        match difference.kind:
-            case "removed":
-                place.gone.append(last)
-            case "added":
-                place.come[last] = difference.after
-            case "changed":
-                place.changed[last] = difference.before, difference.after
+def _hunks(place: Place) -> list[Hunk]:
+    """Which items of a list gave way to others, in positions of the earlier one.
 
-    def changes(self, path: Path) -> Iterator[Change]:
-        """What makes the later value of the earlier one, which stand at a path."""
-        # From the end on, so that positions before a change stay as they are in the earlier list.
-        for hunk in reversed(self._hunks()):
-            yield Splice(path, hunk.start, hunk.removed, hunk.items)
-        for part in self.gone:
-            if isinstance(part, str):
-                yield Delete((*path, part))
-        for part, (before, after) in self.changed.items():
-            if isinstance(part, str):
-                yield from _replaced((*path, part), before, after)
-        for part, value in self.come.items():
-            if isinstance(part, str):
-                yield Set((*path, part), value)
-        for part, place in self.children.items():
-            yield from place.changes((*path, part))
-
-    def _hunks(self) -> list[Hunk]:
-        """Which items of a list gave way to others, in positions of the earlier one.
-
-        All is counted by the items that stay: what is before the first of them, the second, …
-        """
-        gone: dict[int, int] = {}
-        for index, at in enumerate(sorted(_positions(self.gone))):
-            gone[at - index] = gone.get(at - index, 0) + 1
-        come: dict[int, list[Any]] = {}
-        added = sorted(_positions(self.come))
-        for index, to in enumerate(added):
-            come.setdefault(to - index, []).append(self.come[to])
-        others = _among(added, sorted(_positions(self.changed)))
-        hunks: list[Hunk] = []
-        went = 0
-        for stay in sorted({*gone, *come, *others}):
-            removed, items = gone.get(stay, 0), come.get(stay, [])
-            start, went = stay + went, went + removed
-            if stay in others:
-                removed, items = removed + 1, [*items, self.changed[others[stay]][1]]
-            if hunks and hunks[-1].end == start:
-                hunks[-1].removed += removed
-                hunks[-1].items += items
-            else:
-                hunks.append(Hunk(start, removed, items))
-        return hunks
+    All is counted by the items that stay: what is before the first of them, the second, …
+    """
+    gone: dict[int, int] = {}
+    for index, at in enumerate(sorted(_positions(place.gone))):
+        gone[at - index] = gone.get(at - index, 0) + 1
+    come: dict[int, list[Any]] = {}
+    added = sorted(_positions(place.come))
+    for index, to in enumerate(added):
+        come.setdefault(to - index, []).append(place.come[to])
+    changed = {part: child.changed[1] for part, child in place.children.items() if child.changed}
+    others = _among(added, sorted(_positions(changed)))
+    hunks: list[Hunk] = []
+    went = 0
+    for stay in sorted({*gone, *come, *others}):
+        removed, items = gone.get(stay, 0), come.get(stay, [])
+        start, went = stay + went, went + removed
+        if stay in others:
+            removed, items = removed + 1, [*items, changed[others[stay]]]
+        if hunks and hunks[-1].end == start:
+            hunks[-1].removed += removed
+            hunks[-1].items += items
+        else:
+            hunks.append(Hunk(start, removed, items))
+    return hunks
 
 
 def _positions(parts: Iterable[str | int]) -> list[int]:
@@ -123,8 +100,5 @@ def changes_told(differences: Iterable[Difference]) -> list[Change]:
         >>> changes_told(diff({"plan": ["a", "b"]}, {"plan": ["b"], "done": True}))
         [Set(path=('done',), value=True), Splice(path=('plan',), start=0, removed=1, items=[])]
     """
-    root = _Place()
-    for difference in differences:
-        if difference.path:  # else it is the order of the sections
-            root.take(difference)
-    return list(root.changes(()))
+    # A path that is empty tells of the order of the sections.
+    return list(_changes(tree_of(each for each in differences if each.path), ()))

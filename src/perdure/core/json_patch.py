@@ -11,9 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
-import msgspec
-
 from perdure.core.diff import Difference
+from perdure.core.difference_tree import Place, tree_of
 from perdure.core.json_forms import encode
 
 Operation: TypeAlias = dict[str, Any]
@@ -36,74 +35,41 @@ def json_patch(differences: Iterable[Difference]) -> list[Operation]:
         >>> json_patch(diff({"plan": ["a", "b"]}, {"plan": ["b"], "done": True}))
         [{'op': 'remove', 'path': '/plan/0'}, {'op': 'add', 'path': '/done', 'value': True}]
     """
-    root = _Place()
-    for difference in differences:
-        root.take(difference)
-    return list(root.operations(""))
+    return list(_operations(tree_of(differences), ""))
 
 
-class _Place(msgspec.Struct):
-    """What differs at one place and below it."""
-
-    children: dict[str | int, _Place] = {}
-    changed: Any = msgspec.UNSET
-    """The new value, if it is another one."""
-    gone: list[str | int] = []
-    """Keys, or positions in the earlier list."""
-    come: dict[str | int, Any] = {}
-    """What is new, by key or position in the later list."""
-    moved: dict[int, int] = {}
-    """Of items that moved, the position in the earlier list by that in the later one."""
-
-    def take(self, difference: Difference) -> None:
-        """Note a difference, seen from the state as a whole."""
-        if difference.kind == "moved" and not difference.is_move:
-            return
-        *way, last = difference.path
-        place = self
-        for part in way:
-            place = place.children.setdefault(part, _Place())
-        match difference.kind:
-            case "removed":
-                place.gone.append(last)
-            case "added":
-                place.come[last] = difference.after
-            case "moved":
-                place.moved[difference.after] = difference.before
-            case "changed":
-                place.children.setdefault(last, _Place()).changed = difference.after
-
-    def operations(self, pointer: str) -> Iterator[Operation]:
-        """What makes the later value of the earlier one at a JSON Pointer."""
-        if self.changed is not msgspec.UNSET:
-            yield {"op": "replace", "path": pointer, "value": encode(self.changed)}
-            return
-        positions = [part for part in self.gone if isinstance(part, int)]
-        for part in self.gone:
-            if isinstance(part, str):
-                yield {"op": "remove", "path": _below(pointer, part)}
-        for part in sorted(positions, reverse=True):
+def _operations(place: Place, pointer: str) -> Iterator[Operation]:
+    """What makes the later value of the earlier one at a JSON Pointer."""
+    if place.changed is not None:
+        yield {"op": "replace", "path": pointer, "value": encode(place.changed[1])}
+        return
+    positions = [part for part in place.gone if isinstance(part, int)]
+    for part in place.gone:
+        if isinstance(part, str):
             yield {"op": "remove", "path": _below(pointer, part)}
-        yield from self._put_in(pointer, sorted(positions))
-        for part, value in self.come.items():
-            if isinstance(part, str):
-                yield {"op": "add", "path": _below(pointer, part), "value": encode(value)}
-        for part, place in self.children.items():
-            yield from place.operations(_below(pointer, part))
+    for part in sorted(positions, reverse=True):
+        yield {"op": "remove", "path": _below(pointer, part)}
+    yield from _put_in(place, pointer, sorted(positions))
+    for part, value in place.come.items():
+        if isinstance(part, str):
+            yield {"op": "add", "path": _below(pointer, part), "value": encode(value)}
+    for part, child in place.children.items():
+        yield from _operations(child, _below(pointer, part))
 
-    def _put_in(self, pointer: str, gone: list[int]) -> Iterator[Operation]:
-        """Add and move items of a list, the first first."""
-        waiting = _Waiting(self.moved.values(), gone)
-        added = [part for part in self.come if isinstance(part, int)]
-        for to in sorted((*added, *self.moved)):
-            if to in self.moved:
-                start, end = waiting.move(self.moved[to], to)
-                if start != end:
-                    paths = _below(pointer, start), _below(pointer, end)
-                    yield {"op": "move", "from": paths[0], "path": paths[1]}
-            else:
-                path = _below(pointer, waiting.add(to))
-                yield {"op": "add", "path": path, "value": encode(self.come[to])}
+
+def _put_in(place: Place, pointer: str, gone: list[int]) -> Iterator[Operation]:
+    """Add and move items of a list, the first first."""
+    waiting = _Waiting(place.moved.values(), gone)
+    added = [part for part in place.come if isinstance(part, int)]
+    for to in sorted((*added, *place.moved)):
+        if to in place.moved:
+            start, end = waiting.move(place.moved[to], to)
+            if start != end:
+                paths = _below(pointer, start), _below(pointer, end)
+                yield {"op": "move", "from": paths[0], "path": paths[1]}
+        else:
+            path = _below(pointer, waiting.add(to))
+            yield {"op": "add", "path": path, "value": encode(place.come[to])}
 
 
 class _Waiting:

@@ -9,7 +9,7 @@ Readers keep keys of `extra` that they do not know (P10). Many records are kept 
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -180,6 +180,14 @@ def seal_draft(
     """Bind a save to its place and to the chain before it."""
     place = Place(store, incarnation, line, number)
     return _seal(place, draft.id, draft.time_us, parent, draft.salt, draft.canonical())
+
+
+def changes_of(records: Iterable[Record]) -> list[Change]:
+    """All that these records changed, in order.
+
+    Raises as `Record.changes` does.
+    """
+    return [change for record in records for change in record.changes()]
 
 
 def seal_again(record: Record, *, store: bytes, incarnation: bytes, parent: bytes) -> Sealed:

@@ -67,7 +67,7 @@ def newest_ancestor(
     lines = [
         line
         for line in sorted(has[0].keys() & has[1].keys())
-        if any(ends.get(line, 0) < all_[line] for ends, all_ in zip(had, has, strict=True))
+        if any(ends.get(line, 0) < ends_now[line] for ends, ends_now in zip(had, has, strict=True))
     ]
     found: list[tuple[Ancestor, Branch]] = []
     tips = [tip for tip, _ in sides]

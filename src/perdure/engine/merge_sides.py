@@ -7,7 +7,7 @@ and where that is much, or pruned, the trees of both points are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from perdure.core.changes import Change
 from perdure.core.diff import Difference, to_changes
 from perdure.core.diff_changes import changes_told
 from perdure.core.head import Branch, Head
-from perdure.core.record import Record
+from perdure.core.record import Record, changes_of
 from perdure.engine.compare import compare_points
 from perdure.engine.load import state_at
 from perdure.engine.merge_base import MergeBase
@@ -33,11 +33,6 @@ class Side(msgspec.Struct, frozen=True):
     tip: Branch
     records: Sequence[Record]
     """Those since the newest checkpoint that both have in their histories, as far as kept."""
-
-
-def changes_of(records: Iterable[Record]) -> list[Change]:
-    """What records changed, one after another."""
-    return [change for record in records for change in record.changes()]
 
 
 def did_since(

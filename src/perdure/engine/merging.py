@@ -14,14 +14,14 @@ from perdure.core.head import Branch, Head
 from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
 from perdure.core.merge_rules import Rules
-from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Sealed, seal_draft
+from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Sealed, changes_of, seal_draft
 from perdure.engine.ancestors import newest_ancestor
 from perdure.engine.bodies import too_much
 from perdure.engine.branches import common_number
 from perdure.engine.compare import compare_changed
 from perdure.engine.leases import freed
 from perdure.engine.merge_base import MergeBase
-from perdure.engine.merge_sides import Side, changes_of, did_since
+from perdure.engine.merge_sides import Side, did_since
 from perdure.engine.moving import NOBODY
 from perdure.engine.parked import find_branch
 from perdure.engine.past import holding

@@ -14,7 +14,7 @@ import msgspec
 
 from perdure.core.changes import Change, moves_of, reordered, sections_of
 from perdure.core.head import Branch, Head
-from perdure.core.record import Record
+from perdure.core.record import Record, changes_of
 from perdure.engine.branches import common_number
 from perdure.engine.load import load
 from perdure.engine.parked import find_branch
@@ -154,11 +154,6 @@ def read_since(core: SessionCore, current: Head) -> Steps[list[Record]]:
     ours = core.position.head.branches.get(core.branch) if core.position else None
     first = ours.number + 1 if ours is not None and not core.is_new else 1
     return (yield from read_run(core.site, current, tip, first, tip.number))
-
-
-def changes_of(records: list[Record]) -> list[Change]:
-    """All that these records changed, in order."""
-    return [change for record in records for change in record.changes()]
 
 
 def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
