@@ -7,11 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec.structs import replace
-
 from perdure.core.retention import Retention
 from perdure.engine.around import UNREADABLE
-from perdure.engine.labels import unknown_labels
 from perdure.engine.prune import prune
 from perdure.errors import Retryable, StateNotFound, UsageError
 from perdure.types import Pruned
@@ -74,16 +71,8 @@ class _Pruning:
     ) -> Pruned:
         if self._upkeep is not None and not dry_run:
             self._upkeep.leave(key)
-        work = about(partial(_with_labels, policy=policy, dry_run=dry_run), key)
+        work = about(partial(prune, policy=policy, dry_run=dry_run), key)
         return self._driver.run(work, makes=False, pausing=pausing)
-
-
-def _with_labels(site: Site, policy: Retention, dry_run: bool) -> Steps[Pruned]:
-    """Prune, and tell which of the labels that are to be kept there are not."""
-    asked = () if isinstance(policy.keep_labels, bool) else policy.keep_labels
-    unknown = yield from unknown_labels(site, asked)
-    found = yield from prune(site, policy, dry_run=dry_run)
-    return replace(found, unknown_labels=unknown)
 
 
 class Pruning(_Pruning):

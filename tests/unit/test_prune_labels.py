@@ -66,14 +66,13 @@ def test_the_command_names_those_that_no_state_has(path: str) -> None:
     assert found[0]["unknown_labels"] == ["tired", "other"]
 
 
-@pytest.mark.parametrize("look", [1, 2, 3, 5])
-def test_each_checkpoint_is_looked_at_however_many_at_a_time(
-    path: str, look: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("perdure.engine.labels._LOOK", look)
+@pytest.mark.parametrize("packed", [False, True])
+def test_each_checkpoint_is_looked_at_however_it_is_stored(path: str, packed: bool) -> None:
     names = [f"label {number}" for number in range(7)]
     with perdure.Store(path, maintenance="off") as store:
         save(store, "c", "main", *names)
+        if packed:
+            assert "pack" in store.maintain("c")[0].steps
         policy = perdure.Retention(keep_last=1, keep_labels=[*names, "none"])
         (told,) = store.prune(policy, "c", dry_run=True)
     assert told.unknown_labels == ("none",)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from perdure.core.head import Branch, Cut, Head, Snapshot
 from perdure.core.record import Record
 from perdure.core.tree import Built
-from perdure.core.tree_edit import edit
-from perdure.engine.pages import put, walk
+from perdure.engine.pages import put
 from perdure.engine.read import Site, check_links, next_records, spans
 from perdure.engine.requests import Run, Steps
 from perdure.engine.retain import Retained, Stay
-from perdure.engine.snapshots import tree_at
-from perdure.errors import Damaged
+from perdure.engine.snapshots import tree_after
 
 
 def cut_of(stay: Stay, plan: Retained) -> Cut | None:
@@ -57,21 +55,13 @@ class _Upwards:
         below = self._tip.nearest(number)
         if self._made is not None and (below is None or below.number < self._made.number):
             below = self._made
-        built = yield from self._edited(below, number)
-        self._made = Snapshot(number, built.root)
-        return built
-
-    def _edited(self, below: Snapshot | None, number: int) -> Steps[Built]:
-        secret = self._head.secret
+        records: list[Record] = []
         if below is not None:
             records = yield from self._between(below.number + 1, number)
-            changes = (change for record in records for change in record.changes())
-            try:
-                editing = edit(below.root, changes, secret)
-                return (yield from walk(self._site, self._head.incarnation, editing))
-            except Damaged:
-                pass  # a page is lost: it is made from what is older, or from the log
-        return (yield from tree_at(self._site, self._head, self._tip, number, secret))
+        parts = self._site, self._head, self._tip, number, self._head.secret
+        built = yield from tree_after(*parts, below, records)
+        self._made = Snapshot(number, built.root)
+        return built
 
     def _between(self, first: int, last: int) -> Steps[list[Record]]:
         """The records `first` … `last`."""

@@ -62,7 +62,7 @@ def _pruned(site: Site, policy: Retention, dry_run: bool, head: Head) -> Steps[P
     """Plan, and commit to the plan; None: the state went on in another way."""
     now = yield Now()
     plan = yield from retained(site, head, policy, now)
-    told = yield from _told(site, head, plan, dry_run)
+    told = yield from _told(site, head, plan, policy, dry_run)
     if dry_run or not (plan.removed or plan.final):
         return told
     receipt = yield from _cut_off(site, head, plan, now)
@@ -77,7 +77,9 @@ def finish(site: Site) -> Steps[None]:
     yield from as_of_now(site, lambda head: collect_pages(site, head, Around()))
 
 
-def _told(site: Site, head: Head, plan: Retained, dry_run: bool) -> Steps[Pruned]:
+def _told(
+    site: Site, head: Head, plan: Retained, policy: Retention, dry_run: bool
+) -> Steps[Pruned]:
     """What a plan comes to, as users see it."""
     branches: list[PrunedBranch] = []
     on_branches: list[Run] = []
@@ -93,7 +95,24 @@ def _told(site: Site, head: Head, plan: Retained, dry_run: bool) -> Steps[Pruned
     # What is counted twice, where both are put together, is on branches.
     left = _count(joined([*plan.removed, *on_branches])) - _count(joined(on_branches))
     size = (yield from freed_by(head, plan.removed)) if plan.removed else 0
-    return Pruned(site.key, tuple(branches), removed, left, size, final=plan.final, dry_run=dry_run)
+    return Pruned(
+        site.key,
+        tuple(branches),
+        removed,
+        left,
+        size,
+        final=plan.final,
+        dry_run=dry_run,
+        unknown_labels=_unknown(policy, plan),
+    )
+
+
+def _unknown(policy: Retention, plan: Retained) -> tuple[str, ...]:
+    """Labels that the policy keeps and nothing has."""
+    if isinstance(policy.keep_labels, bool):
+        return ()
+    labels = {each.label for each in plan.known.values()}
+    return tuple(each for each in dict.fromkeys(policy.keep_labels) if each not in labels)
 
 
 def _count(runs: Iterable[Run]) -> int:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.head import Branch, Head, Snapshot
+from perdure.core.record import Record
 from perdure.core.tree import Built, building
 from perdure.core.tree_edit import edit
 from perdure.engine.around import Around
@@ -84,17 +85,32 @@ def _is_too_dear(built: Built, tip: Branch, step: Step) -> bool:
 
 def tree_at(site: Site, head: Head, tip: Branch, number: int, secret: bytes) -> Steps[Built]:
     """The state at a checkpoint of a branch as a tree, edited from the nearest snapshot below."""
-    newest = tip.nearest(number)
-    if newest is not None:
-        records = yield from read_run(site, head, tip, newest.number + 1, number)
+    below = tip.nearest(number)
+    records: list[Record] = []
+    if below is not None:
+        records = yield from read_run(site, head, tip, below.number + 1, number)
+    return (yield from tree_after(site, head, tip, number, secret, below, records))
+
+
+def tree_after(
+    site: Site,
+    head: Head,
+    tip: Branch,
+    number: int,
+    secret: bytes,
+    below: Snapshot | None,
+    records: Sequence[Record],
+) -> Steps[Built]:
+    """The same from a snapshot of the branch, and the records after it; None: from the log."""
+    if below is not None:
         # Decoded one by one, as they are made.
         changes = (change for record in records for change in record.changes())
         try:
-            return (yield from walk(site, head.incarnation, edit(newest.root, changes, secret)))
+            return (yield from walk(site, head.incarnation, edit(below.root, changes, secret)))
         except Damaged:
             pass  # a page is lost: all are made anew, from what is older or from the log
-    below = newest.number if newest is not None else None
-    sections, _ = yield from state_at(site, head, tip, number, below=below)
+    most = below.number if below is not None else None
+    sections, _ = yield from state_at(site, head, tip, number, below=most)
     return (yield from in_pieces(building(sections, secret)))
 
 
