@@ -7,14 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from perdure.core.retention import Retention
 from perdure.engine.around import UNREADABLE
-from perdure.engine.prune import prune
 from perdure.errors import Retryable, StateNotFound, UsageError
 from perdure.types import Pruned
 from perdure.upkeep import breaks
 
 if TYPE_CHECKING:
+    from perdure.core.retention import Retention
     from perdure.drive import Driver
     from perdure.engine.read import Site
     from perdure.engine.requests import Steps
@@ -44,6 +43,8 @@ class _Pruning:
         progress: Progress | None,
         pausing: Callable[[], None] | None = None,
     ) -> list[Pruned]:
+        from perdure.core.retention import Retention  # only who prunes needs it, as the engine's
+
         if not isinstance(policy, Retention):
             raise UsageError(f"what to keep is said by a perdure.Retention, not by {policy!r}")
         if key is not None:
@@ -69,6 +70,8 @@ class _Pruning:
         dry_run: bool,
         pausing: Callable[[], None] | None,
     ) -> Pruned:
+        from perdure.engine.prune import prune
+
         if self._upkeep is not None and not dry_run:
             self._upkeep.leave(key)
         work = about(partial(prune, policy=policy, dry_run=dry_run), key)

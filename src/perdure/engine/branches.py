@@ -13,7 +13,6 @@ from perdure.core.head import MAIN, Base, Branch, Head, Snapshot, renamed
 from perdure.core.journal import Entry, Move, bare
 from perdure.core.lineage import bases_at, moved_to, shared_number, snapshots_to
 from perdure.core.refs import check_branch
-from perdure.engine.ancestors import took_in
 from perdure.engine.journal import left_of, read_entry, read_receipt
 from perdure.engine.moving import Plan, Planned
 from perdure.engine.parked import (
@@ -86,6 +85,7 @@ def rolling_back(site: Site, to: object, branch: str) -> Plan:
 
 def promoting(site: Site, branch: str, into: str) -> Plan:
     """A branch that stands where another does which went on from it, or took all of it in."""
+    from perdure.engine.ancestors import took_in  # few promote
 
     def plan(head: Head) -> Steps[Planned | None]:
         old = yield from find_branch(site, head, into)
