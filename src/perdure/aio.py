@@ -22,7 +22,7 @@ from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
-from perdure.session import OnCancel, OnError
+from perdure.session_base import OnCancel, OnError
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
     Checkpoint,

@@ -16,7 +16,7 @@ from perdure.engine.bodies import Overtaken
 from perdure.engine.refresh import read_news, take_in
 from perdure.errors import PerdureError
 from perdure.events import reported
-from perdure.session import SessionBase
+from perdure.session_base import SessionBase
 from perdure.turn import Turn
 from perdure.types import (
     Checkpoint,

@@ -13,7 +13,7 @@ from perdure.engine import branches, movements
 from perdure.engine.branches import Plan
 from perdure.engine.read import Site
 from perdure.engine.requests import Steps
-from perdure.session import short
+from perdure.session_base import short
 from perdure.strategies import checked
 from perdure.types import BranchInfo, Merge, Movement, Strategies
 
