@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TypeVar
 
 from perdure import unsaved
+from perdure.aio_branching import AsyncBranching
 from perdure.aio_session import AsyncSession, Opening
-from perdure.branching import AsyncBranching
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import audit, marks, states
@@ -22,7 +22,7 @@ from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
-from perdure.session import OnCancel, OnError
+from perdure.session_base import OnCancel, OnError
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
     Checkpoint,

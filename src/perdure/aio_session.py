@@ -9,24 +9,16 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self
 
 from perdure import parts
 from perdure.engine.bodies import Overtaken
 from perdure.engine.refresh import read_news, take_in
 from perdure.errors import PerdureError
 from perdure.events import reported
-from perdure.session import SessionBase
+from perdure.session_base import SessionBase
 from perdure.turn import Turn
-from perdure.types import (
-    Checkpoint,
-    Durability,
-)
-
-if TYPE_CHECKING:
-    pass
-
-T = TypeVar("T")
+from perdure.types import Checkpoint, Durability
 
 
 class AsyncSession(SessionBase):

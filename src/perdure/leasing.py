@@ -24,7 +24,7 @@ from perdure.events import log
 
 if TYPE_CHECKING:
     from perdure.drive import Driver
-    from perdure.session import SessionBase
+    from perdure.session_base import SessionBase
 
 POLL_FIRST_S = 0.02
 """How long whoever waits for a lease waits before it looks again, at first (seconds)."""

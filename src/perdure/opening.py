@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -14,18 +14,9 @@ from perdure.engine.load import Loaded, LoadedAt, Wanted, everything, load, load
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.window import Elsewhere, opened
-from perdure.errors import (
-    UsageError,
-)
+from perdure.errors import UsageError
 from perdure.parts import check_windows, require_windows
-from perdure.types import (
-    Resumed,
-)
-
-if TYPE_CHECKING:
-    pass
-
-T = TypeVar("T")
+from perdure.types import Resumed
 
 
 class Opened:

@@ -19,7 +19,8 @@ from perdure.events import reported
 from perdure.expiring import Expiring, expires_us
 from perdure.opening import Loading
 from perdure.pruning import Pruning
-from perdure.session import OnCancel, OnError, Session
+from perdure.session import Session
+from perdure.session_base import OnCancel, OnError
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
     Checkpoint,

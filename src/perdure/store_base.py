@@ -33,7 +33,7 @@ from perdure.errors import (
 from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
 from perdure.opening import Loading, Opened, look_at, open_session
-from perdure.session import OnCancel, OnError
+from perdure.session_base import OnCancel, OnError
 from perdure.strategies import checked
 from perdure.types import (
     Checkpoint,

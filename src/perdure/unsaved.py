@@ -19,7 +19,7 @@ from perdure.events import log
 
 if TYPE_CHECKING:
     from perdure.drive import Driver
-    from perdure.session import SessionBase
+    from perdure.session_base import SessionBase
 
 _open: WeakValueDictionary[int, SessionBase] = WeakValueDictionary()
 """The sessions of this process that are still there, by `id`."""

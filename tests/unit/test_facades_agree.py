@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import perdure
-from perdure import aio_session, aio_watch, session, store_base, watching
+from perdure import aio_session, aio_watch, session_base, store_base, watching
 
 PAIRS = (
     (perdure.Store, perdure.AsyncStore),
@@ -106,7 +106,7 @@ def test_docstrings_agree(method: Callable[..., Any], twin: Callable[..., Any]) 
 
 
 def test_what_is_shared_is_written_once() -> None:
-    for shared, classes in ((store_base.StoreBase, PAIRS[0]), (session.SessionBase, PAIRS[1])):
+    for shared, classes in ((store_base.StoreBase, PAIRS[0]), (session_base.SessionBase, PAIRS[1])):
         for cls in classes:
             assert issubclass(cls, shared)
     assert inspect.signature(perdure.Store) == inspect.signature(perdure.AsyncStore)

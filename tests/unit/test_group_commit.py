@@ -17,9 +17,10 @@ import pytest
 
 from perdure import limits
 from perdure.backends.memory import MemoryBackend
-from perdure.drive import Driver, GroupCommit
+from perdure.drive import Driver
 from perdure.engine.requests import Answer, Commit, Committed, HeadRow, Tail
 from perdure.errors import Busy, CommitUnknown, PerdureError
+from perdure.group_commit import GroupCommit
 
 WAIT_S = 10
 

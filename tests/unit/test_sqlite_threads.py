@@ -15,7 +15,7 @@ from tests.unit.test_sqlite_commit import MEGABYTE
 
 from perdure.backends.memory import MemoryBackend
 from perdure.backends.sqlite import SqliteBackend
-from perdure.drive import Driver, GroupCommit
+from perdure.drive import Driver
 from perdure.engine.requests import (
     Answer,
     Commit,
@@ -30,6 +30,7 @@ from perdure.errors import (
     PerdureError,
     StoreClosed,
 )
+from perdure.group_commit import GroupCommit
 from perdure.testing.contract_kit import Writer
 from perdure.testing.powercut import PowerCut
 

@@ -1,0 +1,346 @@
+"""What both kinds of session share: what is known of one, and how it saves and ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+
+from msgspec.structs import replace
+
+from perdure import limits, parts, unsaved
+from perdure.core.values import take
+from perdure.engine.bodies import Body, Overtaken
+from perdure.engine.requests import Steps
+from perdure.engine.session import SessionCore
+from perdure.errors import (
+    Forked,
+    PerdureError,
+    SaveInsideAtomic,
+    SessionClosed,
+    UsageError,
+)
+from perdure.events import OnEvent, log
+from perdure.strategies import checked
+from perdure.types import Checkpoint, Durability, Resumed, Strategies, Strategy
+
+if TYPE_CHECKING:
+    from perdure.core.changes import Change
+    from perdure.drive import Driver
+    from perdure.errors import Conflict
+    from perdure.leasing import Claim
+    from perdure.state.document import Document
+    from perdure.state.sections import State
+    from perdure.upkeep import Upkeep
+
+T = TypeVar("T")
+
+OnError: TypeAlias = Literal["discard", "save"]
+OnCancel: TypeAlias = Literal["keep", "discard"]
+
+
+class SessionBase:
+    """What `Session` and `AsyncSession` have in common: everything that waits for nothing."""
+
+    _with: ClassVar[str]
+    """How such a session is opened for a block, and ended without one."""
+    _close: ClassVar[str]
+    _closed = True  # until it is made: one whose making failed has nothing to lose
+    _is_loss_told = False
+
+    def __init__(
+        self,
+        driver: Driver,
+        core: SessionCore,
+        document: Document,
+        resumed: Resumed | None,
+        *,
+        durability: Durability,
+        on_error: OnError,
+        on_cancel: OnCancel,
+        on_event: OnEvent | None,
+        upkeep: Upkeep | None = None,
+        claim: Claim | None = None,
+    ) -> None:
+        self._driver = driver
+        self._upkeep = upkeep
+        self._claim = claim
+        self._core = core
+        self._document = document
+        self._resumed = resumed
+        self._durability: Durability = durability
+        self._on_error = on_error
+        self._on_cancel = on_cancel
+        self._on_event = on_event
+        self._pid = os.getpid()
+        self._closed = False
+        unsaved.watch(self)
+        if claim is not None:
+            claim.kept_by(self)
+
+    def __del__(self) -> None:
+        if not self._closed:
+            unsaved.tell(self, f"nothing refers any more to a session on {self.key!r}")
+            # Whoever still has a container of it could edit that to no effect.
+            self._document.close()
+
+    @property
+    def key(self) -> str:
+        """Key of the state."""
+        return self._core.site.key
+
+    @property
+    def branch(self) -> str:
+        """The branch that it works on."""
+        return self._core.branch
+
+    @property
+    def diverged(self) -> Conflict | None:
+        """What made this session go on on a branch of its own (`on_conflict="fork"`), or None."""
+        return self._core.diverged
+
+    @property
+    def strategies(self) -> dict[Any, Strategy]:
+        """By path pattern, what a merge does where both sides changed the same place.
+
+        As given to `open(on_conflict="merge", strategies=…)`. May be edited, or set: after
+        `MergeConflicts`, say here which side is right, and save again.
+
+        Raises:
+            UsageError: on setting it to what are no strategies, or of a session that never merges.
+
+        Example:
+            >>> session.strategies |= {each.path: "ours" for each in error.conflicts}
+        """
+        return self._core.strategies
+
+    @strategies.setter
+    def strategies(self, strategies: Strategies) -> None:
+        self._core.strategies = checked(strategies, merges=self._core.merges)
+
+    @property
+    def id(self) -> str:
+        """This session's id (32 hex digits)."""
+        return self._core.id.hex()
+
+    @property
+    def state(self) -> State:
+        """The state: a mapping of sections, whose containers know what changed in them."""
+        return self._document.state
+
+    @property
+    def resumed(self) -> Resumed | None:
+        """What was taken up: checkpoint, age, how the last session ended; None if new."""
+        return self._resumed
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint this session has read or saved."""
+        return self._core.checkpoint
+
+    @property
+    def summary(self) -> str | None:
+        """A line about the state that `Store.states` shows; kept with the next save."""
+        return self._core.summary
+
+    @summary.setter
+    def summary(self, text: str | None) -> None:
+        self._require_open()
+        self._core.summary = short(text, "summary", limits.summary_chars_max)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has ended."""
+        return self._closed
+
+    def changes(self) -> list[Change]:
+        """What the next save would write, in order; nothing is saved or cleared by asking.
+
+        Raises:
+            UntrackedEdit: a container was changed behind Perdure's back, as the save would say.
+        """
+        return [*self._core.waiting(), *self._document.pending()]
+
+    def __repr__(self) -> str:
+        number = self.checkpoint.number if self.checkpoint else 0
+        state = "open"
+        if self._closed:
+            state = "closed"
+        elif self._driver.closed:
+            state = "its store is closed"
+        return f"<{type(self).__name__} {self.key!r} at checkpoint {number}, {state}>"
+
+    def length(self, name: str) -> int:
+        """How much a section holds: items of a list, keys of a dict, characters of a text.
+
+        Of a list or text that is not loaded, nothing is read; of a window, the whole list counts.
+        Other sections load if they have to.
+
+        Raises:
+            KeyError: there is no such section.
+            TypeError: it has no length.
+            SectionNotLoaded: under asyncio, where one would have to load.
+        """
+        return parts.length_of(self._document, self._core, name)
+
+    def _missing_of(self, name: str) -> Steps[Any] | None:
+        """What reads as much of a section as is not live; None if all of it is."""
+        if not self._document.is_loaded(name):
+            return self._core.read(name)
+        before, _ = self._document.windows().get(name, (0, 0))
+        return self._core.part(name, 0, before) if before else None
+
+    def _take_in(self, name: str, value: Any) -> None:
+        """Make live what was missing, unless the section was assigned meanwhile."""
+        if not self._document.is_loaded(name):
+            self._document.put(name, value)
+        elif self._document.windows().get(name, (0, 0))[0] == len(value):
+            self._document.widen(name, value)
+
+    # ---- what both facades do around their waiting ----------------------------------------
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise SessionClosed(f"this session on {self.key!r} has ended; open a new one")
+        if self._pid != os.getpid():
+            raise Forked(
+                f"this session on {self.key!r} belongs to the parent process; open one of its own "
+                "in the child"
+            )
+
+    def _in_store(self, steps: Steps[T]) -> Steps[T]:
+        """`steps`, for a session that may have been opened before its store was made."""
+        return steps if self._core.site.store else self._first_in_store(steps)
+
+    def _first_in_store(self, steps: Steps[T]) -> Steps[T]:
+        core = self._core
+        core.site = replace(core.site, store=self._driver.store_id)
+        return (yield from steps)
+
+    def _merging(
+        self, steps: Callable[[], Steps[T]], overtaken: Overtaken | None = None
+    ) -> Steps[T]:
+        """`steps`, which save; merged with what others saved first, if the session merges."""
+        if not self._core.merges:
+            return steps()
+        from perdure.engine.rebase import saving
+
+        return saving(self._core, steps, overtaken)
+
+    def _ended(self, how: str, error: str | None) -> Steps[None]:
+        return self._merging(partial(self._core.end, how, error, self._durability))
+
+    def _has_unsaved(self) -> bool:
+        core = self._core
+        return core.unsaved or core.is_summary_unsaved or self._document.has_edits()
+
+    def _stage(
+        self, label: str | None, metadata: dict[str, Any] | None, durability: Durability | None
+    ) -> Body | None:
+        if durability not in (None, "power", "process"):
+            raise UsageError(f'durability is "power" or "process", not {durability!r}')
+        label = short(label, "label", limits.label_chars_max)
+        if metadata is not None:
+            metadata = take(metadata, ("metadata",))
+            if not isinstance(metadata, dict):
+                raise UsageError("metadata is a dict")
+        return self._core.stage(label, metadata, durability=durability or self._durability)
+
+    def _saved(self, body: Body | None, detail: dict[str, Any]) -> Checkpoint:
+        if body is not None and body.saved is None:
+            self._require_open()  # the session ended meanwhile, and gave up what was not saved
+        checkpoint = body.saved if body is not None else self._core.checkpoint
+        assert checkpoint is not None
+        detail["number"] = checkpoint.number
+        return checkpoint
+
+    def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
+        """How the session ends, after deciding what becomes of its unsaved edits."""
+        if error is None:
+            how, named = "closed", None
+        else:
+            how = "failed" if isinstance(error, Exception) else "cancelled"
+            named = type(error).__qualname__
+        if self._keeps_edits(error):
+            self._core.stage(ending=True, durability=self._durability)
+        else:
+            self._core.drop_waiting()
+        return how, named
+
+    def _keeps_edits(self, error: BaseException | None) -> bool:
+        """Whether a block that ended so has its unsaved edits saved."""
+        if isinstance(error, Exception):
+            return self._on_error == "save"
+        return error is None or self._on_cancel == "keep"
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """End the session while its locks are held; it stays open if the end fails.
+
+        No edit passes from before the last one is captured: it would not be saved any more.
+        """
+        self._document.close()
+        try:
+            yield
+        except BaseException:
+            self._document.reopen()
+            raise
+        self._end()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._document.close()
+        if self._claim is not None:
+            self._claim.ended(is_free=not self._core.holds)
+
+    def _end_failed(self, failure: PerdureError, error: BaseException | None) -> None:
+        """The end could not be written: the user's own error goes first, else this one.
+
+        Where edits that were to be kept are not saved, the session stays open for another try.
+        """
+        # An error of usage is one of capturing them: an edit that no save can hold.
+        is_refused = isinstance(failure, UsageError)
+        is_unsaved = is_refused or self._core.unsaved or bool(self._core.touched())
+        if error is None or (self._keeps_edits(error) and is_unsaved):
+            failure.session = self
+        if error is None:
+            self._is_loss_told = True
+            raise failure
+        log.warning("the end of a session on %r could not be recorded: %s", self.key, failure)
+        if failure.session is None:
+            self._end()
+            return
+        error.add_note(
+            f"Edits to {self.key!r} that were to be kept are not saved yet ({failure.kind}: "
+            f"{failure}). The session is still open: save or close it, after a refresh if need be."
+        )
+        if error.__context__ is None:  # where `.session` is found by whoever has only the error
+            failure.__context__, error.__context__ = None, failure
+
+    def _refuse_inside_atomic(self) -> None:
+        if self._document.is_within_block():
+            raise SaveInsideAtomic(
+                "no save takes effect inside an atomic block, nor in a task started in one; save "
+                "after it has ended"
+            )
+
+
+def short(text: str | None, what: str, chars_max: int) -> str | None:
+    """A label or a summary as it can be kept; `what` is what to call it.
+
+    Raises:
+        UsageError: it cannot be.
+    """
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise UsageError(f"a {what} is a string, not {type(text).__name__}")
+    if len(text) > chars_max:
+        raise UsageError(f"a {what} has at most {chars_max} characters; this one has {len(text)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the {what} {text!r} holds a lone surrogate, which is no text") from None
+    return str(text)
