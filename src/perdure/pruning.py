@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -165,4 +164,6 @@ class AsyncPruning(_Pruning):
             >>> [each.removed for each in store.prune(policy, "support/alice", dry_run=True)]
             [9900]
         """
+        import asyncio  # the sync store, which this module is for too, goes without
+
         return await asyncio.to_thread(self._pruning, policy, key, dry_run, progress, breaks())

@@ -35,3 +35,11 @@ def test_importing_perdure_loads_nothing_slow() -> None:
 @pytest.mark.parametrize("module", ["apsw", "asyncio", "click", "msgspec", "rich", "sqlite3"])
 def test_the_probe_sees_what_is_slow(module: str) -> None:
     assert module in loaded_by(f"import {module}")
+
+
+def test_the_sync_store_goes_without_asyncio_and_what_few_calls_need() -> None:
+    loaded = loaded_by("import perdure; perdure.Store")
+    assert "perdure.store" in loaded
+    assert loaded & {"asyncio", "rich", "click", "perdure.aio"} == set()
+    few = {"prune", "retain", "merging", "rebase", "ancestors", "blame"}
+    assert {f"perdure.engine.{name}" for name in few} & loaded == set()
