@@ -22,7 +22,8 @@ from perdure.core.values import same
 from perdure.errors import NotStorable
 from perdure.state import Document, Window
 
-PLACES = ("perdure/state/", "perdure/engine/session.py", "perdure/engine/refresh.py", __file__)
+ENGINE = tuple(f"perdure/engine/{name}.py" for name in ("session", "queue", "placing", "refresh"))
+PLACES = ("perdure/state/", *ENGINE, __file__)
 
 
 class Interrupt(BaseException):
@@ -30,21 +31,20 @@ class Interrupt(BaseException):
 
 
 def was_interrupted(action: Callable[[], object], step: int) -> bool:
-    """Do it, but let an exception come up before its bytecode `step`; whether it has so many."""
+    """Do it, but let an exception come up before its line or bytecode `step`; whether it has so many."""
     left = step
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         if not any(place in frame.f_code.co_filename.replace("\\", "/") for place in PLACES):
             return None
         frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
         return count
 
     def count(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal left
-        if event == "opcode":
+        # 3.13.0 leaves out opcodes of code that was traced before, but no lines.
+        if event in ("opcode", "line"):
             if left == 0:
-                sys.settrace(None)
                 raise Interrupt
             left -= 1
         return count
@@ -180,11 +180,14 @@ def test_an_edit_interrupted_anywhere_leaves_live_and_saved_the_same_P1_P13(
     edit: Callable[[Any], object], dirty: bool
 ) -> None:
     step = 0
+    made = set[bool]()
     while True:
         kept = opened(dirty)
-        state = kept.document.state
+        state, before = kept.document.state, kept.document.plain()
         held = [state["list"], state["dict"], state["set"], state["deep"]["in"][0]["items"]]
         done = not was_interrupted(partial(edit, state), step)
+        if not done:
+            made.add(not same(before, kept.document.plain()))
         if step // 3 % 2:
             edit_all(state, "before the save")
         kept.capture()
@@ -197,7 +200,8 @@ def test_an_edit_interrupted_anywhere_leaves_live_and_saved_the_same_P1_P13(
         if done:
             break
         step += 3 if dirty else 1
-    assert step > 10
+    # Python versions differ in how many bytecodes an edit is; but none is made by the first or last.
+    assert made == {False, True}, "interrupted before it was made, and after"
 
 
 @pytest.mark.parametrize("check_edits", [False, True])
