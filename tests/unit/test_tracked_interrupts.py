@@ -31,7 +31,7 @@ class Interrupt(BaseException):
 
 
 def was_interrupted(action: Callable[[], object], step: int) -> bool:
-    """Do it, but let an exception come up before its line or bytecode `step`; whether it has so many."""
+    """Do it, with an exception before its line or bytecode `step`; whether it has so many."""
     left = step
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
@@ -200,7 +200,7 @@ def test_an_edit_interrupted_anywhere_leaves_live_and_saved_the_same_P1_P13(
         if done:
             break
         step += 3 if dirty else 1
-    # Python versions differ in how many bytecodes an edit is; but none is made by the first or last.
+    # Python versions differ in how many bytecodes an edit is; none is made by the first or last.
     assert made == {False, True}, "interrupted before it was made, and after"
 
 
