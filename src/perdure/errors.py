@@ -151,6 +151,17 @@ class MergeConflicts(Reload):
         self.conflicts = tuple(conflicts)
 
 
+class SchemaChanged(Reload):
+    """The state was migrated to another version of its schema while this session was open.
+
+    What the session holds is in the layout of the former version. Nothing was saved or lost:
+    `session.changes()` tells what was not. Open the state again, and make the edits again. Also
+    raised where branches in different versions were to be merged.
+    """
+
+    kind = "schema-changed"
+
+
 class StateDeleted(Reload):
     """The state was deleted (and perhaps made anew) since this session opened it."""
 
@@ -217,6 +228,28 @@ class UnsafeLibrary(NeedsPerson):
 
 
 # ---- UsageError -----------------------------------------------------------------------------
+
+
+class SchemaNewer(UsageError):
+    """Newer code wrote this section in a way that this code does not understand (P10).
+
+    It may be read, as far as it fits; an edit would destroy what is not understood. Deploy the
+    newer version, or declare its migration by lenses, which old code can follow.
+    """
+
+    kind = "schema-newer"
+
+
+class SchemaMismatch(UsageError):
+    """The state was saved under another schema: a class was renamed, or the key is another's."""
+
+    kind = "schema-mismatch"
+
+
+class MigrationMissing(UsageError):
+    """No declared migrations lead from the version of a state to that of its schema."""
+
+    kind = "migration-missing"
 
 
 class NotStorable(UsageError, TypeError):

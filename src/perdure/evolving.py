@@ -1,0 +1,247 @@
+"""Opening a state through a schema: the version it is in, and how newer and older code meet.
+
+Newer code finds an older state: the migrations run here, on what was read, and go as a checkpoint of
+their own before the session's first save (`Evolution`). Older code finds a newer state: the session
+works on a view of it (`perdure.state.evolved`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from perdure import limits
+from perdure.core.changes import Change, apply, moves_of, pack_changes, reordered, sections_of
+from perdure.core.diff import to_changes
+from perdure.core.lens import Lens
+from perdure.core.record import LABEL, METADATA
+from perdure.core.values import take
+from perdure.engine.bodies import Body, too_much
+from perdure.engine.load import Loaded, read_section
+from perdure.engine.read import Site
+from perdure.engine.refresh import News
+from perdure.engine.requests import Steps
+from perdure.engine.unread import Unread
+from perdure.errors import SchemaChanged, SchemaMismatch
+from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
+from perdure.schemas.run import reached, run
+from perdure.schemas.stamp import SECTION, Step, stamped, stamps_in
+from perdure.state.sections import RESERVED
+
+if TYPE_CHECKING:
+    from perdure.engine.session import SessionCore
+    from perdure.state.document import Document
+
+MIGRATED = "perdure.migrated"
+"""What the metadata of a migration's checkpoint says, below this key: schema, from, to, run."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How a state and a schema meet."""
+
+    declared: Declared
+    section: dict[str, Any] | None
+    """The stamps that the state has."""
+    version: int
+    """The version that the state is in."""
+    migrations: tuple[Migration, ...] = ()
+    """Of newer code: to be run."""
+    back: tuple[Step, ...] | None = None
+    """Of older code: what led from its version to the state's, as far as that is known."""
+
+    @property
+    def is_older_code(self) -> bool:
+        """Whether the state was written by code that is newer than the schema."""
+        return self.version > self.declared.version
+
+    @property
+    def stamp(self) -> dict[str, Any] | None:
+        """The stamps as they are to be; None: as they are."""
+        if self.is_older_code:
+            return None
+        section = stamped(self.section, self.declared)
+        return None if section == self.section else section
+
+    def reached(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the sections of a state that have to be read as wholes."""
+        return reached(self.migrations, names) if self.migrations else frozenset()
+
+
+def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
+    """How a state meets a schema.
+
+    Args:
+        cls: the schema.
+        section: what the state's stamps are; None: it has none.
+        names: of its sections.
+
+    Raises:
+        SchemaMismatch: it has stamps, of other schemas, and this one would have to migrate it.
+        MigrationMissing: nothing leads from its version to the schema's.
+        Malformed: the stamps are none.
+    """
+    declared, stamps = declared_of(cls), stamps_in(section)
+    stamp = stamps.get(declared.name)
+    if stamp is not None and stamp.version > declared.version:
+        back = stamp.back_to(declared.version)
+        return Plan(declared, section, stamp.version, back=back)
+    version = stamp.version if stamp is not None else _unstamped(declared, names)
+    migrations = declared.path(version)
+    if stamp is None and migrations and stamps:
+        others = ", ".join(f"{name!r} (version {each.version})" for name, each in stamps.items())
+        raise SchemaMismatch(
+            f"the state was saved under {others}, not under {declared.name!r}, whose migrations "
+            "would run on it. If the class was renamed, keep the schema's name: "
+            f"@perdure.schema({next(iter(stamps))!r}, version={declared.version})"
+        )
+    return Plan(declared, section, version, migrations)
+
+
+def _unstamped(declared: Declared, names: Iterable[str]) -> int:
+    """The version of a state without a stamp of this schema."""
+    if all(name.startswith(RESERVED) for name in names):
+        return declared.version  # it is new
+    begins = any(older == UNSTAMPED for older, _ in declared.migrations)
+    return UNSTAMPED if begins else min(1, declared.version)
+
+
+class Evolution(msgspec.Struct, eq=False):
+    """What a typed session knows of the version of its state, and has to write of it."""
+
+    cls: type
+    plan: Plan
+    stamp: dict[str, Any] | None = None
+    """The stamps, to be written with the first save that has something else to write."""
+    migration: Body | None = None
+    """What migrations changed, to be saved before anything else."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether what is live is migrated and what is stored is not."""
+        return self.migration is not None and self.migration.saved is None
+
+    def before_save(self, core: SessionCore, document: Document, *, ending: bool = False) -> None:
+        """See to it that the version is written with what is about to be captured."""
+        document.push(ending=ending)
+        if self.migration is not None and not core.queue.has(self.migration):
+            core.queue.put(self.migration)
+        if self.stamp is not None and (document.has_edits() or core.is_new):
+            document.write_reserved(SECTION, self.stamp)
+            self.stamp = None
+
+    def check(self, core: SessionCore, news: News) -> None:
+        """Refuse to take in what others saved, if that is in another version.
+
+        Raises:
+            SchemaChanged: it is, or this session's own migration is not saved yet.
+        """
+        if self.is_pending and (news.records or news.moved_to or core.touched()):
+            raise SchemaChanged(
+                f"{core.site.key!r}: others saved while this session was migrating the state "
+                f"({self._label}). Nothing of this session was saved; open the state again"
+            )
+        now = self._version_after(news)
+        if now is not None and now != self.plan.version and not self._is_own(now):
+            raise SchemaChanged(
+                f"{core.site.key!r}: the state was migrated meanwhile, from version "
+                f"{self.plan.version} of {self.plan.declared.name} to {now}: what this session "
+                "holds is of the former. `session.changes()` tells what it has not saved; open the "
+                "state again"
+            )
+
+    @property
+    def _label(self) -> str:
+        return label_of(self.plan)
+
+    def _is_own(self, version: int) -> bool:
+        """Whether this is where this session's migration brought the state."""
+        return not self.plan.is_older_code and version == self.plan.declared.version
+
+    def _version_after(self, news: News) -> int | None:
+        """The version that the news leave the state in; None: they do not say."""
+        if news.instead is not None and news.instead.is_whole:
+            section = news.instead.sections.get(SECTION)
+        else:
+            changes = [each for each in news.changes if each.path[0] == SECTION]
+            if not changes:
+                return None
+            held: dict[str, Any] = {SECTION: take(self.plan.section or {})}
+            apply(held, changes)
+            section = held.get(SECTION)
+        stamp = stamps_in(section).get(self.plan.declared.name)
+        return stamp.version if stamp is not None else self.plan.version
+
+
+def label_of(plan: Plan) -> str:
+    """The label of the checkpoint that a migration makes."""
+    return f"migrate {plan.declared.name} {plan.version} → {plan.declared.version}"
+
+
+def section_of(loaded: Loaded | None, site: Site, branch: str) -> Steps[Any]:
+    """The stamps of a state that was loaded."""
+    if loaded is None:
+        return None
+    value = loaded.sections.get(SECTION)
+    if type(value) is Unread:
+        value = yield from read_section(site, loaded.head, branch, SECTION, {SECTION: value})
+        loaded.sections[SECTION] = value
+    return value
+
+
+def planned(cls: type, loaded: Loaded | None, site: Site, branch: str) -> Steps[Plan]:
+    """How a state that was loaded meets a schema; what has to be read whole for that is read.
+
+    Raises as `plan`.
+    """
+    section = yield from section_of(loaded, site, branch)
+    sections = loaded.sections if loaded is not None else {}
+    found = plan(cls, section, sections)
+    if loaded is not None:
+        for name in found.reached(sections):
+            kept = sections[name]
+            if type(kept) is Unread:
+                reading = read_section(site, loaded.head, branch, name, {name: kept})
+                sections[name] = yield from reading
+    return found
+
+
+def migrated(found: Plan, content: dict[str, Any]) -> tuple[dict[str, Any], list[Change]]:
+    """The sections after the migrations of a plan, in order, and what they change.
+
+    Args:
+        found: the plan.
+        content: the sections, those that it reaches as plain values, which are not changed; any
+            others as they are.
+
+    Raises:
+        MigrationFailed: a migration does not fit what is there.
+    """
+    if not found.migrations:
+        return content, []
+    names = found.reached(content)
+    before = {name: content[name] for name in content if name in names}
+    after = run(found.migrations, take(before))
+    after[SECTION] = stamped(found.section, found.declared)
+    if SECTION in content:
+        before[SECTION] = content[SECTION]
+    changes = to_changes(before, after)
+    order = reordered(content, moves_of(changes))
+    return {name: after.get(name, content.get(name)) for name in order}, changes
+
+
+def body_of(found: Plan, changes: list[Change], **told: Any) -> Body:
+    """A migration as a checkpoint of its own."""
+    packed = pack_changes(changes)
+    if len(packed) > limits.save_bytes_max:
+        raise too_much(len(packed), changes)
+    said = {"schema": found.declared.name, "from": found.version, "to": found.declared.version}
+    extra = {LABEL: label_of(found), METADATA: {MIGRATED: {**said, **told}}}
+    return Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra)
+
+
+def lenses_back(steps: Iterable[Step]) -> tuple[Lens, ...]:
+    """The lenses of steps, one after another; those of functions are not known."""
+    return tuple(lens for step in steps for lens in step.lenses or ())
+

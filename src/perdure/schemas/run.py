@@ -1,0 +1,63 @@
+"""Running migrations: newer sections of older ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from perdure.core.lens_reach import reach
+from perdure.core.lens_run import forward
+from perdure.core.values import take
+from perdure.errors import MigrationFailed
+from perdure.schemas.declare import Function, Migration
+from perdure.state.sections import RESERVED
+
+
+def reached(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[str]:
+    """Those of the sections of a state that migrations read or change."""
+    found: set[str] = set()
+    for each in migrations:
+        if each.lenses is None and each.touches is None:
+            return frozenset(names)
+        if each.lenses is not None:
+            reaching = reach(each.lenses)
+            found |= reaching.older | reaching.newer
+        found |= each.touches or frozenset()
+    return found.intersection(names)
+
+
+def run(migrations: Sequence[Migration], sections: dict[str, Any]) -> dict[str, Any]:
+    """The sections after migrations.
+
+    Args:
+        migrations: in order.
+        sections: plain; those that they reach, at least. Given up by the caller.
+
+    Raises:
+        MigrationFailed: one does not fit what is there.
+    """
+    for each in migrations:
+        if each.lenses is not None:
+            forward(sections, each.lenses)
+        else:
+            assert each.function is not None
+            sections = _by_function(each, each.function, sections)
+    return sections
+
+
+def _by_function(
+    migration: Migration, function: Function, sections: dict[str, Any]
+) -> dict[str, Any]:
+    """What a function makes of the sections; the library's own it is not shown."""
+    own = {name: value for name, value in sections.items() if name.startswith(RESERVED)}
+    shown = {name: value for name, value in sections.items() if name not in own}
+    named = f"{getattr(function, '__qualname__', function)}, the migration from version "
+    named += f"{migration.older} to {migration.newer},"
+    try:
+        made = function(shown)
+        made = take(shown if made is None else made)
+    except Exception as error:  # the user's code: whatever it raises means the same here
+        raise MigrationFailed(f"{named} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(made, dict) or any(name.startswith(RESERVED) for name in made):
+        raise MigrationFailed(f"{named} returned no dict of sections: {made!r:.80}")
+    return {**own, **made}
