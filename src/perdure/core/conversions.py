@@ -88,7 +88,9 @@ _ALL = [
     *_both(
         "float", "decimal", (float, lambda value: Decimal(repr(value)), ""), (Decimal, float, "")
     ),
-    *_both("datetime", "iso", (datetime, datetime.isoformat, ""), (str, datetime.fromisoformat, "")),
+    *_both(
+        "datetime", "iso", (datetime, datetime.isoformat, ""), (str, datetime.fromisoformat, "")
+    ),
     *_both("date", "iso-date", (date, date.isoformat, ""), (str, date.fromisoformat, "")),
     *_both("datetime", "date", (datetime, _date, "the time of day"), (date, _midnight, "")),
     *_both("epoch", "datetime", (float, _moment, ""), (datetime, _epoch, "")),

@@ -13,12 +13,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from perdure.core.changes import Change, Delete, Set, Splice, apply
+from perdure.core.changes import Change, Delete, Set, Splice, apply, copies
 from perdure.core.delta import ABSENT
 from perdure.core.diff import to_changes
 from perdure.core.lens import (
     InItems,
-    Lens,
     Lenses,
     MapValues,
     Move,
@@ -26,12 +25,11 @@ from perdure.core.lens import (
     Place,
     Rename,
     Unknown,
-    home,
     news,
     olds,
 )
 from perdure.core.lens_reach import reach
-from perdure.core.lens_run import Mapping, ahead, back, newer_all, put_back
+from perdure.core.lens_run import Mapping, ahead, back, newer_all, put_back, require
 from perdure.core.paths import Path
 from perdure.core.values import take
 
@@ -53,17 +51,22 @@ def translate(changes: Iterable[Change], source: Mapping, lenses: Lenses) -> lis
         >>> translate([Set(("topic",), "bees")], source, (Rename(("topic",), "subject"),))
         [Set(path=('subject',), value='bees')]
     """
-    touched = reach(lenses).older
+    touched = _touched(lenses)
     working = _Working(source)
     found: list[Change] = []
     for change in changes:
         if change.path[0] in touched:
-            for made in _translated(change, working.sections, lenses, (), len(change.path)):
+            for made in _translated(change, working.sections, lenses, ()):
                 working.make(made)
                 found.append(made)
         else:
             found.append(change)
     return found
+
+
+def _touched(lenses: Lenses) -> frozenset[str]:
+    reached = reach(lenses)
+    return reached.older | reached.newer
 
 
 class _Working:
@@ -79,10 +82,7 @@ class _Working:
             parent = self._owned(parent, part)
         if not isinstance(change, Set | Delete):
             self._owned(parent, change.path[-1])
-        value = take(change.value) if isinstance(change, Set) else None
-        if isinstance(change, Splice) and isinstance(change.items, list):
-            change = replace(change, items=take(change.items))
-        apply(self.sections, [replace(change, value=value) if isinstance(change, Set) else change])
+        apply(self.sections, copies([change]))
 
     def _owned(self, parent: Any, part: Any) -> Any:
         child = parent[part]
@@ -112,9 +112,7 @@ class _Way(msgspec.Struct):
     nested: Nested | None = None
 
 
-def _translated(
-    change: Change, source: Mapping, lenses: Lenses, origin: Path, size: int
-) -> Iterator[Change]:
+def _translated(change: Change, source: Mapping, lenses: Lenses, origin: Path) -> Iterator[Change]:
     """The changes that one change of the view of a mapping stands for.
 
     Args:
@@ -122,10 +120,9 @@ def _translated(
         source: the mapping in the newer form.
         lenses: those of the mapping.
         origin: the path of the mapping in the newer form.
-        size: how many parts the path has.
     """
-    way = _led(change.path, lenses, size)
-    if way is None or not _is_there(source, way.path[:-1] if not way.depth else way.path[: way.depth - 1]):
+    way = _led(change.path, lenses)
+    if way is None or not _is_there(source, way.path[: (way.depth or len(way.path)) - 1]):
         yield from _by_unit(change, source, lenses, origin)
     elif way.nested is None:
         yield replace(change, path=(*origin, *way.path))
@@ -133,7 +130,7 @@ def _translated(
         yield from _in_nested(change, source, way, way.nested, origin)
 
 
-def _led(path: Path, lenses: Lenses, size: int) -> _Way | None:
+def _led(path: Path, lenses: Lenses) -> _Way | None:
     """Where a path leads; None if a lens has more to do with it than its place."""
     way = _Way(path)
     for lens in lenses:
@@ -142,7 +139,7 @@ def _led(path: Path, lenses: Lenses, size: int) -> _Way | None:
         if isinstance(lens, InItems | MapValues):
             if not _goes_in(way, lens):
                 return None
-        elif not _goes_on(way, lens):
+        elif not _goes_on(way, lens) or _empties(way.path, lens):
             return None
     return way
 
@@ -168,6 +165,11 @@ def _goes_on(way: _Way, lens: Any) -> bool:
     if isinstance(lens, Move) and _is_below(way.path, lens.at):
         return len(way.path) > len(lens.at) and _is_moved(way, lens.at, lens.to)
     return not any(_meet(way.path, place) for place in (*olds(lens), *news(lens)))
+
+
+def _empties(path: Path, lens: Any) -> bool:
+    """Whether a path is of a field beside those that a move made a mapping for, or of such."""
+    return isinstance(lens, Move) and len(path) > 1 and path[:-1] == lens.to[: len(path) - 1]
 
 
 def _is_moved(way: _Way, at: Place, to: Place) -> bool:
@@ -207,13 +209,11 @@ def _in_nested(
     change: Change, source: Mapping, way: _Way, lens: Nested, origin: Path
 ) -> Iterator[Change]:
     """A change of a list of items or a mapping of values, or of one of them or in it."""
-    depth, where = way.depth, (*origin, *way.path)
-    held = _find(source, way.path[:depth])
-    rest = way.path[depth:]
-    if len(rest) > 1 and isinstance(held, list | dict):
-        item = held[rest[0]]  # type: ignore[call-overload, index, unused-ignore]
-        inner = replace(change, path=rest[1:])
-        yield from _translated(inner, item, lens.lenses, (*where[:depth + len(origin)], rest[0]), 0)
+    where, rest = (*origin, *way.path), way.path[way.depth :]
+    held = _find(source, way.path[: way.depth])
+    if len(rest) > 1:
+        item, inner = _find(held, rest[:1]), replace(change, path=rest[1:])
+        yield from _translated(inner, item, lens.lenses, (*where[: -len(rest)], rest[0]))
     elif isinstance(change, Delete):
         yield Delete(where)
     elif isinstance(change, Splice):
@@ -236,20 +236,13 @@ def _assigned(value: Any, held: Any, rest: Path, lens: Nested, path: Path) -> It
     before = _find(held, rest)
     if isinstance(before, dict) and isinstance(value, dict):
         yield from _difference(before, put_back(before, value, lens.lenses, path), path)
-    elif isinstance(value, dict):
-        yield Set(path, ahead(value, lens.lenses, path))
     else:
-        raise_for_kind(value, lens, path)
-
-
-def raise_for_kind(value: Any, lens: Lens, path: Path) -> None:
-    """Refuse an item that is no mapping."""
-    from perdure.core.lens_run import require
-
-    require(value, dict, lens, path)
+        require(value, dict, lens, path)
+        yield Set(path, ahead(value, lens.lenses, path))
 
 
 def _find(value: Any, path: Path) -> Any:
+    part: Any
     for part in path:
         if not _is_there(value, (part,)):
             return ABSENT
@@ -258,9 +251,7 @@ def _find(value: Any, path: Path) -> Any:
 
 
 def _difference(before: Any, after: Any, path: Path) -> Iterator[Change]:
-    if type(before) is not type(after) and not (
-        isinstance(before, dict | list) and isinstance(after, type(before).__mro__[-2])
-    ):
+    if before is ABSENT:
         yield Set(path, after)
         return
     for change in to_changes({"": before}, {"": after}):
@@ -276,12 +267,9 @@ def _by_unit(change: Change, source: Mapping, lenses: Lenses, origin: Path) -> I
     part = {name: value for name, value in source.items() if name in newer}
     view = dict(back(part, lenses, origin).items())
     first = change.path[0]
-    if first in view and len(change.path) > 1 or (first in view and isinstance(change, Splice)):
+    if first in view:
         view[first] = take(view[first])
-    elif first in view and not isinstance(change, Set | Delete):
-        view[first] = take(view[first])
-    made = replace(change, value=take(change.value)) if isinstance(change, Set) else change
-    apply(view, [made])
+    apply(view, copies([change]))
     after = put_back(part, view, lenses, origin)
     for each in to_changes(part, after):
         yield replace(each, path=(*origin, *each.path))

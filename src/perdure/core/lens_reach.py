@@ -1,4 +1,4 @@
-"""What lenses reach: which sections of the older form become which of the newer, and what is lost."""
+"""What lenses reach: which older sections become which newer ones, and what is lost."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from perdure.core.lens import (
     Place,
     Simple,
     Unknown,
-    describe,
     home,
     news,
     olds,
@@ -125,30 +124,31 @@ def _down(newer: Mapping, lens: Lens, path: Path) -> Mapping:
 
 
 def _up_one(older: Mapping, lens: Simple, source: Mapping | None, path: Path) -> Mapping:
-    where = home(lens)
-    if find(older, where, lens, path) is ABSENT:
+    if find(older, home(lens), lens, path) is ABSENT:
         return older
+    known = source is not None and find(source, home(lens), lens, path) is not ABSENT
+    if isinstance(lens, Add):
+        return _added(older, lens, source if known else None, path)
     values = _values(older, olds(lens), lens, path)
     before: Values | None = None
     now: Values = {}
     kept: Any = ABSENT
-    known = source is not None and find(source, where, lens, path) is not ABSENT
     if source is not None and known:
         now, kept = _values(source, news(lens), lens, path), _kept(source, lens, path)
         before = older_of(lens, now, kept, path)
     newer = _without(older, values)
-    if isinstance(lens, Add):
-        now = newer_of(lens, _values(older, news(lens), lens, path), before and now, path)[0]
-        if known and not now:
-            now = _values(source or {}, news(lens), lens, path)
-        elif not known and not now:
-            now = {lens.at: take(lens.default)}
-        return _with(_without(newer, now), now, lens, path)
     if before is None or not _same_values(values, before):
         now, kept = newer_of(lens, values, now if known else None, path)
     if isinstance(lens, Move):
         kept = _made(newer, lens, kept, path) if values else ABSENT
     return _keeping(_with(newer, now, lens, path), lens, kept, path)
+
+
+def _added(older: Mapping, lens: Add, source: Mapping | None, path: Path) -> Mapping:
+    if find(older, lens.at, lens, path) is not ABSENT:
+        return older
+    value = take(lens.default) if source is None else find(source, lens.at, lens, path)
+    return older if value is ABSENT else _replaced(older, lens.at, value)
 
 
 def _down_one(newer: Mapping, lens: Simple, path: Path) -> Mapping:
@@ -268,7 +268,7 @@ def _down_all(newer: Mapping, lens: Nested, path: Path) -> Mapping:
     path = (*path, *lens.at)
     require(values, dict if isinstance(lens, MapValues) else list, lens, path)
     if isinstance(values, list):
-        return _replaced(newer, lens.at[: len(lens.at)], [*_older_items(values, lens, path)])
+        return _replaced(newer, lens.at, [*_older_items(values, lens, path)])
     older = {}
     for key, value in values.items():
         if key != KEPT:
@@ -285,7 +285,7 @@ def require(value: Any, kind: type, lens: Lens, path: Path) -> None:
         MigrationFailed: it is of another.
     """
     if not isinstance(value, kind):
-        named = {dict: "a mapping", list: "a list"}[kind]
+        named = "a mapping" if kind is dict else "a list"
         problem = f"there is a value of type {type(value).__name__}, not {named}: right the value"
         raise failed(path, lens, problem)
 
@@ -373,7 +373,7 @@ def _touched(lens: Lens) -> set[Place]:
 
 
 def _in_order(mapping: Mapping, source: Mapping, touched: set[Place]) -> Mapping:
-    """The mapping with the keys that it shares with the source in the order that they have there."""
+    """The mapping with the keys that the source has too in the order that they have there."""
     for place in sorted(touched, key=len):
         now, then = _at(mapping, place), _at(source, place)
         if isinstance(now, dict) and isinstance(then, dict):
