@@ -57,8 +57,8 @@ def shapes(draw: DrawFn, depth: int = 2) -> Shape:
     """Fields a, b, c and so on, of any kind."""
     shape: Shape = {}
     for name in "abcde"[: draw(st.integers(1, 5))]:
-        kinds = [*KINDS, *(["mapping", "items", "values"] if depth else [])]
-        kind = draw(st.sampled_from(kinds))
+        nested = ["items", "mapping", "values"] if depth and draw(st.booleans()) else []
+        kind = draw(st.sampled_from(nested or [*KINDS]))
         shape[name] = kind if kind in KINDS else (kind, draw(shapes(depth - 1)))
     return shape
 
@@ -79,7 +79,10 @@ def documents_of(shape: Shape) -> st.SearchStrategy[Document]:
     """Documents of a shape: any field may be absent, and one may be there that no lens knows."""
     fields = {name: values_of(kind) for name, kind in shape.items()}
     extra = {"other": st.integers(0, 2)}
-    return st.fixed_dictionaries({}, optional={**fields, **extra})
+    return st.one_of(
+        st.fixed_dictionaries(fields, optional=extra),
+        st.fixed_dictionaries({}, optional={**fields, **extra}),
+    )
 
 
 # ---- chains ---------------------------------------------------------------------------------
@@ -90,7 +93,7 @@ def chains(draw: DrawFn, shape: Shape, depth: int = 2, most: int = 4) -> tuple[L
     """Lenses that fit documents of a shape, and the shape of what they make."""
     found: list[Lens] = []
     shape = dict(shape)
-    for _ in range(draw(st.integers(0, most))):
+    for _ in range(draw(st.integers(1, most))):
         lens = draw(lenses_for(shape, depth))
         if lens is not None:
             found.append(lens)
@@ -104,18 +107,20 @@ def fresh(shape: Shape) -> str:
 @st.composite
 def lenses_for(draw: DrawFn, shape: Shape, depth: int) -> Lens | None:
     """One lens; the shape becomes that of what it makes."""
-    inside = [name for name, kind in shape.items() if kind[0] == "mapping"]
-    if inside and draw(st.booleans()):
-        return draw(in_mapping(shape, draw(st.sampled_from(inside)), depth))
-    makers = {"add", *(name for name in ("merge",) if texts_in(shape))}
+    inside: list[Any] = [name for name, kind in shape.items() if kind[0] == "mapping"]
+    if draw(st.booleans()) and inside:
+        outer: Any = draw(st.sampled_from(inside))
+        return draw(in_mapping(shape, outer, depth))
+    makers: set[str] = {"merge"} if texts_in(shape) else set()
     name = draw(st.sampled_from(sorted(shape))) if shape else None
-    if name is not None:
-        makers |= {"rename", "remove", "wrap", *makers_for(shape[name], depth)}
+    makers |= makers_for(shape[name], depth) if name is not None else set()
+    if not makers or draw(st.integers(0, 2)) == 0:
+        makers |= {"add", *(["rename", "remove", "wrap"] if name is not None else [])}
     return draw(made(shape, name, draw(st.sampled_from(sorted(makers))), depth))
 
 
-def texts_in(shape: Shape) -> list[str]:
-    found = [name for name, kind in shape.items() if kind == "text"]
+def texts_in(shape: Shape) -> list[Any]:
+    found: list[Any] = [name for name, kind in shape.items() if kind == "text"]
     return found if len(found) > 1 else []
 
 

@@ -8,7 +8,7 @@ that one mapping, and put back.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -190,6 +190,7 @@ def _meet(path: Path, place: Place) -> bool:
 
 
 def _is_there(source: Any, path: Path) -> bool:
+    part: Any
     for part in path:
         if not isinstance(source, dict | list):
             return False
@@ -242,11 +243,10 @@ def _assigned(value: Any, held: Any, rest: Path, lens: Nested, path: Path) -> It
 
 
 def _find(value: Any, path: Path) -> Any:
-    part: Any
     for part in path:
         if not _is_there(value, (part,)):
             return ABSENT
-        value = value[part]
+        value = cast("Any", value)[part]
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -25,7 +25,7 @@ from perdure.core.lens import (
 from perdure.core.paths import Path
 from perdure.core.values import same
 
-ALL: Final = "all"
+ALL: Final[Literal["all"]] = "all"
 """Every section: what a lens that is not known may reach."""
 
 Names: TypeAlias = frozenset[str]
@@ -112,7 +112,7 @@ def sections_of(lens: Lens) -> tuple[Names, Names]:
     return frozenset(before), frozenset(after)
 
 
-def not_understood(lenses: Lenses) -> Names | str:
+def not_understood(lenses: Lenses) -> Names | Literal["all"]:
     """The sections, older and newer, that lossy or unknown lenses reach; `ALL` if any may be."""
     found: set[str] = set()
     for at, lens in enumerate(lenses):
@@ -120,19 +120,9 @@ def not_understood(lenses: Lenses) -> Names | str:
             return ALL
         if losses((lens,)):
             before, after = sections_of(lens)
-            for name in before:
-                found |= _older_names(lenses[:at], name)
-            for name in after:
-                found |= _newer_names(lenses[at + 1 :], name)
+            found |= {old for name in before for old in reach(lenses[:at]).older_of(name)}
+            found |= {new for name in after for new in reach(lenses[at + 1 :]).newer_of(name)}
     return frozenset(found)
-
-
-def _older_names(lenses: Lenses, name: str) -> Names:
-    return reach(lenses).older_of(name)
-
-
-def _newer_names(lenses: Lenses, name: str) -> Names:
-    return reach(lenses).newer_of(name)
 
 
 def _is_unknown(lens: Lens) -> bool:
