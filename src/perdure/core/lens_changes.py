@@ -7,7 +7,7 @@ that one mapping, and put back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -29,12 +29,12 @@ from perdure.core.lens import (
     olds,
 )
 from perdure.core.lens_reach import reach
-from perdure.core.lens_run import Mapping, ahead, back, newer_all, put_back, require
+from perdure.core.lens_run import Fields, ahead, back, newer_all, put_back, require
 from perdure.core.paths import Path
 from perdure.core.values import take
 
 
-def translate(changes: Iterable[Change], source: Mapping, lenses: Lenses) -> list[Change]:
+def translate(changes: Iterable[Change], source: Mapping[str, Any], lenses: Lenses) -> list[Change]:
     """Changes of the newer form that make the edits that were made to its older view.
 
     Args:
@@ -72,7 +72,7 @@ def _touched(lenses: Lenses) -> frozenset[str]:
 class _Working:
     """The newer form as it is by then; of what changes touch, copies along their paths."""
 
-    def __init__(self, source: Mapping) -> None:
+    def __init__(self, source: Mapping[str, Any]) -> None:
         self.sections = dict(source.items())
         self._own: dict[int, Any] = {id(self.sections): self.sections}
 
@@ -112,7 +112,7 @@ class _Way(msgspec.Struct):
     nested: Nested | None = None
 
 
-def _translated(change: Change, source: Mapping, lenses: Lenses, origin: Path) -> Iterator[Change]:
+def _translated(change: Change, source: Fields, lenses: Lenses, origin: Path) -> Iterator[Change]:
     """The changes that one change of the view of a mapping stands for.
 
     Args:
@@ -207,7 +207,7 @@ def _is_there(source: Any, path: Path) -> bool:
 
 
 def _in_nested(
-    change: Change, source: Mapping, way: _Way, lens: Nested, origin: Path
+    change: Change, source: Fields, way: _Way, lens: Nested, origin: Path
 ) -> Iterator[Change]:
     """A change of a list of items or a mapping of values, or of one of them or in it."""
     where, rest = (*origin, *way.path), way.path[way.depth :]
@@ -261,7 +261,7 @@ def _difference(before: Any, after: Any, path: Path) -> Iterator[Change]:
 # ---- units ----------------------------------------------------------------------------------
 
 
-def _by_unit(change: Change, source: Mapping, lenses: Lenses, origin: Path) -> Iterator[Change]:
+def _by_unit(change: Change, source: Fields, lenses: Lenses, origin: Path) -> Iterator[Change]:
     """The change made to the view of a mapping, and what that makes of the mapping."""
     _, newer = reach(lenses).around(str(change.path[0]))
     part = {name: value for name, value in source.items() if name in newer}

@@ -6,8 +6,8 @@ changed nothing, and every stage of a chain can be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 from perdure.core.delta import ABSENT
 from perdure.core.lens import (
@@ -31,10 +31,11 @@ from perdure.core.lens_fields import Values, failed, newer_of, older_of
 from perdure.core.paths import Path
 from perdure.core.values import same, take
 
-Mapping = dict[str, Any]
+Fields: TypeAlias = dict[str, Any]
+"""A mapping that lenses are for: sections, or the fields of one below them."""
 
 
-def forward(sections: Mapping, lenses: Lenses) -> None:
+def forward(sections: Fields, lenses: Lenses) -> None:
     """Give the sections their newer form, in place.
 
     Sections and fields that are not there stay so; what was added is there.
@@ -54,16 +55,16 @@ def forward(sections: Mapping, lenses: Lenses) -> None:
     sections.update(newer)
 
 
-def get(sections: Mapping, lenses: Lenses) -> Mapping:
+def get(sections: Mapping[str, Any], lenses: Lenses) -> Fields:
     """The older view of a newer form: plain copies.
 
     Raises:
         MigrationFailed: a lens does not fit what is there.
     """
-    return dict(take(back(sections, lenses, ())))
+    return dict(take(back(dict(sections.items()), lenses, ())))
 
 
-def put(sections: Mapping, view: Mapping, lenses: Lenses) -> Mapping:
+def put(sections: Mapping[str, Any], view: Mapping[str, Any], lenses: Lenses) -> Fields:
     """The newer form that an edited view is of; it shares values with both arguments.
 
     What the view has no room for, and what was not edited, is as in `sections`.
@@ -71,27 +72,27 @@ def put(sections: Mapping, view: Mapping, lenses: Lenses) -> Mapping:
     Raises:
         MigrationFailed: a lens does not fit what is there.
     """
-    return put_back(sections, view, lenses, ())
+    return put_back(dict(sections.items()), dict(view.items()), lenses, ())
 
 
 # ---- chains ---------------------------------------------------------------------------------
 
 
-def ahead(older: Mapping, lenses: Lenses, path: Path) -> Mapping:
+def ahead(older: Fields, lenses: Lenses, path: Path) -> Fields:
     """The newer form of a mapping at a path."""
     for lens in lenses:
         older = _up(older, lens, None, path)
     return dict(older)
 
 
-def back(newer: Mapping, lenses: Lenses, path: Path) -> Mapping:
+def back(newer: Fields, lenses: Lenses, path: Path) -> Fields:
     """The older view of a mapping at a path."""
     for lens in reversed(lenses):
         newer = _down(newer, lens, path)
     return newer
 
 
-def put_back(newer: Mapping, view: Mapping, lenses: Lenses, path: Path) -> Mapping:
+def put_back(newer: Fields, view: Fields, lenses: Lenses, path: Path) -> Fields:
     """The newer form of a view of a mapping at a path."""
     stages = [newer]
     for lens in reversed(lenses):
@@ -104,7 +105,7 @@ def put_back(newer: Mapping, view: Mapping, lenses: Lenses, path: Path) -> Mappi
     return view
 
 
-def _up(older: Mapping, lens: Lens, source: Mapping | None, path: Path) -> Mapping:
+def _up(older: Fields, lens: Lens, source: Fields | None, path: Path) -> Fields:
     if isinstance(lens, Unknown):
         raise failed(path, lens, "this version of Perdure does not know it: upgrade Perdure")
     if isinstance(lens, InItems | MapValues):
@@ -112,7 +113,7 @@ def _up(older: Mapping, lens: Lens, source: Mapping | None, path: Path) -> Mappi
     return _up_one(older, lens, source, path)
 
 
-def _down(newer: Mapping, lens: Lens, path: Path) -> Mapping:
+def _down(newer: Fields, lens: Lens, path: Path) -> Fields:
     if isinstance(lens, Unknown):
         raise failed(path, lens, "this version of Perdure does not know it: upgrade Perdure")
     if isinstance(lens, InItems | MapValues):
@@ -123,7 +124,7 @@ def _down(newer: Mapping, lens: Lens, path: Path) -> Mapping:
 # ---- fields ---------------------------------------------------------------------------------
 
 
-def _up_one(older: Mapping, lens: Simple, source: Mapping | None, path: Path) -> Mapping:
+def _up_one(older: Fields, lens: Simple, source: Fields | None, path: Path) -> Fields:
     if find(older, home(lens), lens, path) is ABSENT:
         return older
     known = source is not None and find(source, home(lens), lens, path) is not ABSENT
@@ -144,14 +145,14 @@ def _up_one(older: Mapping, lens: Simple, source: Mapping | None, path: Path) ->
     return _keeping(_with(newer, now, lens, path), lens, kept, path)
 
 
-def _added(older: Mapping, lens: Add, source: Mapping | None, path: Path) -> Mapping:
+def _added(older: Fields, lens: Add, source: Fields | None, path: Path) -> Fields:
     if find(older, lens.at, lens, path) is not ABSENT:
         return older
     value = take(lens.default) if source is None else find(source, lens.at, lens, path)
     return older if value is ABSENT else _replaced(older, lens.at, value)
 
 
-def _down_one(newer: Mapping, lens: Simple, path: Path) -> Mapping:
+def _down_one(newer: Fields, lens: Simple, path: Path) -> Fields:
     if find(newer, home(lens), lens, path) is ABSENT and not isinstance(lens, Move):
         return newer
     values = _values(newer, news(lens), lens, path)
@@ -167,7 +168,7 @@ def _same_values(a: Values, b: Values) -> bool:
     return a.keys() == b.keys() and all(same(a[place], b[place]) for place in a)
 
 
-def _made(mapping: Mapping, lens: Move, kept: Any, path: Path) -> Any:
+def _made(mapping: Fields, lens: Move, kept: Any, path: Path) -> Any:
     """How many mappings must be made on the way to where a field goes."""
     for size in range(1, len(lens.to)):
         found = find(mapping, lens.to[:size], lens, path)
@@ -178,7 +179,7 @@ def _made(mapping: Mapping, lens: Move, kept: Any, path: Path) -> Any:
     return kept
 
 
-def _unmade(mapping: Mapping, lens: Move, count: int) -> Mapping:
+def _unmade(mapping: Fields, lens: Move, count: int) -> Fields:
     """Without the mappings that were made for a field, as far as nothing else is in them."""
     for size in range(len(lens.to) - 1, max(0, len(lens.to) - 1 - count), -1):
         if find(mapping, lens.to[:size], lens, ()) != {}:
@@ -190,7 +191,7 @@ def _unmade(mapping: Mapping, lens: Move, count: int) -> Mapping:
 # ---- items and values -----------------------------------------------------------------------
 
 
-def _up_all(older: Mapping, lens: Nested, source: Mapping | None, path: Path) -> Mapping:
+def _up_all(older: Fields, lens: Nested, source: Fields | None, path: Path) -> Fields:
     values = find(older, lens.at, lens, path)
     if values is ABSENT or values is None:
         return older
@@ -254,14 +255,14 @@ def aligned(before: list[Any], after: list[Any]) -> list[int | None]:
     ]
 
 
-def _newer(value: Any, source: Any, lens: Nested, path: Path) -> Mapping:
+def _newer(value: Any, source: Any, lens: Nested, path: Path) -> Fields:
     require(value, dict, lens, path)
     if isinstance(source, dict):
         return put_back(source, value, lens.lenses, path)
     return ahead(value, lens.lenses, path)
 
 
-def _down_all(newer: Mapping, lens: Nested, path: Path) -> Mapping:
+def _down_all(newer: Fields, lens: Nested, path: Path) -> Fields:
     values = find(newer, lens.at, lens, path)
     if values is ABSENT or values is None:
         return newer
@@ -293,7 +294,7 @@ def require(value: Any, kind: type, lens: Lens, path: Path) -> None:
 # ---- places in mappings ---------------------------------------------------------------------
 
 
-def find(mapping: Mapping, place: Place, lens: Lens, path: Path) -> Any:
+def find(mapping: Fields, place: Place, lens: Lens, path: Path) -> Any:
     """What is at a place, `ABSENT` if nothing is; nothing is in a None."""
     value: Any = mapping
     for depth, name in enumerate(place):
@@ -306,18 +307,18 @@ def find(mapping: Mapping, place: Place, lens: Lens, path: Path) -> Any:
     return value
 
 
-def _values(mapping: Mapping, places: tuple[Place, ...], lens: Simple, path: Path) -> Values:
+def _values(mapping: Fields, places: tuple[Place, ...], lens: Simple, path: Path) -> Values:
     found = {place: find(mapping, place, lens, path) for place in places}
     return {place: value for place, value in found.items() if value is not ABSENT}
 
 
-def _without(mapping: Mapping, places: Any) -> Mapping:
+def _without(mapping: Fields, places: Any) -> Fields:
     for place in places:
         mapping = _replaced(mapping, place, ABSENT)
     return mapping
 
 
-def _with(mapping: Mapping, values: Values, lens: Simple, path: Path) -> Mapping:
+def _with(mapping: Fields, values: Values, lens: Simple, path: Path) -> Fields:
     for place, value in values.items():
         if find(mapping, place, lens, path) is not ABSENT:
             problem = "there is a field already: rename or remove that one first"
@@ -326,7 +327,7 @@ def _with(mapping: Mapping, values: Values, lens: Simple, path: Path) -> Mapping
     return mapping
 
 
-def _replaced(mapping: Mapping, place: Place, value: Any) -> Mapping:
+def _replaced(mapping: Fields, place: Place, value: Any) -> Fields:
     """A mapping with another value at a place; `ABSENT` takes away what is there."""
     name, *rest = place
     copy = dict(mapping.items())
@@ -339,7 +340,7 @@ def _replaced(mapping: Mapping, place: Place, value: Any) -> Mapping:
     return copy
 
 
-def _kept(mapping: Mapping, lens: Simple, path: Path) -> Any:
+def _kept(mapping: Fields, lens: Simple, path: Path) -> Any:
     slot = slot_of(lens)
     if slot is None:
         return ABSENT
@@ -347,7 +348,7 @@ def _kept(mapping: Mapping, lens: Simple, path: Path) -> Any:
     return found.get(slot, ABSENT) if isinstance(found, dict) else ABSENT
 
 
-def _keeping(mapping: Mapping, lens: Simple, kept: Any, path: Path) -> Mapping:
+def _keeping(mapping: Fields, lens: Simple, kept: Any, path: Path) -> Fields:
     """The mapping with this in the slot of a lens."""
     slot = slot_of(lens)
     if slot is None or (kept is ABSENT and _kept(mapping, lens, path) is ABSENT):
@@ -372,7 +373,7 @@ def _touched(lens: Lens) -> set[Place]:
     return {place[:size] for place in places for size in range(len(place))}
 
 
-def _in_order(mapping: Mapping, source: Mapping, touched: set[Place]) -> Mapping:
+def _in_order(mapping: Fields, source: Fields, touched: set[Place]) -> Fields:
     """The mapping with the keys that the source has too in the order that they have there."""
     for place in sorted(touched, key=len):
         now, then = _at(mapping, place), _at(source, place)
