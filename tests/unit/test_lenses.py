@@ -68,6 +68,7 @@ EACH: list[tuple[Lens, Document, Document]] = [
         {"a": "x y", "b": "z"},
         {"c": "x y z", KEPT: {"c@2": {"a": "x y", "b": "z"}}},
     ),
+    (made.merge(("a", "b"), "c"), {"a": "z"}, {"c": "z", KEPT: {"c@2": {"a": "z"}}}),
     (made.merge(("a", "b"), "c"), {"b": "z"}, {"c": "z", KEPT: {"c@2": {"b": "z"}}}),
     (made.move("p/a", "a"), {"p": {"a": 1}}, {"p": {}, "a": 1}),
     (made.move("a", "p/a"), {"a": 1, "p": {"b": 2}}, {"p": {"a": 1, "b": 2}}),
@@ -369,6 +370,52 @@ def test_a_mapping_that_a_move_made_is_in_the_view_once_it_was_edited() -> None:
     newer["p"]["b"] = 2
     apply(newer, translated(newer, [Delete(("p", "b"))], lens))
     assert get(newer, with_slots([lens], 2)) == {"a": 1, "p": {}}
+
+
+def test_lenses_of_one_list_work_one_after_another() -> None:
+    one, other = made.rename("text", "content"), made.rename("content", "body")
+    chain = (made.in_items("m", [one]), made.in_items("m", [other]))
+    found = translated({"m": [{"body": "x"}]}, [Set(("m", 0, "text"), "y")], *chain)
+    assert found == [Set(("m", 0, "body"), "y")]
+
+
+def test_items_are_found_where_their_list_was_moved() -> None:
+    chain = (made.in_items("p/m", [made.rename("a", "b")]), made.move("p/m", "m"))
+    newer = newer_of({"p": {"m": [{"a": 1}]}}, *chain)
+    changes: list[Change] = [Set(("p", "m", 0, "a"), 2)]
+    assert translated(newer, changes, *chain) == [Set(("m", 0, "b"), 2)]
+
+
+def test_what_holds_a_list_is_set_by_putting_its_items() -> None:
+    lens = made.in_items("p/m", [made.rename("a", "b"), made.add("n", 0)])
+    newer = {"p": {"m": [{"b": 1, "n": 7}]}}
+    changes: list[Change] = [Set(("p",), {"m": [{"a": 2}]})]
+    assert translated(newer, changes, lens) == [Set(("p", "m", 0, "b"), 2)]
+
+
+def test_each_change_is_made_to_what_those_before_it_left() -> None:
+    lens = made.in_items("m", [made.split("a", ("b", "c"))])
+    newer = newer_of({"m": [{"a": "x y"}]}, lens)
+    changes: list[Change] = [Splice(("m",), 0, 0, [{"a": "p q"}]), Set(("m", 1, "a"), "x z")]
+    assert translated(newer, changes, lens)[1:] == [Set(("m", 1, "c"), "z")]
+
+
+def test_a_mapping_that_newer_code_took_away_is_made_for_an_edit() -> None:
+    lens = made.move("p/a", "a")
+    found = translated({"a": 1}, [Set(("p", "x"), 2)], lens)
+    assert found == [Set(("p",), {"x": 2})]
+
+
+def test_a_unit_leaves_out_lenses_of_other_fields() -> None:
+    chain = (made.convert("a", TABLE), made.remove("a", 0), made.split("b", ("c", "d")))
+    newer = newer_of({"a": "open", "b": "x y"}, *chain)
+    assert translated(newer, [Set(("b",), "x z")], *chain) == [Set(("d",), "z")]
+    assert not {KEPT} & {change.path[0] for change in translated(newer, [Delete(("b",))], *chain)}
+
+
+def test_an_unknown_lens_lets_no_edit_through() -> None:
+    with pytest.raises(MigrationFailed, match="upgrade Perdure"):
+        translated({"b": 1}, [Set(("a",), 2)], made.rename("a", "b"), Unknown(["turn"]))
 
 
 # ---- what makes lenses ----------------------------------------------------------------------

@@ -28,7 +28,7 @@ from perdure.core.lens import (
     news,
     olds,
 )
-from perdure.core.lens_reach import reach
+from perdure.core.lens_reach import around, reach
 from perdure.core.lens_run import Fields, ahead, back, newer_all, put_back, require
 from perdure.core.paths import Path
 from perdure.core.values import take
@@ -135,7 +135,7 @@ def _led(path: Path, lenses: Lenses) -> _Way | None:
     way = _Way(path)
     for lens in lenses:
         if isinstance(lens, Unknown):
-            continue
+            return None
         if isinstance(lens, InItems | MapValues):
             if not _goes_in(way, lens):
                 return None
@@ -263,8 +263,9 @@ def _difference(before: Any, after: Any, path: Path) -> Iterator[Change]:
 
 def _by_unit(change: Change, source: Fields, lenses: Lenses, origin: Path) -> Iterator[Change]:
     """The change made to the view of a mapping, and what that makes of the mapping."""
-    _, newer = reach(lenses).around(str(change.path[0]))
-    part = {name: value for name, value in source.items() if name in newer}
+    # Without the other lenses: what they keep is not here, and they would see defaults for it.
+    names, lenses = around(str(change.path[0]), lenses)
+    part = {name: value for name, value in source.items() if name in names}
     view = dict(back(part, lenses, origin).items())
     first = change.path[0]
     if first in view:

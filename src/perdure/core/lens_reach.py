@@ -66,17 +66,6 @@ class Reach(msgspec.Struct, frozen=True):
             return frozenset({older})
         return frozenset(new for old, new in self.pairs if old == older)
 
-    def around(self, older: str) -> tuple[Names, Names]:
-        """All older and newer sections that hang together with an older one."""
-        olds, news = {older}, set(self.newer_of(older))
-        while True:
-            more = {old for old, new in self.pairs if new in news or old in olds}
-            found = news | {new for old, new in self.pairs if old in more}
-            if more <= olds and found == news:
-                return frozenset(olds), frozenset(news)
-            olds |= more
-            news = found
-
 
 def reach(lenses: Lenses) -> Reach:
     """What becomes of which section by all of the lenses, one after another."""
@@ -93,6 +82,22 @@ def reach(lenses: Lenses) -> Reach:
         pairs |= {(old, new) for old in onward for new in after}
         newer = (newer - before) | after
     return Reach(frozenset(pairs), frozenset(older), frozenset(newer))
+
+
+def around(name: str, lenses: Lenses) -> tuple[Names, Lenses]:
+    """All names that hang together with a name by lenses, and those lenses; unknown ones too."""
+    names = frozenset({name})
+    while True:
+        near = [
+            lens
+            for lens in lenses
+            if isinstance(lens, Unknown)
+            or not names.isdisjoint(frozenset().union(*sections_of(lens)))
+        ]
+        found = names.union(*(each for lens in near for each in sections_of(lens)))
+        if found == names:
+            return names, tuple(near)
+        names = found
 
 
 def sections_of(lens: Lens) -> tuple[Names, Names]:
