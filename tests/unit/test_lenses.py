@@ -413,6 +413,12 @@ def test_a_unit_leaves_out_lenses_of_other_fields() -> None:
     assert not {KEPT} & {change.path[0] for change in translated(newer, [Delete(("b",))], *chain)}
 
 
+def test_a_unit_has_all_lenses_that_follow_one_another() -> None:
+    chain = (made.rename("a", "b"), made.split("b", ("c", "d")), made.wrap("d"))
+    newer = newer_of({"a": "x y"}, *chain)
+    assert translated(newer, [Set(("a",), "x z")], *chain) == [Splice(("d",), 0, 1, ["z"])]
+
+
 def test_an_unknown_lens_lets_no_edit_through() -> None:
     with pytest.raises(MigrationFailed, match="upgrade Perdure"):
         translated({"b": 1}, [Set(("a",), 2)], made.rename("a", "b"), Unknown(["turn"]))
