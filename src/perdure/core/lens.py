@@ -131,6 +131,7 @@ _KINDS: dict[str, Any] = {
     "map_values": MapValues,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_TOLD: dict[Any, str] = {InItems: "change the items of", MapValues: "change the values of"}
 
 
 # ---- storing --------------------------------------------------------------------------------
@@ -276,7 +277,7 @@ def describe(lens: Lens) -> str:
     if isinstance(lens, Unknown):
         return f"the unknown lens {abbreviate(lens.wire)}"
     where = ", ".join(map(format_path, lens.parts if isinstance(lens, Merge) else (lens.at,)))
-    told = f"{_NAMES[type(lens)].replace('_', ' ')} {where}"
+    told = f"{_TOLD.get(type(lens), _NAMES[type(lens)])} {where}"
     match lens:
         case Rename(_, to):
             return f"{told} to {to}"

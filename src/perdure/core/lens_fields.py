@@ -83,7 +83,7 @@ def older_of(lens: Simple, values: Values, kept: Any, path: Path) -> Values:
         return {lens.at: _rewrapped(value, kept)}
     if isinstance(lens, Wrap):
         if not isinstance(value, list):
-            raise failed(where, lens, f"there is no list, but {abbreviate(value)}")
+            raise failed(where, lens, f"there is no list, but {abbreviate(value)}: right the value")
         return {lens.at: value[0] if value else None}
     if isinstance(lens, Convert):
         return {lens.at: _converted(lens, value, where, ahead=False)}
