@@ -236,7 +236,9 @@ def test_the_message_names_the_place_the_lens_and_what_to_do() -> None:
 
 
 def test_the_message_of_items_names_the_one() -> None:
-    with pytest.raises(MigrationFailed, match="^messages/1: cannot change the items of messages: "):
+    with pytest.raises(
+        MigrationFailed, match=r"^messages/1: cannot change the items of messages: "
+    ):
         newer_of({"messages": [{}, "text"]}, IN_MESSAGES)
 
 
