@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from perdure import errors as errors
+    from perdure import lenses as lenses
     from perdure import otel as otel
     from perdure.aio import AsyncStore as AsyncStore
     from perdure.aio_session import AsyncSession as AsyncSession
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from perdure.errors import CommitUnknown as CommitUnknown
     from perdure.errors import Conflict as Conflict
     from perdure.errors import Damaged as Damaged
+    from perdure.errors import LossyLens as LossyLens
+    from perdure.errors import MigrationFailed as MigrationFailed
     from perdure.errors import PerdureError as PerdureError
     from perdure.errors import StateNotFound as StateNotFound
     from perdure.events import Event as Event
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "errors": "perdure.errors",
+    "lenses": "perdure.lenses",
     "otel": "perdure.otel",
     "AsyncSession": "perdure.aio_session",
     "AsyncStore": "perdure.aio",
@@ -75,6 +79,8 @@ _HOMES = {
     "CommitUnknown": "perdure.errors",
     "Conflict": "perdure.errors",
     "Damaged": "perdure.errors",
+    "LossyLens": "perdure.errors",
+    "MigrationFailed": "perdure.errors",
     "PerdureError": "perdure.errors",
     "StateNotFound": "perdure.errors",
     "Event": "perdure.events",

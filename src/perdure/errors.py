@@ -227,6 +227,19 @@ class UnsafeLibrary(NeedsPerson):
     kind = "unsafe-library"
 
 
+class MigrationFailed(NeedsPerson):
+    """A value does not go from one version of a state to another; `path` says where it is.
+
+    Nothing was changed. The message names the step and what to do.
+    """
+
+    kind = "migration-failed"
+
+    def __init__(self, message: str, *, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 # ---- UsageError -----------------------------------------------------------------------------
 
 
@@ -377,3 +390,9 @@ class ReservedSection(UsageError):
     """Sections whose names start with "perdure." belong to the library."""
 
     kind = "reserved-section"
+
+
+class LossyLens(UsageError):
+    """A lens would lose something, and does not say so: give it `lossy=True` if that is meant."""
+
+    kind = "lossy-lens"
