@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
 from perdure.aio_branching import AsyncBranching
@@ -22,7 +22,7 @@ from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
-from perdure.session_base import OnCancel, OnError
+from perdure.session_base import OnCancel, OnError, OpenOptions
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
     Checkpoint,
@@ -58,6 +58,16 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         ...     session.state["goal"] = "refund order 17"
     """
 
+    @overload
+    def open(
+        self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]
+    ) -> Opening: ...
+
+    @overload
+    def open(
+        self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]
+    ) -> Opening[T]: ...
+
     def open(
         self,
         key: str,
@@ -73,7 +83,8 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
-    ) -> Opening:
+        schema: type[Any] | None = None,
+    ) -> Opening[Any]:
         """Begin a session on a state, resuming where the last one stopped.
 
         Nothing is written until something is saved. Await it, or enter it with `async with`.
@@ -105,16 +116,22 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
             wait: how long to wait for who holds it so, in seconds; 0: not at all.
             expires_in: how long after its last save the state expires, kept with the next save;
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
+            schema: a class whose annotations are the sections: a dataclass, TypedDict,
+                `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
+                version of it is migrated, and written so by the first save; one in a newer version
+                is seen, and edited, as this version has it.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
+            MigrationFailed: what is stored does not fit a migration.
+            SchemaMismatch: the state was saved under another schema.
             UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
         """
         expires = expires_us(expires_in)
-        loading = Loading(must_exist, sections, windows or {}, lazy=False)
+        loading = Loading(must_exist, sections, windows or {}, lazy=False, schema=schema)
         alone = exclusive, wait
         return Opening(
             partial(
@@ -142,7 +159,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         strategies: Strategies | None,
         alone: tuple[bool, float],
         expires: int | None,
-    ) -> AsyncSession:
+    ) -> AsyncSession[Any]:
         claim = self._keeper.claim(key, branch, *alone)
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
             while True:
@@ -165,7 +182,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
                 founding = self._founding(args[1])
                 if founding is None or await self._driver.arun(founding):
                     break
-            session = AsyncSession(*args, **options)
+            session: AsyncSession[Any] = AsyncSession(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 
@@ -206,7 +223,8 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         *,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
-    ) -> View:
+        schema: type[T] | None = None,
+    ) -> View[T]:
         """The state as it was at a checkpoint, read-only.
 
         Only what is asked for is read, and of a window only its items.
@@ -219,17 +237,25 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
                 all). By default each is read when touched (`AsyncStore`: all at once).
             windows: by name of a section that is a list, how many of its last items to read: it is
                 then a list of these alone, whose `offset` is the number of those before them.
+            schema: show it as this class has it, whatever version it was saved in: `View.state`.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
             UsageError: a section of which a window was asked for is no list.
+            MigrationFailed: what is stored does not fit a migration.
         """
-        loading = Loading(True, sections, windows or {}, lazy=False)
+        loading = Loading(True, sections, windows or {}, lazy=False, schema=schema)
         return await self._ask(self._viewing(key, ref, loading))
 
     async def diff(
-        self, key: str, before: Ref, after: Ref, *, other: str | None = None
+        self,
+        key: str,
+        before: Ref,
+        after: Ref,
+        *,
+        other: str | None = None,
+        schema: type[Any] | None = None,
     ) -> list[Difference]:
         """What differs between two checkpoints, on whatever branches, or between two states.
 
@@ -240,6 +266,8 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
             before: a checkpoint of it; which of both is the older does not matter.
             after: the other checkpoint.
             other: the key of the state that has `after`; by default the same.
+            schema: compare them as this class has them, whatever versions they were saved in. Both
+                are read whole then.
 
         Raises:
             StateNotFound: there is no such state.
@@ -250,7 +278,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
             >>> store.diff("support/alice", "main", "what-if")
             >>> store.diff("support/alice", "main", "main", other="support/bob")
         """
-        return await self._ask(self._diffing(key, before, after, other))
+        return await self._ask(self._diffing(key, before, after, other, schema))
 
     async def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
         """The checkpoint that last wrote what is at a path, and with it the session.

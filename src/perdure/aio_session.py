@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, Generic, NoReturn, Self
 
 from perdure import parts
 from perdure.engine.bodies import Overtaken
@@ -18,10 +18,10 @@ from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session_base import SessionBase
 from perdure.turn import Turn
-from perdure.types import Checkpoint, Durability
+from perdure.types import Checkpoint, Durability, T_co
 
 
-class AsyncSession(SessionBase):
+class AsyncSession(SessionBase[T_co]):
     """One period of work on a state, as `AsyncStore.open` gives it; see `Session`.
 
     Example:
@@ -90,6 +90,7 @@ class AsyncSession(SessionBase):
                 self._require_open()
                 flushing = partial(self._core.flush, durability)
                 await self._driver.arun(self._in_store(self._merging(flushing, overtaken)))
+                self._document.pull()
 
     def _outside_block(self) -> AbstractAsyncContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""
@@ -185,6 +186,7 @@ class AsyncSession(SessionBase):
         Raises:
             Conflict: both sides changed the same sections; nothing was changed here.
             MergeConflicts: the same, of a session that merges: the same places.
+            SchemaChanged: the state was migrated to another version of its schema.
             StateDeleted: the state is gone.
         """
         self._require_open()
@@ -192,9 +194,13 @@ class AsyncSession(SessionBase):
         with reported(self._on_event, "refresh", self.key):
             async with self._editing, self._saving:
                 self._require_open()
+                if keep_changes:
+                    self._document.push()
                 if keep_changes and self._core.merges:
                     refreshing = self._in_store(self._core.refresh(keep_changes))
-                    return await self._driver.arun(refreshing, makes=False)
+                    newest = await self._driver.arun(refreshing, makes=False)
+                    self._document.pull()
+                    return newest
                 await self._driver.arun(self._in_store(self._core.settle()), makes=False)
                 while True:
                     # Read in a thread, where decoding what others saved does not hold the loop up;
@@ -202,6 +208,7 @@ class AsyncSession(SessionBase):
                     reading = self._in_store(read_news(self._core, keep_changes))
                     news = await asyncio.to_thread(self._driver.run, reading, makes=False)
                     if take_in(self._core, news, keep_changes):
+                        self._document.pull()
                         return self.checkpoint
 
     async def close(self) -> None:
@@ -247,15 +254,15 @@ class AsyncSession(SessionBase):
         await self._finish(error)
 
 
-class Opening:
+class Opening(Generic[T_co]):
     """A session about to be opened: `await` it, or enter it with `async with`."""
 
-    def __init__(self, opening: Callable[[], Coroutine[Any, Any, AsyncSession]]) -> None:
+    def __init__(self, opening: Callable[[], Coroutine[Any, Any, AsyncSession[T_co]]]) -> None:
         self._begin = opening  # a coroutine made before it is awaited is complained of if it is not
-        self._coroutine: Coroutine[Any, Any, AsyncSession] | None = None
-        self._session: AsyncSession | None = None
+        self._coroutine: Coroutine[Any, Any, AsyncSession[T_co]] | None = None
+        self._session: AsyncSession[T_co] | None = None
 
-    def __await__(self) -> Generator[Any, Any, AsyncSession]:
+    def __await__(self) -> Generator[Any, Any, AsyncSession[T_co]]:
         """The session."""
         if self._coroutine is None:
             self._coroutine = self._begin()
@@ -279,7 +286,7 @@ class Opening:
     def __exit__(self, *_: object) -> None:
         """Never reached."""
 
-    async def __aenter__(self) -> AsyncSession:
+    async def __aenter__(self) -> AsyncSession[T_co]:
         """Open the session."""
         self._session = await self
         return self._session

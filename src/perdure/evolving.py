@@ -7,15 +7,26 @@ works on a view of it (`perdure.state.evolved`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from perdure import limits
-from perdure.core.changes import Change, apply, moves_of, pack_changes, reordered, sections_of
+from perdure.core.changes import (
+    Change,
+    apply,
+    moves_of,
+    pack_changes,
+    reordered,
+    sections_of,
+    unpack_changes,
+)
 from perdure.core.diff import to_changes
 from perdure.core.lens import Lens
+from perdure.core.lens_reach import ALL, not_understood, reach
+from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
 from perdure.core.values import take
 from perdure.engine.bodies import Body, too_much
@@ -24,7 +35,7 @@ from perdure.engine.read import Site
 from perdure.engine.refresh import News
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
-from perdure.errors import SchemaChanged, SchemaMismatch
+from perdure.errors import PerdureError, SchemaChanged, SchemaMismatch, SchemaNewer
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.run import reached, run
 from perdure.schemas.stamp import SECTION, Step, stamped, stamps_in
@@ -33,6 +44,8 @@ from perdure.state.sections import RESERVED
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
     from perdure.state.document import Document
+    from perdure.state.evolved import Locks
+    from perdure.types import Durability
 
 MIGRATED = "perdure.migrated"
 """What the metadata of a migration's checkpoint says, below this key: schema, from, to, run."""
@@ -41,6 +54,8 @@ MIGRATED = "perdure.migrated"
 class Plan(msgspec.Struct, frozen=True):
     """How a state and a schema meet."""
 
+    cls: type
+    """The schema."""
     declared: Declared
     section: dict[str, Any] | None
     """The stamps that the state has."""
@@ -64,9 +79,51 @@ class Plan(msgspec.Struct, frozen=True):
         section = stamped(self.section, self.declared)
         return None if section == self.section else section
 
+    @property
+    def lenses(self) -> tuple[Lens, ...]:
+        """What led from the version of older code to the state's, as far as that is lenses."""
+        return tuple(lens for step in self.back or () for lens in step.lenses or ())
+
     def reached(self, names: Iterable[str]) -> frozenset[str]:
-        """Those of the sections of a state that have to be read as wholes."""
+        """Those of the sections of a state that are in another layout, and thus read whole."""
+        if self.is_older_code:
+            found = reach(self.lenses)
+            return (found.older | found.newer).intersection(names)
         return reached(self.migrations, names) if self.migrations else frozenset()
+
+    def migrated(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[Change]]:
+        """The sections after the migrations, in order, and what these change.
+
+        Args:
+            content: the sections: those that are reached as plain values, which are not changed;
+                any others as they are.
+
+        Raises:
+            MigrationFailed: a migration does not fit what is there.
+        """
+        if not self.migrations:
+            return content, []
+        names = self.reached(content)
+        before = {name: content[name] for name in content if name in names}
+        after = run(self.migrations, take(before))
+        after[SECTION] = stamped(self.section, self.declared)
+        if SECTION in content:
+            before[SECTION] = content[SECTION]
+        changes = to_changes(before, after)
+        order = reordered(content, moves_of(changes))
+        return {name: after.get(name, content.get(name)) for name in order}, changes
+
+    def shown(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The sections as the schema has them, to be read; takes what `migrated` does.
+
+        Raises:
+            MigrationFailed: what is there does not fit what led to it, or leads on from it.
+        """
+        if not self.is_older_code:
+            return self.migrated(content)[0]
+        names = self.reached(content)
+        seen = get({name: take(content[name]) for name in content if name in names}, self.lenses)
+        return {name: value for name, value in content.items() if name not in names} | seen
 
 
 def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
@@ -86,7 +143,7 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     stamp = stamps.get(declared.name)
     if stamp is not None and stamp.version > declared.version:
         back = stamp.back_to(declared.version)
-        return Plan(declared, section, stamp.version, back=back)
+        return Plan(cls, declared, section, stamp.version, back=back)
     version = stamp.version if stamp is not None else _unstamped(declared, names)
     migrations = declared.path(version)
     if stamp is None and migrations and stamps:
@@ -96,7 +153,7 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
             "would run on it. If the class was renamed, keep the schema's name: "
             f"@perdure.schema({next(iter(stamps))!r}, version={declared.version})"
         )
-    return Plan(declared, section, version, migrations)
+    return Plan(cls, declared, section, version, migrations)
 
 
 def _unstamped(declared: Declared, names: Iterable[str]) -> int:
@@ -110,7 +167,6 @@ def _unstamped(declared: Declared, names: Iterable[str]) -> int:
 class Evolution(msgspec.Struct, eq=False):
     """What a typed session knows of the version of its state, and has to write of it."""
 
-    cls: type
     plan: Plan
     stamp: dict[str, Any] | None = None
     """The stamps, to be written with the first save that has something else to write."""
@@ -122,10 +178,31 @@ class Evolution(msgspec.Struct, eq=False):
         """Whether what is live is migrated and what is stored is not."""
         return self.migration is not None and self.migration.saved is None
 
-    def before_save(self, core: SessionCore, document: Document, *, ending: bool = False) -> None:
+    def typed(self, document: Document) -> Any:
+        """The state of a session, as its schema has it; what does not fit is refused from now on."""
+        from perdure.state.typed import install, typed_state
+
+        install(self.plan.cls, document)
+        return typed_state(self.plan.cls, document.state)
+
+    def waiting(self, core: SessionCore) -> list[Change]:
+        """What the next save would write before anything that was captured."""
+        if self.migration is None or core.queue.has(self.migration):
+            return []
+        return unpack_changes(self.migration.changes)
+
+    def before_save(
+        self,
+        core: SessionCore,
+        document: Document,
+        durability: Durability,
+        *,
+        ending: bool = False,
+    ) -> None:
         """See to it that the version is written with what is about to be captured."""
         document.push(ending=ending)
         if self.migration is not None and not core.queue.has(self.migration):
+            self.migration.durability = durability
             core.queue.put(self.migration)
         if self.stamp is not None and (document.has_edits() or core.is_new):
             document.write_reserved(SECTION, self.stamp)
@@ -174,6 +251,90 @@ class Evolution(msgspec.Struct, eq=False):
         return stamp.version if stamp is not None else self.plan.version
 
 
+def evolved(
+    found: Plan, core: SessionCore, stored: Document, changes: list[Change], *, lazy: bool
+) -> tuple[Document, Evolution]:
+    """What a session's user edits, and what the session knows of its version.
+
+    Args:
+        found: how the state and the schema meet.
+        core: the session's durable side.
+        stored: the live tree of what is stored, migrated if that is to be.
+        changes: what migrations changed in it.
+        lazy: whether sections load when they are touched.
+    """
+    document, migration = stored, None
+    if found.is_older_code:
+        from perdure.state.evolved import EvolvedDocument
+
+        document = EvolvedDocument(stored, found.lenses, locks_of(found, core.site.key), lazy=lazy)
+    if found.migrations:
+        migration = body_of(found, changes)
+    evolution = Evolution(found, None if migration is not None else found.stamp, migration)
+    core.check = partial(evolution.check, core)
+    return document, evolution
+
+
+def locks_of(found: Plan, key: str) -> Locks:
+    """The sections that older code does not understand, and what an edit of one raises."""
+    make = partial(_newer, found, key)
+    if found.back is None:
+        return Everything(make)
+    names: set[str] = set()
+    before: tuple[Lens, ...] = ()
+    for step in found.back:
+        if step.lenses is None:
+            if step.touches is None:
+                return Everything(make)
+            names |= _older(before, step.touches)
+        else:
+            lost = not_understood(step.lenses)
+            if lost is ALL:
+                return Everything(make)
+            names |= _older(before, lost)
+            before += step.lenses
+    return {name: partial(make, name) for name in names}
+
+
+def _older(lenses: tuple[Lens, ...], names: Iterable[str]) -> set[str]:
+    """What sections are called before lenses: those that these do not reach, as after."""
+    found = reach(lenses)
+    return {
+        older
+        for name in names
+        for older in (found.older_of(name) if name in found.newer else (name,))
+    }
+
+
+class Everything(Mapping[str, Callable[[], PerdureError]]):
+    """Locks for all sections there are or will be."""
+
+    def __init__(self, make: Callable[[str], PerdureError]) -> None:
+        self._make = make
+
+    def __getitem__(self, name: str) -> Callable[[], PerdureError]:
+        return partial(self._make, name)
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _newer(found: Plan, key: str, name: str) -> SchemaNewer:
+    declared = found.declared
+    return SchemaNewer(
+        f"{key!r}: the state is in version {found.version} of {declared.name}, and this code is of "
+        f"version {declared.version}: it may read {name!r}, and does not understand what newer "
+        "code changed there, so an edit could destroy that. Deploy the newer version, or declare "
+        "its migration by lenses (perdure.lenses), which older code can follow"
+    )
+
+
 def label_of(plan: Plan) -> str:
     """The label of the checkpoint that a migration makes."""
     return f"migrate {plan.declared.name} {plan.version} → {plan.declared.version}"
@@ -190,45 +351,35 @@ def section_of(loaded: Loaded | None, site: Site, branch: str) -> Steps[Any]:
     return value
 
 
-def planned(cls: type, loaded: Loaded | None, site: Site, branch: str) -> Steps[Plan]:
-    """How a state that was loaded meets a schema; what has to be read whole for that is read.
+def planned(
+    cls: type, loaded: Loaded | None, site: Site, branch: str, *, whole: bool
+) -> Steps[Plan]:
+    """How a state that was loaded meets a schema; what migrations reach is read.
+
+    Args:
+        cls: the schema.
+        loaded: the state; None: there is none.
+        site: where it is.
+        branch: that it was loaded from.
+        whole: read what older code sees in another layout, too.
 
     Raises as `plan`.
     """
     section = yield from section_of(loaded, site, branch)
     sections = loaded.sections if loaded is not None else {}
     found = plan(cls, section, sections)
-    if loaded is not None:
-        for name in found.reached(sections):
-            kept = sections[name]
-            if type(kept) is Unread:
-                reading = read_section(site, loaded.head, branch, name, {name: kept})
-                sections[name] = yield from reading
+    if loaded is not None and (whole or not found.is_older_code):
+        yield from read_whole(site, loaded, branch, found.reached(sections))
     return found
 
 
-def migrated(found: Plan, content: dict[str, Any]) -> tuple[dict[str, Any], list[Change]]:
-    """The sections after the migrations of a plan, in order, and what they change.
-
-    Args:
-        found: the plan.
-        content: the sections, those that it reaches as plain values, which are not changed; any
-            others as they are.
-
-    Raises:
-        MigrationFailed: a migration does not fit what is there.
-    """
-    if not found.migrations:
-        return content, []
-    names = found.reached(content)
-    before = {name: content[name] for name in content if name in names}
-    after = run(found.migrations, take(before))
-    after[SECTION] = stamped(found.section, found.declared)
-    if SECTION in content:
-        before[SECTION] = content[SECTION]
-    changes = to_changes(before, after)
-    order = reordered(content, moves_of(changes))
-    return {name: after.get(name, content.get(name)) for name in order}, changes
+def read_whole(site: Site, loaded: Loaded, branch: str, names: Iterable[str]) -> Steps[None]:
+    """Read those of some sections that were not."""
+    for name in names:
+        kept = loaded.sections.get(name)
+        if type(kept) is Unread:
+            reading = read_section(site, loaded.head, branch, name, {name: kept})
+            loaded.sections[name] = yield from reading
 
 
 def body_of(found: Plan, changes: list[Change], **told: Any) -> Body:
@@ -239,9 +390,4 @@ def body_of(found: Plan, changes: list[Change], **told: Any) -> Body:
     said = {"schema": found.declared.name, "from": found.version, "to": found.declared.version}
     extra = {LABEL: label_of(found), METADATA: {MIGRATED: {**said, **told}}}
     return Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra)
-
-
-def lenses_back(steps: Iterable[Step]) -> tuple[Lens, ...]:
-    """The lenses of steps, one after another; those of functions are not known."""
-    return tuple(lens for step in steps for lens in step.lenses or ())
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from perdure.core.changes import Change
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import marks
@@ -18,17 +19,22 @@ from perdure.errors import UsageError
 from perdure.parts import check_windows, require_windows
 from perdure.types import Resumed
 
+if TYPE_CHECKING:
+    from perdure.evolving import Plan
+
 
 class Opened:
     """What was read of a state, before it becomes a session."""
 
     __slots__ = (
         "branch",
+        "changes",
         "content",
         "elsewhere",
         "id",
         "loaded",
         "now_us",
+        "plan",
         "resumed",
         "site",
         "told",
@@ -45,6 +51,8 @@ class Opened:
         told: tuple[Any, ...],
         id: bytes,
         now_us: int,
+        plan: Plan | None,
+        changes: list[Change],
     ) -> None:
         self.site = site
         self.branch = branch
@@ -55,6 +63,10 @@ class Opened:
         self.told = told
         self.id = id
         self.now_us = now_us
+        self.plan = plan
+        """How the state and the session's schema meet; None: it has none."""
+        self.changes = changes
+        """What migrations changed in the content."""
 
 
 class Loading(msgspec.Struct, frozen=True):
@@ -66,6 +78,8 @@ class Loading(msgspec.Struct, frozen=True):
     windows: Mapping[str, int]
     lazy: bool
     """Whether sections load when they are touched."""
+    schema: type | None = None
+    """What the state is opened as."""
 
     def wanted(self) -> Wanted:
         """Which sections to load at once."""
@@ -88,15 +102,47 @@ def open_session(site: Site, *, loading: Loading, branch: str, id_: bytes | None
     is_new = loaded is None or loaded.head.deleted_us is not None
     if is_new and (loading.must_exist or branch != MAIN):
         yield from read_head(site)  # raises
+    plan = yield from _plan(site, loaded, branch, loading)
     content: dict[str, Any] = {}
     elsewhere: Elsewhere = {}
     if loaded is not None:
-        content, elsewhere = yield from opened(site, loaded, branch, loading.windows)
-    require_windows(loading.windows, content)
+        windows = yield from _windows(site, loaded, branch, loading, plan)
+        content, elsewhere = yield from opened(site, loaded, branch, windows)
+        require_windows(windows, content)
+    changes: list[Change] = []
+    if plan is not None:
+        content, changes = plan.migrated(content)
     resumed, told = yield from marks.resumed_from(site, loaded, branch)
     id_ = id_ or (yield Random(16))
     now = yield Now()
-    return Opened(site, branch, loaded, content, elsewhere, resumed, tuple(told), id_, now)
+    return Opened(
+        *(site, branch, loaded, content, elsewhere, resumed, tuple(told), id_, now, plan, changes)
+    )
+
+
+def _plan(
+    site: Site, loaded: Loaded | None, branch: str, loading: Loading, *, whole: bool = False
+) -> Steps[Plan | None]:
+    """How what was loaded and the schema meet; None: there is no schema."""
+    if loading.schema is None:
+        return None
+    from perdure.evolving import planned
+
+    return (yield from planned(loading.schema, loaded, site, branch, whole=whole))
+
+
+def _windows(
+    site: Site, loaded: Loaded, branch: str, loading: Loading, plan: Plan | None
+) -> Steps[dict[str, int]]:
+    """The windows to be shown: what is in another layout is read and shown whole."""
+    if plan is None or not (plan.migrations or plan.is_older_code):
+        return dict(loading.windows)
+    reached = plan.reached(loaded.sections)
+    whole = loading.windows.keys() if plan.is_older_code else loading.windows.keys() & reached
+    from perdure.evolving import read_whole
+
+    yield from read_whole(site, loaded, branch, whole)
+    return {name: count for name, count in loading.windows.items() if name not in whole}
 
 
 def look_at(
@@ -104,6 +150,8 @@ def look_at(
 ) -> Steps[tuple[Site, LoadedAt, dict[str, Any]]]:
     """What a view of a state at a checkpoint is made of."""
     loaded = yield from load_at(site, ref, wanted=loading.wanted())
-    sections, _ = yield from opened(site, loaded, loaded.branch, loading.windows)
-    require_windows(loading.windows, sections)
-    return site, loaded, sections
+    plan = yield from _plan(site, loaded, loaded.branch, loading, whole=True)
+    windows = yield from _windows(site, loaded, loaded.branch, loading, plan)
+    sections, _ = yield from opened(site, loaded, loaded.branch, windows)
+    require_windows(windows, sections)
+    return site, loaded, sections if plan is None else plan.shown(sections)

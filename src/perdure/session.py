@@ -16,10 +16,10 @@ from perdure.engine.bodies import Overtaken
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session_base import SessionBase
-from perdure.types import Checkpoint, Durability
+from perdure.types import Checkpoint, Durability, T_co
 
 
-class Session(SessionBase):
+class Session(SessionBase[T_co]):
     """One period of work on a state, as `Store.open` gives it.
 
     A context manager: leaving it normally saves; an exception discards what was not saved
@@ -92,6 +92,7 @@ class Session(SessionBase):
                 self._require_open()
                 flushing = partial(self._core.flush, durability)
                 self._driver.run(self._in_store(self._merging(flushing, overtaken)))
+                self._document.pull()
 
     def _outside_block(self) -> AbstractContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""
@@ -179,14 +180,19 @@ class Session(SessionBase):
         Raises:
             Conflict: both sides changed the same sections; nothing was changed here.
             MergeConflicts: the same, of a session that merges: the same places.
+            SchemaChanged: the state was migrated to another version of its schema.
             StateDeleted: the state is gone.
         """
         self._require_open()
         self._refuse_inside_atomic()
         with reported(self._on_event, "refresh", self.key), self._editing, self._saving:
             self._require_open()
+            if keep_changes:
+                self._document.push()
             refreshing = self._in_store(self._core.refresh(keep_changes))
-            return self._driver.run(refreshing, makes=False)
+            newest = self._driver.run(refreshing, makes=False)
+            self._document.pull()
+            return newest
 
     def close(self) -> None:
         """Save what is unsaved and end the session. Safe to call twice."""

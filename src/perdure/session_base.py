@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 from msgspec.structs import replace
 
@@ -24,12 +25,13 @@ from perdure.errors import (
 )
 from perdure.events import OnEvent, log
 from perdure.strategies import checked
-from perdure.types import Checkpoint, Durability, Resumed, Strategies, Strategy
+from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategies, Strategy, T_co
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.drive import Driver
     from perdure.errors import Conflict
+    from perdure.evolving import Evolution
     from perdure.leasing import Claim
     from perdure.state.document import Document
     from perdure.state.sections import State
@@ -41,7 +43,23 @@ OnError: TypeAlias = Literal["discard", "save"]
 OnCancel: TypeAlias = Literal["keep", "discard"]
 
 
-class SessionBase:
+class OpenOptions(TypedDict, total=False):
+    """The options of `open` besides the schema; see there."""
+
+    branch: str
+    must_exist: bool
+    sections: Iterable[str] | None
+    windows: Mapping[str, int] | None
+    on_error: OnError
+    on_cancel: OnCancel
+    on_conflict: OnConflict
+    strategies: Strategies | None
+    exclusive: bool
+    wait: float
+    expires_in: timedelta | None
+
+
+class SessionBase(Generic[T_co]):
     """What `Session` and `AsyncSession` have in common: everything that waits for nothing."""
 
     _with: ClassVar[str]
@@ -63,12 +81,15 @@ class SessionBase:
         on_event: OnEvent | None,
         upkeep: Upkeep | None = None,
         claim: Claim | None = None,
+        evolution: Evolution | None = None,
     ) -> None:
         self._driver = driver
         self._upkeep = upkeep
         self._claim = claim
         self._core = core
         self._document = document
+        self._evolution = evolution
+        self._state: Any = document.state if evolution is None else evolution.typed(document)
         self._resumed = resumed
         self._durability: Durability = durability
         self._on_error = on_error
@@ -126,8 +147,20 @@ class SessionBase:
         return self._core.id.hex()
 
     @property
-    def state(self) -> State:
-        """The state: a mapping of sections, whose containers know what changed in them."""
+    def state(self) -> T_co:
+        """The state: a mapping of sections, whose containers know what changed in them.
+
+        Of a session that was opened with a schema, an object of that: its attributes are sections.
+        """
+        state: T_co = self._state
+        return state
+
+    @property
+    def raw(self) -> State:
+        """The sections as they are stored, whatever the schema says; the same live state.
+
+        Sections that do not fit the schema can be read and put right here.
+        """
         return self._document.state
 
     @property
@@ -161,7 +194,8 @@ class SessionBase:
         Raises:
             UntrackedEdit: a container was changed behind Perdure's back, as the save would say.
         """
-        return [*self._core.waiting(), *self._document.pending()]
+        first = [] if self._evolution is None else self._evolution.waiting(self._core)
+        return [*first, *self._core.waiting(), *self._document.pending()]
 
     def __repr__(self) -> str:
         number = self.checkpoint.number if self.checkpoint else 0
@@ -188,9 +222,19 @@ class SessionBase:
     def _missing_of(self, name: str) -> Steps[Any] | None:
         """What reads as much of a section as is not live; None if all of it is."""
         if not self._document.is_loaded(name):
-            return self._core.read(name)
+            return self._reading(name)
         before, _ = self._document.windows().get(name, (0, 0))
         return self._core.part(name, 0, before) if before else None
+
+    def _reading(self, name: str) -> Steps[Any]:
+        """Read a section; of a view, what it is made of."""
+        source = self._core.document
+        if source is self._document:
+            return (yield from self._core.read(name))
+        for each in self._document.sources_of(name):
+            if each in source.state and not source.is_loaded(each):
+                source.put(each, (yield from self._core.read(each)))
+        return self._document.seen(name)
 
     def _take_in(self, name: str, value: Any) -> None:
         """Make live what was missing, unless the section was assigned meanwhile."""
@@ -246,7 +290,15 @@ class SessionBase:
             metadata = take(metadata, ("metadata",))
             if not isinstance(metadata, dict):
                 raise UsageError("metadata is a dict")
-        return self._core.stage(label, metadata, durability=durability or self._durability)
+        durability = durability or self._durability
+        self._before_save(durability)
+        return self._core.stage(label, metadata, durability=durability)
+
+    def _before_save(self, durability: Durability, *, ending: bool = False) -> None:
+        """See to it that what is captured next is in the layout of the state, and says which."""
+        if self._evolution is not None:
+            parts = self._core, self._document, durability
+            self._evolution.before_save(*parts, ending=ending)
 
     def _saved(self, body: Body | None, detail: dict[str, Any]) -> Checkpoint:
         if body is not None and body.saved is None:
@@ -264,6 +316,8 @@ class SessionBase:
             how = "failed" if isinstance(error, Exception) else "cancelled"
             named = type(error).__qualname__
         if self._keeps_edits(error):
+            if self._has_unsaved():
+                self._before_save(self._durability, ending=True)
             self._core.stage(ending=True, durability=self._durability)
         else:
             self._core.drop_waiting()

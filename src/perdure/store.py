@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
 from perdure.branching import Branching
@@ -20,7 +20,7 @@ from perdure.expiring import Expiring, expires_us
 from perdure.opening import Loading
 from perdure.pruning import Pruning
 from perdure.session import Session
-from perdure.session_base import OnCancel, OnError
+from perdure.session_base import OnCancel, OnError, OpenOptions
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
     Checkpoint,
@@ -53,6 +53,16 @@ class Store(StoreBase, Branching, Expiring, Pruning):
         ...     session.state["goal"] = "refund order 17"
     """
 
+    @overload
+    def open(
+        self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]
+    ) -> Session: ...
+
+    @overload
+    def open(
+        self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]
+    ) -> Session[T]: ...
+
     def open(
         self,
         key: str,
@@ -68,7 +78,8 @@ class Store(StoreBase, Branching, Expiring, Pruning):
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
-    ) -> Session:
+        schema: type[Any] | None = None,
+    ) -> Session[Any]:
         """Begin a session on a state, resuming where the last one stopped.
 
         Nothing is written until something is saved.
@@ -100,17 +111,23 @@ class Store(StoreBase, Branching, Expiring, Pruning):
             wait: how long to wait for who holds it so, in seconds; 0: not at all.
             expires_in: how long after its last save the state expires, kept with the next save;
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
+            schema: a class whose annotations are the sections: a dataclass, TypedDict,
+                `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
+                version of it is migrated, and written so by the first save; one in a newer version
+                is seen, and edited, as this version has it.
 
         Raises:
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
+            MigrationFailed: what is stored does not fit a migration.
+            SchemaMismatch: the state was saved under another schema.
             UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
         """
         expires = expires_us(expires_in)
         claim = self._keeper.claim(key, branch, exclusive, wait)
-        loading = Loading(must_exist, sections, windows or {}, lazy=True)
+        loading = Loading(must_exist, sections, windows or {}, lazy=True, schema=schema)
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
             while True:
                 while claim and (pause := self._look(self._taking(claim, key))) is not None:
@@ -130,7 +147,7 @@ class Store(StoreBase, Branching, Expiring, Pruning):
                 founding = self._founding(args[1])
                 if founding is None or self._driver.run(founding):
                     break
-            session = Session(*args, **options)
+            session: Session[Any] = Session(*args, **options)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 
@@ -167,7 +184,8 @@ class Store(StoreBase, Branching, Expiring, Pruning):
         *,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
-    ) -> View:
+        schema: type[T] | None = None,
+    ) -> View[T]:
         """The state as it was at a checkpoint, read-only.
 
         Only what is asked for is read, and of a window only its items.
@@ -180,17 +198,25 @@ class Store(StoreBase, Branching, Expiring, Pruning):
                 all). By default each is read when touched (`AsyncStore`: all at once).
             windows: by name of a section that is a list, how many of its last items to read: it is
                 then a list of these alone, whose `offset` is the number of those before them.
+            schema: show it as this class has it, whatever version it was saved in: `View.state`.
 
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
             UsageError: a section of which a window was asked for is no list.
+            MigrationFailed: what is stored does not fit a migration.
         """
-        loading = Loading(True, sections, windows or {}, lazy=True)
+        loading = Loading(True, sections, windows or {}, lazy=True, schema=schema)
         return self._look(self._viewing(key, ref, loading))
 
     def diff(
-        self, key: str, before: Ref, after: Ref, *, other: str | None = None
+        self,
+        key: str,
+        before: Ref,
+        after: Ref,
+        *,
+        other: str | None = None,
+        schema: type[Any] | None = None,
     ) -> list[Difference]:
         """What differs between two checkpoints, on whatever branches, or between two states.
 
@@ -201,6 +227,8 @@ class Store(StoreBase, Branching, Expiring, Pruning):
             before: a checkpoint of it; which of both is the older does not matter.
             after: the other checkpoint.
             other: the key of the state that has `after`; by default the same.
+            schema: compare them as this class has them, whatever versions they were saved in. Both
+                are read whole then.
 
         Raises:
             StateNotFound: there is no such state.
@@ -211,7 +239,7 @@ class Store(StoreBase, Branching, Expiring, Pruning):
             >>> store.diff("support/alice", "main", "what-if")
             >>> store.diff("support/alice", "main", "main", other="support/bob")
         """
-        return self._look(self._diffing(key, before, after, other))
+        return self._look(self._diffing(key, before, after, other, schema))
 
     def blame(self, key: str, path: Parts, *, at: Ref | None = None) -> Checkpoint:
         """The checkpoint that last wrote what is at a path, and with it the session.

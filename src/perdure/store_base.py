@@ -278,17 +278,17 @@ class StoreBase:
         def read(name: str) -> Any:
             return self._driver.run(core.read(name))
 
-        site, loaded = opened.site, opened.loaded
+        site, loaded, plan = opened.site, opened.loaded, opened.plan
         content = {
             name: UNLOADED if type(value) is Unread else value
             for name, value in opened.content.items()
         }
-        document = Document(content, load=read if lazy else None, check_edits=self._check_edits)
+        stored = Document(content, load=read if lazy else None, check_edits=self._check_edits)
         if not lazy:
-            document.track()
+            stored.track()
         core = SessionCore(
             site,
-            document,
+            stored,
             loaded,
             id=opened.id,
             started_us=opened.now_us,
@@ -302,6 +302,11 @@ class StoreBase:
             missing=MISSING,
             expires_us=expires,
         )
+        document, evolution = stored, None
+        if plan is not None:
+            from perdure.evolving import evolved
+
+            document, evolution = evolved(plan, core, stored, opened.changes, lazy=lazy)
         options = {
             "durability": self._durability,
             "on_error": _one_of(on_error, "on_error", ("discard", "save")),
@@ -309,6 +314,7 @@ class StoreBase:
             "on_event": self._on_event,
             "upkeep": self._upkeep,
             "claim": claim,
+            "evolution": evolution,
         }
         return (self._driver, core, document, opened.resumed), options
 
@@ -388,7 +394,7 @@ class StoreBase:
         store = self._driver.store_id if self._driver.is_made() else b""
         return self._look(unreferenced.in_store(store))
 
-    def _viewing(self, key: str, ref: Ref, loading: Loading) -> Steps[View]:
+    def _viewing(self, key: str, ref: Ref, loading: Loading) -> Steps[View[Any]]:
         from perdure.views import View
 
         site, loaded, sections = yield from self._asking(
@@ -402,18 +408,33 @@ class StoreBase:
             return self._driver.run(reading, makes=False)
 
         checkpoint = checkpoint_of(key, loaded.branch, loaded.last)
-        return View(sections, checkpoint, unread, read if loading.lazy else None)
+        return View(sections, checkpoint, unread, read if loading.lazy else None, loading.schema)
 
     def _diffing(
-        self, key: str, before: Ref, after: Ref, other: str | None
+        self, key: str, before: Ref, after: Ref, other: str | None, schema: type[Any] | None
     ) -> Steps[list[Difference]]:
         from perdure.engine.compare import compare, compare_states
+
+        if schema is not None:
+            from perdure.core.diff import diff
+
+            one = yield from self._whole(key, before, schema)
+            two = yield from self._whole(other or key, after, schema)
+            return diff(one, two)
 
         if other is None or other == key:
             return (yield from self._asking(partial(compare, before=before, after=after), key))
         one = yield from self._asking(_required, key)
         two = yield from self._asking(_required, other)
         return (yield from compare_states(one, before, two, after))
+
+    def _whole(self, key: str, ref: Ref, schema: type[Any]) -> Steps[dict[str, Any]]:
+        """All sections of a state at a checkpoint, as a schema has them."""
+        from perdure.state.sections import RESERVED
+
+        loading = Loading(True, None, {}, lazy=False, schema=schema)
+        _, _, sections = yield from self._asking(partial(look_at, ref=ref, loading=loading), key)
+        return {name: value for name, value in sections.items() if not name.startswith(RESERVED)}
 
     def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
         from perdure.engine.blame import blame

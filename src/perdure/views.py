@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from perdure.engine.window import length
 from perdure.errors import SectionNotLoaded
 from perdure.state.document import UNLOADED
 from perdure.state.past import of_the_past
-from perdure.state.sections import MissingSection
+from perdure.state.sections import MissingSection, State
+from perdure.types import T_co
 
 if TYPE_CHECKING:
     from perdure.engine.unread import Unread
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from perdure.types import Checkpoint
 
 
-class View(Mapping[str, Any]):
+class View(Mapping[str, Any], Generic[T_co]):
     """A state as it was at one checkpoint: a read-only mapping of its sections.
 
     Its lists, dicts and sets are real ones, as those of a session are, and refuse edits all the
@@ -39,11 +40,24 @@ class View(Mapping[str, Any]):
         checkpoint: Checkpoint,
         unread: Mapping[str, Unread],
         read: Loader | None,
+        schema: type[Any] | None = None,
     ) -> None:
         self.checkpoint = checkpoint
+        self._schema = schema
         self._unread = unread
         shown = {name: UNLOADED if name in unread else value for name, value in sections.items()}
         self._sections = of_the_past(shown, read or _refuse)
+
+    @property
+    def state(self) -> T_co:
+        """The sections as the schema that was asked for has them; without one, a plain mapping."""
+        state: Any = State(self._sections)
+        if self._schema is not None:
+            from perdure.state.typed import typed_state
+
+            state = typed_state(self._schema, state)
+        typed: T_co = state
+        return typed
 
     def __getitem__(self, section: str) -> Any:
         """One section."""

@@ -77,6 +77,14 @@ def news_of(
     core: SessionCore, head: Head | None, keep_changes: bool, instead: Instead | None = None
 ) -> Steps[News]:
     """What `take_in` needs of a head that was read already; as `read_news`."""
+    news = yield from _news_of(core, head, keep_changes, instead)
+    core.check(news)
+    return news
+
+
+def _news_of(
+    core: SessionCore, head: Head | None, keep_changes: bool, instead: Instead | None
+) -> Steps[News]:
     if head is None or head.deleted_us is not None:
         return News(None, instead=instead)
     if not _is_same_life(core, head):

@@ -29,7 +29,7 @@ from perdure.engine.moving import move
 from perdure.engine.placing import place
 from perdure.engine.queue import Queue
 from perdure.engine.read import Site
-from perdure.engine.refresh import Instead, conflict_with, read_news, take_in, torn
+from perdure.engine.refresh import Instead, News, conflict_with, read_news, take_in, torn
 from perdure.engine.requests import Durability, Now, ReadHead, Steps, Tell
 from perdure.engine.row import Row
 from perdure.engine.save import (
@@ -120,6 +120,8 @@ class SessionCore:
 
         An interrupt leaves it so. Then nothing is saved until a refresh has read all of it anew.
         """
+        self.check: Callable[[News], None] = _accept
+        """Refuses what others saved, if this session cannot take it in."""
         self.names = list(loaded.sections) if loaded else []
         """The sections as of what this session has read and saved, in order."""
 
@@ -499,6 +501,10 @@ def _snapshot_of(head: Head, branch: str) -> int:
     """Number of the newest snapshot; 0: there is none."""
     tip = head.branches.get(branch)
     return tip.snapshots[0].number if tip is not None and tip.snapshots else 0
+
+
+def _accept(news: News) -> None:
+    """Take in whatever others saved."""
 
 
 class _Unset:

@@ -337,9 +337,24 @@ class Document(Capturing):
 
     # ---- the whole --------------------------------------------------------------------------
 
+    def push(self, *, ending: bool = False) -> None:
+        """Make the edits of a view in what it is a view of; this is no view."""
+
+    def pull(self) -> None:
+        """Bring a view up to date with what it is a view of; this is no view."""
+
+    def sources_of(self, name: str) -> frozenset[str]:
+        """What of the stored sections a section is made of: of what is no view, itself."""
+        return frozenset((name,))
+
+    def seen(self, name: str) -> Any:
+        """The value of a section of a view; this is no view."""
+        return self.state[name]
+
     def write_reserved(self, name: str, value: Any) -> None:
-        """Assign a section of the library, which users cannot."""
-        self._root[name] = value
+        """Assign a section of the library, which users cannot; also as the session ends."""
+        with self._tracker.block(), self._tracker.open():
+            self._root[name] = value
 
     def plain(self) -> dict[str, Any]:
         """A deep copy of all sections that shares nothing with them; loads those that are not."""
