@@ -20,6 +20,7 @@ from perdure.engine import audit, marks, states
 from perdure.engine.requests import Steps
 from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
+from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
 from perdure.session_base import OnCancel, OnError, OpenOptions
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
+class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, AsyncPruning):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 
     It never blocks the event loop, and may be used from several loops.

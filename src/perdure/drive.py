@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure import host, limits
@@ -157,6 +157,14 @@ class Driver:
     def answer(self, request: Request) -> Any:
         """The answer to one request, for who runs an engine function piece by piece."""
         return self._answer(request, self._answering(makes=False))
+
+    def commit_all(self, requests: Sequence[Commit]) -> Sequence[Any]:
+        """Settle commits of one thread in one transaction, each by its own condition.
+
+        At most `limits.batch_commits_max`. One outcome each, in order: the answer, or the error.
+        """
+        self.connect()
+        return self._group.commit_all(requests)
 
     def _answer(self, request: Request, backend: Backend) -> Any:
         answer = self._answers.get(type(request))

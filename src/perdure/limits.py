@@ -253,3 +253,18 @@ export_bytes_max = 2 * 1024 * 1024 * 1024
 
 list_edits_max = 1024
 """Separate edits that a list keeps apart between two saves (edits); of more, the nearest join."""
+
+migration_batch_bytes_max = 16 * 1024 * 1024
+"""Records of states that are migrated in one transaction (bytes); one may be larger by itself."""
+
+migration_failures_max = 100
+"""Failures that the report of a migration names (branches); the others are counted."""
+
+migration_samples_max = 3
+"""States that the report of a migration shows before and after (branches)."""
+
+migration_differences_max = 20
+"""Differences shown of each of them (differences)."""
+
+migration_tries_max = 8
+"""How often a state is migrated anew that others save to meanwhile (tries)."""

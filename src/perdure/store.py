@@ -17,6 +17,7 @@ from perdure.core.refs import Ref
 from perdure.engine import audit, marks, states
 from perdure.events import reported
 from perdure.expiring import Expiring, expires_us
+from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
 from perdure.session import Session
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Branching, Expiring, Pruning):
+class Store(StoreBase, Branching, Expiring, Migrating, Pruning):
     """Where states live. Its methods may be called from any thread.
 
     Example:

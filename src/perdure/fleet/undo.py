@@ -1,0 +1,128 @@
+"""Taking a run back: each branch whose newest checkpoint is that run's migration of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure.core.head import Branch, Head
+from perdure.core.record import METADATA, Record
+from perdure.engine.branches import rolling_back
+from perdure.engine.moving import Plan, Planned, move
+from perdure.engine.parked import all_branches, find_branch
+from perdure.engine.read import Site, read_run
+from perdure.engine.refs import as_branch
+from perdure.engine.requests import HeadRow, Steps
+from perdure.errors import CheckpointPruned, PerdureError, UsageError
+from perdure.evolving import MIGRATED
+
+CLOCK_DIGITS = 14
+"""Of a run's id: when it began, in microseconds since 1970 UTC, as hex."""
+
+AT_ONCE = 64
+"""Checkpoints that are looked through at once, from the newest back (checkpoints)."""
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """What became of one branch of a state."""
+
+    key: str
+    branch: str
+    fate: Literal["rolled back", "left", "failed"]
+    problem: str = ""
+
+
+def run_id(now_us: int, drawn: bytes) -> str:
+    """The id of a run that begins now."""
+    return f"{now_us:0{CLOCK_DIGITS}x}-{drawn.hex()}"
+
+
+def began_us(run: str) -> int:
+    """When a run began (microseconds since 1970 UTC).
+
+    Raises:
+        UsageError: this is no run's id.
+    """
+    try:
+        clock, _ = run.split("-")
+        return int(clock, 16)
+    except ValueError:
+        raise UsageError(
+            f"{run!r} names no run: the report of migrate has its id, and so has the metadata of "
+            "each checkpoint that it made"
+        ) from None
+
+
+def state(run: str, site: Site, row: HeadRow, *, dry_run: bool) -> Steps[list[Undone]]:
+    """Roll back each branch of a state that nobody saved to since the run migrated it."""
+    outcomes: list[Undone] = []
+    try:
+        head = site.head(row)
+        if head.deleted_us is not None or head.updated_us < began_us(run):
+            return []
+        names = yield from all_branches(site, head)
+    except PerdureError as error:
+        return [Undone(site.key, "", "failed", f"{error.kind}: {error}")]
+    for name, tip in names.items():
+        try:
+            found = yield from _branch(run, site, head, name, tip, dry_run)
+        except PerdureError as error:
+            found = Undone(site.key, name, "failed", f"{error.kind}: {error}")
+        outcomes += [found] if found is not None else []
+    return outcomes
+
+
+def _branch(
+    run: str, site: Site, head: Head, branch: str, tip: Branch, dry_run: bool
+) -> Steps[Undone | None]:
+    record = yield from _migration(run, site, as_branch(head, branch, tip), tip)
+    if record is None:
+        return None
+    if record.id != tip.record:
+        return Undone(site.key, branch, "left")
+    plan = _rolling_back(site, branch, record)
+    if dry_run:
+        yield from plan(head)
+        return Undone(site.key, branch, "rolled back")
+    done = yield from move(site, plan)
+    return Undone(site.key, branch, "rolled back" if done is not None else "left")
+
+
+def _migration(run: str, site: Site, head: Head, tip: Branch) -> Steps[Record | None]:
+    """The checkpoint in which the run migrated a branch, if it is in its history."""
+    last, since = tip.number, began_us(run)
+    while last >= tip.first:
+        first = max(tip.first, last - AT_ONCE + 1) if last < tip.number else last
+        try:
+            records = yield from read_run(site, head, tip, first, last)
+        except CheckpointPruned:
+            return None
+        for record in reversed(records):
+            if record.time_us < since:
+                return None
+            if run_of(record) == run:
+                return record
+        last = first - 1
+    return None
+
+
+def run_of(record: Record) -> str | None:
+    """The run that made a checkpoint, if one did."""
+    metadata = record.extra.get(METADATA)
+    said = metadata.get(MIGRATED) if isinstance(metadata, dict) else None
+    return said.get("run") if isinstance(said, dict) else None
+
+
+def _rolling_back(site: Site, branch: str, record: Record) -> Plan:
+    """To before a checkpoint, as long as that is the newest."""
+
+    def plan(head: Head) -> Steps[Planned | None]:
+        tip = yield from find_branch(site, head, branch)
+        if tip.record != record.id:
+            return None
+        here = replace(head, branches={**head.branches, branch: tip})
+        return (yield from rolling_back(site, record.number - 1, branch)(here))
+
+    return plan

@@ -1,0 +1,210 @@
+"""What `Store` and `AsyncStore` do with fleets of states: the same methods, awaited or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from perdure.upkeep import breaks
+
+if TYPE_CHECKING:
+    from perdure.drive import Driver
+    from perdure.schemas.report import Migrated, Unmigrated
+    from perdure.store_base import Progress
+
+
+class _Migrating:
+    """What both need of the store."""
+
+    if TYPE_CHECKING:
+        _driver: Driver
+
+    def _migrating(
+        self,
+        prefix: str,
+        schema: type,
+        dry_run: bool,
+        skip_failures: bool,
+        verify_first: bool | Migrated,
+        progress: Progress | None,
+        pausing: Callable[[], None] | None = None,
+    ) -> Migrated:
+        from perdure.fleet.runs import Fleet, migrate  # few migrate
+        from perdure.schemas.declare import declared_of
+
+        declared_of(schema)  # before anything is listed
+        rounds = 2 if verify_first is True and not dry_run else 1
+        fleet = Fleet(self._driver, prefix, rounds, progress, pausing)
+        return migrate(
+            fleet, schema, dry_run=dry_run, skip_failures=skip_failures, first=verify_first
+        )
+
+    def _unmigrating(
+        self,
+        run: str,
+        prefix: str,
+        dry_run: bool,
+        progress: Progress | None,
+        pausing: Callable[[], None] | None = None,
+    ) -> Unmigrated:
+        from perdure.fleet.runs import Fleet, unmigrate
+
+        fleet = Fleet(self._driver, prefix, 1, progress, pausing)
+        return unmigrate(fleet, run, dry_run=dry_run)
+
+
+class Migrating(_Migrating):
+    """Migrating many states."""
+
+    def migrate(
+        self,
+        prefix: str,
+        schema: type,
+        *,
+        dry_run: bool = False,
+        skip_failures: bool = False,
+        verify_first: bool | Migrated = True,
+        progress: Progress | None = None,
+    ) -> Migrated:
+        """Migrate every state below a prefix to the newest version of a schema.
+
+        All are looked at first: migrations run, what they would write is replayed and compared, and
+        nothing is written. If any fails, nothing is migrated, unless `skip_failures`. Then each
+        branch of each state is migrated in one commit of its own, never half; many commits share a
+        transaction. It may be stopped or killed at any moment: run again, it goes on with those
+        that are left. Agents may go on meanwhile: what they save in between is migrated with it,
+        and a session that was open is told at its next save. A branch that a session holds
+        exclusively is passed over, and counted as busy. Deleted states stay as they are.
+
+        Args:
+            prefix: of the states' keys; empty for all.
+            schema: the class of the newest version.
+            dry_run: only look.
+            skip_failures: migrate all others where some fail.
+            verify_first: whether to look at all first; or the report of a dry run, if that was done.
+            progress: called with (states done, all); looking and migrating count apart.
+
+        Returns:
+            What was done: counts, failures and samples, and the run's id for `unmigrate`.
+
+        Raises:
+            UsageError: the schema is no class, or the report is of something else.
+            StorageFull: the disk is full; what was migrated until then stays.
+
+        Example:
+            >>> store.migrate("support/", Research, dry_run=True).summary()
+            'would migrate 812 to Research 3; 9 current; 821 states in 0.4 s, 2,052 a second'
+            >>> run = store.migrate("support/", Research).run
+        """
+        parts = prefix, schema, dry_run, skip_failures, verify_first, progress
+        return self._migrating(*parts)
+
+    def unmigrate(
+        self,
+        run: str,
+        *,
+        prefix: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Unmigrated:
+        """Take a migration of many states back: roll back each that nobody saved to since.
+
+        Those that were saved to since are named, and stay as they are; so does every branch that
+        the run did not migrate. What is left of the migrations stays in the store, as of any
+        rollback, and `undo` goes back there.
+
+        Args:
+            run: the run's id, as the report of `migrate` and the checkpoints' metadata have it.
+            prefix: of the keys of the states that are looked at; by default all.
+            dry_run: only say what would be rolled back.
+            progress: called with (states done, all).
+
+        Raises:
+            UsageError: this is no run's id.
+
+        Example:
+            >>> store.unmigrate(run).left
+            (('support/alice', 'main'),)
+        """
+        return self._unmigrating(run, prefix, dry_run, progress)
+
+
+class AsyncMigrating(_Migrating):
+    """Migrating many states."""
+
+    async def migrate(
+        self,
+        prefix: str,
+        schema: type,
+        *,
+        dry_run: bool = False,
+        skip_failures: bool = False,
+        verify_first: bool | Migrated = True,
+        progress: Progress | None = None,
+    ) -> Migrated:
+        """Migrate every state below a prefix to the newest version of a schema.
+
+        All are looked at first: migrations run, what they would write is replayed and compared, and
+        nothing is written. If any fails, nothing is migrated, unless `skip_failures`. Then each
+        branch of each state is migrated in one commit of its own, never half; many commits share a
+        transaction. It may be stopped or killed at any moment: run again, it goes on with those
+        that are left. Agents may go on meanwhile: what they save in between is migrated with it,
+        and a session that was open is told at its next save. A branch that a session holds
+        exclusively is passed over, and counted as busy. Deleted states stay as they are.
+
+        Args:
+            prefix: of the states' keys; empty for all.
+            schema: the class of the newest version.
+            dry_run: only look.
+            skip_failures: migrate all others where some fail.
+            verify_first: whether to look at all first; or the report of a dry run, if that was done.
+            progress: called with (states done, all); looking and migrating count apart.
+
+        Returns:
+            What was done: counts, failures and samples, and the run's id for `unmigrate`.
+
+        Raises:
+            UsageError: the schema is no class, or the report is of something else.
+            StorageFull: the disk is full; what was migrated until then stays.
+
+        Example:
+            >>> store.migrate("support/", Research, dry_run=True).summary()
+            'would migrate 812 to Research 3; 9 current; 821 states in 0.4 s, 2,052 a second'
+            >>> run = store.migrate("support/", Research).run
+        """
+        import asyncio  # the sync store, which this module is for too, goes without
+
+        work = partial(self._migrating, prefix, schema, dry_run, skip_failures, verify_first, progress)
+        return await asyncio.to_thread(work, breaks())
+
+    async def unmigrate(
+        self,
+        run: str,
+        *,
+        prefix: str = "",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Unmigrated:
+        """Take a migration of many states back: roll back each that nobody saved to since.
+
+        Those that were saved to since are named, and stay as they are; so does every branch that
+        the run did not migrate. What is left of the migrations stays in the store, as of any
+        rollback, and `undo` goes back there.
+
+        Args:
+            run: the run's id, as the report of `migrate` and the checkpoints' metadata have it.
+            prefix: of the keys of the states that are looked at; by default all.
+            dry_run: only say what would be rolled back.
+            progress: called with (states done, all).
+
+        Raises:
+            UsageError: this is no run's id.
+
+        Example:
+            >>> store.unmigrate(run).left
+            (('support/alice', 'main'),)
+        """
+        import asyncio
+
+        return await asyncio.to_thread(self._unmigrating, run, prefix, dry_run, progress, breaks())
