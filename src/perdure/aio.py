@@ -60,14 +60,10 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, Async
     """
 
     @overload
-    def open(
-        self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]
-    ) -> Opening: ...
+    def open(self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]) -> Opening: ...
 
     @overload
-    def open(
-        self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]
-    ) -> Opening[T]: ...
+    def open(self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]) -> Opening[T]: ...
 
     def open(
         self,

@@ -82,7 +82,7 @@ class Migrating(_Migrating):
             schema: the class of the newest version.
             dry_run: only look.
             skip_failures: migrate all others where some fail.
-            verify_first: whether to look at all first; or the report of a dry run, if that was done.
+            verify_first: whether to look at all first; or the report of a dry run, which did.
             progress: called with (states done, all); looking and migrating count apart.
 
         Returns:
@@ -158,7 +158,7 @@ class AsyncMigrating(_Migrating):
             schema: the class of the newest version.
             dry_run: only look.
             skip_failures: migrate all others where some fail.
-            verify_first: whether to look at all first; or the report of a dry run, if that was done.
+            verify_first: whether to look at all first; or the report of a dry run, which did.
             progress: called with (states done, all); looking and migrating count apart.
 
         Returns:
@@ -175,7 +175,9 @@ class AsyncMigrating(_Migrating):
         """
         import asyncio  # the sync store, which this module is for too, goes without
 
-        work = partial(self._migrating, prefix, schema, dry_run, skip_failures, verify_first, progress)
+        work = partial(
+            self._migrating, prefix, schema, dry_run, skip_failures, verify_first, progress
+        )
         return await asyncio.to_thread(work, breaks())
 
     async def unmigrate(

@@ -55,14 +55,10 @@ class Store(StoreBase, Branching, Expiring, Migrating, Pruning):
     """
 
     @overload
-    def open(
-        self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]
-    ) -> Session: ...
+    def open(self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]) -> Session: ...
 
     @overload
-    def open(
-        self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]
-    ) -> Session[T]: ...
+    def open(self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]) -> Session[T]: ...
 
     def open(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias, cast
 
 import msgspec
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from perdure.core.abbreviate import abbreviate
 from perdure.core.paths import format_path
@@ -150,7 +150,7 @@ def to_wire(lenses: Iterable[Lens]) -> list[Any]:
 def _wire(lens: Lens) -> list[Any]:
     if isinstance(lens, Unknown):
         return cast("list[Any]", take(lens.wire))
-    names = [field.name for field in fields(lens)]
+    names = lens.__struct_fields__
     if isinstance(lens, InItems | MapValues):
         return [_NAMES[type(lens)], list(lens.at), to_wire(lens.lenses)]
     values = {name: getattr(lens, name) for name in names}
@@ -183,7 +183,7 @@ def _lens(wire: Any) -> Lens:
     kind = _KINDS.get(wire[0])
     if kind is None:
         return Unknown(wire)
-    names = [field.name for field in fields(kind)]
+    names = kind.__struct_fields__
     if len(wire) != len(names) + 1:
         raise Malformed(f"not a lens that this version knows: {abbreviate(wire)}")
     try:

@@ -49,7 +49,8 @@ class Outcome(msgspec.Struct, frozen=True):
     fate: Fate
     path: str = ""
     problem: str = ""
-    bytes: int = 0
+    size: int = 0
+    """Of the changes that are written (bytes)."""
     before: bytes = b""
     """Hash of the sections that were reached, as they were; of what is migrated."""
     after: bytes = b""
@@ -88,9 +89,9 @@ def state(task: Task, site: Site, row: HeadRow) -> Steps[list[Outcome]]:
         names = yield from all_branches(site, head)
     except PerdureError as error:
         return [_failed(site, "", error)]
-    outcomes = []
+    outcomes: list[Outcome] = []
     for name in names:
-        outcomes.append((yield from _branch(task, site, name)))
+        outcomes += [(yield from _branch(task, site, name))]
     return outcomes
 
 
@@ -174,7 +175,9 @@ def _is_reached(name: str, names: frozenset[str], loaded: Loaded) -> bool:
 
 def _hash(sections: dict[str, Any]) -> bytes:
     """Hash of sections by their packed bytes; the library's own, and their order, do not count."""
-    return name_of({name: sections[name] for name in sorted(sections) if not name.startswith(RESERVED)})
+    return name_of(
+        {name: sections[name] for name in sorted(sections) if not name.startswith(RESERVED)}
+    )
 
 
 def _prove(loaded: Loaded, names: frozenset[str], body: Body, after: bytes) -> None:

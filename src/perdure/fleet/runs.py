@@ -109,7 +109,7 @@ class _Tally:
         if found.sample is not None and self.wants_sample():
             self.samples.append(found.sample)
         if found.fate == "migrated":
-            self._bytes += found.bytes
+            self._bytes += found.size
             self._before = (self._before + _number(found, found.before)) % _HASHES
             self._after = (self._after + _number(found, found.after)) % _HASHES
 

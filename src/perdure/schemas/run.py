@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from perdure.core.lens_reach import reach
@@ -20,10 +21,16 @@ def reached(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[
         if each.lenses is None and each.touches is None:
             return frozenset(names)
         if each.lenses is not None:
-            reaching = reach(each.lenses)
-            found |= reaching.older | reaching.newer
+            found |= _sections_of(each)
         found |= each.touches or frozenset()
     return found.intersection(names)
+
+
+@lru_cache(maxsize=256)
+def _sections_of(migration: Migration) -> frozenset[str]:
+    """The sections that its lenses reach: the same for every state of a fleet."""
+    reaching = reach(migration.lenses or ())
+    return reaching.older | reaching.newer
 
 
 def run(migrations: Sequence[Migration], sections: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""`perdure migrate`: bring many states to the newest version of a schema, or take that back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from perdure import limits
+from perdure.cli.branches import DRY_RUN
+from perdure.cli.classes import class_named
+from perdure.cli.context import examples, gives_json, on_store, opened, settings
+from perdure.cli.documents import document
+from perdure.cli.output import hint, print_json, progress, say, table
+from perdure.cli.words import safe
+
+if TYPE_CHECKING:
+    from perdure.schemas.report import Migrated, MigrationFailure, Unmigrated
+
+
+@click.command(
+    epilog=examples(
+        "migrate agent:Research 'support/*' --dry-run",
+        "migrate agent:Research 'support/*'",
+        "migrate --undo 06612da10217cc-f7a572a4",
+    )
+)
+@click.argument("schema", required=False, metavar="[MODULE:CLASS]")
+@click.argument("keys", required=False, metavar="[PREFIX*]")
+@click.option("--undo", "run", metavar="RUN", help="Roll back what this run migrated.")
+@click.option("--skip-failures", is_flag=True, help="Migrate all others where some fail.")
+@DRY_RUN
+@on_store
+@gives_json
+@click.pass_context
+def migrate(
+    ctx: click.Context,
+    schema: str | None,
+    keys: str | None,
+    run: str | None,
+    skip_failures: bool,
+    dry_run: bool,
+) -> None:
+    """Migrate the states whose keys begin with PREFIX to the newest version of a schema.
+
+    The schema is the class CLASS of the Python module MODULE. All states are looked at first; if
+    one cannot be migrated none is, unless --skip-failures is given. Each is migrated in one commit,
+    while agents go on; a run that was interrupted goes on when it is started again. --undo takes a
+    run back, as far as nobody saved since. The exit code is 1 if a state cannot be migrated or
+    rolled back, or was saved to since; 4 if some are held by others, and are left for another run.
+    """
+    prefix = _prefix(keys)
+    if run is not None:
+        if schema is not None:
+            raise click.UsageError("--undo goes without a schema: the run's id says it all")
+        ctx.exit(_undo(run, dry_run))
+    if schema is None or keys is None:
+        raise click.UsageError("name the schema and the states: migrate module:Class 'prefix*'")
+    cls = class_named(schema)
+    with opened(write=not dry_run) as store:
+        label = "looking" if dry_run else "migrating"
+        with progress(label, quiet=settings().json) as report:
+            found = store.migrate(
+                prefix, cls, dry_run=dry_run, skip_failures=skip_failures, progress=report
+            )
+    if settings().json:
+        print_json({"migration": document(found)})
+    else:
+        _show(found)
+    ctx.exit(_code(found))
+
+
+def _prefix(keys: str | None) -> str:
+    """What the keys begin with.
+
+    Raises:
+        click.UsageError: there is no star at their end, or one elsewhere.
+    """
+    if keys is None:
+        return ""
+    if not keys.endswith("*") or "*" in keys[:-1]:
+        raise click.UsageError(f"name keys by how they begin, with a star after it: {keys}*")
+    return keys[:-1]
+
+
+def _code(found: Migrated) -> int:
+    """What to exit with."""
+    from perdure.cli.app import FOUND, RETRY  # which has this command, and so cannot come before
+
+    if found.failed:
+        return FOUND
+    return RETRY if found.counts.get("busy") else 0
+
+
+def _undo(run: str, dry_run: bool) -> int:
+    from perdure.cli.app import FOUND
+
+    quiet = settings().json
+    with opened(write=not dry_run) as store, progress("rolling back", quiet=quiet) as report:
+        found = store.unmigrate(run, dry_run=dry_run, progress=report)
+    if settings().json:
+        print_json({"undone": document(found)})
+    else:
+        _show_undone(found)
+    return FOUND if found.failed or found.left_count else 0
+
+
+def _show(found: Migrated) -> None:
+    for sample in found.samples:
+        say(f"{safe(sample.key)} ({safe(sample.branch)}): {sample.before} → {sample.after}")
+        for line in sample.differences:
+            say(f"  {safe(line)}")
+        if sample.more:
+            say(f"  {sample.more:,} more")
+    _show_failures(found.failures)
+    say(safe(found.summary()))
+    if found.run:
+        say(f"run {found.run}")
+        hint(f"perdure migrate --undo {found.run} takes it back")
+    elif found.refused:
+        hint("--skip-failures migrates all others")
+
+
+def _show_undone(found: Unmigrated) -> None:
+    if found.left:
+        table(("key", "saved to since on"), found.left, whole=True)
+    _show_failures(found.failures)
+    say(found.summary())
+
+
+def _show_failures(failures: Sequence[MigrationFailure]) -> None:
+    rows = [(each.key, each.branch, each.path, each.problem) for each in failures]
+    if rows:
+        table(("key", "branch", "path", "problem"), rows, whole=True)
+    if len(rows) == limits.migration_failures_max:
+        hint(f"only the first {len(rows):,} are named")
