@@ -11,6 +11,7 @@ from benchmarks.disk import disk
 from benchmarks.editing import edit_costs, plan_edits
 from benchmarks.figure import Figure
 from benchmarks.flat import list_length, state_size
+from benchmarks.fleet import fleet
 from benchmarks.longrun import worst_save
 from benchmarks.many_branches import many_branches
 from benchmarks.measure import Run
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "many-branches": (many_branches, "what 10,000 forks, and 10,000 rollbacks, leave behind"),
     "merge": (merge, "two points compared, and two branches merged, of 100,000 messages"),
     "merging": (merging, "two processes saving to one state at once, merging what the other saved"),
+    "fleet": (fleet, "10,000 small states migrated to a new schema, each atomically"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

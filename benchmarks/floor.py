@@ -29,6 +29,10 @@ class Floor:
     def insert(self, blob: bytes) -> None:
         self._execute("INSERT INTO log (blob) VALUES (?)", (blob,))
 
+    def transaction(self) -> apsw.Connection:
+        """Inserts in its `with` block are one commit."""
+        return self._connection
+
     def last(self) -> int:
         """Number of the row that was inserted last."""
         return self._connection.last_insert_rowid()

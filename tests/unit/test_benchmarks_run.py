@@ -35,6 +35,7 @@ JUDGED = {
     "plan-edits": 4,
     "edit-costs": 7,
     "worst-save": 0,
+    "fleet": 1,
     "trajectories": 0,
     "branches": 8,
     "many-branches": 4,

@@ -67,6 +67,7 @@ def test_each_state_is_migrated_once_and_as_foretold(url: str) -> None:
     assert content(store, "r/007") == {"subject": "topic 7", "log": [7], "budget": 0}
     newest = next(iter(store.history("r/007")))
     assert newest.label == "migrate Research 0 → 2"
+    assert newest.metadata is not None
     assert newest.metadata["perdure.migrated"]["run"] == found.run
     assert store.migrate("r/", Research).counts == {"current": 150}
 

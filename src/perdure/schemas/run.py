@@ -23,7 +23,7 @@ def reached(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[
         if each.lenses is not None:
             found |= _sections_of(each)
         found |= each.touches or frozenset()
-    return found.intersection(names)
+    return frozenset(names).intersection(found)
 
 
 @lru_cache(maxsize=256)
