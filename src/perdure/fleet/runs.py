@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -33,6 +33,30 @@ _HASHES = 1 << 128
 
 RUN_BYTES = 4
 """Random bytes in a run's id."""
+
+
+class _LastHead:
+    """What was verified last of a state's head, so that it is not verified once more by each read.
+
+    Nothing else is kept: of so many states none is read again.
+    """
+
+    __slots__ = ("_kept", "_place")
+
+    def __init__(self) -> None:
+        self._place: Hashable = None
+        self._kept: Any = None
+
+    def get(self, place: Hashable) -> Any:
+        """The head, if this is its place."""
+        return self._kept if place == self._place else None
+
+    def keep(self, place: Hashable, thing: Any, size_bytes: int) -> None:
+        """Keep it, if it is the head: that is what is read first of each state."""
+        if self._place is None:
+            self._place = place
+        if place == self._place:
+            self._kept = thing
 
 
 class Fleet:
@@ -66,7 +90,7 @@ class Fleet:
         def works() -> Iterator[Steps[list[T]]]:
             for key, row in self._heads():
                 self.states += 1
-                yield work(Site(store, key), row)
+                yield work(Site(store, key, _LastHead()), row)
 
         for found in run_together(self.driver, works(), self._pausing):
             yield from found

@@ -25,6 +25,8 @@ class _Waiting(msgspec.Struct):
 
     steps: Steps[Any]
     commit: Commit
+    size: int
+    """Of its records (bytes)."""
 
 
 class _Done(msgspec.Struct):
@@ -63,8 +65,9 @@ def _sorted(outcome: _Waiting | _Done, waiting: list[_Waiting]) -> Iterator[Any]
 
 
 def _is_full(waiting: list[_Waiting]) -> bool:
-    size = sum(len(row.blob) for each in waiting for row in each.commit.records)
-    return len(waiting) >= limits.batch_commits_max or size > limits.migration_batch_bytes_max
+    if len(waiting) >= limits.batch_commits_max:
+        return True
+    return sum(each.size for each in waiting) > limits.migration_batch_bytes_max
 
 
 def _settle(
@@ -89,7 +92,7 @@ def _advance(
         except StopIteration as stop:
             return _Done(stop.value)
         if type(request) is Commit:
-            return _Waiting(steps, request)
+            return _Waiting(steps, request, sum(len(row.blob) for row in request.records))
         if pausing is not None:
             pausing()
         try:
