@@ -17,7 +17,7 @@ from tests.unit.fleet_agent import Plan, Research
 from perdure import AsyncStore, Store, limits
 from perdure.core.values import take
 from perdure.errors import Conflict, Reload, UsageError
-from perdure.schemas.declare import declared_of
+from perdure.schemas.declare import declared_of, migration, schema
 from perdure.schemas.run import run
 
 RUN = "0" * 14 + "-00000000"
@@ -182,6 +182,27 @@ def test_agents_save_meanwhile_and_lose_nothing(tmp_path: Path) -> None:
         assert state["subject"] == f"topic {at}"
         assert "topic" not in state
         assert len(state["log"]) == 1 + saved.get(key, 0)
+
+
+def test_state_saved_to_between_reading_and_committing_is_migrated_anew(url: str) -> None:
+    store = filled(url, 3)
+    rival = {"r/001": 1}
+
+    @schema("Raced", version=1)
+    class Raced:
+        pass
+
+    @migration(Raced, 0, 1)
+    def raced(state: dict[str, Any]) -> None:
+        if state["topic"] == "topic 1" and rival.pop("r/001", None):
+            with store.open("r/001") as session:
+                session.state["log"].append("rival")
+        state["size"] = len(state["log"])
+
+    found = store.migrate("", Raced, verify_first=False)
+    assert found.counts == {"migrated": 3}
+    assert content(store, "r/001") == {"topic": "topic 1", "log": [1, "rival"], "size": 2}
+    assert content(store, "r/000")["size"] == content(store, "r/002")["size"] == 1
 
 
 def test_killed_run_leaves_whole_states_and_goes_on(tmp_path: Path) -> None:
