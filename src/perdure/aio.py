@@ -59,14 +59,10 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
     """
 
     @overload
-    def open(
-        self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]
-    ) -> Opening: ...
+    def open(self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]) -> Opening: ...
 
     @overload
-    def open(
-        self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]
-    ) -> Opening[T]: ...
+    def open(self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]) -> Opening[T]: ...
 
     def open(
         self,
@@ -216,6 +212,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         """
         return await self._ask(self._history(key, limit, before, changes, branch, every))
 
+    @overload
     async def at(
         self,
         key: str,
@@ -223,8 +220,29 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncPruning):
         *,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
-        schema: type[T] | None = None,
-    ) -> View[T]:
+        schema: None = None,
+    ) -> View: ...
+
+    @overload
+    async def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[T],
+    ) -> View[T]: ...
+
+    async def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[Any] | None = None,
+    ) -> View[Any]:
         """The state as it was at a checkpoint, read-only.
 
         Only what is asked for is read, and of a window only its items.

@@ -1,7 +1,7 @@
 """Opening a state through a schema: the version it is in, and how newer and older code meet.
 
-Newer code finds an older state: the migrations run here, on what was read, and go as a checkpoint of
-their own before the session's first save (`Evolution`). Older code finds a newer state: the session
+Newer code finds an older state: the migrations run here, on what was read, and go as a checkpoint
+of their own before the first save (`Evolution`). Older code finds a newer state: the session
 works on a view of it (`perdure.state.evolved`).
 """
 
@@ -179,7 +179,7 @@ class Evolution(msgspec.Struct, eq=False):
         return self.migration is not None and self.migration.saved is None
 
     def typed(self, document: Document) -> Any:
-        """The state of a session, as its schema has it; what does not fit is refused from now on."""
+        """A session's state, as its schema has it; what does not fit is refused from now on."""
         from perdure.state.typed import install, typed_state
 
         install(self.plan.cls, document)
@@ -368,8 +368,13 @@ def planned(
     section = yield from section_of(loaded, site, branch)
     sections = loaded.sections if loaded is not None else {}
     found = plan(cls, section, sections)
-    if loaded is not None and (whole or not found.is_older_code):
-        yield from read_whole(site, loaded, branch, found.reached(sections))
+    if loaded is not None:
+        names: Iterable[str] = found.reached(sections)
+        if found.is_older_code and not whole:
+            from perdure.state.evolved import eager
+
+            names = eager(found.lenses, sections)
+        yield from read_whole(site, loaded, branch, names)
     return found
 
 
@@ -390,4 +395,3 @@ def body_of(found: Plan, changes: list[Change], **told: Any) -> Body:
     said = {"schema": found.declared.name, "from": found.version, "to": found.declared.version}
     extra = {LABEL: label_of(found), METADATA: {MIGRATED: {**said, **told}}}
     return Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra)
-

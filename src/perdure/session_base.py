@@ -228,7 +228,7 @@ class SessionBase(Generic[T_co]):
 
     def _reading(self, name: str) -> Steps[Any]:
         """Read a section; of a view, what it is made of."""
-        source = self._core.document
+        source = self._document.stored
         if source is self._document:
             return (yield from self._core.read(name))
         for each in self._document.sources_of(name):

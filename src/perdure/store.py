@@ -54,14 +54,10 @@ class Store(StoreBase, Branching, Expiring, Pruning):
     """
 
     @overload
-    def open(
-        self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]
-    ) -> Session: ...
+    def open(self, key: str, *, schema: None = None, **options: Unpack[OpenOptions]) -> Session: ...
 
     @overload
-    def open(
-        self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]
-    ) -> Session[T]: ...
+    def open(self, key: str, *, schema: type[T], **options: Unpack[OpenOptions]) -> Session[T]: ...
 
     def open(
         self,
@@ -177,6 +173,7 @@ class Store(StoreBase, Branching, Expiring, Pruning):
         """
         return self._look(self._history(key, limit, before, changes, branch, every))
 
+    @overload
     def at(
         self,
         key: str,
@@ -184,8 +181,29 @@ class Store(StoreBase, Branching, Expiring, Pruning):
         *,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
-        schema: type[T] | None = None,
-    ) -> View[T]:
+        schema: None = None,
+    ) -> View: ...
+
+    @overload
+    def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[T],
+    ) -> View[T]: ...
+
+    def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[Any] | None = None,
+    ) -> View[Any]:
         """The state as it was at a checkpoint, read-only.
 
         Only what is asked for is read, and of a window only its items.

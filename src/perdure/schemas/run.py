@@ -23,7 +23,7 @@ def reached(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[
             reaching = reach(each.lenses)
             found |= reaching.older | reaching.newer
         found |= each.touches or frozenset()
-    return found.intersection(names)
+    return frozenset(found.intersection(names))
 
 
 def run(migrations: Sequence[Migration], sections: dict[str, Any]) -> dict[str, Any]:

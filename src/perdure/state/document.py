@@ -343,6 +343,11 @@ class Document(Capturing):
     def pull(self) -> None:
         """Bring a view up to date with what it is a view of; this is no view."""
 
+    @property
+    def stored(self) -> Document:
+        """The document that saves work on: of what is no view, itself."""
+        return self
+
     def sources_of(self, name: str) -> frozenset[str]:
         """What of the stored sections a section is made of: of what is no view, itself."""
         return frozenset((name,))
