@@ -216,6 +216,19 @@ class UnsafeLibrary(NeedsPerson):
     kind = "unsafe-library"
 
 
+class BadStored(NeedsPerson):
+    """What is stored does not fit the schema; `path` says where.
+
+    The section can still be read and mended as it is stored: `session.raw[section]`.
+    """
+
+    kind = "bad-stored"
+
+    def __init__(self, message: str, *, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 # ---- UsageError -----------------------------------------------------------------------------
 
 
@@ -344,3 +357,13 @@ class ReservedSection(UsageError):
     """Sections whose names start with "perdure." belong to the library."""
 
     kind = "reserved-section"
+
+
+class WrongType(UsageError, TypeError):
+    """A value that the schema does not allow at this place; `path` says where. Nothing changed."""
+
+    kind = "wrong-type"
+
+    def __init__(self, message: str, *, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path

@@ -1,0 +1,1 @@
+"""Typed states: schemas, what is in them, and how they change."""
