@@ -75,7 +75,7 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     by: dict[str, Step] = field(default_factory=dict)
-    span: Span = Span(1)
+    span: Span = field(default=Span(1))
     long: LongStep | None = None
 
 
@@ -155,14 +155,14 @@ EDITS: list[tuple[Callable[[Any], Any], list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("edit", "changes"), EDITS)
+@pytest.mark.parametrize(("edit", "changes"), EDITS, ids=map(str, range(len(EDITS))))
 def test_an_edit_writes_only_what_changed(edit: Callable[[Any], Any], changes: list[Any]) -> None:
     document, state = research()
     edit(state)
     assert document.capture() == changes
 
 
-@pytest.mark.parametrize(("edit", "changes"), EDITS)
+@pytest.mark.parametrize(("edit", "changes"), EDITS, ids=map(str, range(len(EDITS))))
 def test_an_edit_is_undone_with_its_block(edit: Callable[[Any], Any], changes: list[Any]) -> None:
     document, state = research()
     before = document.plain()
@@ -194,7 +194,7 @@ REFUSED: list[tuple[Callable[[Any], Any], tuple[str | int, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("edit", "path", "said"), REFUSED)
+@pytest.mark.parametrize(("edit", "path", "said"), REFUSED, ids=map(str, range(len(REFUSED))))
 def test_a_bad_value_is_refused_with_its_path_and_nothing_changes(
     edit: Callable[[Any], Any], path: Any, said: str
 ) -> None:
@@ -314,6 +314,7 @@ def test_a_missing_required_field_is_no_attribute() -> None:
             ("plan", "steps", 0, "colour"),
         ),
     ],
+    ids=["leaf", "model", "item of a plain list", "item of a typed list", "member of an Enum"],
 )
 def test_what_is_stored_and_does_not_fit_is_reported_where_it_is_read(
     sections: dict[str, Any], look: Callable[[Any], Any], path: Any
@@ -408,7 +409,7 @@ def test_a_list_of_views_has_what_a_list_has() -> None:
     assert [step.title for step in steps[1:3]] == ["c", "b"]
     steps[1:3] = [Step("x")]
     steps.remove(Step("a"))
-    assert steps == [Step("look"), Step("x")] and steps + [] == list(steps)
+    assert steps == [Step("look"), Step("x")] and steps * 2 == [*steps, *steps]
     assert isinstance(steps.pop(), Step) and len(steps) == 1
     assert document.plain()["plan"]["steps"] == [{"title": "look", "new": 1}]
 
@@ -448,6 +449,7 @@ class Locked(Exception):
         lambda s: s.update(topic="x", plan={}),
         lambda s: s.clear(),
     ],
+    ids=["append", "update within", "assign", "pop", "delete", "update", "clear"],
 )
 def test_a_locked_section_is_not_edited(edit: Callable[[Any], Any]) -> None:
     document = Document({"topic": "a", "plan": {"tags": []}})
