@@ -179,7 +179,7 @@ class ChoiceKind(Kind):
 
     def __init__(self, said: str, choices: Iterable[Any], reads: type[Enum] | None = None) -> None:
         super().__init__(said)
-        self._choices = list(choices)
+        self.choices = list(choices)
         self._reads = reads
         self.form = "plain" if reads is None else "scalar"
 
@@ -192,7 +192,7 @@ class ChoiceKind(Kind):
         return all(map(self._is_choice, values))
 
     def _is_choice(self, value: Any) -> bool:
-        return any(type(value) is type(choice) and value == choice for choice in self._choices)
+        return any(type(value) is type(choice) and value == choice for choice in self.choices)
 
     def take_in(self, value: Any) -> Any:
         """The value of a member."""
@@ -328,47 +328,47 @@ class TupleKind(Kind):
     ) -> None:
         super().__init__(f"tuple of {len(items)}" if rest is None else "tuple")
         self._items = items
-        self._rest = rest
+        self.rest = rest
         self.make: Callable[..., Any] = (lambda *each: each) if make is None else make
         """What makes the typed form of its typed items."""
         self.form = "plain" if make is None else "tuple"
 
     def kids(self) -> Iterable[Kind]:
         """Those of its items."""
-        return self._items if self._rest is None else (*self._items, self._rest)
+        return self._items if self.rest is None else (*self._items, self.rest)
 
     def child(self, at: str | int) -> Kind | None:
         """That of one item."""
-        return self._items[int(at)] if self._rest is None else self._rest
+        return self._items[int(at)] if self.rest is None else self.rest
 
     def may_be(self, stored: Any) -> bool:
         """Whether it is a tuple, and of the right length."""
         if not isinstance(stored, tuple):
             return False
-        return self._rest is not None or len(stored) == len(self._items)
+        return self.rest is not None or len(stored) == len(self._items)
 
     def accepts_all(self, values: list[Any]) -> bool:
         """Whether all are tuples of the right length, and all their items fit."""
         if not all_of(tuple, values):
             return False
-        if self._rest is not None:
-            return self._rest.accepts_all(list(chain.from_iterable(values)))
+        if self.rest is not None:
+            return self.rest.accepts_all(list(chain.from_iterable(values)))
         if any(len(value) != len(self._items) for value in values):
             return False
         return all(kind.accepts_all(list(each)) for kind, each in zip(self._items, zip(*values)))
 
     def problem(self, value: Any, path: Path) -> Problem | None:
         """Which item does not fit; the path is that of the tuple: none leads into one."""
-        if not isinstance(value, tuple) or (self._rest is None and len(value) != len(self._items)):
+        if not isinstance(value, tuple) or (self.rest is None and len(value) != len(self._items)):
             return Problem(path, self.said, found(value))
-        kinds = self._items if self._rest is None else (self._rest,) * len(value)
+        kinds = self._items if self.rest is None else (self.rest,) * len(value)
         return first(kind.problem(item, path) for kind, item in zip(kinds, value))
 
     def take_in(self, value: Any) -> Any:
         """A plain tuple of stored items."""
-        if not isinstance(value, tuple) or (self._rest is None and len(value) != len(self._items)):
+        if not isinstance(value, tuple) or (self.rest is None and len(value) != len(self._items)):
             return value
-        kinds = self._items if self._rest is None else (self._rest,) * len(value)
+        kinds = self._items if self.rest is None else (self.rest,) * len(value)
         return tuple([kind.take_in(item) for kind, item in zip(kinds, value)])
 
 
