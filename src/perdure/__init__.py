@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
     from perdure.core.retention import Retention as Retention
+    from perdure.errors import BadStored as BadStored
     from perdure.errors import BranchMoved as BranchMoved
     from perdure.errors import Busy as Busy
     from perdure.errors import CommitUnknown as CommitUnknown
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from perdure.errors import MigrationFailed as MigrationFailed
     from perdure.errors import PerdureError as PerdureError
     from perdure.errors import StateNotFound as StateNotFound
+    from perdure.errors import WrongType as WrongType
     from perdure.events import Event as Event
+    from perdure.materializing import materialize as materialize
     from perdure.session import Session as Session
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
@@ -74,6 +77,9 @@ _HOMES = {
     "time": "perdure.core.refs",
     "Retention": "perdure.core.retention",
     "MergeConflict": "perdure.core.merge",
+    "BadStored": "perdure.errors",
+    "WrongType": "perdure.errors",
+    "materialize": "perdure.materializing",
     "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",
     "CommitUnknown": "perdure.errors",

@@ -253,3 +253,9 @@ export_bytes_max = 2 * 1024 * 1024 * 1024
 
 list_edits_max = 1024
 """Separate edits that a list keeps apart between two saves (edits); of more, the nearest join."""
+
+checked_containers_max = 4096
+"""Plain containers of a typed state that are known to fit its schema (containers).
+
+The oldest beyond that are checked anew when they are read.
+"""

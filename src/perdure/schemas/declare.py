@@ -201,7 +201,7 @@ def shortest(
 
 
 def _checked(lenses: Sequence[Lens]) -> tuple[Lens, ...]:
-    if isinstance(lenses, str) or not all(map(_is_lens, lenses)):
+    if not all(map(_is_lens, lenses)):
         raise UsageError(f"lenses are a list of what perdure.lenses makes, not {lenses!r}")
     return tuple(lenses)
 

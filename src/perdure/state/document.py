@@ -113,7 +113,7 @@ class Document(Capturing):
         window = dict.get(self._root, name)
         assert isinstance(window, TrackedList)
         with self._tracker.block():
-            self._tracker.before_edit(window)
+            self._tracker.keep_before(window)
             window._widen(items)
         if self._shadow is not None:
             self._shadow.widen(name, items)
