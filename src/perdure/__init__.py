@@ -41,10 +41,14 @@ if TYPE_CHECKING:
     from perdure.errors import LossyLens as LossyLens
     from perdure.errors import MigrationFailed as MigrationFailed
     from perdure.errors import PerdureError as PerdureError
+    from perdure.errors import SchemaChanged as SchemaChanged
+    from perdure.errors import SchemaNewer as SchemaNewer
     from perdure.errors import StateNotFound as StateNotFound
     from perdure.errors import WrongType as WrongType
     from perdure.events import Event as Event
     from perdure.materializing import materialize as materialize
+    from perdure.schemas.declare import migration as migration
+    from perdure.schemas.declare import schema as schema
     from perdure.session import Session as Session
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
@@ -88,8 +92,12 @@ _HOMES = {
     "LossyLens": "perdure.errors",
     "MigrationFailed": "perdure.errors",
     "PerdureError": "perdure.errors",
+    "SchemaChanged": "perdure.errors",
+    "SchemaNewer": "perdure.errors",
     "StateNotFound": "perdure.errors",
     "Event": "perdure.events",
+    "migration": "perdure.schemas.declare",
+    "schema": "perdure.schemas.declare",
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",
