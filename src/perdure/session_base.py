@@ -24,8 +24,9 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, log
+from perdure.state.variable import T_co
 from perdure.strategies import checked
-from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategies, Strategy, T_co
+from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategies, Strategy
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
