@@ -29,6 +29,7 @@ from perdure.core.lens_reach import ALL, not_understood, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
 from perdure.core.values import take
+from perdure.core.versions import SECTION
 from perdure.engine.bodies import Body, too_much
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.read import Site
@@ -38,7 +39,7 @@ from perdure.engine.unread import Unread
 from perdure.errors import PerdureError, SchemaChanged, SchemaMismatch, SchemaNewer
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.run import reached, run
-from perdure.schemas.stamp import SECTION, Step, stamped, stamps_in
+from perdure.schemas.stamp import Step, stamped, stamps_in
 from perdure.state.sections import RESERVED
 
 if TYPE_CHECKING:
