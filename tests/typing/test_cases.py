@@ -1,8 +1,10 @@
 """Type checkers accept what users write, and see the mistakes that are marked "# error"."""
 
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,21 @@ def mistakes_by_mypy(case: Path) -> set[int]:
     return {int(line) for _, line in found}
 
 
+def mistakes_by_pyright(case: Path) -> set[int]:
+    run = subprocess.run(
+        [*(sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable), case],
+        cwd=case.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(run.stdout)["generalDiagnostics"]
+    return {each["range"]["start"]["line"] + 1 for each in found if each["severity"] == "error"}
+
+
+@pytest.mark.parametrize("mistakes", [mistakes_by_mypy, mistakes_by_pyright])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_mypy_sees_the_marked_mistakes_and_no_others(case: Path) -> None:
-    assert mistakes_by_mypy(case) == marked(case) != set()
+def test_type_checkers_see_the_marked_mistakes_and_no_others(
+    case: Path, mistakes: Callable[[Path], set[int]]
+) -> None:
+    assert mistakes(case) == marked(case) != set()
