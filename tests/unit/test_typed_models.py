@@ -469,3 +469,24 @@ def test_what_others_saved_comes_in_unchecked() -> None:
     document.apply([Set(("plan", "steps", 0, "done"), "theirs")])
     with pytest.raises(BadStored):
         _ = state.plan.steps[0].done
+
+
+def test_a_default_that_an_undone_block_edited_can_still_be_edited() -> None:
+    document, state = opened(Research, topic="tea")
+    tags = state.plan.tags
+    with pytest.raises(KeyError), document.block():
+        tags.append("a")
+        raise KeyError
+    assert document.capture() == [] and state.plan.tags == []
+    tags.append("b")
+    assert document.plain()["plan"]["tags"] == ["b"] and state.plan.tags is tags
+
+
+def test_an_item_that_was_taken_out_is_still_checked() -> None:
+    _, state = research()
+    step = state.plan.steps.pop()
+    with pytest.raises(WrongType):
+        step.title = 1
+    step.title = "free"
+    state.plan.steps.append(step)
+    assert state.plan.steps[0] is step
