@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from perdure.schemas.models import ModelKind
 from perdure.state.node import Node, plain
 from perdure.state.sections import State
 
+T = TypeVar("T")
 
-def materialize(view: Any) -> Any:
+
+def materialize(view: T) -> T:
     """A real object of the user's class, nested ones too, that shares nothing with the state.
 
     The `__init__` of a dataclass or pydantic model is not called: the object has the fields that
@@ -24,6 +26,11 @@ def materialize(view: Any) -> Any:
         >>> type(plan) is Plan
         True
     """
+    real: T = _real(view)
+    return real
+
+
+def _real(view: Any) -> Any:
     if getattr(type(view), "_perdure_view", False):
         return _of_view(view)
     if isinstance(view, Node):
@@ -32,22 +39,22 @@ def materialize(view: Any) -> Any:
         return view.plain()
     kind = type(view)
     if kind is list:
-        return [materialize(item) for item in view]
+        return [_real(item) for item in view]
     if kind is dict:
-        return {key: materialize(item) for key, item in view.items()}
+        return {key: _real(item) for key, item in view.items()}
     if isinstance(view, tuple):
-        items = [materialize(item) for item in view]
+        items = [_real(item) for item in view]
         return kind(*items) if hasattr(kind, "_fields") else tuple(items)
     return view
 
 
 def _of_view(view: Any) -> Any:
     if isinstance(view, list):
-        return [materialize(item) for item in view]
+        return [_real(item) for item in view]
     kind = view._perdure_kind
     if not isinstance(kind, ModelKind) or kind.family == "typeddict":
-        return {key: materialize(item) for key, item in view.items()}
-    values = {name: materialize(getattr(view, name)) for name in kind.fields}
+        return {key: _real(item) for key, item in view.items()}
+    values = {name: _real(getattr(view, name)) for name in kind.fields}
     cls: Any = kind.cls
     if kind.family == "pydantic":
         return cls.model_construct(**values)

@@ -232,9 +232,9 @@ def test_unknown_fields_survive_at_every_depth() -> None:
 def test_views_are_the_users_class_and_stay_the_same() -> None:
     _, state = research()
     step = state.plan.steps[0]
-    assert isinstance(state, Research) and isinstance(step, Step)
     assert state.plan is state["plan"] and state.plan.steps[0] is step
     assert (step.loud, step.size, step.limit) == ("LOOK", 4, 3)
+    assert isinstance(state, Research) and isinstance(step, Step)
     assert type(step.named("x")) is Step
     assert type(state.plan.tags) is TrackedList
 
@@ -366,10 +366,11 @@ def test_pydantic_checks_what_is_assigned_to_its_models() -> None:
     with pytest.raises(WrongType) as refused:
         user.name = "b"
     assert refused.value.path == ("user", "name")
-    assert user.greet() == "Hello bob" and isinstance(user, pydantic.BaseModel)
+    assert user.greet() == "Hello bob"
     assert str(user.home) == "https://example.org/a"
     user.friends.append(User(name="cid"))
     assert user.model_dump() == perdure.materialize(user).model_dump()
+    assert isinstance(user, User)
     assert user.model_dump_json() == perdure.materialize(user).model_dump_json()
 
 
@@ -468,3 +469,24 @@ def test_what_others_saved_comes_in_unchecked() -> None:
     document.apply([Set(("plan", "steps", 0, "done"), "theirs")])
     with pytest.raises(BadStored):
         _ = state.plan.steps[0].done
+
+
+def test_a_default_that_an_undone_block_edited_can_still_be_edited() -> None:
+    document, state = opened(Research, topic="tea")
+    tags = state.plan.tags
+    with pytest.raises(KeyError), document.block():
+        tags.append("a")
+        raise KeyError
+    assert document.capture() == [] and state.plan.tags == []
+    tags.append("b")
+    assert document.plain()["plan"]["tags"] == ["b"] and state.plan.tags is tags
+
+
+def test_an_item_that_was_taken_out_is_still_checked() -> None:
+    _, state = research()
+    step = state.plan.steps.pop()
+    with pytest.raises(WrongType):
+        step.title = 1
+    step.title = "free"
+    state.plan.steps.append(step)
+    assert state.plan.steps[0] is step

@@ -105,6 +105,12 @@ class Door:
             )
 
 
+def is_watched(node: Place) -> bool:
+    """Whether a door sees what is inserted into a node: not into one that is free."""
+    tracker = node._tracker
+    return tracker.door is not None and node._top() is tracker.root
+
+
 def admitted(kind: Kind, value: Any, node: Place, at: str | int) -> Any:
     """The stored form of a value that `kind` lets be at `at` in `node`.
 

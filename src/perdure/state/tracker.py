@@ -41,7 +41,18 @@ _within: ContextVar[frozenset[object]] = ContextVar("perdure.atomic", default=fr
 class Saved:
     """A place as it was before a block's first edit of it."""
 
-    __slots__ = ("at", "base", "content", "kids", "marks", "offset", "parent", "place", "size")
+    __slots__ = (
+        "at",
+        "base",
+        "content",
+        "ghost",
+        "kids",
+        "marks",
+        "offset",
+        "parent",
+        "place",
+        "size",
+    )
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -54,6 +65,8 @@ class Saved:
         self.marks = None if place._marks is None else place._marks.copy()
         self.content: Any = None
         """Copy of its items, once one of them is about to change."""
+        self.ghost: Callable[[], None] | None = None
+        """Makes it a default that is not in its place, if it was one."""
 
     def put_back(self, wrapped: dict[int, tuple[Any, Any]]) -> None:
         """Make the place what it was; `wrapped` is what was wrapped since."""
@@ -66,6 +79,8 @@ class Saved:
         place._marks = self.marks
         if self.content is not None:
             place._restore_content(self.content, wrapped)
+        if self.ghost is not None:
+            self.ghost()
 
 
 class Block(dict[int, Saved]):

@@ -38,8 +38,13 @@ class GhostTracker(Tracker):
             )
         self._holder[self._at] = self._ghost
         tracker = place._tracker
+        for block in tracker.blocks[-1:]:  # undoing makes it a default again
+            block[id(self._ghost)].ghost = self._again
         if tracker.guarded:
             tracker.before_edit(place)
+
+    def _again(self) -> None:
+        _watch(self._ghost, self)
 
 
 def default_of(field: Field, holder: Any, home: Home) -> tuple[Any, bool]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import Any, SupportsIndex
 
 from perdure.schemas.kinds import ListKind, bare
-from perdure.state.door import Home, admitted
+from perdure.state.door import Home, admitted, is_watched
 from perdure.state.sequence import TrackedList
 
 
@@ -136,7 +136,7 @@ class TypedList(MutableSequence[Any]):
     def _stored(self, value: Any, at: int) -> Any:
         """What to give the node: its door does the rest, if it has one."""
         node = self._perdure_node
-        if node._tracker.door is not None:
+        if is_watched(node):
             return value
         return admitted(self._perdure_kind.item, value, node, at)
 

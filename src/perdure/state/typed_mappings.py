@@ -9,7 +9,7 @@ from typing import Any
 
 from perdure.schemas.kinds import ANY, DictKind, Kind, bare
 from perdure.schemas.models import ModelKind
-from perdure.state.door import Home, admitted
+from perdure.state.door import Home, admitted, is_watched
 from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
@@ -107,7 +107,7 @@ class TypedMapping(MutableMapping[str, Any]):
         """What to give the node: its door does the rest, if it has one."""
         node = self._perdure_node
         value = bare(value)
-        if isinstance(node, State) or node._tracker.door is not None:
+        if isinstance(node, State) or is_watched(node):
             return value
         return admitted(self._item_kind(key), value, node, key)
 

@@ -15,7 +15,7 @@ from typing import Any
 from perdure.core.paths import format_path
 from perdure.errors import BadStored
 from perdure.schemas.models import Field, ModelKind
-from perdure.state.door import Home, admitted
+from perdure.state.door import Home, admitted, is_watched
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
 from perdure.state.typed_ghosts import default_of
@@ -154,7 +154,7 @@ def write(view: Any, field: Field, value: Any) -> None:
 
         value = validated(kind, view, field.name, value)
     node = view._perdure_node
-    if not isinstance(node, State) and node._tracker.door is None:
+    if not isinstance(node, State) and not is_watched(node):
         value = admitted(field.kind, value, node, field.name)
     node[field.name] = value
 
