@@ -25,7 +25,7 @@ from perdure.core.changes import (
 )
 from perdure.core.diff import to_changes
 from perdure.core.lens import Lens
-from perdure.core.lens_reach import ALL, not_understood, reach
+from perdure.core.lens_reach import ALL, around, not_understood, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
 from perdure.core.values import take
@@ -353,7 +353,13 @@ def section_of(loaded: Loaded | None, site: Site, branch: str) -> Steps[Any]:
 
 
 def planned(
-    cls: type, loaded: Loaded | None, site: Site, branch: str, *, whole: bool
+    cls: type,
+    loaded: Loaded | None,
+    site: Site,
+    branch: str,
+    *,
+    whole: bool,
+    asked: Iterable[str] = (),
 ) -> Steps[Plan]:
     """How a state that was loaded meets a schema; what migrations reach is read.
 
@@ -363,6 +369,7 @@ def planned(
         site: where it is.
         branch: that it was loaded from.
         whole: read what older code sees in another layout, too.
+        asked: sections, as the schema calls them, whose values are wanted in any case.
 
     Raises as `plan`.
     """
@@ -375,6 +382,7 @@ def planned(
             from perdure.state.evolved import eager
 
             names = eager(found.lenses, sections)
+            names |= {each for name in asked for each in around(name, found.lenses)[0]}
         yield from read_whole(site, loaded, branch, names)
     return found
 

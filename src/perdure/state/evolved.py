@@ -105,8 +105,7 @@ class EvolvedDocument(Document):
                 continue
             seen.add(group)
             if group & self._source.unloaded():
-                older = (each for each in group if name in self._reach.newer_of(each))
-                content |= dict.fromkeys(sorted(older), UNLOADED)
+                content |= dict.fromkeys(sorted(group & self._reach.older), UNLOADED)
             else:
                 content |= self._got(name)
         return content
