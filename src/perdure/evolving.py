@@ -217,8 +217,10 @@ class Evolution(msgspec.Struct, eq=False):
         """
         if self.is_pending and (news.records or news.moved_to or core.touched()):
             raise SchemaChanged(
-                f"{core.site.key!r}: others saved while this session was migrating the state "
-                f"({self._label}). Nothing of this session was saved; open the state again"
+                f"{core.site.key!r}: this session has migrated what it read ({self._label}) and "
+                "not saved that yet: it can neither take in what others saved while this session "
+                "was migrating the state, nor give up its edits. Nothing of it was saved; open the "
+                "state again"
             )
         now = self._version_after(news)
         if now is not None and now != self.plan.version and not self._is_own(now):

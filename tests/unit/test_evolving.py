@@ -206,6 +206,39 @@ def test_a_function_that_fails_says_so(old_state: perdure.Store) -> None:
         old_state.open("a", schema=make_broken(fails))
 
 
+def test_a_function_sees_and_makes_what_it_says(old_state: perdure.Store) -> None:
+    seen: list[list[str]] = []
+
+    @perdure.schema("Research", version=3)
+    @dataclass
+    class Research:
+        topic: str = ""
+
+    perdure.migration(Research, 1, 2, [rename("notes", "remarks")])
+
+    @perdure.migration(Research, 2, 3, touches=["topic"])
+    def shouts(state: dict[str, Any]) -> dict[str, Any]:
+        seen.append(list(state))
+        return {"topic": state["topic"].upper()}
+
+    with old_state.open("a", schema=Research) as session:
+        session.save()
+    assert seen == [["topic"]]
+    assert {"remarks", "topic", "messages"} <= newest(old_state).keys()
+
+    @perdure.schema("Research", version=4)
+    @dataclass
+    class Other:
+        topic: str = ""
+
+    @perdure.migration(Other, 3, 4, touches=["topic"])
+    def sprawls(state: dict[str, Any]) -> None:
+        state["more"] = 1
+
+    with pytest.raises(errors.MigrationFailed, match=r"made more, which its touches"):
+        old_state.open("a", schema=Other)
+
+
 def make_broken(function: Callable[[dict[str, Any]], Any]) -> type[Any]:
     @perdure.schema("Research", version=2)
     @dataclass

@@ -126,8 +126,8 @@ def migration(
         newer: the version that is made of it.
         lenses: what changes, in order. Without them the decorated function is declared: it is given
             all sections as a plain dict, and edits it or returns another.
-        touches: the sections that the function reads or changes, before and after it; by default
-            all are taken to be.
+        touches: the sections that the function reads or changes, before and after it: it is given
+            these alone. By default all are taken to be.
 
     Raises:
         UsageError: the versions are none, or the step is declared already.
