@@ -23,6 +23,7 @@ from benchmarks.saves import save_full, save_normal
 from benchmarks.startup import first_save, import_time
 from benchmarks.threads import threads, threads_slow_sync
 from benchmarks.trajectories import trajectories
+from benchmarks.typed import typed
 from benchmarks.upkeep import upkeep
 from benchmarks.wal import wal
 
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "load": (load, "load 10,000 messages, at worst too"),
     "window-memory": (window_memory, "memory that a window of a state of 1 GB takes"),
     "plan-edits": (plan_edits, "1,000 edits of a plan of 1 MB: what is written in all"),
+    "typed": (typed, "what a schema costs: a field of one of 10,000 items, saved and read"),
     "edit-costs": (edit_costs, "pages that a snapshot writes after one edit"),
     "worst-save": (worst_save, "the slowest of 100,000 saves"),
     "branches": (branches, "fork, rollback, undo and promotion, short and long"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
     from perdure.core.retention import Retention as Retention
+    from perdure.errors import BadStored as BadStored
     from perdure.errors import BranchMoved as BranchMoved
     from perdure.errors import Busy as Busy
     from perdure.errors import CommitUnknown as CommitUnknown
@@ -40,8 +41,14 @@ if TYPE_CHECKING:
     from perdure.errors import LossyLens as LossyLens
     from perdure.errors import MigrationFailed as MigrationFailed
     from perdure.errors import PerdureError as PerdureError
+    from perdure.errors import SchemaChanged as SchemaChanged
+    from perdure.errors import SchemaNewer as SchemaNewer
     from perdure.errors import StateNotFound as StateNotFound
+    from perdure.errors import WrongType as WrongType
     from perdure.events import Event as Event
+    from perdure.materializing import materialize as materialize
+    from perdure.schemas.declare import migration as migration
+    from perdure.schemas.declare import schema as schema
     from perdure.session import Session as Session
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
@@ -74,6 +81,9 @@ _HOMES = {
     "time": "perdure.core.refs",
     "Retention": "perdure.core.retention",
     "MergeConflict": "perdure.core.merge",
+    "BadStored": "perdure.errors",
+    "WrongType": "perdure.errors",
+    "materialize": "perdure.materializing",
     "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",
     "CommitUnknown": "perdure.errors",
@@ -82,8 +92,12 @@ _HOMES = {
     "LossyLens": "perdure.errors",
     "MigrationFailed": "perdure.errors",
     "PerdureError": "perdure.errors",
+    "SchemaChanged": "perdure.errors",
+    "SchemaNewer": "perdure.errors",
     "StateNotFound": "perdure.errors",
     "Event": "perdure.events",
+    "migration": "perdure.schemas.declare",
+    "schema": "perdure.schemas.declare",
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",

@@ -213,6 +213,7 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, Async
         """
         return await self._ask(self._history(key, limit, before, changes, branch, every))
 
+    @overload
     async def at(
         self,
         key: str,
@@ -220,8 +221,29 @@ class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, Async
         *,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
-        schema: type[T] | None = None,
-    ) -> View[T]:
+        schema: None = None,
+    ) -> View: ...
+
+    @overload
+    async def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[T],
+    ) -> View[T]: ...
+
+    async def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[Any] | None = None,
+    ) -> View[Any]:
         """The state as it was at a checkpoint, read-only.
 
         Only what is asked for is read, and of a window only its items.

@@ -17,8 +17,9 @@ from perdure.engine.refresh import read_news, take_in
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session_base import SessionBase
+from perdure.state.variable import T_co
 from perdure.turn import Turn
-from perdure.types import Checkpoint, Durability, T_co
+from perdure.types import Checkpoint, Durability
 
 
 class AsyncSession(SessionBase[T_co]):

@@ -240,6 +240,19 @@ class MigrationFailed(NeedsPerson):
         self.path = path
 
 
+class BadStored(NeedsPerson):
+    """What is stored does not fit the schema; `path` says where.
+
+    The section can still be read and mended as it is stored: `session.raw[section]`.
+    """
+
+    kind = "bad-stored"
+
+    def __init__(self, message: str, *, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 # ---- UsageError -----------------------------------------------------------------------------
 
 
@@ -396,3 +409,13 @@ class LossyLens(UsageError):
     """A lens would lose something, and does not say so: give it `lossy=True` if that is meant."""
 
     kind = "lossy-lens"
+
+
+class WrongType(UsageError, TypeError):
+    """A value that the schema does not allow at this place; `path` says where. Nothing changed."""
+
+    kind = "wrong-type"
+
+    def __init__(self, message: str, *, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path

@@ -1,7 +1,7 @@
 """Opening a state through a schema: the version it is in, and how newer and older code meet.
 
-Newer code finds an older state: the migrations run here, on what was read, and go as a checkpoint of
-their own before the session's first save (`Evolution`). Older code finds a newer state: the session
+Newer code finds an older state: the migrations run here, on what was read, and go as a checkpoint
+of their own before the first save (`Evolution`). Older code finds a newer state: the session
 works on a view of it (`perdure.state.evolved`).
 """
 
@@ -25,10 +25,11 @@ from perdure.core.changes import (
 )
 from perdure.core.diff import to_changes
 from perdure.core.lens import Lens
-from perdure.core.lens_reach import ALL, not_understood, reach
+from perdure.core.lens_reach import ALL, around, not_understood, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
 from perdure.core.values import take
+from perdure.core.versions import SECTION
 from perdure.engine.bodies import Body, too_much
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.read import Site
@@ -38,7 +39,7 @@ from perdure.engine.unread import Unread
 from perdure.errors import PerdureError, SchemaChanged, SchemaMismatch, SchemaNewer
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.run import reached, run
-from perdure.schemas.stamp import SECTION, Step, stamped, stamps_in
+from perdure.schemas.stamp import Step, stamped, stamps_in
 from perdure.state.sections import RESERVED
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class Evolution(msgspec.Struct, eq=False):
         return self.migration is not None and self.migration.saved is None
 
     def typed(self, document: Document) -> Any:
-        """The state of a session, as its schema has it; what does not fit is refused from now on."""
+        """A session's state, as its schema has it; what does not fit is refused from now on."""
         from perdure.state.typed import install, typed_state
 
         install(self.plan.cls, document)
@@ -216,8 +217,10 @@ class Evolution(msgspec.Struct, eq=False):
         """
         if self.is_pending and (news.records or news.moved_to or core.touched()):
             raise SchemaChanged(
-                f"{core.site.key!r}: others saved while this session was migrating the state "
-                f"({self._label}). Nothing of this session was saved; open the state again"
+                f"{core.site.key!r}: this session has migrated what it read ({self._label}) and "
+                "not saved that yet: it can neither take in what others saved while this session "
+                "was migrating the state, nor give up its edits. Nothing of it was saved; open the "
+                "state again"
             )
         now = self._version_after(news)
         if now is not None and now != self.plan.version and not self._is_own(now):
@@ -352,7 +355,13 @@ def section_of(loaded: Loaded | None, site: Site, branch: str) -> Steps[Any]:
 
 
 def planned(
-    cls: type, loaded: Loaded | None, site: Site, branch: str, *, whole: bool
+    cls: type,
+    loaded: Loaded | None,
+    site: Site,
+    branch: str,
+    *,
+    whole: bool,
+    asked: Iterable[str] = (),
 ) -> Steps[Plan]:
     """How a state that was loaded meets a schema; what migrations reach is read.
 
@@ -362,14 +371,21 @@ def planned(
         site: where it is.
         branch: that it was loaded from.
         whole: read what older code sees in another layout, too.
+        asked: sections, as the schema calls them, whose values are wanted in any case.
 
     Raises as `plan`.
     """
     section = yield from section_of(loaded, site, branch)
     sections = loaded.sections if loaded is not None else {}
     found = plan(cls, section, sections)
-    if loaded is not None and (whole or not found.is_older_code):
-        yield from read_whole(site, loaded, branch, found.reached(sections))
+    if loaded is not None:
+        names: Iterable[str] = found.reached(sections)
+        if found.is_older_code and not whole:
+            from perdure.state.evolved import eager
+
+            names = eager(found.lenses, sections)
+            names |= {each for name in asked for each in around(name, found.lenses)[0]}
+        yield from read_whole(site, loaded, branch, names)
     return found
 
 
@@ -390,4 +406,3 @@ def body_of(found: Plan, changes: list[Change], **told: Any) -> Body:
     said = {"schema": found.declared.name, "from": found.version, "to": found.declared.version}
     extra = {LABEL: label_of(found), METADATA: {MIGRATED: {**said, **told}}}
     return Body(packed, frozenset(sections_of(changes)), moves_of(changes), extra)
-

@@ -53,7 +53,7 @@ class Claim:
         self._holder = (holder.host, holder.pid, holder.boot, holder.started)
         self._keeper = keeper
         self._pauses = _pauses(wait)
-        self._session: ref[SessionBase] | None = None
+        self._session: ref[SessionBase[Any]] | None = None
         self._may_hold = False
         """Whether the branch may have been got."""
         self.look_at = 0.0
@@ -81,7 +81,7 @@ class Claim:
             raise leases.busy(site, held, "it was not opened; wait longer, or fork the branch")
         return pause
 
-    def kept_by(self, session: SessionBase) -> None:
+    def kept_by(self, session: SessionBase[Any]) -> None:
         """Have the lease renewed while the session is open."""
         self._session = ref(session)
         self.look_at = time.monotonic() + _beat_s()

@@ -268,3 +268,9 @@ migration_differences_max = 20
 
 migration_tries_max = 8
 """How often a state is migrated anew that others save to meanwhile (tries)."""
+
+checked_containers_max = 4096
+"""Plain containers of a typed state that are known to fit its schema (containers).
+
+The oldest beyond that are checked anew when they are read.
+"""

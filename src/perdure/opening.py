@@ -128,7 +128,8 @@ def _plan(
         return None
     from perdure.evolving import planned
 
-    return (yield from planned(loading.schema, loaded, site, branch, whole=whole))
+    asked = loading.sections or ()
+    return (yield from planned(loading.schema, loaded, site, branch, whole=whole, asked=asked))
 
 
 def _windows(

@@ -16,7 +16,8 @@ from perdure.engine.bodies import Overtaken
 from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.session_base import SessionBase
-from perdure.types import Checkpoint, Durability, T_co
+from perdure.state.variable import T_co
+from perdure.types import Checkpoint, Durability
 
 
 class Session(SessionBase[T_co]):

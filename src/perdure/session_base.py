@@ -24,8 +24,9 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent, log
+from perdure.state.variable import T_co
 from perdure.strategies import checked
-from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategies, Strategy, T_co
+from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategies, Strategy
 
 if TYPE_CHECKING:
     from perdure.core.changes import Change
@@ -228,7 +229,7 @@ class SessionBase(Generic[T_co]):
 
     def _reading(self, name: str) -> Steps[Any]:
         """Read a section; of a view, what it is made of."""
-        source = self._core.document
+        source = self._document.stored
         if source is self._document:
             return (yield from self._core.read(name))
         for each in self._document.sources_of(name):

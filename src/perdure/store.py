@@ -174,6 +174,7 @@ class Store(StoreBase, Branching, Expiring, Migrating, Pruning):
         """
         return self._look(self._history(key, limit, before, changes, branch, every))
 
+    @overload
     def at(
         self,
         key: str,
@@ -181,8 +182,29 @@ class Store(StoreBase, Branching, Expiring, Migrating, Pruning):
         *,
         sections: Iterable[str] | None = None,
         windows: Mapping[str, int] | None = None,
-        schema: type[T] | None = None,
-    ) -> View[T]:
+        schema: None = None,
+    ) -> View: ...
+
+    @overload
+    def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[T],
+    ) -> View[T]: ...
+
+    def at(
+        self,
+        key: str,
+        ref: Ref,
+        *,
+        sections: Iterable[str] | None = None,
+        windows: Mapping[str, int] | None = None,
+        schema: type[Any] | None = None,
+    ) -> View[Any]:
         """The state as it was at a checkpoint, read-only.
 
         Only what is asked for is read, and of a window only its items.

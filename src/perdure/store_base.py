@@ -418,9 +418,9 @@ class StoreBase:
         if schema is not None:
             from perdure.core.diff import diff
 
-            one = yield from self._whole(key, before, schema)
-            two = yield from self._whole(other or key, after, schema)
-            return diff(one, two)
+            old = yield from self._whole(key, before, schema)
+            new = yield from self._whole(other or key, after, schema)
+            return diff(old, new)
 
         if other is None or other == key:
             return (yield from self._asking(partial(compare, before=before, after=after), key))

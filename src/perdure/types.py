@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.diff import Difference
     from perdure.core.merge import MergeConflict
-    from perdure.state.sections import State
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeVar as DefaultedTypeVar
-
-    T_co = DefaultedTypeVar("T_co", covariant=True, default=State)
-else:
-    T_co = TypeVar("T_co", covariant=True)  # what `session.state` is
 
 Durability: TypeAlias = Literal["power", "process"]
 """What an acknowledged save survives: `"power"` (a power cut) or `"process"` (`kill -9`)."""

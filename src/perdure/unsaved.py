@@ -12,7 +12,7 @@ import atexit
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from perdure.events import log
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from perdure.drive import Driver
     from perdure.session_base import SessionBase
 
-_open: WeakValueDictionary[int, SessionBase] = WeakValueDictionary()
+_open: WeakValueDictionary[int, SessionBase[Any]] = WeakValueDictionary()
 """The sessions of this process that are still there, by `id`."""
 
 
-def watch(session: SessionBase) -> None:
+def watch(session: SessionBase[Any]) -> None:
     """Tell of the session's unsaved edits if it is open when its store or the process ends."""
     _open[id(session)] = session
 
@@ -43,13 +43,13 @@ def _process_ends() -> None:
         tell(session, f"the process ended before its session on {session.key!r}")
 
 
-def _watched() -> list[SessionBase]:
+def _watched() -> list[SessionBase[Any]]:
     # A list of references is made at once, whatever other threads open and drop meanwhile.
     sessions = [reference() for reference in _open.valuerefs()]
     return [session for session in sessions if session is not None]
 
 
-def tell(session: SessionBase, what: str) -> None:
+def tell(session: SessionBase[Any], what: str) -> None:
     """Tell, once, that what the session has not saved is lost; nothing if it has saved all.
 
     A forked child tells nothing: its parent's sessions are its parent's to save.

@@ -10,7 +10,7 @@ from perdure.errors import SectionNotLoaded
 from perdure.state.document import UNLOADED
 from perdure.state.past import of_the_past
 from perdure.state.sections import MissingSection, State
-from perdure.types import T_co
+from perdure.state.variable import T_co
 
 if TYPE_CHECKING:
     from perdure.engine.unread import Unread

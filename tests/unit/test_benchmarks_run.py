@@ -23,6 +23,7 @@ JUDGED = {
     "threads-slow": 1,
     "state-size": 2,
     "list-length": 2,
+    "typed": 1,
     "wal": 1,
     "upkeep": 3,
     "import": 1,

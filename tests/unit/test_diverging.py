@@ -153,7 +153,7 @@ def test_a_state_that_was_deleted_is_not_forked(store: perdure.Store) -> None:
 
 def test_a_word_that_means_nothing_is_refused(store: perdure.Store) -> None:
     with pytest.raises(errors.UsageError, match="on_conflict is one of 'raise', 'fork', 'merge'"):
-        store.open("a", on_conflict="ignore")  # type: ignore[arg-type]
+        store.open("a", on_conflict="ignore")  # type: ignore[call-overload]
 
 
 def test_the_same_under_asyncio(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_what_is_shared_is_written_once() -> None:
 
 
 def test_the_manager_of_a_session_is_a_context_manager_of_its_own_kind() -> None:
-    opened = typing.get_type_hints(perdure.Store.open)["return"]
+    opened = typing.get_origin(typing.get_type_hints(perdure.Store.open)["return"])
     assert opened is perdure.Session
     assert issubclass(opened, AbstractContextManager)
     assert issubclass(aio_session.Opening, AbstractAsyncContextManager)

@@ -39,7 +39,7 @@ class Both:
         assert asyncio.run(ask()) == view.plain()
         return int(view["n"])
 
-    def diff(self, before: Ref, after: Ref, **other: str) -> list[Difference]:
+    def diff(self, before: Ref, after: Ref, **other: Any) -> list[Difference]:
         found = self.store.diff("a", before, after, **other)
 
         async def ask() -> list[Difference]:

@@ -64,7 +64,11 @@ def data_of(value: Any) -> Any:
         names = kind.__struct_fields__
     else:
         return NOTHING
-    return {name: getattr(value, name) for name in names}
+    data = {name: getattr(value, name) for name in names}
+    config = getattr(kind, "__struct_config__", None)
+    if config is not None and config.tag is not None:  # by which a reader knows which Struct it is
+        data = {config.tag_field: config.tag, **data}
+    return data
 
 
 def refusal(value: Any) -> str:

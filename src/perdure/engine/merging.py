@@ -15,6 +15,7 @@ from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
 from perdure.core.merge_rules import Rules
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Sealed, changes_of, seal_draft
+from perdure.core.versions import are_apart
 from perdure.engine.ancestors import newest_ancestor
 from perdure.engine.bodies import too_much
 from perdure.engine.branches import common_number
@@ -30,7 +31,7 @@ from perdure.engine.refs import Point, as_branch
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
 from perdure.engine.view import checkpoint_of_save
-from perdure.errors import Busy, CheckpointPruned, MergeConflicts, UsageError
+from perdure.errors import Busy, CheckpointPruned, MergeConflicts, SchemaChanged, UsageError
 from perdure.types import Merge, Strategy
 
 
@@ -61,6 +62,7 @@ def merge_branch(
     Raises:
         UsageError: there is no such strategy, whether it would be needed or not.
         MergeConflicts: both changed the same places, and no strategy says which is right.
+        SchemaChanged: the branches are in different versions of a schema.
         Busy: the branch is held exclusively, or others saved to it again and again.
         NotStorable: what the branch did since is more than one checkpoint can hold.
     """
@@ -75,6 +77,8 @@ def merge_branch(
         parted = yield from _parted(site, head, ours, theirs)
         if parted is None or not parted.theirs:
             return None
+        if parted.ours and are_apart(parted.ours, parted.theirs):
+            raise SchemaChanged(_apart(site, source, into))
         base = MergeBase(site, head, parted.tip, parted.number)
         merged = yield from base.answering(merge(parted.ours, parted.theirs, strategies))
         told = Merge(site.key, source, into, parted.number, tuple(merged.changes), merged.conflicts)
@@ -88,6 +92,14 @@ def merge_branch(
         except HeadMoved:
             continue  # others saved meanwhile: what they did is merged too
     raise Busy(f"{site.key!r}: others saved to {into!r} again and again; nothing was merged")
+
+
+def _apart(site: Site, source: str, into: str) -> str:
+    return (
+        f"{source!r} cannot be merged into {into!r} of {site.key!r}: they are in different "
+        "versions of a schema. Open the older one with the newer code, save, and merge then: "
+        f"store.open({site.key!r}, branch=…, schema=…)"
+    )
 
 
 def _conflicting(site: Site, told: Merge) -> str:

@@ -18,6 +18,7 @@ from perdure.core.head import MAIN, Head, Mark
 from perdure.core.leases import owner_of
 from perdure.core.paths import KeysLast
 from perdure.core.record import LABEL, MERGED, METADATA, SUMMARY
+from perdure.core.versions import migrated_in
 from perdure.core.windows import into_window
 from perdure.engine.bodies import Body, Edited, Overtaken, Sent, too_much
 from perdure.engine.branches import forking_from
@@ -46,7 +47,14 @@ from perdure.engine.save import (
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of, checkpoint_of_save
 from perdure.engine.window import Elsewhere, part, take_before
-from perdure.errors import CheckpointPruned, Conflict, LeaseLost, PerdureError, Reload
+from perdure.errors import (
+    CheckpointPruned,
+    Conflict,
+    LeaseLost,
+    PerdureError,
+    Reload,
+    SchemaChanged,
+)
 from perdure.types import Checkpoint, Holder, OnConflict, Strategy
 
 
@@ -120,7 +128,7 @@ class SessionCore:
 
         An interrupt leaves it so. Then nothing is saved until a refresh has read all of it anew.
         """
-        self.check: Callable[[News], None] = _accept
+        self.check: Callable[[News], None] = self._check
         """Refuses what others saved, if this session cannot take it in."""
         self.names = list(loaded.sections) if loaded else []
         """The sections as of what this session has read and saved, in order."""
@@ -430,6 +438,21 @@ class SessionCore:
             except (Conflict, LeaseLost):
                 pass
 
+    def _check(self, news: News) -> None:
+        """Refuse to put what is not saved on top of another version of the state.
+
+        Raises:
+            SchemaChanged: others migrated it meanwhile.
+        """
+        found = migrated_in(news.changes)
+        if found and news.instead is None and self.touched():
+            named = ", ".join(f"{name} {version}" for name, version in found.items())
+            raise SchemaChanged(
+                f"{self.site.key!r}: the state was migrated meanwhile, to {named}: what this "
+                "session has not saved is of the former version. `session.changes()` tells what "
+                "that is; open the state again"
+            )
+
     def take(
         self, changes: Sequence[Change], order: Sequence[str], last: Sequence[KeysLast] = ()
     ) -> None:
@@ -501,10 +524,6 @@ def _snapshot_of(head: Head, branch: str) -> int:
     """Number of the newest snapshot; 0: there is none."""
     tip = head.branches.get(branch)
     return tip.snapshots[0].number if tip is not None and tip.snapshots else 0
-
-
-def _accept(news: News) -> None:
-    """Take in whatever others saved."""
 
 
 class _Unset:

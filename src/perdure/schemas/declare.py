@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, get_args, overload
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from perdure.core.lens import Lens, Unknown, with_slots
-from perdure.core.lens_reach import losses
 from perdure.errors import MigrationMissing, UsageError
 from perdure.state.sections import RESERVED
 
@@ -81,7 +80,7 @@ def schema(name: str | None = None, *, version: int = 1) -> Callable[[C], C]:
         ... class Research:
         ...     subject: str = ""
     """
-    if name is not None and (not isinstance(name, str) or not name):
+    if name is not None and not _is_name(name):
         raise UsageError(f"a schema's name is a text, not {name!r}: @perdure.schema(version=2)")
     _check_version(version, least=1)
 
@@ -127,8 +126,8 @@ def migration(
         newer: the version that is made of it.
         lenses: what changes, in order. Without them the decorated function is declared: it is given
             all sections as a plain dict, and edits it or returns another.
-        touches: the sections that the function reads or changes, before and after it; by default
-            all are taken to be.
+        touches: the sections that the function reads or changes, before and after it: it is given
+            these alone. By default all are taken to be.
 
     Raises:
         UsageError: the versions are none, or the step is declared already.
@@ -202,18 +201,24 @@ def shortest(
 
 
 def _checked(lenses: Sequence[Lens]) -> tuple[Lens, ...]:
-    if isinstance(lenses, str) or not all(isinstance(each, Lens) for each in lenses):
+    if not all(map(_is_lens, lenses)):
         raise UsageError(f"lenses are a list of what perdure.lenses makes, not {lenses!r}")
-    assert not any(isinstance(each, Unknown) for each in lenses)
-    losses(tuple(lenses))
     return tuple(lenses)
 
 
 def _names(touches: Iterable[str]) -> Iterable[str]:
     for name in [touches] if isinstance(touches, str) else touches:
-        if not isinstance(name, str) or name.startswith(RESERVED):
+        if not _is_name(name) or name.startswith(RESERVED):
             raise UsageError(f"touches is a list of sections' names, not of {name!r}")
         yield name
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name)
+
+
+def _is_lens(value: object) -> bool:
+    return isinstance(value, get_args(Lens)) and not isinstance(value, Unknown)
 
 
 def _check_version(version: object, *, least: int) -> None:

@@ -55,9 +55,14 @@ def run(migrations: Sequence[Migration], sections: dict[str, Any]) -> dict[str, 
 def _by_function(
     migration: Migration, function: Function, sections: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a function makes of the sections; the library's own it is not shown."""
-    own = {name: value for name, value in sections.items() if name.startswith(RESERVED)}
-    shown = {name: value for name, value in sections.items() if name not in own}
+    """What a function makes of the sections that it is to see; never the library's own."""
+    touches = migration.touches
+    shown = {
+        name: value
+        for name, value in sections.items()
+        if not name.startswith(RESERVED) and (touches is None or name in touches)
+    }
+    others = {name: value for name, value in sections.items() if name not in shown}
     named = f"{getattr(function, '__qualname__', function)}, the migration from version "
     named += f"{migration.older} to {migration.newer},"
     try:
@@ -67,4 +72,7 @@ def _by_function(
         raise MigrationFailed(f"{named} failed: {type(error).__name__}: {error}") from error
     if not isinstance(made, dict) or any(name.startswith(RESERVED) for name in made):
         raise MigrationFailed(f"{named} returned no dict of sections: {made!r:.80}")
-    return {**own, **made}
+    if touches is not None and not touches.issuperset(made):
+        more = ", ".join(sorted(made.keys() - touches))
+        raise MigrationFailed(f"{named} made {more}, which its touches=[…] does not name: add it")
+    return {**others, **made}

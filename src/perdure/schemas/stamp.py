@@ -17,13 +17,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from perdure.core.lens import Lens, Unknown, from_wire, to_wire
+from perdure.core.versions import SECTION, STEPS, VERSION
 from perdure.errors import Malformed
 from perdure.schemas.declare import Declared, shortest
-
-SECTION = "perdure.schema"
-"""The section that holds the stamps of all schemas of a state."""
-
-VERSION, STEPS = "version", "steps"
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -113,7 +113,7 @@ class Document(Capturing):
         window = dict.get(self._root, name)
         assert isinstance(window, TrackedList)
         with self._tracker.block():
-            self._tracker.before_edit(window)
+            self._tracker.keep_before(window)
             window._widen(items)
         if self._shadow is not None:
             self._shadow.widen(name, items)
@@ -342,6 +342,11 @@ class Document(Capturing):
 
     def pull(self) -> None:
         """Bring a view up to date with what it is a view of; this is no view."""
+
+    @property
+    def stored(self) -> Document:
+        """The document that saves work on: of what is no view, itself."""
+        return self
 
     def sources_of(self, name: str) -> frozenset[str]:
         """What of the stored sections a section is made of: of what is no view, itself."""

@@ -14,18 +14,30 @@ from typing import Any
 
 from perdure.core.changes import Change, sections_of
 from perdure.core.diff import to_changes
-from perdure.core.lens import Lens
+from perdure.core.lens import KEPT, Lenses
 from perdure.core.lens_changes import translate
-from perdure.core.lens_reach import Reach, reach
+from perdure.core.lens_reach import Reach, around, reach
 from perdure.core.lens_run import get
 from perdure.errors import MigrationFailed, PerdureError
 from perdure.state.document import MISSING, UNLOADED, Document
 from perdure.state.node import plain
 from perdure.state.receive import receive
-from perdure.state.unloaded import Unloaded
+from perdure.state.unloaded import Unloaded, is_whole
 
 Locks = Mapping[str, Callable[[], PerdureError]]
 """By name of a section that is not understood: what an edit of it raises."""
+
+
+def eager(lenses: Lenses, names: Iterable[str]) -> set[str]:
+    """Those of the source's sections without whose values the names of the view are not known."""
+    reached = reach(lenses)
+    found: set[str] = set()
+    for name in reached.newer.intersection(names):
+        older = reached.older_of(name)
+        is_one = len(older) == 1 and reached.newer_of(*older) == {name}
+        if not is_one or KEPT in around(name, lenses)[0]:
+            found |= around(name, lenses)[0].intersection(names)
+    return found
 
 
 class EvolvedDocument(Document):
@@ -39,89 +51,83 @@ class EvolvedDocument(Document):
         check_edits: as of any document.
     """
 
-    __slots__ = ("_lenses", "_locks", "_reach", "source")
+    __slots__ = ("_groups", "_lenses", "_locks", "_reach", "_source")
 
     def __init__(
         self,
         source: Document,
-        lenses: tuple[Lens, ...],
+        lenses: Lenses,
         locks: Locks,
         *,
         lazy: bool,
         check_edits: bool = False,
     ) -> None:
-        self.source = source
+        self._source = source
         self._lenses = lenses
         self._reach: Reach = reach(lenses)
         self._locks = locks
+        self._groups: dict[str, tuple[frozenset[str], Lenses]] = {}
         load = self.seen if lazy else None
-        super().__init__(self._seen(), load=load, check_edits=check_edits)
-        self._tracker.lock(locks)
+        super().__init__(self._content(), load=load, check_edits=check_edits)
+        self._tracker.locked = locks
+        self._tracker.guard()
 
     # ---- what is seen -----------------------------------------------------------------------
 
+    @property
+    def stored(self) -> Document:
+        """The document that this is a view of."""
+        return self._source
+
     def sources_of(self, name: str) -> frozenset[str]:
-        """The sections of the source that one of the view is made of, or goes with."""
-        if name not in self._reach.older:
-            return frozenset((name,))
-        older, newer = {name}, set(self._reach.newer_of(name))
-        while True:
-            wider = {each for one in newer for each in self._reach.older_of(one)}
-            if wider <= older:
-                return frozenset(newer)
-            older |= wider
-            newer |= {each for one in wider for each in self._reach.newer_of(one)}
+        """The sections of the source that one of the view hangs together with."""
+        return self._group(name)[0] if self._is_reached(name) else frozenset((name,))
 
-    def _names(self) -> dict[str, bool]:
-        """The view's sections as far as their names tell, in order; whether lenses reach them."""
-        names: dict[str, bool] = {}
-        for name in self.source.state:
-            if name in self._reach.newer:
-                names |= dict.fromkeys(sorted(self._reach.older_of(name)), True)
-            else:
-                names[name] = False
-        return names
+    def _is_reached(self, name: str) -> bool:
+        return name in self._reach.older or name in self._reach.newer
 
-    def _seen(self) -> dict[str, Any]:
-        """The content of the view; UNLOADED where what a section is made of is not loaded."""
-        there = set(self.source.state)
+    def _group(self, name: str) -> tuple[frozenset[str], Lenses]:
+        if name not in self._groups:
+            self._groups[name] = around(name, self._lenses)
+        return self._groups[name]
+
+    def _content(self) -> dict[str, Any]:
+        """What the view holds; UNLOADED where what a section is made of is not loaded."""
         content: dict[str, Any] = {}
-        groups: dict[frozenset[str], dict[str, Any]] = {}
-        for name, is_reached in self._names().items():
-            group = self.sources_of(name) & there
-            if not all(map(self.source.is_loaded, group)):
-                content[name] = UNLOADED
-            elif not is_reached:
-                content[name] = plain(self.source.state[name])
+        seen: set[frozenset[str]] = set()
+        for name in (*self.source_names(), *sorted(self._reach.older)):
+            group = self.sources_of(name)
+            if group in seen:
+                continue
+            if not self._is_reached(name):
+                is_loaded = self._source.is_loaded(name)
+                content[name] = plain(self._source.state[name]) if is_loaded else UNLOADED
+                continue
+            seen.add(group)
+            if group & self._source.unloaded():
+                content |= dict.fromkeys(sorted(group & self._reach.older), UNLOADED)
             else:
-                if group not in groups:
-                    groups[group] = self._got(group)
-                if name in groups[group]:
-                    content[name] = groups[group][name]
-        for name, value in self._alone().items():
-            content.setdefault(name, value)
+                content |= self._got(name)
         return content
 
-    def _alone(self) -> dict[str, Any]:
-        """What the view has whatever is in the source, such as the default of what was removed."""
-        return get({}, self._lenses)
+    def source_names(self) -> list[str]:
+        """The sections of the source, in order."""
+        return list(self._source.state)
 
-    def _got(self, group: Iterable[str]) -> dict[str, Any]:
-        """The sections of the view that some of the source make."""
-        held = {name: plain(self.source.state[name]) for name in group}
+    def _got(self, name: str) -> dict[str, Any]:
+        """The sections of the view that hang together with a name."""
+        names, lenses = self._group(name)
+        held = {each: plain(self._source.state[each]) for each in names & set(self.source_names())}
         try:
-            return get(held, self._lenses)
+            return get(held, lenses)
         except MigrationFailed:
-            if self._locks:
+            if all(each in self._locks for each in held):
                 return held  # as well as can be: it is not to be edited
             raise
 
     def seen(self, name: str) -> Any:
         """The value of one section of the view; loads what it is made of, if the source does."""
-        group = self.sources_of(name).intersection(self.source.state)
-        if name not in self._reach.older:
-            return plain(self.source.state[name])
-        return self._got(group)[name]
+        return self._got(name)[name] if self._is_reached(name) else plain(self._source.state[name])
 
     # ---- in step ----------------------------------------------------------------------------
 
@@ -140,70 +146,56 @@ class EvolvedDocument(Document):
 
     def _make(self, changes: list[Change]) -> None:
         """Make changes of the view in the source; all or none."""
-        source, there = self.source, set(self.source.state)
-        for name in sections_of(changes) & self._locks.keys():
-            raise self._locks[name]()
-        needed = {
-            each
-            for name in sections_of(changes)
-            if name in self._reach.older
-            for each in self.sources_of(name)
+        source, touched = self._source, sections_of(changes)
+        for name in touched:
+            if name in self._locks:
+                raise self._locks[name]()
+        reached = {
+            each for name in touched if self._is_reached(name) for each in self._group(name)[0]
         }
-        held = {name: source.state[name] for name in needed & there}
+        held = {name: source.state[name] for name in self.source_names() if name in reached}
         # Also as the session ends, when what is stored takes no other edit any more.
         with source.block(), source._tracker.open():
             for change in translate(changes, held, self._lenses):
-                if len(change.path) > 1:
+                if not is_whole(change):
                     source.state[str(change.path[0])]  # loads it
                 receive(source._root, change)
 
     def pull(self) -> None:
         """Show what the source now holds, and give up what was edited here."""
-        if not self._tracker.closed:
-            mine = self.touched()
-            now = self._seen()
-            fresh = {
-                name: UNLOADED if name in self.unloaded() and name not in mine else value
-                for name, value in now.items()
-            }
-            self._follow(fresh, mine)
-
-    def _follow(self, fresh: dict[str, Any], mine: set[str]) -> None:
-        """Become what is given; sections with edits as wholes, others by what differs."""
-        with self._tracker.unlocked():
-            whole = {name: fresh.get(name, MISSING) for name in mine}
-            for name, value in fresh.items():
-                if value is UNLOADED and name not in self._root:
-                    whole[name] = value
-            self.replace(whole)
-            before = {
-                name: plain(value)
-                for name, value in dict.items(self._root)
-                if name not in whole and type(value) is not Unloaded
-            }
-            after = {
-                name: value
-                for name, value in fresh.items()
-                if name not in whole and value is not UNLOADED
-            }
-            self.apply(to_changes(before, after), order=list(fresh))
+        mine, fresh = self.touched(), self._content()
+        for name in self.unloaded() - mine:
+            if name in fresh:
+                fresh[name] = UNLOADED
+        whole = {name: fresh.get(name, MISSING) for name in mine}
+        news = fresh.keys() - self._root.keys()
+        whole |= {name: UNLOADED for name in news if fresh[name] is UNLOADED}
+        self.replace(whole)
+        loaded = {name: value for name, value in fresh.items() if value is not UNLOADED}
+        before = {
+            name: plain(value)
+            for name, value in dict.items(self._root)
+            if name not in whole and type(value) is not Unloaded
+        }
+        after = {name: value for name, value in loaded.items() if name not in whole}
+        self.apply(to_changes(before, after), order=list(fresh))
 
     def pending(self) -> list[Change]:
         """What the next save would write of this session's edits, in the newer layout."""
         if not self.is_within_block():
             self.push()
-        return self.source.pending()
+        return self._source.pending()
 
     def has_edits(self) -> bool:
         """Whether anything is to be saved."""
-        return super().has_edits() or self.source.has_edits()
+        return super().has_edits() or self._source.has_edits()
 
     def close(self) -> None:
         """Refuse every later edit."""
         super().close()
-        self.source.close()
+        self._source.close()
 
     def reopen(self) -> None:
         """Let edits pass again."""
         super().reopen()
-        self.source.reopen()
+        self._source.reopen()

@@ -132,6 +132,9 @@ class TrackedDict(Node, dict[str, Any]):
     def clear(self) -> None:
         if self._tracker.guarded:
             self._tracker.before_edit(self)
+        if self._tracker.door is not None and self._tracker.released is None:
+            for key in dict.__iter__(self):  # all of them before any goes
+                self._tracker.door.release(self, key)
         for key in list(dict.__iter__(self)):
             self._remove(key)
 
@@ -180,6 +183,8 @@ class TrackedDict(Node, dict[str, Any]):
     def _remove(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
+        if self._tracker.door is not None and self._tracker.released is None:
+            self._tracker.door.release(self, key)
         marks = self._marked()
         mark = marks.get(key)
         if mark is not ADDED and mark is not MOVED:  # these say enough, until the key is gone

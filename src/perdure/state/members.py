@@ -131,6 +131,8 @@ class TrackedSet(Node, set[Any]):
         """Take elements out that are here, and then others in."""
         if self._tracker.guarded:
             self._tracker.before_edit(self)
+        if new and self._tracker.door is not None and self._tracker.released is None:
+            new = self._tracker.door.admit_members(self, new)
         taken = [element for element in self._taken(new) if element not in self]
         if not gone and not taken:
             return

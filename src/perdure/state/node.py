@@ -56,6 +56,8 @@ class Node(Place):
 
     def _enter(self, value: Any, at: str | int) -> Any:
         """Take `value` in: what to store at `at`, linked. Nothing changes if it is refused."""
+        if self._tracker.door is not None and self._tracker.released is None:
+            value = self._tracker.door.admit(self, at, value)
         if type(value) in ATOMS:
             if type(value) in SIZED and len(value) > limits.measured_units_min:
                 self._require_savable(value, at)
@@ -95,6 +97,8 @@ class Node(Place):
         self, values: Iterable[tuple[str | int, Any]], staying: Iterable[Any] = ()
     ) -> list[Any]:
         """Take pairs of position and value in, all or none; `staying` items keep their identity."""
+        if self._tracker.door is not None and self._tracker.released is None:
+            values = self._tracker.door.admit_all(self, values)
         mine = {id(item) for item in staying}
         adopted: dict[int, tuple[Place, str | int]] = {}
         stored: list[Any] = []

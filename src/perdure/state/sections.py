@@ -73,11 +73,11 @@ class State(MutableMapping[str, Any]):
         return self._root[name]
 
     def __setitem__(self, name: str, value: Any, /) -> None:
-        _writable(name)
+        self._writable(name)
         self._root[name] = value
 
     def __delitem__(self, name: str, /) -> None:
-        _writable(name)
+        self._writable(name)
         if name not in self._root:
             raise MissingSection(name, self._root)
         del self._root[name]
@@ -111,7 +111,7 @@ class State(MutableMapping[str, Any]):
             KeyError: there is none, and no default.
         """
         if name in self._root:
-            _writable(name)
+            self._writable(name)
             return self._root.pop(name)
         if default is ABSENT:
             raise MissingSection(name, self._root)
@@ -125,21 +125,38 @@ class State(MutableMapping[str, Any]):
         """
         for name in reversed(self._root):
             if not name.startswith(RESERVED):
+                self._writable(name)
                 return name, self._root.pop(name)
         raise KeyError("popitem(): the state is empty")
 
     def clear(self) -> None:
         """Remove all sections but the library's own."""
-        for name in list(self._root):
-            if not name.startswith(RESERVED):
-                del self._root[name]
+        names = [name for name in self._root if not name.startswith(RESERVED)]
+        for name in names:  # all of them before any goes
+            self._releasable(name)
+        for name in names:
+            del self._root[name]
 
     def update(self, *args: Any, **sections: Any) -> None:
         """Assign several sections, all or none."""
         news = dict(*args, **sections)
         for name in news:
-            _writable(name)
+            self._writable(name)
         self._root.update(news)
+
+    def _writable(self, name: Any) -> None:
+        """Refuse what no user may assign: the library's sections, and those that are locked."""
+        _nameable(name)
+        tracker = self._root._tracker
+        if tracker.locked:
+            tracker.require_unlocked(name)
+
+    def _releasable(self, name: str) -> None:
+        """Refuse to delete what is locked, or needed by the schema."""
+        self._writable(name)
+        door = self._root._tracker.door
+        if door is not None:
+            door.release(self._root, name)
 
     def __or__(self, other: Any, /) -> Any:
         return self.copy() | other if isinstance(other, dict) else NotImplemented
@@ -164,7 +181,7 @@ class State(MutableMapping[str, Any]):
         return f"State({self._root!r})"
 
 
-def _writable(name: Any) -> None:
+def _nameable(name: Any) -> None:
     """Refuse names that no user's section can have."""
     if not isinstance(name, str) or not name:
         raise NotStorable(f"a section's name is a non-empty str, not {name!r}")

@@ -93,7 +93,7 @@ class TrackedList(Node, list[Any]):
     def append(self, value: Any, /) -> None:
         if self._tracker.guarded:
             self._tracker.before_edit(self)
-        if type(value) not in ATOMS:
+        if type(value) not in ATOMS or self._tracker.door is not None:
             value = self._enter(value, len(self))
         elif type(value) in SIZED and len(value) > limits.measured_units_min:
             self._require_savable(value, len(self))

@@ -18,7 +18,7 @@ it is refused.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,6 +28,7 @@ from perdure.core.paths import format_path
 from perdure.errors import ConcurrentEdit, Detached
 
 if TYPE_CHECKING:
+    from perdure.state.door import Door
     from perdure.state.mapping import TrackedDict
     from perdure.state.place import Place
     from perdure.state.sequence import TrackedList
@@ -40,7 +41,18 @@ _within: ContextVar[frozenset[object]] = ContextVar("perdure.atomic", default=fr
 class Saved:
     """A place as it was before a block's first edit of it."""
 
-    __slots__ = ("at", "base", "content", "kids", "marks", "offset", "parent", "place", "size")
+    __slots__ = (
+        "at",
+        "base",
+        "content",
+        "ghost",
+        "kids",
+        "marks",
+        "offset",
+        "parent",
+        "place",
+        "size",
+    )
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -53,6 +65,8 @@ class Saved:
         self.marks = None if place._marks is None else place._marks.copy()
         self.content: Any = None
         """Copy of its items, once one of them is about to change."""
+        self.ghost: Callable[[], None] | None = None
+        """Makes it a default that is not in its place, if it was one."""
 
     def put_back(self, wrapped: dict[int, tuple[Any, Any]]) -> None:
         """Make the place what it was; `wrapped` is what was wrapped since."""
@@ -65,6 +79,8 @@ class Saved:
         place._marks = self.marks
         if self.content is not None:
             place._restore_content(self.content, wrapped)
+        if self.ghost is not None:
+            self.ghost()
 
 
 class Block(dict[int, Saved]):
@@ -85,8 +101,8 @@ class Tracker:
     """The bookkeeping of one document."""
 
     __slots__ = (
-        *("blocks", "capturing", "closed", "ending", "guarded", "lists", "lists_made", "moving"),
-        *("released", "root", "settle", "wrapped"),
+        *("blocks", "capturing", "closed", "door", "ending", "guarded", "lists", "lists_made"),
+        *("locked", "moving", "released", "root", "settle", "wrapped"),
     )
 
     def __init__(self) -> None:
@@ -100,6 +116,10 @@ class Tracker:
         """Places, by id, on their way in or out, where an interrupt may have left them."""
         self.settle: Callable[[], None] | None = None
         """What has to be called before anything else, to end a capture that was interrupted."""
+        self.door: Door | None = None
+        """What every value that somebody inserts here has to pass; None in an untyped document."""
+        self.locked: Mapping[str, Callable[[], Exception]] = {}
+        """Sections that cannot be edited, with what makes the error; `guard` has to hear of it."""
         self.lists: dict[int, TrackedList] = {}
         """By id: lists handed out one by one, whose length a capture checks."""
         self.released: list[Place] | None = None
@@ -115,7 +135,8 @@ class Tracker:
     def guard(self) -> None:
         """Bring `guarded` up to date."""
         is_under_way = self.settle is not None or self.ending is not None
-        self.guarded = self.closed or is_under_way or bool(self.capturing or self.blocks)
+        is_held = bool(self.capturing or self.blocks or self.locked)
+        self.guarded = self.closed or is_under_way or is_held
 
     def before_edit(self, place: Place) -> None:
         """Let an edit of `place` pass, and keep what it will change, or refuse it."""
@@ -125,6 +146,22 @@ class Tracker:
             self.settle()
         if (self.closed or self.capturing) and place._top() is self.root:
             self._refuse(place)
+        if self.locked and self.released is None and place is not self.root:
+            self._pass_locks(place)
+        self.keep_before(place)
+
+    def _pass_locks(self, place: Place) -> None:
+        if place._top() is self.root:
+            self.require_unlocked(str(place._path()[0]))
+
+    def require_unlocked(self, section: str) -> None:
+        """Refuse an edit of a section that is locked, with the error that its lock makes."""
+        make = self.locked.get(section)
+        if make is not None:
+            raise make()
+
+    def keep_before(self, place: Place) -> None:
+        """Let an open block be able to undo what is about to be done to `place`."""
         if self.blocks:
             if self.blocks[-1].name not in _within.get():
                 raise ConcurrentEdit(

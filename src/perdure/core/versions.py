@@ -1,0 +1,44 @@
+"""What changes say of the versions of a state's schemas: the section `perdure.schema`.
+
+{"Research": {"version": 3, "steps": [[1, 2, [<lens>, …], null], …]}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from perdure.core.changes import Change, Set
+
+SECTION = "perdure.schema"
+"""The section that holds the stamps of all schemas of a state."""
+
+VERSION, STEPS = "version", "steps"
+
+
+def migrated_in(changes: Iterable[Change]) -> dict[str, int]:
+    """The versions that changes bring schemas to, by name; the first version says nothing.
+
+    Example:
+        >>> migrated_in([Set(("perdure.schema", "Research", "version"), 2)])
+        {'Research': 2}
+    """
+    said = (pair for change in changes for pair in _said(change))
+    return {name: version for name, version in said if version != 1}
+
+
+def are_apart(one: Iterable[Change], other: Iterable[Change]) -> bool:
+    """Whether two sides' changes, both to one state, leave it in different versions."""
+    return migrated_in(one) != migrated_in(other)
+
+
+def _said(change: Change) -> Iterator[tuple[str, int]]:
+    """Names and versions in one change."""
+    if change.path[0] != SECTION or not isinstance(change, Set):
+        return
+    if len(change.path) == 3 and change.path[2] == VERSION:
+        yield str(change.path[1]), change.value
+    stamps: Any = {1: change.value, 2: {str(change.path[-1]): change.value}}.get(len(change.path))
+    for name, stamp in (stamps or {}).items():
+        if isinstance(stamp, dict) and isinstance(stamp.get(VERSION), int):
+            yield name, stamp[VERSION]

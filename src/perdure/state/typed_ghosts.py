@@ -1,0 +1,84 @@
+"""Defaults that can be changed: free containers that take their place with their first edit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from perdure import limits
+from perdure.core.paths import format_path
+from perdure.errors import Detached
+from perdure.schemas.models import Field
+from perdure.state.door import Home, admitted_at
+from perdure.state.mapping import wrap_dict
+from perdure.state.members import wrap_set
+from perdure.state.node import Node
+from perdure.state.place import Place, place_of
+from perdure.state.sequence import wrap_list
+from perdure.state.tracker import Tracker
+
+
+class GhostTracker(Tracker):
+    """The tracker of a default that is not in its place yet."""
+
+    __slots__ = ("_at", "_ghost", "_holder")
+
+    def __init__(self, holder: Any, at: str, ghost: Any) -> None:
+        super().__init__()
+        self._holder = holder
+        self._at = at
+        self._ghost = ghost
+        self.guarded = True
+
+    def before_edit(self, place: Place) -> None:
+        """Put the default in its place, where the edit then is one like any other."""
+        if self._at in self._holder:
+            raise Detached(
+                f"this {place._kind} was the default of {format_path((self._at,))}, which has got "
+                "another value since. Take it again from session.state"
+            )
+        self._holder[self._at] = self._ghost
+        tracker = place._tracker
+        for block in tracker.blocks[-1:]:  # undoing makes it a default again
+            block[id(self._ghost)].ghost = self._again
+        if tracker.guarded:
+            tracker.before_edit(place)
+
+    def _again(self) -> None:
+        _watch(self._ghost, self)
+
+
+def default_of(field: Field, holder: Any, home: Home) -> tuple[Any, bool]:
+    """What a missing field reads as, and whether that is in its stored form: a ghost."""
+    known = home.ghosts.get((id(holder), field.name))
+    if known is not None and known[0] is holder and is_ghost(known[1]):
+        return known[1], True
+    value = field.fresh()
+    stored = admitted_at(field.kind, value, (field.name,), 0)
+    if not isinstance(stored, dict | list | set):
+        return value, False
+    ghost = ghost_of(stored, holder, field.name)
+    home.ghosts[id(holder), field.name] = holder, ghost
+    if len(home.ghosts) > limits.checked_containers_max:
+        del home.ghosts[next(iter(home.ghosts))]
+    return ghost, True
+
+
+def is_ghost(node: Node) -> bool:
+    """Whether it has not taken its place."""
+    return isinstance(node._tracker, GhostTracker)
+
+
+def ghost_of(stored: Any, holder: Any, at: str) -> Node:
+    """A free container that holds `stored` and becomes `holder[at]` with its first edit."""
+    wrappers: dict[type, Any] = {dict: wrap_dict, list: wrap_list, set: wrap_set}
+    ghost: Node = wrappers[type(stored)](stored, None, "")
+    _watch(ghost, GhostTracker(holder, at, ghost))
+    return ghost
+
+
+def _watch(place: Place, tracker: Tracker) -> None:
+    place._tracker = tracker
+    for item in place._items():
+        inner = place_of(item)
+        if inner is not None:
+            _watch(inner, tracker)

@@ -1,0 +1,152 @@
+"""The view of a dict whose items have views: of a `dict[str, Model]`, and of a TypedDict."""
+
+# ruff: noqa: D102 - the methods are those of dict
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+from perdure.schemas.kinds import ANY, DictKind, Kind, bare
+from perdure.schemas.models import ModelKind
+from perdure.state.door import Home, admitted, is_watched
+from perdure.state.mapping import TrackedDict
+from perdure.state.marks import ABSENT
+from perdure.state.sections import State
+
+
+class TypedMapping(MutableMapping[str, Any]):
+    """A dict of a typed state. Every method of dict works; copies are plain dicts.
+
+    Called by its class, as `dataclasses.asdict` does, it makes a plain dict.
+    """
+
+    __slots__ = ("__weakref__", "_perdure_home", "_perdure_kind", "_perdure_node")
+
+    _perdure_view = True
+    _perdure_home: Home
+    _perdure_kind: DictKind | ModelKind
+    _perdure_node: TrackedDict | State
+
+    def __new__(cls, *args: Any, **items: Any) -> Any:
+        return dict(*args, **items)
+
+    @classmethod
+    def _perdure_make(cls, kind: Any, node: TrackedDict | State, home: Home) -> TypedMapping:
+        view: TypedMapping = object.__new__(cls)
+        view._perdure_kind = kind
+        view._perdure_node = node
+        view._perdure_home = home
+        return view
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return dict
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def __getitem__(self, key: str) -> Any:
+        from perdure.state.typed import typed
+
+        stored = self._perdure_node[key]
+        return typed(self._item_kind(key), stored, self._perdure_home, self._perdure_node, key)
+
+    def _item_kind(self, key: str) -> Kind:
+        return self._perdure_kind.child(key) or ANY
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._perdure_node)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._perdure_node)
+
+    def __len__(self) -> int:
+        return len(self._perdure_node)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._perdure_node
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self.items())
+
+    def plain(self) -> dict[str, Any]:
+        """A deep copy of what is stored, plain all the way down."""
+        content: dict[str, Any] = self._perdure_node.plain()
+        return content
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self.items()) == other if isinstance(other, dict) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | dict(other.items()) if isinstance(other, dict) else NotImplemented
+
+    def __ror__(self, other: Any) -> Any:
+        return dict(other.items()) | self.copy() if isinstance(other, dict) else NotImplemented
+
+    def __ior__(self, other: Any) -> Any:
+        self.update(other)
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self.copy())
+
+    def __copy__(self) -> dict[str, Any]:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return _real(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return dict, (_real(self),)
+
+    # ---- editing ----------------------------------------------------------------------------
+
+    def _stored(self, key: str, value: Any) -> Any:
+        """What to give the node: its door does the rest, if it has one."""
+        node = self._perdure_node
+        value = bare(value)
+        if isinstance(node, State) or is_watched(node):
+            return value
+        return admitted(self._item_kind(key), value, node, key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._perdure_node[key] = self._stored(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        del self._perdure_node[key]
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def update(self, *args: Any, **items: Any) -> None:
+        """Assign several items, all or none."""
+        news = dict(*args, **items)
+        self._perdure_node.update({key: self._stored(key, each) for key, each in news.items()})
+
+    def pop(self, key: str, /, default: Any = ABSENT) -> Any:
+        if key not in self:
+            if default is ABSENT:
+                raise KeyError(key)
+            return default
+        value = self[key]
+        del self._perdure_node[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        key = next(reversed(self._perdure_node), None)
+        if key is None:
+            raise KeyError("popitem(): dictionary is empty")
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        self._perdure_node.clear()
+
+
+def _real(view: Any) -> Any:
+    from perdure.materializing import materialize
+
+    return materialize(view)

@@ -1,0 +1,251 @@
+"""Views of models: objects whose class says it is the user's, and whose fields are the state's.
+
+For each model class there is one class of views. It has a descriptor for each field and, as they
+are, the functions, properties and constants of the user's class, which so run with the view as
+`self`. What a dataclass generates works on it too, as it only reads fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+from typing import Any
+
+from perdure.core.paths import format_path
+from perdure.errors import BadStored
+from perdure.schemas.models import Field, ModelKind
+from perdure.state.door import Home, admitted, is_watched
+from perdure.state.marks import ABSENT
+from perdure.state.sections import State
+from perdure.state.typed_ghosts import default_of
+
+_SKIPPED = frozenset(
+    {
+        *("__class__", "__class_getitem__", "__copy__", "__deepcopy__", "__delattr__", "__dict__"),
+        *("__getattribute__", "__getstate__", "__init__", "__init_subclass__", "__new__"),
+        *("__reduce__", "__reduce_ex__", "__replace__", "__setattr__", "__setstate__"),
+        *("__slots__", "__weakref__", "__subclasshook__", "__sizeof__", "__post_init__"),
+    }
+)
+"""What a view does not take from the user's class."""
+
+_FOREIGN = ("pydantic", "msgspec", "typing", "builtins", "abc")
+"""Packages whose base classes work on their own objects only."""
+
+
+class MissingField(BadStored, AttributeError):
+    """A field that the schema needs is not stored."""
+
+
+class FieldView:
+    """One field, as an attribute of a view."""
+
+    __slots__ = ("field",)
+
+    def __init__(self, field: Field) -> None:
+        self.field = field
+
+    def __get__(self, view: Any, owner: Any = None) -> Any:
+        if view is None:
+            return self.field.default
+        return read(view, self.field)
+
+    def __set__(self, view: Any, value: Any) -> None:
+        write(view, self.field, value)
+
+    def __delete__(self, view: Any) -> None:
+        remove(view, self.field)
+
+
+class ModelView:
+    """What stands before a stored model."""
+
+    __slots__ = ("__weakref__", "_perdure_home", "_perdure_kind", "_perdure_node")
+
+    _perdure_view = True
+    _perdure_home: Home
+    _perdure_kind: ModelKind
+    _perdure_node: Any
+
+    def __init__(self, kind: ModelKind, node: Any, home: Home) -> None:
+        self._perdure_kind = kind
+        self._perdure_node = node
+        self._perdure_home = home
+
+    def __getitem__(self, name: str) -> Any:
+        field = self._perdure_kind.fields.get(name)
+        if field is not None:
+            return read(self, field)
+        return _section(self, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        field = self._perdure_kind.fields.get(name)
+        if field is not None:
+            write(self, field, value)
+        else:
+            _section(self, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        field = self._perdure_kind.fields.get(name)
+        if field is not None:
+            remove(self, field)
+        elif isinstance(self._perdure_node, State):
+            del self._perdure_node[name]
+        else:
+            raise KeyError(name)
+
+    __iter__: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if getattr(other, "__class__", None) is not self._perdure_kind.cls:
+            return NotImplemented
+        names = self._perdure_kind.fields
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._perdure_kind.fields)
+        return f"{self._perdure_kind.cls.__qualname__}({shown})"
+
+    def __copy__(self) -> Any:
+        return _real(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return _real(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _real(self).__reduce_ex__(protocol)
+
+
+def read(view: Any, field: Field) -> Any:
+    """A field of a model: what is stored, or its default.
+
+    Raises:
+        BadStored: what is stored does not fit; also an AttributeError if there is nothing.
+    """
+    from perdure.state.typed import typed
+
+    node = view._perdure_node
+    stored = node.get(field.name, ABSENT)
+    if stored is ABSENT:
+        if not field.has_default:
+            raise _missing(view, field)
+        stored, is_ghost = default_of(field, node, view._perdure_home)
+        if not is_ghost:
+            return stored
+    return typed(field.kind, stored, view._perdure_home, node, field.name)
+
+
+def write(view: Any, field: Field, value: Any) -> None:
+    """Assign a field of a model.
+
+    Raises:
+        WrongType: the schema does not allow the value.
+        AttributeError: the model is frozen.
+    """
+    kind = view._perdure_kind
+    _require_changeable(kind, field.name)
+    if kind.family == "pydantic":
+        from perdure.schemas.pydantic_models import validated
+
+        value = validated(kind, view, field.name, value)
+    node = view._perdure_node
+    if not isinstance(node, State) and not is_watched(node):
+        value = admitted(field.kind, value, node, field.name)
+    node[field.name] = value
+
+
+def remove(view: Any, field: Field) -> None:
+    """Delete a field of a model, which then reads as its default."""
+    _require_changeable(view._perdure_kind, field.name)
+    if field.name not in view._perdure_node:
+        raise AttributeError(field.name)
+    del view._perdure_node[field.name]
+
+
+def _require_changeable(kind: ModelKind, name: str) -> None:
+    if kind.frozen:
+        raise dataclasses.FrozenInstanceError(
+            f"cannot assign to field {name!r}: {kind.said} is frozen"
+        )
+
+
+def _missing(view: Any, field: Field) -> MissingField:
+    node = view._perdure_node
+    path = (field.name,) if isinstance(node, State) else (*node._path(), field.name)
+    return MissingField(
+        f"{format_path(path)}: the schema needs this field, and nothing is stored there. Assign "
+        f'it, or give it a default; as stored: session.raw["{path[0]}"]',
+        path=path,
+    )
+
+
+def _section(view: ModelView, name: str, value: Any = ABSENT) -> Any:
+    """A section that the schema does not know, as it is."""
+    if not isinstance(view._perdure_node, State):
+        raise KeyError(name)
+    if value is ABSENT:
+        return view._perdure_node[name]
+    view._perdure_node[name] = value
+    return None
+
+
+def _real(view: Any) -> Any:
+    from perdure.materializing import materialize
+
+    return materialize(view)
+
+
+_classes: dict[int, tuple[ModelKind, type[ModelView]]] = {}
+
+
+def view_class(kind: ModelKind) -> type[ModelView]:
+    """The class of the views of a model class, made once."""
+    known = _classes.get(id(kind))
+    if known is None:
+        made = type(kind.cls.__name__, (ModelView,), _namespace(kind))
+        known = _classes[id(kind)] = kind, made
+    return known[1]
+
+
+def _namespace(kind: ModelKind) -> dict[str, Any]:
+    cls = kind.cls
+    space: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__.partition(".")[0] not in _FOREIGN:
+            space.update({name: _carried(each, name, cls) for name, each in vars(base).items()})
+    space = {
+        name: each
+        for name, each in space.items()
+        if name not in _SKIPPED and not isinstance(each, types.MemberDescriptorType)
+    }
+    space = {name: each for name, each in space.items() if _is_carried(name, each)}
+    if kind.family == "pydantic":
+        from perdure.schemas.pydantic_models import through_real
+
+        space = {**through_real(cls, _real), **space}
+    space.update({name: FieldView(field) for name, field in kind.fields.items()})
+    for name in ("__match_args__", "__struct_fields__"):
+        if hasattr(cls, name):
+            space[name] = getattr(cls, name)
+    return {**space, "__slots__": (), "__class__": property(lambda view: cls)}
+
+
+def _carried(attribute: Any, name: str, cls: type) -> Any:
+    """What stands in a view's class for an attribute of the user's."""
+    if isinstance(attribute, functools.cached_property):
+        return property(attribute.func, doc=attribute.__doc__)
+    if isinstance(attribute, classmethod):
+        return staticmethod(getattr(cls, name))  # it is the user's class that it is called with
+    return attribute
+
+
+def _is_carried(name: str, attribute: Any) -> bool:
+    """Leaves out what pydantic and msgspec keep in their classes for their own objects."""
+    if name.startswith(("__pydantic_", "__struct_", "model_", "__private_", "__fields_set__")):
+        return name == "__struct_fields__"
+    return not isinstance(attribute, types.GetSetDescriptorType)
