@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import Any, SupportsIndex
 
-from perdure.schemas.kinds import ListKind, bare
+from perdure.schemas.containers import ListKind
+from perdure.schemas.kinds import bare
 from perdure.state.door import Home, admitted, is_watched
 from perdure.state.sequence import TrackedList
+from perdure.state.typed_reading import typed
 
 
 class TypedList(MutableSequence[Any]):
@@ -43,8 +45,6 @@ class TypedList(MutableSequence[Any]):
     # ---- reading ----------------------------------------------------------------------------
 
     def _view(self, stored: Any, at: int) -> Any:
-        from perdure.state.typed import typed
-
         return typed(self._perdure_kind.item, stored, self._perdure_home, self._perdure_node, at)
 
     def __getitem__(self, index: Any) -> Any:

@@ -13,12 +13,15 @@ import types
 from typing import Any
 
 from perdure.core.paths import format_path
+from perdure.core.values import SIZED
 from perdure.errors import BadStored
 from perdure.schemas.models import Field, ModelKind
 from perdure.state.door import Home, admitted, is_watched
+from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
 from perdure.state.typed_ghosts import default_of
+from perdure.state.typed_reading import typed
 
 _SKIPPED = frozenset(
     {
@@ -41,18 +44,28 @@ class MissingField(BadStored, AttributeError):
 class FieldView:
     """One field, as an attribute of a view."""
 
-    __slots__ = ("field",)
+    __slots__ = ("atoms", "field", "name")
 
     def __init__(self, field: Field) -> None:
         self.field = field
+        self.name = field.name
+        self.atoms = field.kind.atoms
 
     def __get__(self, view: Any, owner: Any = None) -> Any:
         if view is None:
             return self.field.default
+        node = view._perdure_node
+        if type(node) is TrackedDict:
+            stored = dict.get(node, self.name, ABSENT)
+            if type(stored) in self.atoms:
+                return stored
         return read(view, self.field)
 
     def __set__(self, view: Any, value: Any) -> None:
-        write(view, self.field, value)
+        if type(value) in self.atoms and type(value) not in SIZED and _is_open(view):
+            view._perdure_node._assign(self.name, value)
+        else:
+            write(view, self.field, value)
 
     def __delete__(self, view: Any) -> None:
         remove(view, self.field)
@@ -127,8 +140,6 @@ def read(view: Any, field: Field) -> Any:
     Raises:
         BadStored: what is stored does not fit; also an AttributeError if there is nothing.
     """
-    from perdure.state.typed import typed
-
     node = view._perdure_node
     stored = node.get(field.name, ABSENT)
     if stored is ABSENT:
@@ -157,6 +168,15 @@ def write(view: Any, field: Field, value: Any) -> None:
     if not isinstance(node, State) and not is_watched(node):
         value = admitted(field.kind, value, node, field.name)
     node[field.name] = value
+
+
+def _is_open(view: Any) -> bool:
+    """Whether what the door would ask of an atom is known: that it is of its field's classes."""
+    node, kind = view._perdure_node, view._perdure_kind
+    if type(node) is not TrackedDict or kind.frozen or kind.family == "pydantic":
+        return False
+    door = node._tracker.door
+    return door is not None and door.kind_of(node) is kind
 
 
 def remove(view: Any, field: Field) -> None:
