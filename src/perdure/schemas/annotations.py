@@ -84,7 +84,7 @@ def family_of(cls: Any) -> str | None:
     """Which kind of model class `cls` is; None if none."""
     if not isinstance(cls, type):
         return None
-    if typing.is_typeddict(cls):
+    if issubclass(cls, dict) and hasattr(cls, "__required_keys__"):  # also of typing_extensions
         return "typeddict"
     if issubclass(cls, msgspec.Struct):
         return "struct"
@@ -149,6 +149,7 @@ def _dataclass(
     kind: ModelKind, hints: dict[str, Any], of: Callable[[str], Kind]
 ) -> dict[str, Field]:
     kind.frozen = kind.cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    kind.hidden = {field.name for field in dataclasses.fields(kind.cls) if not field.repr}
     found: dict[str, Field] = {}
     for field in dataclasses.fields(kind.cls):
         make = None if field.default_factory is dataclasses.MISSING else field.default_factory
@@ -334,7 +335,10 @@ def _annotated(hint: Any, scope: Scope) -> Kind:
             limited = typing.Annotated[limited, meta]
         if not is_leaf(inner):
             raise _refusal(hint.__origin__, scope, UNLIMITED)
-        inner = LimitedKind(inner, limited)
+        try:
+            inner = LimitedKind(inner, limited)
+        except TypeError as error:
+            raise UsageError(f"{scope.where}: {error}") from error
     return inner if scope.checked is None else scope.checked(inner, hint, scope.where)
 
 

@@ -72,6 +72,8 @@ class ModelKind(Kind):
         self.tag: tuple[str, Any] | None = None
         """The field and value by which a Struct says which one it is."""
         self.frozen = False
+        self.hidden: set[str] = set()
+        """Fields that a repr does not show."""
         self.validate: Callable[[dict[str, Any]], None] | None = None
         """Refuses fields that are given as a dict and that the class itself refuses."""
         self._telling: list[Field] | None = None

@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 
 from perdure.core.paths import Path, format_path
 from perdure.core.values import ATOMS
-from perdure.errors import BadStored, UsageError, WrongType
+from perdure.errors import UsageError, WrongType
 from perdure.materializing import materialize
 from perdure.schemas.annotations import UNLIMITED
 from perdure.schemas.kinds import Kind, LimitedKind, Problem, Refused, found, is_leaf
@@ -166,6 +166,7 @@ def fields_of(kind: ModelKind, of: Callable[[Any, str], Kind]) -> dict[str, Fiel
     if kind.family == "pydantic":
         kind.frozen = bool(cls.model_config.get("frozen"))
         kind.validate = lambda value: _validate(cls, kind, value)
+    kind.hidden = {name for name, info in cls.__pydantic_fields__.items() if not info.repr}
     return {
         name: _field(name, info, f"{cls.__qualname__}.{name}", of)
         for name, info in cls.__pydantic_fields__.items()
@@ -219,7 +220,7 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
     """
     cls: type[BaseModel] = kind.cls
     stand_in = cls.model_construct()
-    object.__setattr__(stand_in, "__dict__", _readable(kind, view))
+    object.__setattr__(stand_in, "__dict__", view.__dict__)
     try:
         cls.__pydantic_validator__.validate_assignment(stand_in, name, materialize(value))
     except ValidationError as error:
@@ -230,17 +231,6 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
         message = f"{format_path(path)}: {first['msg']}, got {found(first['input'])}"
         raise WrongType(message, path=path) from error
     return stand_in.__dict__[name]
-
-
-def _readable(kind: ModelKind, view: Any) -> dict[str, Any]:
-    """The fields that can be read: one that does not fit can be mended, whatever the others are."""
-    fields: dict[str, Any] = {}
-    for name in kind.fields:
-        try:
-            fields[name] = getattr(view, name)
-        except BadStored:
-            continue
-    return fields
 
 
 def through_real(cls: type[BaseModel], real: Callable[[Any], Any]) -> dict[str, Any]:

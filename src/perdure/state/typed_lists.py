@@ -11,7 +11,7 @@ from perdure.schemas.containers import ListKind
 from perdure.schemas.kinds import bare
 from perdure.state.door import Home, admitted, is_watched
 from perdure.state.sequence import TrackedList
-from perdure.state.typed_reading import typed
+from perdure.state.typed_reading import shown, typed
 
 
 class TypedList(MutableSequence[Any]):
@@ -120,7 +120,7 @@ class TypedList(MutableSequence[Any]):
     __rmul__ = __mul__
 
     def __repr__(self) -> str:
-        return repr(list(self))
+        return f"[{', '.join(shown(self.__getitem__, at) for at in range(len(self)))}]"
 
     def __copy__(self) -> list[Any]:
         return list(self)

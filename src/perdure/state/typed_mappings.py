@@ -14,7 +14,7 @@ from perdure.state.door import Home, admitted, is_watched
 from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
-from perdure.state.typed_reading import typed
+from perdure.state.typed_reading import shown, typed
 
 
 class TypedMapping(MutableMapping[str, Any]):
@@ -90,7 +90,7 @@ class TypedMapping(MutableMapping[str, Any]):
         return self
 
     def __repr__(self) -> str:
-        return repr(self.copy())
+        return f"{{{', '.join(f'{key!r}: {shown(self.__getitem__, key)}' for key in self)}}}"
 
     def __copy__(self) -> dict[str, Any]:
         return self.copy()

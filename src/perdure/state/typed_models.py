@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import types
 from typing import Any
 
@@ -21,7 +22,7 @@ from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
 from perdure.state.typed_ghosts import default_of
-from perdure.state.typed_reading import typed
+from perdure.state.typed_reading import shown, typed
 
 _SKIPPED = frozenset(
     {
@@ -121,8 +122,10 @@ class ModelView:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._perdure_kind.fields)
-        return f"{self._perdure_kind.cls.__qualname__}({shown})"
+        kind = self._perdure_kind
+        names = [name for name in kind.fields if name not in kind.hidden]
+        fields = ", ".join(f"{name}={shown(self.__getitem__, name)}" for name in names)
+        return f"{kind.cls.__qualname__}({fields})"
 
     def __copy__(self) -> Any:
         return _real(self)
@@ -252,7 +255,20 @@ def _namespace(kind: ModelKind) -> dict[str, Any]:
     for name in ("__match_args__", "__struct_fields__"):
         if hasattr(cls, name):
             space[name] = getattr(cls, name)
+    if cls.__dictoffset__:
+        space["__dict__"] = property(readable)  # for vars() and dir()
     return {**space, "__slots__": (), "__class__": property(lambda view: cls)}
+
+
+def readable(view: Any) -> dict[str, Any]:
+    """The fields of a model that can be read, by name."""
+    fields: dict[str, Any] = {}
+    for name in view._perdure_kind.fields:
+        try:
+            fields[name] = getattr(view, name)
+        except BadStored:
+            continue
+    return fields
 
 
 def _carried(attribute: Any, name: str, cls: type) -> Any:
@@ -268,4 +284,12 @@ def _is_carried(name: str, attribute: Any) -> bool:
     """Leaves out what pydantic and msgspec keep in their classes for their own objects."""
     if name.startswith(("__pydantic_", "__struct_", "model_", "__private_", "__fields_set__")):
         return name == "__struct_fields__"
+    if name == "__repr__" and _is_generated(attribute):  # which stops at what does not fit
+        return False
     return not isinstance(attribute, types.GetSetDescriptorType)
+
+
+def _is_generated(method: Any) -> bool:
+    """Whether a method was made by `dataclasses`, and not written by the user."""
+    code = getattr(inspect.unwrap(method), "__code__", None)
+    return code is not None and code.co_filename == "<string>"

@@ -52,6 +52,14 @@ def held_view(kind: Kind, node: Any, home: Home) -> Any:
     return view
 
 
+def shown(look: Callable[[Any], Any], at: Any) -> str:
+    """What a repr shows of a field or item: one that does not fit raises nothing there."""
+    try:
+        return repr(look(at))
+    except BadStored:
+        return "<does not fit>"
+
+
 def _reader_of(kind: Kind) -> Reader:
     if kind is ANY:
         return _as_it_is

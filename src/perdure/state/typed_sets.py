@@ -11,7 +11,7 @@ from perdure.schemas.containers import SetKind
 from perdure.schemas.kinds import bare
 from perdure.state.door import Home, admitted_at, is_watched
 from perdure.state.members import TrackedSet
-from perdure.state.typed_reading import bad_at
+from perdure.state.typed_reading import bad_at, shown
 
 
 class TypedSet(MutableSet[Any]):
@@ -66,7 +66,7 @@ class TypedSet(MutableSet[Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return repr(self.copy())
+        return shown(TypedSet.copy, self)
 
     def copy(self) -> set[Any]:
         return set(iter(self))
