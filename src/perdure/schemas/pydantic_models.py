@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 from annotated_types import BaseMetadata, GroupedMetadata
 from pydantic import (
@@ -149,6 +149,7 @@ def _is_limit(metadata: Any) -> bool:
 
 
 def _require_storable(hint: Any, where: str) -> None:
+    hint = get_origin(hint) or hint
     for refused, way_out in _REFUSED.items():
         if hint is refused or (isinstance(hint, type) and issubclass(hint, refused)):
             named = getattr(refused, "__name__", str(refused))
@@ -230,6 +231,10 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
         path = (*above, *first["loc"]) if first["loc"] else (*above, name)
         message = f"{format_path(path)}: {first['msg']}, got {found(first['input'])}"
         raise WrongType(message, path=path) from error
+    except AttributeError:
+        if len(view.__dict__) == len(kind.fields):
+            raise
+        return value  # a validator asked for a field that cannot be read: it has to be mended first
     return stand_in.__dict__[name]
 
 

@@ -13,9 +13,9 @@ import inspect
 import types
 from typing import Any
 
-from perdure.core.paths import format_path
+from perdure.core.paths import Path, format_path
 from perdure.core.values import SIZED
-from perdure.errors import BadStored
+from perdure.errors import BadStored, WrongType
 from perdure.schemas.models import Field, ModelKind
 from perdure.state.door import Home, admitted, is_watched
 from perdure.state.mapping import TrackedDict
@@ -40,6 +40,10 @@ _FOREIGN = ("pydantic", "msgspec", "typing", "builtins", "abc")
 
 class MissingField(BadStored, AttributeError):
     """A field that the schema needs is not stored."""
+
+
+class FrozenModel(WrongType, dataclasses.FrozenInstanceError):
+    """A field of a frozen model cannot be assigned; the whole model can."""
 
 
 class FieldView:
@@ -159,10 +163,10 @@ def write(view: Any, field: Field, value: Any) -> None:
 
     Raises:
         WrongType: the schema does not allow the value.
-        AttributeError: the model is frozen.
+        FrozenModel: the model is frozen; also an AttributeError, as for real ones.
     """
     kind = view._perdure_kind
-    _require_changeable(kind, field.name)
+    _require_changeable(view, field.name)
     if kind.family == "pydantic":
         from perdure.schemas.pydantic_models import validated
 
@@ -184,22 +188,30 @@ def _is_open(view: Any) -> bool:
 
 def remove(view: Any, field: Field) -> None:
     """Delete a field of a model, which then reads as its default."""
-    _require_changeable(view._perdure_kind, field.name)
+    _require_changeable(view, field.name)
     if field.name not in view._perdure_node:
         raise AttributeError(field.name)
     del view._perdure_node[field.name]
 
 
-def _require_changeable(kind: ModelKind, name: str) -> None:
+def _require_changeable(view: Any, name: str) -> None:
+    kind = view._perdure_kind
     if kind.frozen:
-        raise dataclasses.FrozenInstanceError(
-            f"cannot assign to field {name!r}: {kind.said} is frozen"
+        path = _path_of(view, name)
+        raise FrozenModel(
+            f"{format_path(path)}: cannot assign to field {name!r}: {kind.said} is frozen. Assign "
+            "a new one in its place",
+            path=path,
         )
 
 
-def _missing(view: Any, field: Field) -> MissingField:
+def _path_of(view: Any, name: str) -> Path:
     node = view._perdure_node
-    path = (field.name,) if isinstance(node, State) else (*node._path(), field.name)
+    return (name,) if isinstance(node, State) else (*node._path(), name)
+
+
+def _missing(view: Any, field: Field) -> MissingField:
+    path = _path_of(view, field.name)
     return MissingField(
         f"{format_path(path)}: the schema needs this field, and nothing is stored there. Assign "
         f'it, or give it a default; as stored: session.raw["{path[0]}"]',
