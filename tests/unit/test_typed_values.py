@@ -266,10 +266,8 @@ def test_a_value_is_stored_read_refused_and_read_again(make: Any, case: Case) ->
     (written,) = unpack_changes(pack_changes(document.capture()))
     assert isinstance(written, Set)
     if not is_converted(cls, bad):
-        refused: pytest.ExceptionInfo[Any]
-        with pytest.raises((WrongType, NotStorable)) as refused:
+        with pytest.raises((WrongType, NotStorable), match="^x"):
             view["x"] = bad
-        assert refused.value.path[0] == "x"
         assert same(document.plain(), {"x": stored}) and document.capture() == []
     _, again = opened(cls, x=written.value)
     assert again["x"] == value and perdure.materialize(again["x"]) == real

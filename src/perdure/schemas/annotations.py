@@ -29,6 +29,7 @@ from perdure.schemas.kinds import (
     reachable,
 )
 from perdure.schemas.models import NO_DEFAULT, Field, ModelKind, UnionKind
+from perdure.schemas.variables import bound_for, bounds_of, given
 
 _LEAVES: dict[Any, Kind] = {
     Any: ANY,
@@ -107,11 +108,13 @@ def _compile(cls: Any) -> ModelKind:
     if family == "pydantic" or hasattr(origin, "__pydantic_fields__"):
         kind.fields = _checked_fields(kind, bound)
         return kind
-    hints, where = _hints(origin), origin.__qualname__
+    hints, where, bounds = _hints(origin), origin.__qualname__, bounds_of(origin, bound)
+
+    def of(name: str) -> Kind:
+        return _annotation(hints[name], Scope(f"{where}.{name}", bound_for(name, bounds)))
+
     read = {"dataclass": _dataclass, "typeddict": _typeddict, "struct": _struct}
-    kind.fields = read[family](
-        kind, hints, lambda name: _annotation(hints[name], Scope(f"{where}.{name}", bound))
-    )
+    kind.fields = read[family](kind, hints, of)
     return kind
 
 
@@ -287,13 +290,10 @@ def _generic(hint: Any, origin: Any, scope: Scope) -> Kind:
     if getattr(origin, "_name", None) in _QUALIFIERS:
         return _annotation(arguments[0], scope)
     if type(origin).__name__ == "TypeAliasType":
-        inner = dict(
-            zip(origin.__type_params__, [scope.bound.get(each, each) for each in arguments])
-        )
+        inner = dict(zip(origin.__type_params__, [given(each, scope.bound) for each in arguments]))
         return _annotation(origin.__value__, scope.binding(inner))
     if family_of(origin) is not None:
-        arguments = tuple([scope.bound.get(each, each) for each in arguments])
-        return _model(origin[arguments])
+        return _model(origin[tuple([given(each, scope.bound) for each in arguments])])
     if origin is tuple or origin in _BARE:
         return _container(origin, arguments, scope)
     return _unknown(hint, scope)

@@ -131,6 +131,10 @@ class ModelView:
         fields = ", ".join(f"{name}={shown(self.__getitem__, name)}" for name in names)
         return f"{kind.cls.__qualname__}({fields})"
 
+    def __dir__(self) -> list[str]:
+        kind = self._perdure_kind
+        return sorted({*dir(kind.cls), *kind.fields})
+
     def __copy__(self) -> Any:
         return _real(self)
 
