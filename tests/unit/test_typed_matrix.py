@@ -293,11 +293,15 @@ class Listed(typing.TypedDict, Generic[T]):
     items: list[T]
 
 
+def _listed() -> Listed[Data]:
+    return {"items": []}
+
+
 @dataclass
 class Generics:
     box: Box[Data] = field(default_factory=lambda: Box("b"))
     named: Named[str] = field(default_factory=Named)
-    listed: Listed[Data] = field(default_factory=lambda: {"items": []})
+    listed: Listed[Data] = field(default_factory=_listed)
 
 
 def test_a_type_variable_is_what_it_is_where_it_is_used() -> None:

@@ -266,7 +266,7 @@ def test_a_value_is_stored_read_refused_and_read_again(make: Any, case: Case) ->
     (written,) = unpack_changes(pack_changes(document.capture()))
     assert isinstance(written, Set)
     if not is_converted(cls, bad):
-        with pytest.raises((WrongType, NotStorable), match="^x"):
+        with pytest.raises((WrongType, NotStorable), match=r"^x"):
             view["x"] = bad
         assert same(document.plain(), {"x": stored}) and document.capture() == []
     _, again = opened(cls, x=written.value)

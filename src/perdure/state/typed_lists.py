@@ -14,6 +14,9 @@ from perdure.state.sequence import TrackedList
 from perdure.state.typed_reading import shown, typed
 
 
+_item = list.__getitem__
+
+
 class TypedList(MutableSequence[Any]):
     """A list of a typed state. Every method of list works; slices and copies are plain lists.
 
@@ -49,6 +52,11 @@ class TypedList(MutableSequence[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         node = self._perdure_node
+        if type(index) is int and index >= 0:
+            stored = _item(node, index)
+            if type(stored) is TrackedList:
+                stored = node[index]  # which has its length watched
+            return typed(self._perdure_kind.item, stored, self._perdure_home, node, index)
         if isinstance(index, slice):
             positions = range(*index.indices(len(node)))
             return [self._view(node[at], at) for at in positions]

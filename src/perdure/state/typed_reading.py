@@ -95,7 +95,7 @@ def _plain(kind: Kind, stored: Any, home: Home, holder: Any, at: Any) -> Any:
 
 def _model(kind: ModelKind, stored: Any, home: Home, holder: Any, at: Any) -> Any:
     """The view of a model. A field of it that does not fit is reported when it is read."""
-    if not kind.is_marked(stored):
+    if not isinstance(stored, dict) or (kind.tag is not None and not kind.is_marked(stored)):
         raise _bad(kind, stored, holder, at)
     return held_view(kind, stored, home)
 
