@@ -13,7 +13,6 @@ from perdure.state.door import Home, admitted, is_watched
 from perdure.state.sequence import TrackedList
 from perdure.state.typed_reading import shown, typed
 
-
 _item = list.__getitem__
 
 

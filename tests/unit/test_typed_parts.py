@@ -1,0 +1,377 @@
+"""Typed states: sets, tuples, defaults, frozen models, and what views remember."""
+
+import dataclasses
+import gc
+from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
+from enum import Enum
+from typing import Any, ClassVar, Final, Literal, TypedDict
+
+import msgspec
+import pytest
+import typing_extensions
+
+import perdure
+from perdure import limits
+from perdure.core.changes import Members, Set
+from perdure.errors import BadStored, Detached, UsageError, WrongType
+from perdure.schemas.annotations import kind_of
+from perdure.state import Document, TrackedSet
+from perdure.state.typed import install, typed_state
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+    GREEN = "green"
+
+
+@dataclass
+class Item:
+    title: str
+    size: int = 0
+
+
+PAIR = (Item("shared"), [1])
+
+
+@dataclass
+class Parts:
+    colours: set[Colour] = field(default_factory=set)
+    names: frozenset[str] = frozenset({"a"})
+    tags: set[str] = field(default_factory=set)
+    pair: tuple[Item, list[int]] = PAIR
+    span: tuple[int, Colour] = (1, Colour.RED)
+    items: list[Item] = field(default_factory=list)
+    one: Item | None = None
+
+
+def opened(cls: Any, **sections: Any) -> tuple[Document, Any]:
+    document = Document(sections)
+    install(cls, document)
+    return document, typed_state(cls, document.state)
+
+
+# ---- sets -----------------------------------------------------------------------------------
+
+SETS: list[tuple[Callable[[Any], Any], set[Colour]]] = [
+    (lambda s: s.add(Colour.GREEN), {Colour.RED, Colour.BLUE, Colour.GREEN}),
+    (lambda s: s.discard(Colour.GREEN), {Colour.RED, Colour.BLUE}),
+    (lambda s: s.remove(Colour.RED), {Colour.BLUE}),
+    (lambda s: s.clear(), set()),
+    (lambda s: s.update([Colour.GREEN], {Colour.RED}), set(Colour)),
+    (lambda s: s.difference_update({Colour.RED}), {Colour.BLUE}),
+    (lambda s: s.intersection_update({Colour.RED, Colour.GREEN}), {Colour.RED}),
+    (lambda s: s.symmetric_difference_update({Colour.RED, Colour.GREEN}), {*Colour} - {Colour.RED}),
+    (lambda s: s.__ior__({Colour.GREEN}), set(Colour)),
+    (lambda s: s.__isub__({Colour.RED}), {Colour.BLUE}),
+    (lambda s: s.__iand__({Colour.RED}), {Colour.RED}),
+    (lambda s: s.__ixor__({Colour.RED}), {Colour.BLUE}),
+]
+
+
+@pytest.mark.parametrize(("edit", "after"), SETS, ids=map(str, range(len(SETS))))
+def test_a_set_of_members_is_edited_in_place(edit: Any, after: set[Colour]) -> None:
+    document, state = opened(Parts, colours={"red", "blue"})
+    real = {Colour.RED, Colour.BLUE}
+    colours = state.colours
+    edit(colours)
+    edit(real)
+    assert colours == real == after and state.colours is colours
+    assert document.plain()["colours"] == {each.value for each in after}
+    assert all(change.path == ("colours",) for change in document.capture())
+
+
+def test_a_set_of_members_reads_as_a_set() -> None:
+    document, state = opened(Parts, colours={"red", "blue"})
+    colours: Any = state.colours
+    assert isinstance(colours, set) and Colour.RED in colours and "red" not in colours
+    assert colours | {Colour.GREEN} == set(Colour) and type(colours | {Colour.GREEN}) is set
+    assert colours & {Colour.RED} == {Colour.RED} and colours - {Colour.RED} == {Colour.BLUE}
+    assert colours.union([Colour.GREEN]) == set(Colour) and colours.issubset(Colour)
+    assert colours.issuperset({Colour.RED}) and colours.isdisjoint({Colour.GREEN})
+    assert colours.intersection({Colour.RED}) == {Colour.RED} and len(colours) == 2
+    assert state.colours.plain() == {"red", "blue"} and repr(colours.copy()) == repr(set(colours))
+    assert type(perdure.materialize(state).colours) is set
+    with pytest.raises(KeyError):
+        colours.remove(Colour.GREEN)
+    assert colours.pop() in {Colour.RED, Colour.BLUE} and len(document.plain()["colours"]) == 1
+
+
+def test_a_wrong_member_is_refused_and_a_stored_one_reported() -> None:
+    document, state = opened(Parts, colours={"red"})
+    edits: list[Callable[[], Any]] = [
+        lambda: state.colours.add("pink"),
+        lambda: state.colours.update({Colour.BLUE, "pink"}),
+        lambda: document.state["colours"].add("pink"),
+    ]
+    for edit in edits:
+        with pytest.raises(WrongType) as refused:
+            edit()
+        assert refused.value.path == ("colours",)
+    assert document.capture() == []
+    document.apply([Members(("colours",), [], ["pink"])])
+    assert "does not fit" in repr(state.colours)
+    with pytest.raises(BadStored) as reported:
+        list(state.colours)
+    assert reported.value.path == ("colours",)
+
+
+def test_a_frozen_set_cannot_be_edited() -> None:
+    document, state = opened(Parts, names={"b"})
+    assert type(state.names) is frozenset and state.names == {"b"}
+    assert not hasattr(state.names, "add")
+    state.names = frozenset({"c"})
+    assert document.plain()["names"] == frozenset({"c"}) and type(state.names) is frozenset
+    del state.names
+    assert state.names == frozenset({"a"})
+    assert type(state.tags) is TrackedSet
+
+
+# ---- defaults and tuples --------------------------------------------------------------------
+
+
+def test_a_default_in_a_tuple_is_nobodys_object_and_takes_its_place_when_edited() -> None:
+    document, state = opened(Parts)
+    item, numbers = state.pair
+    assert item == Item("shared") and item is not PAIR[0] and numbers is not PAIR[1]
+    assert document.capture() == []
+    item.title = "mine"
+    numbers.append(2)
+    assert (Item("shared"), [1]) == PAIR
+    assert state.pair[0] is item
+    assert document.capture() == [Set(("pair",), ({"title": "mine", "size": 0}, [1, 2]))]
+    item.size = 3
+    assert document.capture() == [Set(("pair",), ({"title": "mine", "size": 3}, [1, 2]))]
+
+
+def test_a_default_in_a_tuple_is_one_again_when_its_block_is_undone() -> None:
+    document, state = opened(Parts)
+    numbers = state.pair[1]
+    with pytest.raises(KeyError), document.block():
+        numbers.append(2)
+        raise KeyError
+    assert state.pair[1] == [1] and document.capture() == []
+    numbers.append(3)
+    assert document.plain()["pair"][1] == [1, 3]
+
+
+def test_a_default_in_a_tuple_refuses_edits_once_its_place_is_taken() -> None:
+    _, state = opened(Parts)
+    numbers = state.pair[1]
+    state.pair = (Item("other"), [])
+    with pytest.raises(Detached):
+        numbers.append(2)
+
+
+def test_a_plain_default_is_the_value_itself() -> None:
+    document, state = opened(Parts)
+    assert state.span == (1, Colour.RED) and state.colours == set()
+    state.colours.add(Colour.RED)
+    assert document.plain() == {"colours": {"red"}}
+
+
+# ---- frozen ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Still:
+    title: str
+
+
+class StillStruct(msgspec.Struct, frozen=True):
+    title: str
+
+
+@dataclass
+class Stills:
+    data: Still
+    struct: StillStruct
+    named: dict[str, Still] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize("name", ["data", "struct"])
+def test_the_fields_of_a_frozen_model_refuse_as_its_own_class_does(name: str) -> None:
+    document, state = opened(Stills, data={"title": "a"}, struct={"title": "a"})
+    real: Any = {"data": Still("a"), "struct": StillStruct("a")}[name]
+    edits: list[Callable[[Any], Any]] = [
+        lambda each: setattr(each, "title", "b"),
+        lambda each: delattr(each, "title"),
+    ]
+    for edit in edits:
+        with pytest.raises(AttributeError):
+            edit(real)
+        with pytest.raises(AttributeError) as refused:
+            edit(state[name])
+        assert isinstance(refused.value, WrongType)
+        assert refused.value.path == (name, "title") and f"{name}/title" in str(refused.value)
+    assert document.capture() == []
+    new = type(real)("b")
+    state[name] = new
+    assert document.capture() == [Set((name,), {"title": "b"})]
+    assert hash(perdure.materialize(state[name])) == hash(new)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        state.data.title = "c"
+
+
+# ---- what a class says of its fields --------------------------------------------------------
+
+
+@dataclass
+class Said:
+    title: Final[str] = "a"
+    secret: str = field(default="s", repr=False)
+    given: InitVar[int] = 0
+    shared: ClassVar[int] = 7
+    kind: Literal["said"] = "said"
+    state: Literal[Colour.RED, "none"] = "none"
+
+    def __post_init__(self, given: int) -> None:
+        self.size = given
+
+
+class Keys(TypedDict):
+    name: typing_extensions.ReadOnly[str]
+    size: typing_extensions.NotRequired[typing_extensions.ReadOnly[int]]
+
+
+@dataclass
+class Keyed:
+    keys: Keys
+
+
+def test_only_fields_are_stored_and_shown() -> None:
+    document, state = opened(Said, title="b", secret="hidden", newer=1)
+    assert state.shared == 7 and "shared" not in document.state
+    assert "hidden" not in repr(state) and "title='b'" in repr(state)
+    assert "given" not in kind_of(Said).fields
+    state.state = Colour.RED
+    assert document.plain()["state"] == "red" and state.state is Colour.RED
+    with pytest.raises(WrongType):
+        state.state = "blue"
+
+
+def test_a_read_only_key_is_a_key() -> None:
+    document, state = opened(Keyed, keys={"name": "a"})
+    with pytest.raises(WrongType):
+        state.keys["name"] = 1
+    with pytest.raises(WrongType):
+        state.keys["size"] = "1"
+    with pytest.raises(WrongType):
+        del state.keys["name"]
+    assert document.capture() == []
+
+
+class Listed(Enum):
+    ONE = [1]  # noqa: RUF012
+
+
+def _made(hint: Any) -> Any:
+    return dataclasses.make_dataclass("Model", [("x", hint)])
+
+
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        (set[Item], "use a list"),
+        (set[list[int]], "use a list"),
+        (set[frozenset[int]], "use a list"),
+        (dict[int, str], "keys are str"),
+        (dict[Colour, str], "keys are str"),
+        (complex, "with Any"),
+        (Callable[[int], int], "with Any"),
+        (Listed, "texts or numbers"),
+        (list[complex | None], "with Any"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_a_field_is_refused_with_a_way_out(hint: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as refused:
+        kind_of(_made(hint))
+    assert "Model.x" in str(refused.value)
+    with pytest.raises(UsageError):  # and is not known half
+        kind_of(_made(hint))
+
+
+# ---- what views remember --------------------------------------------------------------------
+
+
+def test_a_view_is_found_again_however_many_came_and_went() -> None:
+    count = limits.views_swept_min * 3
+    document, state = opened(Parts, items=[{"title": str(number)} for number in range(count)])
+    held = state.items[5]
+    assert sum(item.size for item in state.items) == 0
+    assert state.items[5] is held
+    door = document._tracker.door
+    assert door is not None
+    gc.collect()
+    assert len(door.home.views) <= limits.views_swept_min + 1
+
+
+def test_many_views_that_are_held_stay_the_same() -> None:
+    count = limits.views_swept_min * 3
+    _, state = opened(Parts, items=[{"title": str(number)} for number in range(count)])
+    held = list(state.items)
+    assert all(item is state.items[at] for at, item in enumerate(held))
+
+
+@dataclass
+class Small:
+    size: int | str
+
+
+@dataclass
+class Large:
+    size: int
+
+
+@dataclass
+class Both:
+    smalls: list[Small] = field(default_factory=list)
+    larges: list[Large] = field(default_factory=list)
+
+
+def test_a_view_whose_model_was_moved_is_checked_by_its_new_place() -> None:
+    document, state = opened(Both, smalls=[{"size": 1}], larges=[])
+    small = state.smalls[0]
+    node = document.state["smalls"].pop()
+    document.state["larges"].append(node)
+    with pytest.raises(WrongType):
+        small.size = "big"
+    small.size = 2
+    assert document.plain() == {"smalls": [], "larges": [{"size": 2}]}
+
+
+def test_one_bad_literal_does_not_hide_the_model_that_has_it() -> None:
+    @dataclass
+    class Top:
+        one: Coloured | None = None
+
+    document, state = opened(Top, one={"colour": "pink", "size": 3})
+    assert state.one.size == 3
+    with pytest.raises(BadStored) as reported:
+        _ = state.one.colour
+    assert reported.value.path == ("one", "colour")
+    state.one.colour = Colour.RED
+    assert document.capture() == [Set(("one", "colour"), "red")]
+
+
+@dataclass
+class Coloured:
+    colour: Colour
+    size: int = 0
+
+
+def test_a_large_text_is_measured_when_it_is_assigned() -> None:
+    _, state = opened(Parts, one={"title": "a"})
+    with pytest.raises(perdure.errors.NotStorable):
+        state.one.title = "x" * (limits.save_bytes_max + 1)
+
+
+def test_a_field_that_is_assigned_what_it_holds_is_not_written() -> None:
+    document, state = opened(Parts, one={"title": "a", "size": 2})
+    state.one.size = 2
+    assert document.capture() == []
+    document.close()
+    with pytest.raises(Detached):
+        state.one.size = 3
