@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import heapq
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from enum import Enum
@@ -14,7 +15,7 @@ import typing_extensions
 import perdure
 from perdure import limits
 from perdure.core.changes import Members, Set
-from perdure.errors import BadStored, Detached, UsageError, WrongType
+from perdure.errors import BadStored, Detached, UntrackedEdit, UsageError, WrongType
 from perdure.schemas.annotations import kind_of
 from perdure.state import Document, TrackedSet
 from perdure.state.typed import install, typed_state
@@ -162,6 +163,15 @@ def test_a_default_in_a_tuple_refuses_edits_once_its_place_is_taken() -> None:
     state.pair = (Item("other"), [])
     with pytest.raises(Detached):
         numbers.append(2)
+
+
+def test_a_default_that_is_read_twice_is_one() -> None:
+    document, state = opened(Parts)
+    assert state.items is state.items and state.tags is state.tags
+    first, again = state.pair[1], state.pair[1]
+    first.append(2)
+    again.append(3)
+    assert document.plain()["pair"][1] == [1, 2, 3]
 
 
 def test_a_plain_default_is_the_value_itself() -> None:
@@ -317,7 +327,7 @@ def test_many_views_that_are_held_stay_the_same() -> None:
 
 @dataclass
 class Small:
-    size: int | str
+    size: int | float
 
 
 @dataclass
@@ -337,9 +347,10 @@ def test_a_view_whose_model_was_moved_is_checked_by_its_new_place() -> None:
     node = document.state["smalls"].pop()
     document.state["larges"].append(node)
     with pytest.raises(WrongType):
-        small.size = "big"
+        small.size = 1.5
     small.size = 2
     assert document.plain() == {"smalls": [], "larges": [{"size": 2}]}
+    assert isinstance(small, Small) and isinstance(state.larges[0], Large)
 
 
 def test_one_bad_literal_does_not_hide_the_model_that_has_it() -> None:
@@ -375,3 +386,50 @@ def test_a_field_that_is_assigned_what_it_holds_is_not_written() -> None:
     document.close()
     with pytest.raises(Detached):
         state.one.size = 3
+
+
+@dataclass
+class Deep:
+    colours: set[Colour] = field(default_factory=set)
+    items: list[Item] = field(default_factory=list)
+    by: dict[str, Item] = field(default_factory=dict)
+    mixed: list[list[int] | Item] = field(default_factory=list)
+
+
+@dataclass
+class Deeper:
+    deep: list[Deep] = field(default_factory=list)
+
+
+def test_what_is_in_a_model_that_was_taken_out_is_still_checked() -> None:
+    stored = {"colours": set(), "items": [{"title": "a"}], "by": {}, "mixed": []}
+    document, state = opened(Deeper, deep=[stored])
+    deep = state.deep.pop()
+    bad: list[Callable[[], Any]] = [
+        lambda: deep.colours.add("pink"),
+        lambda: deep.items.append(3),
+        lambda: deep.items.__setitem__(0, 3),
+        lambda: deep.items.extend([Item("b"), 3]),
+        lambda: deep.by.__setitem__("k", 3),
+        lambda: deep.by.update(k={"size": 1}),
+        lambda: setattr(deep.items[0], "size", "big"),
+        lambda: setattr(deep, "items", [3]),
+    ]
+    for edit in bad:
+        with pytest.raises(WrongType):
+            edit()
+    deep.colours.add(Colour.RED)
+    deep.items.append(Item("b"))
+    deep.by["k"] = Item("c")
+    state.deep.append(deep)
+    assert state.deep[0] is deep and deep.colours == {Colour.RED}
+    assert document.plain()["deep"][0]["by"] == {"k": {"title": "c", "size": 0}}
+
+
+def test_a_list_of_a_typed_list_is_watched() -> None:
+    document, state = opened(Deep, mixed=[[2], {"title": "a"}])
+    assert state.mixed[1] == Item("a")
+    document.capture()
+    heapq.heappush(state.mixed[0], 1)
+    with pytest.raises(UntrackedEdit):
+        document.capture()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pathlib
 from collections import deque
 from ipaddress import IPv4Address
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 import pydantic
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl
+from pydantic_core import core_schema
 
 import perdure
 from perdure.core.changes import Set, Splice
-from perdure.errors import BadStored, UsageError, WrongType
+from perdure.errors import BadStored, NotStorable, UsageError, WrongType
 from perdure.schemas.annotations import kind_of
 from perdure.state import Document, TrackedList
 from perdure.state.typed import install, typed_state
@@ -269,3 +270,57 @@ def test_the_changed_field_alone_is_written() -> None:
     document, state = opened(Links, items=[{"name": "abc", "new": [1]}])
     state.items[0].low = 3
     assert document.capture() == [Set(("items", 0, "low"), 3)]
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"] = "cat"
+    name: str
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"] = "dog"
+    name: str
+
+
+class Pets(BaseModel):
+    pets: list[Annotated[Cat | Dog, Field(discriminator="kind")]] = []
+    best: Cat | Dog | None = Field(default=None, discriminator="kind")
+
+
+def test_models_are_told_apart_by_their_discriminator() -> None:
+    document, state = opened(Pets)
+    state.pets.append(Dog(name="rex"))
+    state.pets.append({"kind": "cat", "name": "tom"})
+    state.best = Dog(name="ace")
+    assert [type(perdure.materialize(pet)) for pet in state.pets] == [Dog, Cat]
+    assert isinstance(state.best, Dog) and state.best == Dog(name="ace")
+    with pytest.raises(WrongType):
+        state.pets.append({"kind": "cow", "name": "x"})
+    assert len(document.plain()["pets"]) == 2
+
+
+class Pair:
+    """A class that tells pydantic to store it as a dict."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls(**value),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda pair: {"x": pair.x}
+            ),
+        )
+
+
+def test_what_pydantic_would_store_as_a_container_is_no_leaf() -> None:
+    cls = _fields(Pair)
+    document, state = opened(cls)
+    with pytest.raises(NotStorable):
+        state.x = Pair(1)
+    assert document.capture() == []
+    document.apply([Set(("x",), {"x": 1})])
+    with pytest.raises(BadStored):
+        _ = state.x

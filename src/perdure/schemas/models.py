@@ -233,10 +233,17 @@ class UnionKind(Kind):
             if isinstance(option, ModelKind) and option.owns(value):
                 return self._unmistaken(option, value)
         value = bare(value)
+        refused: Refused | None = None
         for option in self.options:
-            taken = option.take_in(value)
+            try:
+                taken = option.take_in(value)
+            except Refused as error:
+                refused = refused or error
+                continue
             if option.accepts_all([taken]):
                 return taken
+        if refused is not None:
+            raise refused
         return value
 
     def _unmistaken(self, option: ModelKind, value: Any) -> Any:

@@ -40,10 +40,13 @@ def typed(kind: Kind, stored: Any, home: Home, holder: Any, at: str | int) -> An
 
 
 def held_view(kind: Kind, node: Any, home: Home) -> Any:
-    """The view before a node: the one that is there, while somebody holds it."""
+    """The view before a node: the one that is there, while somebody holds it.
+
+    It holds its node, so another node cannot have the same id meanwhile.
+    """
     ref = home.views.get(id(node))
     view = None if ref is None else ref()
-    if view is None or view._perdure_kind is not kind or view._perdure_node is not node:
+    if view is None or view._perdure_kind is not kind:
         make = kind.view
         if make is None:
             make = kind.view = VIEWS[type(kind)](kind)
