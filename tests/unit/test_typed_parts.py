@@ -17,7 +17,7 @@ from perdure import limits
 from perdure.core.changes import Members, Set
 from perdure.errors import BadStored, Detached, UntrackedEdit, UsageError, WrongType
 from perdure.schemas.annotations import kind_of
-from perdure.state import Document, TrackedSet
+from perdure.state import UNLOADED, Document, TrackedSet
 from perdure.state.typed import install, typed_state
 
 
@@ -112,7 +112,7 @@ def test_a_wrong_member_is_refused_and_a_stored_one_reported() -> None:
         assert refused.value.path == ("colours",)
     assert document.capture() == []
     document.apply([Members(("colours",), [], ["pink"])])
-    assert "does not fit" in repr(state.colours)
+    assert repr(state.colours) == "<bad-stored>"
     with pytest.raises(BadStored) as reported:
         list(state.colours)
     assert reported.value.path == ("colours",)
@@ -433,3 +433,35 @@ def test_a_list_of_a_typed_list_is_watched() -> None:
     heapq.heappush(state.mixed[0], 1)
     with pytest.raises(UntrackedEdit):
         document.capture()
+
+
+class Sections(TypedDict, total=False):
+    items: list[Item]
+    more: list[Item]
+
+
+@pytest.mark.parametrize("cls", [Parts, Sections])
+def test_a_repr_loads_nothing_and_never_raises(cls: Any) -> None:
+    content = {"items": [{"title": "a"}, {"title": 3}], "extra": [{"title": "b"}]}
+    document = Document(dict.fromkeys(content, UNLOADED), load=content.__getitem__)
+    install(cls, document)
+    state: Any = typed_state(cls, document.state)
+    assert "<not loaded>" in repr(state)
+    assert document._root.unloaded() == {"items", "extra"}
+    assert len(state["items"]) == 2 and document._root.unloaded() == {"extra"}
+    assert "title='a'" in repr(state) and "title=<bad-stored>" in repr(state)
+    assert state["extra"] == [{"title": "b"}]
+
+
+@dataclass
+class Sloppy:
+    name: str = None  # type: ignore[assignment]
+
+
+def test_a_default_that_does_not_fit_is_refused_where_it_is_read() -> None:
+    _, state = opened(Sloppy)
+    assert repr(state) == "Sloppy(name=<wrong-type>)" and vars(state) == {}
+    with pytest.raises(WrongType):
+        _ = state.name
+    state.name = "a"
+    assert state.name == "a"

@@ -127,7 +127,8 @@ class TypedList(MutableSequence[Any]):
     __rmul__ = __mul__
 
     def __repr__(self) -> str:
-        return f"[{', '.join(shown(self.__getitem__, at) for at in range(len(self)))}]"
+        node = self._perdure_node
+        return f"[{', '.join(shown(self.__getitem__, node, at) for at in range(len(node)))}]"
 
     def __copy__(self) -> list[Any]:
         return list(self)

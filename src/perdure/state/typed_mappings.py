@@ -90,7 +90,9 @@ class TypedMapping(MutableMapping[str, Any]):
         return self
 
     def __repr__(self) -> str:
-        return f"{{{', '.join(f'{key!r}: {shown(self.__getitem__, key)}' for key in self)}}}"
+        node = self._perdure_node
+        items = [f"{key!r}: {shown(self.__getitem__, node, key)}" for key in node]
+        return f"{{{', '.join(items)}}}"
 
     def __copy__(self) -> dict[str, Any]:
         return self.copy()

@@ -15,7 +15,7 @@ from typing import Any
 
 from perdure.core.paths import Path, format_path
 from perdure.core.values import SIZED
-from perdure.errors import BadStored, WrongType
+from perdure.errors import BadStored, PerdureError, WrongType
 from perdure.schemas.models import Field, ModelKind
 from perdure.state.door import Home, admitted, is_watched
 from perdure.state.mapping import TrackedDict
@@ -126,9 +126,9 @@ class ModelView:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        kind = self._perdure_kind
+        kind, node = self._perdure_kind, self._perdure_node
         names = [name for name in kind.fields if name not in kind.hidden]
-        fields = ", ".join(f"{name}={shown(self.__getitem__, name)}" for name in names)
+        fields = ", ".join(f"{name}={shown(self.__getitem__, node, name)}" for name in names)
         return f"{kind.cls.__qualname__}({fields})"
 
     def __dir__(self) -> list[str]:
@@ -282,7 +282,7 @@ def readable(view: Any) -> dict[str, Any]:
     for name in view._perdure_kind.fields:
         try:
             fields[name] = getattr(view, name)
-        except BadStored:
+        except PerdureError:
             continue
     return fields
 

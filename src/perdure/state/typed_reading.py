@@ -11,7 +11,7 @@ from typing import Any
 
 from perdure import limits
 from perdure.core.paths import Path, format_path
-from perdure.errors import BadStored
+from perdure.errors import BadStored, PerdureError
 from perdure.schemas.containers import DictKind, ListKind, SetKind, TupleKind
 from perdure.schemas.kinds import ANY, Kind
 from perdure.schemas.models import ModelKind, UnionKind
@@ -55,12 +55,14 @@ def held_view(kind: Kind, node: Any, home: Home) -> Any:
     return view
 
 
-def shown(look: Callable[[Any], Any], at: Any) -> str:
-    """What a repr shows of a field or item: one that does not fit raises nothing there."""
+def shown(look: Callable[[Any], Any], node: Any, at: Any) -> str:
+    """What a repr shows of a field or item: it neither raises nor loads anything."""
+    if isinstance(node, State) and at in node._root.unloaded():
+        return "<not loaded>"
     try:
         return repr(look(at))
-    except BadStored:
-        return "<does not fit>"
+    except PerdureError as error:
+        return f"<{error.kind}>"
 
 
 def _reader_of(kind: Kind) -> Reader:

@@ -66,7 +66,7 @@ class TypedSet(MutableSet[Any]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return shown(TypedSet.copy, self)
+        return shown(TypedSet.copy, self._perdure_node, self)
 
     def copy(self) -> set[Any]:
         return set(iter(self))
