@@ -250,6 +250,19 @@ def test_a_state_is_read_again_as_it_was(cls: Any, tmp_path: Path) -> None:
 
 
 @every
+def test_what_is_raw_and_free_is_checked_where_it_is_put(cls: Any) -> None:
+    document, _ = opened(cls)
+    free = document.state["kids"].pop()
+    free["size"] = "big"
+    with pytest.raises(WrongType) as refused:
+        document.state["kids"].append(free)
+    assert refused.value.path == ("kids", 1, "size")
+    free["size"] = 1
+    document.state["kids"].append(free)
+    assert document.state["kids"][1] is free
+
+
+@every
 def test_real_objects_are_copies(cls: Any) -> None:
     document, state = opened(cls)
     real = perdure.materialize(state)

@@ -165,6 +165,15 @@ def test_a_default_in_a_tuple_refuses_edits_once_its_place_is_taken() -> None:
         numbers.append(2)
 
 
+@pytest.mark.parametrize("stored", [3, None, (1,), [1, "red"], (1, "red", 2)], ids=repr)
+def test_a_tuple_of_another_shape_is_reported(stored: Any) -> None:
+    _, state = opened(Parts, span=stored, pair=stored)
+    for name in ("span", "pair"):
+        with pytest.raises(BadStored) as reported:
+            _ = state[name]
+        assert reported.value.path == (name,)
+
+
 def test_a_default_that_is_read_twice_is_one() -> None:
     document, state = opened(Parts)
     assert state.items is state.items and state.tags is state.tags
@@ -296,11 +305,12 @@ def _made(hint: Any) -> Any:
     ids=str,
 )
 def test_what_cannot_be_a_field_is_refused_with_a_way_out(hint: Any, said: str) -> None:
+    model = _made(hint)
     with pytest.raises(UsageError, match=said) as refused:
-        kind_of(_made(hint))
+        kind_of(model)
     assert "Model.x" in str(refused.value)
     with pytest.raises(UsageError):  # and is not known half
-        kind_of(_made(hint))
+        kind_of(model)
 
 
 # ---- what views remember --------------------------------------------------------------------

@@ -47,6 +47,12 @@ class Item(BaseModel):
         return self.high - self.low
 
 
+def _is_local(address: IPv4Address) -> IPv4Address:
+    if not address.is_private:
+        raise ValueError("an address here is private")
+    return address
+
+
 class Links(BaseModel):
     urls: list[HttpUrl] = []
     hosts: dict[str, IPv4Address] = {}
@@ -57,6 +63,8 @@ class Links(BaseModel):
     even: Annotated[int, AfterValidator(lambda each: each * 1)] = 2
     items: list[Item] = []
     by: dict[str, Item] = {}
+    best: Item | None = None
+    local: Annotated[IPv4Address, AfterValidator(_is_local)] | None = None
 
 
 class Box(BaseModel, Generic[T]):
@@ -128,6 +136,17 @@ def test_a_bad_leaf_is_refused_and_reported_with_its_path() -> None:
     assert document.plain() == before and document.capture() == []
 
 
+def test_a_validator_of_a_leaf_that_pydantic_knows_is_asked() -> None:
+    document, state = opened(Links)
+    state.local = "10.0.0.1"
+    assert state.local == IPv4Address("10.0.0.1")
+    with pytest.raises(WrongType):
+        state.local = IPv4Address("8.8.8.8")
+    with pytest.raises(WrongType):
+        document.state["local"] = "8.8.8.8"
+    assert document.plain() == {"local": "10.0.0.1"}
+
+
 def test_limits_of_items_are_checked_at_each_edit() -> None:
     document, state = opened(Links, words=["ab"])
     with pytest.raises(WrongType) as refused:
@@ -161,6 +180,8 @@ def test_a_dict_is_validated_by_the_model_of_its_place(
         state.by.update(k=item)
     with pytest.raises(WrongType):
         document.state["items"].insert(0, item)
+    with pytest.raises(WrongType):
+        document.state["best"] = item
     assert document.plain() == before and document.capture() == []
 
 

@@ -134,8 +134,6 @@ def checked(inner: Kind, hint: Any, where: str) -> Kind:
     for each in hint.__metadata__:
         _require_storable(type(each), where)
         _require_storable(each, where)
-    if isinstance(inner, AdaptedKind):
-        return adapted(hint, where)
     if is_leaf(inner):
         return CheckedKind(inner, hint)
     if any(map(_is_limit, hint.__metadata__)):
