@@ -475,3 +475,27 @@ def test_a_default_that_does_not_fit_is_refused_where_it_is_read() -> None:
         _ = state.name
     state.name = "a"
     assert state.name == "a"
+
+
+class Paint(Enum):
+    RED = "red"
+    GOLD = "gold"
+
+
+@dataclass
+class Painted:
+    colour: Colour | None = None
+    either: Colour | Paint | None = None
+
+
+def test_a_member_of_another_enum_is_refused_though_its_value_is_the_same() -> None:
+    document, state = opened(Painted)
+    with pytest.raises(WrongType, match=r"Paint\.RED"):
+        state.colour = Paint.RED
+    with pytest.raises(WrongType, match=r"would be read as <Colour\.RED"):
+        state.either = Paint.RED
+    assert document.capture() == []
+    state.either = Paint.GOLD
+    assert state.either is Paint.GOLD
+    state.either = Colour.RED
+    assert state.either is Colour.RED and document.plain() == {"either": "red"}

@@ -242,8 +242,16 @@ class ChoiceKind(Kind):
         return any(type(value) is type(choice) and value == choice for choice in self.choices)
 
     def take_in(self, value: Any) -> Any:
-        """The value of a member."""
-        return value.value if isinstance(value, Enum) else value
+        """The value of a member.
+
+        Raises:
+            Refused: it is a member of another Enum, even if one with the same value.
+        """
+        if not isinstance(value, Enum):
+            return value
+        if self.form == "scalar" and not any(value is member for member in self._members):
+            raise Refused(f"expected {self.said}, got {value!r}")
+        return value.value
 
     def read(self, stored: Any) -> Any:
         """The member."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from enum import Enum
 from itertools import repeat
 from operator import is_
 from typing import Any
@@ -241,10 +242,17 @@ class UnionKind(Kind):
                 refused = refused or error
                 continue
             if option.accepts_all([taken]):
+                self._require_same_member(value, taken)
                 return taken
         if refused is not None:
             raise refused
         return value
+
+    def _require_same_member(self, value: Any, taken: Any) -> None:
+        if isinstance(value, Enum):
+            read = self.resolve(taken).read(taken)
+            if isinstance(read, Enum) and read is not value:
+                raise Refused(f"this {value!r} would be read as {read!r}, whose value is the same")
 
     def _unmistaken(self, option: ModelKind, value: Any) -> Any:
         taken = option.take_in(value)
