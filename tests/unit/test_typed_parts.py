@@ -1,4 +1,4 @@
-"""Typed states: sets, tuples, defaults, frozen models, and what views remember."""
+"""Typed states: tuples, defaults, what a class says, and what views remember."""
 
 import dataclasses
 import gc
@@ -8,16 +8,15 @@ from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Final, Literal, TypedDict
 
-import msgspec
 import pytest
 import typing_extensions
 
 import perdure
 from perdure import limits
-from perdure.core.changes import Members, Set
+from perdure.core.changes import Set
 from perdure.errors import BadStored, Detached, UntrackedEdit, UsageError, WrongType
 from perdure.schemas.annotations import kind_of
-from perdure.state import UNLOADED, Document, TrackedSet
+from perdure.state import UNLOADED, Document
 from perdure.state.typed import install, typed_state
 
 
@@ -51,82 +50,6 @@ def opened(cls: Any, **sections: Any) -> tuple[Document, Any]:
     document = Document(sections)
     install(cls, document)
     return document, typed_state(cls, document.state)
-
-
-# ---- sets -----------------------------------------------------------------------------------
-
-SETS: list[tuple[Callable[[Any], Any], set[Colour]]] = [
-    (lambda s: s.add(Colour.GREEN), {Colour.RED, Colour.BLUE, Colour.GREEN}),
-    (lambda s: s.discard(Colour.GREEN), {Colour.RED, Colour.BLUE}),
-    (lambda s: s.remove(Colour.RED), {Colour.BLUE}),
-    (lambda s: s.clear(), set()),
-    (lambda s: s.update([Colour.GREEN], {Colour.RED}), set(Colour)),
-    (lambda s: s.difference_update({Colour.RED}), {Colour.BLUE}),
-    (lambda s: s.intersection_update({Colour.RED, Colour.GREEN}), {Colour.RED}),
-    (lambda s: s.symmetric_difference_update({Colour.RED, Colour.GREEN}), {*Colour} - {Colour.RED}),
-    (lambda s: s.__ior__({Colour.GREEN}), set(Colour)),
-    (lambda s: s.__isub__({Colour.RED}), {Colour.BLUE}),
-    (lambda s: s.__iand__({Colour.RED}), {Colour.RED}),
-    (lambda s: s.__ixor__({Colour.RED}), {Colour.BLUE}),
-]
-
-
-@pytest.mark.parametrize(("edit", "after"), SETS, ids=map(str, range(len(SETS))))
-def test_a_set_of_members_is_edited_in_place(edit: Any, after: set[Colour]) -> None:
-    document, state = opened(Parts, colours={"red", "blue"})
-    real = {Colour.RED, Colour.BLUE}
-    colours = state.colours
-    edit(colours)
-    edit(real)
-    assert colours == real == after and state.colours is colours
-    assert document.plain()["colours"] == {each.value for each in after}
-    assert all(change.path == ("colours",) for change in document.capture())
-
-
-def test_a_set_of_members_reads_as_a_set() -> None:
-    document, state = opened(Parts, colours={"red", "blue"})
-    colours: Any = state.colours
-    assert isinstance(colours, set) and Colour.RED in colours and "red" not in colours
-    assert colours | {Colour.GREEN} == set(Colour) and type(colours | {Colour.GREEN}) is set
-    assert colours & {Colour.RED} == {Colour.RED} and colours - {Colour.RED} == {Colour.BLUE}
-    assert colours.union([Colour.GREEN]) == set(Colour) and colours.issubset(Colour)
-    assert colours.issuperset({Colour.RED}) and colours.isdisjoint({Colour.GREEN})
-    assert colours.intersection({Colour.RED}) == {Colour.RED} and len(colours) == 2
-    assert state.colours.plain() == {"red", "blue"} and repr(colours.copy()) == repr(set(colours))
-    assert type(perdure.materialize(state).colours) is set
-    with pytest.raises(KeyError):
-        colours.remove(Colour.GREEN)
-    assert colours.pop() in {Colour.RED, Colour.BLUE} and len(document.plain()["colours"]) == 1
-
-
-def test_a_wrong_member_is_refused_and_a_stored_one_reported() -> None:
-    document, state = opened(Parts, colours={"red"})
-    edits: list[Callable[[], Any]] = [
-        lambda: state.colours.add("pink"),
-        lambda: state.colours.update({Colour.BLUE, "pink"}),
-        lambda: document.state["colours"].add("pink"),
-    ]
-    for edit in edits:
-        with pytest.raises(WrongType) as refused:
-            edit()
-        assert refused.value.path == ("colours",)
-    assert document.capture() == []
-    document.apply([Members(("colours",), [], ["pink"])])
-    assert repr(state.colours) == "<bad-stored>"
-    with pytest.raises(BadStored) as reported:
-        list(state.colours)
-    assert reported.value.path == ("colours",)
-
-
-def test_a_frozen_set_cannot_be_edited() -> None:
-    document, state = opened(Parts, names={"b"})
-    assert type(state.names) is frozenset and state.names == {"b"}
-    assert not hasattr(state.names, "add")
-    state.names = frozenset({"c"})
-    assert document.plain()["names"] == frozenset({"c"}) and type(state.names) is frozenset
-    del state.names
-    assert state.names == frozenset({"a"})
-    assert type(state.tags) is TrackedSet
 
 
 # ---- defaults and tuples --------------------------------------------------------------------
@@ -188,49 +111,6 @@ def test_a_plain_default_is_the_value_itself() -> None:
     assert state.span == (1, Colour.RED) and state.colours == set()
     state.colours.add(Colour.RED)
     assert document.plain() == {"colours": {"red"}}
-
-
-# ---- frozen ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Still:
-    title: str
-
-
-class StillStruct(msgspec.Struct, frozen=True):
-    title: str
-
-
-@dataclass
-class Stills:
-    data: Still
-    struct: StillStruct
-    named: dict[str, Still] = field(default_factory=dict)
-
-
-@pytest.mark.parametrize("name", ["data", "struct"])
-def test_the_fields_of_a_frozen_model_refuse_as_its_own_class_does(name: str) -> None:
-    document, state = opened(Stills, data={"title": "a"}, struct={"title": "a"})
-    real: Any = {"data": Still("a"), "struct": StillStruct("a")}[name]
-    edits: list[Callable[[Any], Any]] = [
-        lambda each: setattr(each, "title", "b"),
-        lambda each: delattr(each, "title"),
-    ]
-    for edit in edits:
-        with pytest.raises(AttributeError):
-            edit(real)
-        with pytest.raises(AttributeError) as refused:
-            edit(state[name])
-        assert isinstance(refused.value, WrongType)
-        assert refused.value.path == (name, "title") and f"{name}/title" in str(refused.value)
-    assert document.capture() == []
-    new = type(real)("b")
-    state[name] = new
-    assert document.capture() == [Set((name,), {"title": "b"})]
-    assert hash(perdure.materialize(state[name])) == hash(new)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        state.data.title = "c"
 
 
 # ---- what a class says of its fields --------------------------------------------------------
