@@ -27,10 +27,10 @@ class Plan:
 
 
 def typed(run: Run) -> list[Figure]:
-    """A typed field's update, captured as a save does and saved, against the untyped one."""
+    """A typed field's update, saved and only captured, and its reading, against the untyped."""
     count, rounds = run.size(10_000, 50), run.size(20, 2)
     steps = [{"title": f"step {number}", "done": 0} for number in range(count)]
-    return [_saved(run, steps, rounds), _read(steps, rounds)]
+    return [_saved(run, steps, rounds), _captured(steps, rounds), _read(steps, rounds)]
 
 
 def _saved(run: Run, steps: list[dict[str, Any]], rounds: int) -> Figure:
@@ -56,6 +56,26 @@ def _saved(run: Run, steps: list[dict[str, Any]], rounds: int) -> Figure:
             rounds, 20, _each(update_plain, len(steps)), _each(update_typed, len(steps))
         )
     return _figure(f"a field of one of {len(steps):,} items, saved", seen, plain, SAVE_GOAL)
+
+
+def _captured(steps: list[dict[str, Any]], rounds: int) -> Figure:
+    plain_document, document = Document({"steps": steps}), Document({"steps": steps})
+    plain_state = plain_document.state
+    install(Plan, document)
+    view = typed_state(Plan, document.state)
+
+    def update_plain(number: int) -> None:
+        plain_state["steps"][number]["done"] += 1
+        plain_document.capture()
+
+    def update_typed(number: int) -> None:
+        view.steps[number].done += 1
+        document.capture()
+
+    plain, seen = interleaved(
+        rounds, 100, _each(update_plain, len(steps)), _each(update_typed, len(steps))
+    )
+    return _figure(f"a field of one of {len(steps):,} items, captured", seen, plain, None)
 
 
 def _read(steps: list[dict[str, Any]], rounds: int) -> Figure:

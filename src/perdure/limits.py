@@ -274,3 +274,6 @@ checked_containers_max = 4096
 
 The oldest beyond that are checked anew when they are read.
 """
+
+views_swept_min = 1024
+"""Views of a typed state of which those that nobody holds are swept out (views)."""

@@ -51,6 +51,8 @@ def _real(view: Any) -> Any:
 def _of_view(view: Any) -> Any:
     if isinstance(view, list):
         return [_real(item) for item in view]
+    if isinstance(view, set):
+        return view.copy()
     kind = view._perdure_kind
     if not isinstance(kind, ModelKind) or kind.family == "typeddict":
         return {key: _real(item) for key, item in view.items()}

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+import pydantic
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +25,24 @@ class Item:
     by: "dict[str, Item]" = field(default_factory=dict)
 
 
+class StructItem(msgspec.Struct):
+    name: str
+    size: float = 0
+    tags: list[str] = []
+    items: "list[StructItem]" = []
+    best: "StructItem | None" = None
+    by: "dict[str, StructItem]" = {}
+
+
+class ModelItem(pydantic.BaseModel):
+    name: str
+    size: float | int = 0
+    tags: list[str] = []
+    items: "list[ModelItem]" = []
+    best: "ModelItem | None" = None
+    by: "dict[str, ModelItem]" = {}
+
+
 TEXTS = st.text("abc", max_size=3)
 EDITS = st.tuples(
     st.sampled_from(
@@ -33,7 +54,7 @@ EDITS = st.tuples(
 )
 
 
-def reached(item: Item, way: list[str]) -> Item:
+def reached(item: Any, way: list[str]) -> Any:
     """The item at the end of a way, or where the way ends."""
     for step in way:
         if step in ("first", "last") and item.items:
@@ -45,7 +66,7 @@ def reached(item: Item, way: list[str]) -> Item:
     return item
 
 
-def edit(top: Item, what: str, way: list[str], text: str, number: int) -> None:
+def edit(make: Any, top: Any, what: str, way: list[str], text: str, number: int) -> None:
     item = reached(top, way)
     if what == "name":
         item.name = text
@@ -54,30 +75,32 @@ def edit(top: Item, what: str, way: list[str], text: str, number: int) -> None:
     elif what == "tag":
         item.tags.append(text)
     elif what == "append":
-        item.items.append(Item(text))
+        item.items.append(make(name=text))
     elif what == "insert":
-        item.items.insert(number, Item(text, number, ["t"], [Item("in")]))
+        new = make(name=text, size=number, tags=["t"], items=[make(name="in")])
+        item.items.insert(number, new)
     elif what == "pop" and item.items:
         item.items.pop(number % len(item.items))
     elif what in ("best", "none"):
-        item.best = Item(text) if what == "best" else None
+        item.best = make(name=text) if what == "best" else None
     elif what == "key":
-        item.by[text] = Item(text, number)
+        item.by[text] = make(name=text, size=number)
     elif what == "del":
         item.by.pop(text, None)
     else:
         item.items.reverse()
 
 
-@given(st.lists(st.tuples(EDITS, st.booleans()), max_size=12))
-def test_edits_through_views_are_edits_of_real_objects(edits: list[Any]) -> None:
+@pytest.mark.parametrize("make", [Item, StructItem, ModelItem])
+@given(edits=st.lists(st.tuples(EDITS, st.booleans()), max_size=12))
+def test_edits_through_views_are_edits_of_real_objects(make: Any, edits: list[Any]) -> None:
     document = Document({"name": "top", "unknown": {"a": 1}})
-    install(Item, document)
-    view, model = typed_state(Item, document.state), Item("top")
+    install(make, document)
+    view, model = typed_state(make, document.state), make(name="top")
     stored: dict[str, Any] = document.plain()
     for (what, way, text, number), is_captured in edits:
-        edit(view, what, way, text, number)
-        edit(model, what, way, text, number)
+        edit(make, view, what, way, text, number)
+        edit(make, model, what, way, text, number)
         assert view == model
         if is_captured:
             apply(stored, unpack_changes(pack_changes(document.capture())))
@@ -86,5 +109,5 @@ def test_edits_through_views_are_edits_of_real_objects(edits: list[Any]) -> None
     assert stored["unknown"] == {"a": 1}
     assert perdure.materialize(view) == model
     again = Document(stored)
-    install(Item, again)
-    assert typed_state(Item, again.state) == model
+    install(make, again)
+    assert typed_state(make, again.state) == model

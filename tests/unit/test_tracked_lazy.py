@@ -129,6 +129,8 @@ UNTOUCHED: dict[str, Callable[[Any], object]] = {
     "update": lambda state: state.update(list=[1], dict=2),
     "__ior__": lambda state: state.__ior__({"list": [1]}),
     "clear": lambda state: state.clear(),
+    "_writable": lambda state: state._writable("list"),
+    "_releasable": lambda state: state._releasable("list"),
 }
 
 WAYS = [

@@ -10,17 +10,8 @@ from uuid import UUID
 
 from perdure.errors import PerdureError
 from perdure.schemas.annotations import kind_of
-from perdure.schemas.kinds import (
-    ANY,
-    ChoiceKind,
-    DictKind,
-    Kind,
-    LeafKind,
-    LimitedKind,
-    ListKind,
-    SetKind,
-    TupleKind,
-)
+from perdure.schemas.containers import DictKind, ListKind, SetKind, TupleKind
+from perdure.schemas.kinds import ANY, ChoiceKind, FlagKind, Kind, LeafKind, LimitedKind
 from perdure.schemas.models import ModelKind, UnionKind
 from perdure.state.door import admitted_at
 
@@ -95,6 +86,7 @@ class _Writer:
             LeafKind: _leaf,
             LimitedKind: lambda kind: self.of(kind.inner),
             ChoiceKind: lambda kind: {"enum": list(kind.choices)},
+            FlagKind: lambda kind: {"type": "integer"},
             ListKind: lambda kind: {"type": "array", "items": self.of(kind.item)},
             SetKind: lambda kind: {
                 "type": "array",

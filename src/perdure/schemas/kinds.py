@@ -1,4 +1,4 @@
-"""What may be stored at a place, as compiled from an annotation: leaves and containers.
+"""What may be stored at a place, as compiled from an annotation: leaves, and what all kinds have.
 
 A kind checks many stored values at once (`accepts_all`), column by column, since a typed list is
 checked whole when it is first touched. Only what was refused is looked at one by one (`problem`).
@@ -6,10 +6,9 @@ checked whole when it is first touched. Only what was refused is looked at one b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
-from itertools import chain
+from enum import Enum, Flag
 from typing import Any
 
 import msgspec
@@ -32,8 +31,22 @@ class Problem:
         return f"expected {self.expected}, got {self.found}"
 
 
-class Ambiguous(Exception):
-    """An object that would be read as one of another class; caught where the path is known."""
+class Refused(Exception):
+    """What a user gives cannot be taken in; caught where it is known what it was given to."""
+
+    def __init__(self, message: str, path: Path = ()) -> None:
+        super().__init__(message)
+        self.path = path
+        """Where, in what was given."""
+
+
+def within(at: str | int, kind: Kind, value: Any) -> Any:
+    """The stored form of what is at a key or position of something that a user gives."""
+    try:
+        return kind.take_in(value)
+    except Refused as error:
+        error.path = (at, *error.path)
+        raise
 
 
 def bare(value: Any) -> Any:
@@ -58,9 +71,17 @@ class Kind:
     """What an annotation says. Any: everything fits."""
 
     form = "plain"
-    """How it is read: "plain", "scalar", "model", "list", "dict", "tuple" or "union"."""
+    """How it is read: "plain", "scalar", "model", "set", "tuple" or "union"."""
     atoms: frozenset[type] = frozenset()
     """Classes whose values fit without a further look."""
+    is_leaf = False
+    """Whether it adds nothing that can be edited to what its kids are."""
+    is_choice = False
+    """Whether it is a union, whose values are of one of its kinds."""
+    reader: Any = None
+    """What reads its values in a live state, once one was read."""
+    view: Any = None
+    """What makes the views of its values, once one was made."""
     _is_plain: bool | None = None
 
     def __init__(self, said: str) -> None:
@@ -99,7 +120,11 @@ class Kind:
         return None if self.accepts_all([value]) else Problem(path, self.said, found(value))
 
     def take_in(self, value: Any) -> Any:
-        """The stored form of what a user gives; what is of no known form stays as it is."""
+        """The stored form of what a user gives; what is of no known form stays as it is.
+
+        Raises:
+            Refused: it is of a known form, and cannot be stored as this.
+        """
         return value
 
     def read(self, stored: Any) -> Any:
@@ -126,6 +151,8 @@ ANY = Kind("anything")
 class LeafKind(Kind):
     """A value of one of these classes."""
 
+    is_leaf = True
+
     def __init__(self, said: str, *classes: type) -> None:
         super().__init__(said)
         self.atoms = frozenset(classes)
@@ -139,13 +166,29 @@ class LeafKind(Kind):
         return self.atoms.issuperset(map(type, values))
 
 
+def is_leaf(kind: Kind) -> bool:
+    """Whether nothing in its values can be edited: one class of leaves, or a choice of such."""
+    return kind is not ANY and all(each.is_leaf for each in reachable(kind))
+
+
 class LimitedKind(Kind):
     """A leaf whose values are limited, as `msgspec.Meta` says."""
+
+    is_leaf = True
 
     def __init__(self, inner: Kind, annotation: Any) -> None:
         super().__init__(inner.said)
         self.inner = inner
+        self.form = "plain" if inner.is_plain else "scalar"
         self._annotation = annotation
+
+    def take_in(self, value: Any) -> Any:
+        """What the leaf takes in."""
+        return self.inner.take_in(value)
+
+    def read(self, stored: Any) -> Any:
+        """What the leaf reads."""
+        return self.inner.resolve(stored).read(stored)
 
     def may_be(self, stored: Any) -> bool:
         """Whether it is one from outside."""
@@ -175,13 +218,17 @@ class LimitedKind(Kind):
 
 
 class ChoiceKind(Kind):
-    """One of some stored values: a Literal, or the values of an Enum."""
+    """One of some values: of a Literal, or the members of an Enum."""
 
-    def __init__(self, said: str, choices: Iterable[Any], reads: type[Enum] | None = None) -> None:
+    is_leaf = True
+
+    def __init__(self, said: str, members: Iterable[Any]) -> None:
         super().__init__(said)
-        self.choices = list(choices)
-        self._reads = reads
-        self.form = "plain" if reads is None else "scalar"
+        self._members = list(members)
+        self.choices = [each.value if isinstance(each, Enum) else each for each in self._members]
+        """What is stored of each."""
+        is_typed = any(isinstance(each, Enum) for each in self._members)
+        self.form = "scalar" if is_typed else "plain"
 
     def may_be(self, stored: Any) -> bool:
         """Whether it is one from outside."""
@@ -195,181 +242,53 @@ class ChoiceKind(Kind):
         return any(type(value) is type(choice) and value == choice for choice in self.choices)
 
     def take_in(self, value: Any) -> Any:
-        """The value of a member."""
+        """The value of a member.
+
+        Raises:
+            Refused: it is a member of another Enum, even if one with the same value.
+        """
+        if not isinstance(value, Enum):
+            return value
+        if self.form == "scalar" and not any(value is member for member in self._members):
+            raise Refused(f"expected {self.said}, got {value!r}")
+        return value.value
+
+    def read(self, stored: Any) -> Any:
+        """The member."""
+        for choice, member in zip(self.choices, self._members):
+            if type(stored) is type(choice) and stored == choice:
+                return member
+        return stored
+
+
+class FlagKind(Kind):
+    """A combination of the members of a Flag, stored as a number."""
+
+    form = "scalar"
+    is_leaf = True
+
+    def __init__(self, reads: type[Flag]) -> None:
+        super().__init__(reads.__name__)
+        self._reads = reads
+
+    def may_be(self, stored: Any) -> bool:
+        """Whether it is one from outside."""
+        return type(stored) is int and self.accepts_all([stored])
+
+    def accepts_all(self, values: list[Any]) -> bool:
+        """Whether each is a number that the Flag knows."""
+        try:
+            return all(type(value) is int and self._reads(value) is not None for value in values)
+        except ValueError:
+            return False
+
+    def take_in(self, value: Any) -> Any:
+        """The number."""
         return value.value if isinstance(value, Enum) else value
 
     def read(self, stored: Any) -> Any:
-        """The member of the Enum."""
-        return stored if self._reads is None else self._reads(stored)
-
-
-class ListKind(Kind):
-    """A list of items of one kind."""
-
-    def __init__(self, item: Kind) -> None:
-        super().__init__("list")
-        self.item = item
-
-    def kids(self) -> Iterable[Kind]:
-        """That of its items."""
-        return (self.item,)
-
-    def child(self, at: str | int) -> Kind | None:
-        """That of its items."""
-        return self.item
-
-    def may_be(self, stored: Any) -> bool:
-        """Whether it is one from outside."""
-        return isinstance(stored, list)
-
-    def accepts_all(self, values: list[Any]) -> bool:
-        """Whether all are lists, and all their items fit."""
-        if not all_of(list, values):
-            return False
-        return self.item is ANY or self.item.accepts_all(
-            list(chain.from_iterable(map(list.__iter__, values)))
-        )
-
-    def problem(self, value: Any, path: Path) -> Problem | None:
-        """Where the first item is that does not fit."""
-        if not isinstance(value, list):
-            return super().problem(value, path)
-        return first(self.item.problem(item, (*path, at)) for at, item in enumerate(list(value)))
-
-    def take_in(self, value: Any) -> Any:
-        """A list of stored items."""
-        value = bare(value)
-        if self.is_plain or not isinstance(value, list):
-            return value
-        return [self.item.take_in(item) for item in value]
-
-
-class SetKind(Kind):
-    """A set of leaves."""
-
-    def __init__(self, item: Kind) -> None:
-        super().__init__("set")
-        self.item = item
-
-    def kids(self) -> Iterable[Kind]:
-        """That of its members."""
-        return (self.item,)
-
-    def child(self, at: str | int) -> Kind | None:
-        """That of its members."""
-        return self.item
-
-    def may_be(self, stored: Any) -> bool:
-        """Whether it is one from outside."""
-        return isinstance(stored, set)
-
-    def accepts_all(self, values: list[Any]) -> bool:
-        """Whether all are sets, and all their members fit."""
-        return all_of(set, values) and self.item.accepts_all(list(chain.from_iterable(values)))
-
-    def problem(self, value: Any, path: Path) -> Problem | None:
-        """Which member does not fit."""
-        if not isinstance(value, set):
-            return super().problem(value, path)
-        return first(self.item.problem(item, path) for item in value)
-
-    def take_in(self, value: Any) -> Any:
-        """The set, also of a frozen one."""
-        return set(value) if isinstance(value, frozenset) else value
-
-
-class DictKind(Kind):
-    """A dict with str keys and items of one kind."""
-
-    def __init__(self, item: Kind) -> None:
-        super().__init__("dict")
-        self.item = item
-
-    def kids(self) -> Iterable[Kind]:
-        """That of its items."""
-        return (self.item,)
-
-    def child(self, at: str | int) -> Kind | None:
-        """That of its items."""
-        return self.item
-
-    def may_be(self, stored: Any) -> bool:
-        """Whether it is one from outside."""
-        return isinstance(stored, dict)
-
-    def accepts_all(self, values: list[Any]) -> bool:
-        """Whether all are dicts, and all their items fit."""
-        if not all_of(dict, values):
-            return False
-        return self.item is ANY or self.item.accepts_all(
-            list(chain.from_iterable(map(dict.values, values)))
-        )
-
-    def problem(self, value: Any, path: Path) -> Problem | None:
-        """Where the first item is that does not fit."""
-        if not isinstance(value, dict):
-            return super().problem(value, path)
-        items = list(dict.items(value))
-        return first(self.item.problem(item, (*path, str(key))) for key, item in items)
-
-    def take_in(self, value: Any) -> Any:
-        """A dict of stored items."""
-        value = bare(value)
-        if self.is_plain or not isinstance(value, dict):
-            return value
-        return {key: self.item.take_in(item) for key, item in value.items()}
-
-
-class TupleKind(Kind):
-    """A tuple: of items each of its kind, or of any number of one kind."""
-
-    def __init__(
-        self, items: tuple[Kind, ...], rest: Kind | None, make: Callable[..., Any] | None = None
-    ) -> None:
-        super().__init__(f"tuple of {len(items)}" if rest is None else "tuple")
-        self._items = items
-        self.rest = rest
-        self.make: Callable[..., Any] = (lambda *each: each) if make is None else make
-        """What makes the typed form of its typed items."""
-        self.form = "plain" if make is None else "tuple"
-
-    def kids(self) -> Iterable[Kind]:
-        """Those of its items."""
-        return self._items if self.rest is None else (*self._items, self.rest)
-
-    def child(self, at: str | int) -> Kind | None:
-        """That of one item."""
-        return self._items[int(at)] if self.rest is None else self.rest
-
-    def may_be(self, stored: Any) -> bool:
-        """Whether it is a tuple, and of the right length."""
-        if not isinstance(stored, tuple):
-            return False
-        return self.rest is not None or len(stored) == len(self._items)
-
-    def accepts_all(self, values: list[Any]) -> bool:
-        """Whether all are tuples of the right length, and all their items fit."""
-        if not all_of(tuple, values):
-            return False
-        if self.rest is not None:
-            return self.rest.accepts_all(list(chain.from_iterable(values)))
-        if any(len(value) != len(self._items) for value in values):
-            return False
-        return all(kind.accepts_all(list(each)) for kind, each in zip(self._items, zip(*values)))
-
-    def problem(self, value: Any, path: Path) -> Problem | None:
-        """Which item does not fit; the path is that of the tuple: none leads into one."""
-        if not isinstance(value, tuple) or (self.rest is None and len(value) != len(self._items)):
-            return Problem(path, self.said, found(value))
-        kinds = self._items if self.rest is None else (self.rest,) * len(value)
-        return first(kind.problem(item, path) for kind, item in zip(kinds, value))
-
-    def take_in(self, value: Any) -> Any:
-        """A plain tuple of stored items."""
-        if not isinstance(value, tuple) or (self.rest is None and len(value) != len(self._items)):
-            return value
-        kinds = self._items if self.rest is None else (self.rest,) * len(value)
-        return tuple([kind.take_in(item) for kind, item in zip(kinds, value)])
+        """The combination."""
+        return self._reads(stored)
 
 
 def all_of(kind: type, values: list[Any]) -> bool:

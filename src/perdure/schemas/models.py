@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from enum import Enum
 from itertools import repeat
 from operator import is_
 from typing import Any
 
 from perdure.core.paths import Path
-from perdure.schemas.kinds import Ambiguous, ChoiceKind, Kind, Problem, all_of, bare, first, found
+from perdure.schemas.kinds import (
+    ChoiceKind,
+    Kind,
+    Problem,
+    Refused,
+    all_of,
+    bare,
+    first,
+    found,
+    within,
+)
 
 NO_DEFAULT: Any = object()
 """Of a field: it has none."""
@@ -62,6 +73,11 @@ class ModelKind(Kind):
         self.tag: tuple[str, Any] | None = None
         """The field and value by which a Struct says which one it is."""
         self.frozen = False
+        self.hidden: set[str] = set()
+        """Fields that a repr does not show."""
+        self.validate: Callable[[dict[str, Any]], None] | None = None
+        """Refuses fields that are given as a dict and that the class itself refuses."""
+        self._telling: list[Field] | None = None
 
     def kids(self) -> Iterable[Kind]:
         """Those of its fields."""
@@ -79,16 +95,26 @@ class ModelKind(Kind):
             return True
         return field is not None and field.required
 
+    def is_marked(self, stored: Any) -> bool:
+        """Whether it is a dict, with the tag of this model if it has one."""
+        return isinstance(stored, dict) and (self.tag is None or self._has_tag(stored))
+
     def may_be(self, stored: Any) -> bool:
         """Whether it is a dict with the tag and the literals of this model."""
-        if not isinstance(stored, dict) or (self.tag is not None and not self._has_tag(stored)):
+        if not self.is_marked(stored):
             return False
-        for field in self.fields.values():
-            if isinstance(field.kind, ChoiceKind):
-                value = dict.get(stored, field.name, _ABSENT)
-                if field.required if value is _ABSENT else not field.kind.may_be(value):
-                    return False
+        for field in self._choices():
+            value = dict.get(stored, field.name, _ABSENT)
+            if field.required if value is _ABSENT else not field.kind.may_be(value):
+                return False
         return True
+
+    def _choices(self) -> list[Field]:
+        """Its fields that may tell it apart from others, found once its kids are known."""
+        if self._telling is None:
+            fields = self.fields.values()
+            self._telling = [field for field in fields if isinstance(field.kind, ChoiceKind)]
+        return self._telling
 
     def accepts_all(self, values: list[Any]) -> bool:
         """Whether all are dicts with the fields that they need, and all of these fit."""
@@ -137,21 +163,26 @@ class ModelKind(Kind):
         value = bare(value)
         if self.owns(value):
             taken = {
-                field.name: field.kind.take_in(getattr(value, field.name))
+                field.name: within(field.name, field.kind, getattr(value, field.name))
                 for field in self.fields.values()
                 if hasattr(value, field.name)
             }
             return taken if self.tag is None else {self.tag[0]: self.tag[1], **taken}
         if self.is_plain or not isinstance(value, dict):
             return value
+        if self.validate is not None:
+            self.validate(value)
         return {
-            key: self.fields[key].kind.take_in(item) if key in self.fields else item
+            key: within(key, self.fields[key].kind, item) if key in self.fields else item
             for key, item in value.items()
         }
 
 
 class UnionKind(Kind):
     """One of several kinds."""
+
+    is_choice = True
+    is_leaf = True
 
     def __init__(self, options: tuple[Kind, ...]) -> None:
         super().__init__(" | ".join(option.said for option in options))
@@ -168,6 +199,9 @@ class UnionKind(Kind):
         Itself if it is of none.
         """
         likely = [option for option in self.options if option.may_be(stored)]
+        if not likely:  # a model with a bad literal is still the one that it can be
+            models = [option for option in self.options if isinstance(option, ModelKind)]
+            likely = [option for option in models if option.is_marked(stored)]
         if len(likely) == 1:
             return likely[0].resolve(stored)
         return next((each for each in likely if each.accepts_all([stored])), self)
@@ -194,23 +228,37 @@ class UnionKind(Kind):
         """The stored form that the kind gives which takes the value.
 
         Raises:
-            Ambiguous: an object would be read as one of another class.
+            Refused: an object would be read as one of another class.
         """
         for option in self.options:
             if isinstance(option, ModelKind) and option.owns(value):
                 return self._unmistaken(option, value)
         value = bare(value)
+        refused: Refused | None = None
         for option in self.options:
-            taken = option.take_in(value)
+            try:
+                taken = option.take_in(value)
+            except Refused as error:
+                refused = refused or error
+                continue
             if option.accepts_all([taken]):
+                self._require_same_member(value, taken)
                 return taken
+        if refused is not None:
+            raise refused
         return value
+
+    def _require_same_member(self, value: Any, taken: Any) -> None:
+        if isinstance(value, Enum):
+            read = self.resolve(taken).read(taken)
+            if isinstance(read, Enum) and read is not value:
+                raise Refused(f"this {value!r} would be read as {read!r}, whose value is the same")
 
     def _unmistaken(self, option: ModelKind, value: Any) -> Any:
         taken = option.take_in(value)
         read = self.resolve(taken)
         if read is not option and read is not self:
-            raise Ambiguous(
+            raise Refused(
                 f"this {option.said} would be read as {read.said}, whose fields it has too: give "
                 f'both a field that tells them apart, such as kind: Literal["{option.said}"]'
             )

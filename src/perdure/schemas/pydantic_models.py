@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
-from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from annotated_types import BaseMetadata, GroupedMetadata
+from pydantic import (
+    BaseModel,
+    ImportString,
+    Json,
+    PydanticUserError,
+    SecretBytes,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.types import Secret
 from pydantic_core import PydanticUndefined
 
 from perdure.core.paths import Path, format_path
+from perdure.core.values import ATOMS
 from perdure.errors import UsageError, WrongType
 from perdure.materializing import materialize
-from perdure.schemas.kinds import Kind, Problem, found
+from perdure.schemas.annotations import UNLIMITED
+from perdure.schemas.kinds import Kind, LimitedKind, Problem, Refused, found, is_leaf
 from perdure.schemas.models import NO_DEFAULT, Field, ModelKind
+
+_REFUSED: dict[Any, str] = {
+    **dict.fromkeys(
+        (SecretStr, SecretBytes, Secret),
+        "keep secrets out of the state: store the name of the secret, and look it up",
+    ),
+    ImportString: "what is stored is never imported: store a name, and look it up in a table",
+    Json: "annotate it with what the text holds: a state can hold that as it is",
+}
+"""Types that pydantic could store, and the way out."""
 
 
 class AdaptedKind(Kind):
-    """A type that pydantic knows and Perdure does not, stored as its JSON form."""
+    """A leaf that pydantic knows and Perdure does not, stored as its JSON form."""
 
     form = "scalar"
+    is_leaf = True
 
     def __init__(self, hint: Any) -> None:
         super().__init__(getattr(hint, "__name__", str(hint)))
         self._adapter: TypeAdapter[Any] = TypeAdapter(hint)
 
+    def may_be(self, stored: Any) -> bool:
+        """Whether it is one."""
+        return self.accepts_all([stored])
+
     def accepts_all(self, values: list[Any]) -> bool:
-        """Whether pydantic reads all of them."""
+        """Whether all are leaves, and pydantic reads them."""
+        if not ATOMS.issuperset(map(type, values)):
+            return False
         try:
             for value in values:
                 self._adapter.validate_python(value)
@@ -36,23 +66,23 @@ class AdaptedKind(Kind):
     def take_in(self, value: Any) -> Any:
         """Its JSON form."""
         try:
-            return self._adapter.dump_python(
+            stored = self._adapter.dump_python(
                 self._adapter.validate_python(value), mode="json", warnings=False
             )
         except ValidationError:
             return value
+        return stored if type(stored) in ATOMS else value
 
     def read(self, stored: Any) -> Any:
         """What pydantic makes of it."""
         return self._adapter.validate_python(stored)
 
 
-class CheckedKind(Kind):
+class CheckedKind(LimitedKind):
     """A leaf whose constraints pydantic checks."""
 
     def __init__(self, inner: Kind, hint: Any) -> None:
-        super().__init__(inner.said)
-        self.inner = inner
+        super().__init__(inner, hint)
         self._adapter: TypeAdapter[Any] = TypeAdapter(hint)
 
     def accepts_all(self, values: list[Any]) -> bool:
@@ -77,44 +107,108 @@ class CheckedKind(Kind):
         return None if complaint is None else Problem(path, complaint, found(value))
 
 
+def adapted(hint: Any, where: str) -> Kind:
+    """The kind of a class that only pydantic knows.
+
+    Raises:
+        UsageError: it cannot be stored, or could be edited without anybody seeing it.
+    """
+    _require_storable(hint, where)
+    if getattr(hint, "__hash__", None) is None:
+        raise UsageError(
+            f"{where}: {hint.__name__} cannot be a field of a schema: edits of it would be lost; "
+            "use a list or a dict"
+        )
+    try:
+        return AdaptedKind(hint)
+    except Exception as error:
+        raise UsageError(f"{where}: pydantic cannot store it: {error}") from error
+
+
+def checked(inner: Kind, hint: Any, where: str) -> Kind:
+    """The kind that heeds the constraints beside a type, too.
+
+    Raises:
+        UsageError: they limit what can be edited in place.
+    """
+    for each in hint.__metadata__:
+        _require_storable(type(each), where)
+        _require_storable(each, where)
+    if is_leaf(inner):
+        return CheckedKind(inner, hint)
+    if any(map(_is_limit, hint.__metadata__)):
+        raise UsageError(f"{where}: {inner.said} cannot be a field of a schema; {UNLIMITED}")
+    return inner
+
+
+def _is_limit(metadata: Any) -> bool:
+    inside = getattr(metadata, "metadata", ())  # of what Field() gives
+    return isinstance(metadata, BaseMetadata | GroupedMetadata) or any(map(_is_limit, inside))
+
+
+def _require_storable(hint: Any, where: str) -> None:
+    hint = get_origin(hint) or hint
+    for refused, way_out in _REFUSED.items():
+        if hint is refused or (isinstance(hint, type) and issubclass(hint, refused)):
+            named = getattr(refused, "__name__", str(refused))
+            raise UsageError(f"{where}: {named} cannot be a field of a schema; {way_out}")
+
+
 def fields_of(kind: ModelKind, of: Callable[[Any, str], Kind]) -> dict[str, Field]:
-    """The fields of a pydantic model class."""
-    cls: type[BaseModel] = kind.cls
-    kind.frozen = bool(cls.model_config.get("frozen"))
+    """The fields of a pydantic model class, or of a dataclass that pydantic checks.
+
+    Raises:
+        UsageError: one of them cannot be a field of a schema.
+    """
+    cls: Any = kind.cls
+    _complete(cls)
+    if kind.family == "pydantic":
+        kind.frozen = bool(cls.model_config.get("frozen"))
+        kind.validate = lambda value: _validate(cls, kind, value)
+    kind.hidden = {name for name, info in cls.__pydantic_fields__.items() if not info.repr}
     return {
         name: _field(name, info, f"{cls.__qualname__}.{name}", of)
-        for name, info in cls.model_fields.items()
+        for name, info in cls.__pydantic_fields__.items()
     }
 
 
+def _complete(cls: Any) -> None:
+    """Have pydantic find the classes that the annotations name."""
+    if cls.__pydantic_complete__ or not issubclass(cls, BaseModel):
+        return
+    try:
+        cls.model_rebuild()
+    except PydanticUserError as error:
+        raise UsageError(
+            f"{cls.__qualname__}: an annotation names what pydantic does not find: import it in "
+            f"that module at run time too, or call {cls.__name__}.model_rebuild(): {error}"
+        ) from error
+
+
 def _field(name: str, info: Any, where: str, of: Callable[[Any, str], Kind]) -> Field:
-    default = NO_DEFAULT if info.default is PydanticUndefined else info.default
+    if getattr(info, "default_factory_takes_validated_data", False):
+        raise UsageError(
+            f"{where}: a default made of other fields is not kept with the state: make it in a "
+            "property, or assign it"
+        )
+    hint = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
     return Field(
         name,
-        _kind(info, where, of),
+        of(hint, where),
         required=info.is_required(),
-        default=default,
+        default=NO_DEFAULT if info.default is PydanticUndefined else info.default,
         make=info.default_factory,
     )
 
 
-def _kind(info: Any, where: str, of: Callable[[Any, str], Kind]) -> Kind:
-    hint = info.annotation
-    if isinstance(hint, type) and issubclass(hint, SecretStr | SecretBytes):
-        raise UsageError(
-            f"{where}: {hint.__name__} cannot be a field of a schema; keep secrets out of the "
-            "state: store the name of the secret, and look it up"
-        )
+def _validate(cls: type[BaseModel], kind: ModelKind, value: dict[str, Any]) -> None:
+    """Have the class validate fields that are given as a dict, those that it knows."""
+    known = {key: materialize(item) for key, item in value.items() if key in kind.fields}
     try:
-        kind = of(hint, where)
-    except UsageError:
-        try:
-            return AdaptedKind(hint)
-        except Exception as error:
-            raise UsageError(f"{where}: pydantic cannot store it: {error}") from error
-    if info.metadata and kind.form == "plain" and not list(kind.kids()):
-        return CheckedKind(kind, Annotated[(hint, *info.metadata)])
-    return kind
+        cls.__pydantic_validator__.validate_python(known, by_name=True, by_alias=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Refused(f"{first['msg']}, got {found(first['input'])}", tuple(first["loc"])) from None
 
 
 def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
@@ -125,8 +219,7 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
     """
     cls: type[BaseModel] = kind.cls
     stand_in = cls.model_construct()
-    fields = {each: getattr(view, each) for each in kind.fields if hasattr(view, each)}
-    object.__setattr__(stand_in, "__dict__", fields)
+    object.__setattr__(stand_in, "__dict__", view.__dict__)
     try:
         cls.__pydantic_validator__.validate_assignment(stand_in, name, materialize(value))
     except ValidationError as error:
@@ -136,6 +229,10 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
         path = (*above, *first["loc"]) if first["loc"] else (*above, name)
         message = f"{format_path(path)}: {first['msg']}, got {found(first['input'])}"
         raise WrongType(message, path=path) from error
+    except AttributeError:
+        if len(view.__dict__) == len(kind.fields):
+            raise
+        return value  # a validator asked for a field that cannot be read: it has to be mended first
     return stand_in.__dict__[name]
 
 

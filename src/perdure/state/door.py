@@ -4,28 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
+from perdure import limits
 from perdure.core.paths import Path, format_path
 from perdure.core.values import ATOMS, take
 from perdure.errors import WrongType
-from perdure.schemas.kinds import ANY, Ambiguous, Kind, bare
+from perdure.schemas.kinds import ANY, Kind, Refused, bare
 from perdure.schemas.models import ModelKind
 from perdure.state.place import Place, place_of
+
+_STORED = (dict, list, set)
 
 
 class Home:
     """What the views of one document share."""
 
-    __slots__ = ("checked", "ghosts", "views")
+    __slots__ = ("_views_max", "checked", "ghosts", "views")
 
     def __init__(self) -> None:
-        self.views: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self.views: dict[int, ref[Any]] = {}
         """By the id of the node: the view before it, as long as somebody holds that."""
+        self._views_max = limits.views_swept_min
         self.checked: dict[int, tuple[Any, Kind]] = {}
         """By id: plain containers that were found to fit, and what they were to fit."""
         self.ghosts: dict[tuple[int, str], tuple[Any, Any]] = {}
         """By the id of what would hold it, and field: it, and a default not yet in its place."""
+
+    def keep(self, node: Any, view: Any) -> None:
+        """Let a view be found again while somebody holds it.
+
+        Those that nobody holds any more are swept out when there are twice as many as were held
+        the last time: cheaper than having each of them call back when it goes.
+        """
+        self.views[id(node)] = ref(view)
+        if len(self.views) > self._views_max:
+            held = {at: each for at, each in list(self.views.items()) if each() is not None}
+            self.views = held
+            self._views_max = max(limits.views_swept_min, 2 * len(held))
 
 
 class Door:
@@ -39,17 +55,23 @@ class Door:
         self.home = Home()
 
     def kind_of(self, place: Place) -> Kind | None:
-        """What the schema says of a place; None where it says nothing."""
-        parent = place._parent
-        if parent is None:
-            return self.kind if place is self.root else None
-        above = self.kind_of(parent)
-        if above is None:
-            return None
-        kind = above.child(place._at)
-        if kind is None:
-            return None
-        return kind.resolve(place if isinstance(place, dict | list | set) else place._items())
+        """What the schema says of a place; None where it says nothing, and of a free one."""
+        way: list[Place] = []
+        while place is not self.root:
+            parent = place._parent
+            if parent is None:
+                return None
+            way.append(place)
+            place = parent
+        kind: Kind = self.kind
+        for place in reversed(way):
+            inner = kind.child(place._at)
+            if inner is None:
+                return None
+            kind = inner
+            if kind.is_choice:
+                kind = kind.resolve(place if isinstance(place, _STORED) else place._items())
+        return kind
 
     def admit(self, node: Place, at: str | int, value: Any) -> Any:
         """The stored form of a value that is to be at `at` in `node`.
@@ -127,8 +149,9 @@ def admitted_at(kind: Kind, value: Any, path: Path, depth: int) -> Any:
     """The same for a path."""
     try:
         taken = kind.take_in(value)
-    except Ambiguous as error:
-        raise WrongType(f"{format_path(path)}: {error}", path=path) from None
+    except Refused as error:
+        where = (*path, *error.path)
+        raise WrongType(f"{format_path(where)}: {error}", path=where) from None
     if type(taken) not in ATOMS:
         taken = take(taken, path, depth)
     if not kind.accepts_all([taken]):

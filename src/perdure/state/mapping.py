@@ -102,6 +102,13 @@ class TrackedDict(Node, dict[str, Any]):
         if _look(self, key, ABSENT) is not value:
             self._put(key, self._enter(value, key))
 
+    def _assign(self, key: str, value: Any) -> None:
+        """The same with a small leaf that fits here, as is known."""
+        if self._tracker.guarded:
+            self._tracker.before_edit(self)
+        if _look(self, key, ABSENT) is not value:
+            self._put(key, value)
+
     def __delitem__(self, key: str, /) -> None:
         if self._tracker.guarded:
             self._tracker.before_edit(self)

@@ -10,10 +10,7 @@ from perdure.errors import Detached
 from perdure.schemas.models import Field
 from perdure.state.door import Home, admitted_at
 from perdure.state.mapping import wrap_dict
-from perdure.state.members import wrap_set
-from perdure.state.node import Node
 from perdure.state.place import Place, place_of
-from perdure.state.sequence import wrap_list
 from perdure.state.tracker import Tracker
 
 
@@ -39,12 +36,12 @@ class GhostTracker(Tracker):
         self._holder[self._at] = self._ghost
         tracker = place._tracker
         for block in tracker.blocks[-1:]:  # undoing makes it a default again
-            block[id(self._ghost)].ghost = self._again
+            block[id(place_of(self._ghost))].ghost = self._again
         if tracker.guarded:
             tracker.before_edit(place)
 
     def _again(self) -> None:
-        _watch(self._ghost, self)
+        _watch(place_of(self._ghost), self)
 
 
 def default_of(field: Field, holder: Any, home: Home) -> tuple[Any, bool]:
@@ -54,31 +51,38 @@ def default_of(field: Field, holder: Any, home: Home) -> tuple[Any, bool]:
         return known[1], True
     value = field.fresh()
     stored = admitted_at(field.kind, value, (field.name,), 0)
-    if not isinstance(stored, dict | list | set):
-        return value, False
     ghost = ghost_of(stored, holder, field.name)
+    if ghost is None:
+        return value, False
     home.ghosts[id(holder), field.name] = holder, ghost
     if len(home.ghosts) > limits.checked_containers_max:
         del home.ghosts[next(iter(home.ghosts))]
     return ghost, True
 
 
-def is_ghost(node: Node) -> bool:
+def is_ghost(stored: Any) -> bool:
     """Whether it has not taken its place."""
-    return isinstance(node._tracker, GhostTracker)
+    place = place_of(stored)
+    return place is not None and isinstance(place._tracker, GhostTracker)
 
 
-def ghost_of(stored: Any, holder: Any, at: str) -> Node:
-    """A free container that holds `stored` and becomes `holder[at]` with its first edit."""
-    wrappers: dict[type, Any] = {dict: wrap_dict, list: wrap_list, set: wrap_set}
-    ghost: Node = wrappers[type(stored)](stored, None, "")
-    _watch(ghost, GhostTracker(holder, at, ghost))
+def ghost_of(stored: Any, holder: Any, at: str) -> Any:
+    """A free container like `stored` that becomes `holder[at]` with its first edit.
+
+    Also a tuple that holds containers; None if there is nothing that could be edited.
+    """
+    ghost = wrap_dict({at: stored}, None, "")[at]
+    place = place_of(ghost)
+    if place is None:
+        return None
+    place._parent = None
+    _watch(place, GhostTracker(holder, at, ghost))
     return ghost
 
 
-def _watch(place: Place, tracker: Tracker) -> None:
+def _watch(place: Place | None, tracker: Tracker) -> None:
+    if place is None:
+        return
     place._tracker = tracker
     for item in place._items():
-        inner = place_of(item)
-        if inner is not None:
-            _watch(inner, tracker)
+        _watch(place_of(item), tracker)

@@ -7,9 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import Any, SupportsIndex
 
-from perdure.schemas.kinds import ListKind, bare
+from perdure.schemas.containers import ListKind
+from perdure.schemas.kinds import bare
 from perdure.state.door import Home, admitted, is_watched
 from perdure.state.sequence import TrackedList
+from perdure.state.typed_reading import shown, typed
+
+_item = list.__getitem__
 
 
 class TypedList(MutableSequence[Any]):
@@ -43,12 +47,15 @@ class TypedList(MutableSequence[Any]):
     # ---- reading ----------------------------------------------------------------------------
 
     def _view(self, stored: Any, at: int) -> Any:
-        from perdure.state.typed import typed
-
         return typed(self._perdure_kind.item, stored, self._perdure_home, self._perdure_node, at)
 
     def __getitem__(self, index: Any) -> Any:
         node = self._perdure_node
+        if type(index) is int and index >= 0:
+            stored = _item(node, index)
+            if type(stored) is TrackedList:
+                stored = node[index]  # which has its length watched
+            return typed(self._perdure_kind.item, stored, self._perdure_home, node, index)
         if isinstance(index, slice):
             positions = range(*index.indices(len(node)))
             return [self._view(node[at], at) for at in positions]
@@ -120,7 +127,8 @@ class TypedList(MutableSequence[Any]):
     __rmul__ = __mul__
 
     def __repr__(self) -> str:
-        return repr(list(self))
+        node = self._perdure_node
+        return f"[{', '.join(shown(self.__getitem__, node, at) for at in range(len(node)))}]"
 
     def __copy__(self) -> list[Any]:
         return list(self)

@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-from perdure.schemas.kinds import ANY, DictKind, Kind, bare
+from perdure.schemas.containers import DictKind
+from perdure.schemas.kinds import ANY, Kind, bare
 from perdure.schemas.models import ModelKind
 from perdure.state.door import Home, admitted, is_watched
 from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
+from perdure.state.typed_reading import shown, typed
 
 
 class TypedMapping(MutableMapping[str, Any]):
@@ -46,8 +48,6 @@ class TypedMapping(MutableMapping[str, Any]):
     # ---- reading ----------------------------------------------------------------------------
 
     def __getitem__(self, key: str) -> Any:
-        from perdure.state.typed import typed
-
         stored = self._perdure_node[key]
         return typed(self._item_kind(key), stored, self._perdure_home, self._perdure_node, key)
 
@@ -90,7 +90,9 @@ class TypedMapping(MutableMapping[str, Any]):
         return self
 
     def __repr__(self) -> str:
-        return repr(self.copy())
+        node = self._perdure_node
+        items = [f"{key!r}: {shown(self.__getitem__, node, key)}" for key in node]
+        return f"{{{', '.join(items)}}}"
 
     def __copy__(self) -> dict[str, Any]:
         return self.copy()

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import types
 from typing import Any
 
-from perdure.core.paths import format_path
-from perdure.errors import BadStored
+from perdure.core.paths import Path, format_path
+from perdure.core.values import SIZED
+from perdure.errors import BadStored, PerdureError, WrongType
 from perdure.schemas.models import Field, ModelKind
 from perdure.state.door import Home, admitted, is_watched
+from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
 from perdure.state.typed_ghosts import default_of
+from perdure.state.typed_reading import shown, typed
 
 _SKIPPED = frozenset(
     {
@@ -38,21 +42,35 @@ class MissingField(BadStored, AttributeError):
     """A field that the schema needs is not stored."""
 
 
+class FrozenModel(WrongType, dataclasses.FrozenInstanceError):
+    """A field of a frozen model cannot be assigned; the whole model can."""
+
+
 class FieldView:
     """One field, as an attribute of a view."""
 
-    __slots__ = ("field",)
+    __slots__ = ("atoms", "field", "name")
 
     def __init__(self, field: Field) -> None:
         self.field = field
+        self.name = field.name
+        self.atoms = field.kind.atoms
 
     def __get__(self, view: Any, owner: Any = None) -> Any:
         if view is None:
             return self.field.default
+        node = view._perdure_node
+        if type(node) is TrackedDict:
+            stored = dict.get(node, self.name, ABSENT)
+            if type(stored) in self.atoms:
+                return stored
         return read(view, self.field)
 
     def __set__(self, view: Any, value: Any) -> None:
-        write(view, self.field, value)
+        if type(value) in self.atoms and type(value) not in SIZED and _is_open(view):
+            view._perdure_node._assign(self.name, value)
+        else:
+            write(view, self.field, value)
 
     def __delete__(self, view: Any) -> None:
         remove(view, self.field)
@@ -108,8 +126,14 @@ class ModelView:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._perdure_kind.fields)
-        return f"{self._perdure_kind.cls.__qualname__}({shown})"
+        kind, node = self._perdure_kind, self._perdure_node
+        names = [name for name in kind.fields if name not in kind.hidden]
+        fields = ", ".join(f"{name}={shown(self.__getitem__, node, name)}" for name in names)
+        return f"{kind.cls.__qualname__}({fields})"
+
+    def __dir__(self) -> list[str]:
+        kind = self._perdure_kind
+        return sorted({*dir(kind.cls), *kind.fields})
 
     def __copy__(self) -> Any:
         return _real(self)
@@ -127,8 +151,6 @@ def read(view: Any, field: Field) -> Any:
     Raises:
         BadStored: what is stored does not fit; also an AttributeError if there is nothing.
     """
-    from perdure.state.typed import typed
-
     node = view._perdure_node
     stored = node.get(field.name, ABSENT)
     if stored is ABSENT:
@@ -145,10 +167,10 @@ def write(view: Any, field: Field, value: Any) -> None:
 
     Raises:
         WrongType: the schema does not allow the value.
-        AttributeError: the model is frozen.
+        FrozenModel: the model is frozen; also an AttributeError, as for real ones.
     """
     kind = view._perdure_kind
-    _require_changeable(kind, field.name)
+    _require_changeable(view, field.name)
     if kind.family == "pydantic":
         from perdure.schemas.pydantic_models import validated
 
@@ -159,24 +181,41 @@ def write(view: Any, field: Field, value: Any) -> None:
     node[field.name] = value
 
 
+def _is_open(view: Any) -> bool:
+    """Whether what the door would ask of an atom is known: that it is of its field's classes."""
+    node, kind = view._perdure_node, view._perdure_kind
+    if type(node) is not TrackedDict or kind.frozen or kind.family == "pydantic":
+        return False
+    door = node._tracker.door
+    return door is not None and door.kind_of(node) is kind
+
+
 def remove(view: Any, field: Field) -> None:
     """Delete a field of a model, which then reads as its default."""
-    _require_changeable(view._perdure_kind, field.name)
+    _require_changeable(view, field.name)
     if field.name not in view._perdure_node:
         raise AttributeError(field.name)
     del view._perdure_node[field.name]
 
 
-def _require_changeable(kind: ModelKind, name: str) -> None:
+def _require_changeable(view: Any, name: str) -> None:
+    kind = view._perdure_kind
     if kind.frozen:
-        raise dataclasses.FrozenInstanceError(
-            f"cannot assign to field {name!r}: {kind.said} is frozen"
+        path = _path_of(view, name)
+        raise FrozenModel(
+            f"{format_path(path)}: cannot assign to field {name!r}: {kind.said} is frozen. Assign "
+            "a new one in its place",
+            path=path,
         )
 
 
-def _missing(view: Any, field: Field) -> MissingField:
+def _path_of(view: Any, name: str) -> Path:
     node = view._perdure_node
-    path = (field.name,) if isinstance(node, State) else (*node._path(), field.name)
+    return (name,) if isinstance(node, State) else (*node._path(), name)
+
+
+def _missing(view: Any, field: Field) -> MissingField:
+    path = _path_of(view, field.name)
     return MissingField(
         f"{format_path(path)}: the schema needs this field, and nothing is stored there. Assign "
         f'it, or give it a default; as stored: session.raw["{path[0]}"]',
@@ -232,7 +271,20 @@ def _namespace(kind: ModelKind) -> dict[str, Any]:
     for name in ("__match_args__", "__struct_fields__"):
         if hasattr(cls, name):
             space[name] = getattr(cls, name)
+    if cls.__dictoffset__:
+        space["__dict__"] = property(readable)  # for vars() and dir()
     return {**space, "__slots__": (), "__class__": property(lambda view: cls)}
+
+
+def readable(view: Any) -> dict[str, Any]:
+    """The fields of a model that can be read, by name."""
+    fields: dict[str, Any] = {}
+    for name in view._perdure_kind.fields:
+        try:
+            fields[name] = getattr(view, name)
+        except PerdureError:
+            continue
+    return fields
 
 
 def _carried(attribute: Any, name: str, cls: type) -> Any:
@@ -248,4 +300,12 @@ def _is_carried(name: str, attribute: Any) -> bool:
     """Leaves out what pydantic and msgspec keep in their classes for their own objects."""
     if name.startswith(("__pydantic_", "__struct_", "model_", "__private_", "__fields_set__")):
         return name == "__struct_fields__"
+    if name == "__repr__" and _is_generated(attribute):  # which stops at what does not fit
+        return False
     return not isinstance(attribute, types.GetSetDescriptorType)
+
+
+def _is_generated(method: Any) -> bool:
+    """Whether a method was made by `dataclasses`, and not written by the user."""
+    code = getattr(inspect.unwrap(method), "__code__", None)
+    return code is not None and code.co_filename == "<string>"
