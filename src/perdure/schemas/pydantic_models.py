@@ -120,6 +120,8 @@ def _kind(info: Any, where: str, of: Callable[[Any, str], Kind]) -> Kind:
 def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
     """What pydantic makes of a value assigned to a field, its validators asked.
 
+    Views that it leaves as they are stay views: what is stored has fields that the class has not.
+
     Raises:
         WrongType: pydantic refuses it.
     """
@@ -136,7 +138,15 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
         path = (*above, *first["loc"]) if first["loc"] else (*above, name)
         message = f"{format_path(path)}: {first['msg']}, got {found(first['input'])}"
         raise WrongType(message, path=path) from error
-    return stand_in.__dict__[name]
+    made = stand_in.__dict__[name]
+    return value if _has_views(value) and made == materialize(value) else made
+
+
+def _has_views(value: Any) -> bool:
+    if getattr(type(value), "_perdure_view", False):
+        return True
+    values = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list | tuple) and any(map(_has_views, values))
 
 
 def through_real(cls: type[BaseModel], real: Callable[[Any], Any]) -> dict[str, Any]:
