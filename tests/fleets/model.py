@@ -140,9 +140,9 @@ class Model:
 
     def seen(self, version: int) -> dict[str, Any]:
         """All that a version shows, as its package's `show` gives it."""
-        facts = self.facts
+        facts: dict[str, Any] = self.facts
         plan: dict[str, Any] = {"steps": [_step(version, each) for each in self.steps]}
-        shown = {
+        shown: dict[str, Any] = {
             "status": STATUSES[version][facts["judge"]],
             "plan": plan,
             "messages": [_message(version, each) for each in self.messages],
@@ -187,7 +187,7 @@ def _message(version: int, said: dict[str, Any]) -> dict[str, Any]:
 
 def _task(version: int, task: dict[str, Any]) -> dict[str, Any]:
     tags = task["tags"]
-    shown = {"goal" if version == 1 else "aim": task["goal"]}
+    shown: dict[str, Any] = {"goal" if version == 1 else "aim": task["goal"]}
     shown |= {"owner": task["owner"], "due": task["due"]}
     shown |= {"tag": tags[0] if tags else None} if version == 3 else {"tags": tags}
     return shown | ({} if version == 1 else {"priority": task["rank"]})

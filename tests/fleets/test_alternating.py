@@ -86,7 +86,7 @@ def test_versions_that_are_killed_while_they_save_lose_nothing(
     instructor = Instructor(chance)
     for turn in range(4):
         number = VERSIONS[turn % 3] if turn < 3 else chance.choice(VERSIONS)
-        turns, models = [], [model.copy()]
+        turns, models = list[list[Act]](), [model.copy()]
         for _ in range(30):
             # What a save is known by: its entry in the log.
             acts = [["log", f"{turn}.{len(turns)}"], *instructor.acts(number, model, 2)]

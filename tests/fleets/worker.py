@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from typing import Any
 
-from research_agent import VERSION, Research
-from research_agent.acts import ACTS, show
-
 import perdure
+
+AGENT: Any = import_module("research_agent")
+ACTS: Any = import_module("research_agent.acts")
 
 
 class Worker:
@@ -26,13 +27,14 @@ class Worker:
 
     def open(self, options: dict[str, Any]) -> int:
         """Open the state; which version this is."""
-        self.session = self.store.open("a", schema=Research, **options)
-        return VERSION
+        self.session = self.store.open("a", schema=AGENT.Research, **options)
+        version: int = AGENT.VERSION
+        return version
 
     def do(self, acts: list[list[Any]]) -> None:
         """Edit, and save nothing."""
         for name, *given in acts:
-            ACTS[name](self.session.state, *given)
+            ACTS.ACTS[name](self.session.state, *given)
 
     def save(self) -> int:
         """Save; the number of the checkpoint."""
@@ -49,7 +51,8 @@ class Worker:
 
     def show(self) -> dict[str, Any]:
         """All that the version sees."""
-        return show(self.session.state)
+        shown: dict[str, Any] = ACTS.show(self.session.state)
+        return shown
 
     def run(self, turns: list[list[list[Any]]]) -> None:
         """Save after each of several lists of acts, and tell when each is saved."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 import perdure
+
 from . import Message, Mood, Research, Status, Step, Task
 
 STATUSES = [Status.OPEN, Status.WAITING, Status.CLOSED]

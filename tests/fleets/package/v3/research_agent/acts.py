@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import perdure
+
 from . import Message, Research, Status, Step, Task
 
 STATUSES = [Status.OPEN, Status.WAITING, Status.CLOSED]
@@ -119,7 +120,7 @@ ACTS: dict[str, Callable[..., None]] = {
     "user": _user,
     "estimate": lambda state, count: setattr(state, "estimate", count),
     "place": _place,
-    "start": lambda state, at: setattr(state, "started", moment(at).isoformat()),
+    "start": lambda state, at: setattr(state, "started", datetime.fromisoformat(at).isoformat()),
     "deadline": lambda state, at: setattr(state.plan, "deadline", moment(at)),
     "aim": lambda state, text: setattr(state, "goal", text),
     "plan": lambda state, text: state.plan.steps.append(Step(title=text)),
