@@ -15,7 +15,7 @@ Act: TypeAlias = list[Any]
 """The name of what is to be done, and how."""
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-STATUSES = {1: ["open", "waiting", "closed"], 2: [1, 2, 3], 3: [1, 2, 3]}
+STATUSES: dict[int, list[Any]] = {1: ["open", "waiting", "closed"], 2: [1, 2, 3], 3: [1, 2, 3]}
 
 
 def stamp(time: datetime) -> str:
@@ -140,7 +140,7 @@ class Model:
 
     def seen(self, version: int) -> dict[str, Any]:
         """All that a version shows, as its package's `show` gives it."""
-        facts: dict[str, Any] = self.facts
+        facts = self.facts
         plan: dict[str, Any] = {"steps": [_step(version, each) for each in self.steps]}
         shown: dict[str, Any] = {
             "status": STATUSES[version][facts["judge"]],
