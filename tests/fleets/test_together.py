@@ -79,10 +79,10 @@ def test_a_session_that_is_open_while_newer_code_migrates_is_told(
     newer.ask("do", instructor.acts(3, model, 5))
     newer.ask("save")
     for instruction in (["save"], ["refresh", False]):
-        with pytest.raises(Refused, match="^SchemaChanged|^Conflict") as refused:
+        with pytest.raises(Refused, match=r"^SchemaChanged|^Conflict") as refused:
             older.ask(*instruction)
         assert refused.value.is_reload
-    with pytest.raises(Refused, match="^SchemaChanged"):
+    with pytest.raises(Refused, match=r"^SchemaChanged"):
         older.ask("refresh", False)
     before.log.append("of the former version")
     assert older.ask("show") == before.seen(1)
