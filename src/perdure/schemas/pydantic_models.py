@@ -214,6 +214,8 @@ def _validate(cls: type[BaseModel], kind: ModelKind, value: dict[str, Any]) -> N
 def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
     """What pydantic makes of a value assigned to a field, its validators asked.
 
+    Views that it leaves as they are stay views: what is stored has fields that the class has not.
+
     Raises:
         WrongType: pydantic refuses it.
     """
@@ -233,7 +235,15 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
         if len(view.__dict__) == len(kind.fields):
             raise
         return value  # a validator asked for a field that cannot be read: it has to be mended first
-    return stand_in.__dict__[name]
+    made = stand_in.__dict__[name]
+    return value if _has_views(value) and made == materialize(value) else made
+
+
+def _has_views(value: Any) -> bool:
+    if getattr(type(value), "_perdure_view", False):
+        return True
+    values = value.values() if isinstance(value, dict) else value
+    return isinstance(value, dict | list | tuple) and any(map(_has_views, values))
 
 
 def through_real(cls: type[BaseModel], real: Callable[[Any], Any]) -> dict[str, Any]:
