@@ -1,4 +1,4 @@
-"""The second version: other names, a budget, no notes. Lenses say how, so v1 can go on beside it."""
+"""The second version: other names, a budget, no notes. By lenses, so v1 can go on beside it."""
 
 from dataclasses import dataclass, field
 

@@ -4,8 +4,9 @@ sees the subject's default, and may not edit it."""
 from dataclasses import dataclass, field
 from typing import Any
 
-import perdure
 from v2 import FROM_1, Message
+
+import perdure
 
 
 @perdure.schema("Research", version=3)
