@@ -62,3 +62,11 @@ def make_second(*, lenses: Any = None) -> type[Any]:
         else lenses,
     )
     return Research
+
+
+@perdure.schema("Newest")
+@dataclass
+class Newest:
+    """For commands that take a schema."""
+
+    n: Any = None
