@@ -11,6 +11,7 @@ from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
 from perdure.core.json_forms import FORMS
+from perdure.schemas.report import Migrated, Unmigrated
 from perdure.types import (
     BranchInfo,
     Checkpoint,
@@ -57,6 +58,7 @@ DOCUMENTS = {
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
+    "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`',
     "prune": '{"states": [Pruned], "compacted": NUMBER}',
     "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
@@ -67,7 +69,7 @@ DOCUMENTS = {
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
-    *(Pruned, PrunedBranch, Finding),
+    *(Migrated, Unmigrated, Pruned, PrunedBranch, Finding),
 )
 
 
