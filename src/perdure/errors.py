@@ -192,6 +192,12 @@ class NewerFormat(NeedsPerson):
     kind = "newer-format"
 
 
+class OlderFormat(NeedsPerson):
+    """Written by an earlier Perdure, in a form that is upgraded first: `perdure upgrade`."""
+
+    kind = "older-format"
+
+
 class ReadOnlyStore(NeedsPerson):
     """The store cannot be written to here."""
 

@@ -34,6 +34,7 @@ from perdure.types import (
     Unreferenced,
     Verified,
 )
+from perdure.upgrading import Upgrading
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Branching, Expiring, Pruning):
+class Store(StoreBase, Branching, Expiring, Pruning, Upgrading):
     """Where states live. Its methods may be called from any thread.
 
     Example:

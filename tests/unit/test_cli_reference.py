@@ -31,7 +31,7 @@ COMMANDS = (
     ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
-    *("rm", "undelete", "verify", "stats", "maintain", "prune", "sweep", "doctor"),
+    *("rm", "undelete", "verify", "stats", "maintain", "upgrade", "prune", "sweep", "doctor"),
 )
 RUNNING = [name for name in COMMANDS if name != "branch"]
 """Those that do something; `branch` only holds others."""
@@ -63,6 +63,7 @@ CALLS = {
     "verify": ["verify"],
     "stats": ["stats"],
     "maintain": ["maintain"],
+    "upgrade": ["upgrade"],
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "sweep": ["sweep"],
     "doctor": ["doctor"],

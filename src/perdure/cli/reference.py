@@ -25,6 +25,8 @@ from perdure.types import (
     Stats,
     Tip,
     Unreferenced,
+    Upgraded,
+    UpgradeStep,
     Verified,
 )
 
@@ -57,6 +59,7 @@ DOCUMENTS = {
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
+    "upgrade": '{"ok": BOOL, "upgraded": Upgraded}',
     "prune": '{"states": [Pruned], "compacted": NUMBER}',
     "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
@@ -67,7 +70,7 @@ DOCUMENTS = {
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
-    *(Pruned, PrunedBranch, Finding),
+    *(Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding),
 )
 
 
