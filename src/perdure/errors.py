@@ -167,7 +167,7 @@ class Damaged(NeedsPerson):
 
 
 class Malformed(NeedsPerson):
-    """Bytes that are not in Perdure's format, or in one that this version does not know."""
+    """Bytes that are not in Perdure's format."""
 
     kind = "malformed"
 
@@ -184,6 +184,10 @@ class NotAStore(NeedsPerson):
     kind = "not-a-store"
     is_empty: bool = False
     """Whether it holds nothing at all: somebody may be making a store in it just now."""
+
+
+UPGRADE = "nothing was touched. Upgrade: pip install --upgrade perdure"
+"""The way out where a newer version wrote something: how such a message ends."""
 
 
 class NewerFormat(NeedsPerson):

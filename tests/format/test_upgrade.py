@@ -386,6 +386,8 @@ def test_a_later_format_is_one_more_entry_in_the_table(
     assert (done.before, done.after) == (0, 2)
     assert [step.what for step in done.steps][-2:] == ["rows", "a note"]
     assert formats(golden) == (2, True, True)
+    with closing(sqlite3.connect(golden)) as base:
+        assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_step_that_fails_is_undone_whole_and_those_before_it_stay(

@@ -17,6 +17,7 @@ from perdure import limits
 from perdure.backends import sqlite_files
 from perdure.backends.protocol import StoreInfo
 from perdure.errors import (
+    UPGRADE,
     Busy,
     Damaged,
     NewerFormat,
@@ -236,7 +237,7 @@ def known_format(opened: apsw.Connection, place: Place) -> int:
     if format_ > FORMAT:
         raise NewerFormat(
             f"{place.path} is of format {format_}, and this version knows formats up to {FORMAT}; "
-            "nothing was touched. Upgrade: pip install --upgrade perdure"
+            f"{UPGRADE}"
         )
     return format_
 
