@@ -37,6 +37,7 @@ from perdure.types import (
     Unreferenced,
     Verified,
 )
+from perdure.upgrading import AsyncUpgrading
 from perdure.upkeep import breaks
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncStore(StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, AsyncPruning):
+class AsyncStore(
+    StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, AsyncPruning, AsyncUpgrading
+):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 
     It never blocks the event loop, and may be used from several loops.

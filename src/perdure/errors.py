@@ -178,7 +178,7 @@ class Damaged(NeedsPerson):
 
 
 class Malformed(NeedsPerson):
-    """Bytes that are not in Perdure's format, or in one that this version does not know."""
+    """Bytes that are not in Perdure's format."""
 
     kind = "malformed"
 
@@ -197,10 +197,20 @@ class NotAStore(NeedsPerson):
     """Whether it holds nothing at all: somebody may be making a store in it just now."""
 
 
+UPGRADE = "nothing was touched. Upgrade: pip install --upgrade perdure"
+"""The way out where a newer version wrote something: how such a message ends."""
+
+
 class NewerFormat(NeedsPerson):
     """Written by a newer Perdure than this one. Upgrade; nothing was touched (P10)."""
 
     kind = "newer-format"
+
+
+class OlderFormat(NeedsPerson):
+    """Written by an earlier Perdure, in a form that is upgraded first: `perdure upgrade`."""
+
+    kind = "older-format"
 
 
 class ReadOnlyStore(NeedsPerson):

@@ -35,6 +35,7 @@ from perdure.types import (
     Unreferenced,
     Verified,
 )
+from perdure.upgrading import Upgrading
 
 if TYPE_CHECKING:
     from perdure.core.diff import Difference
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Branching, Expiring, Migrating, Pruning):
+class Store(StoreBase, Branching, Expiring, Migrating, Pruning, Upgrading):
     """Where states live. Its methods may be called from any thread.
 
     Example:

@@ -26,7 +26,7 @@ from perdure.core.lineage import bases_through
 from perdure.core.page import Ref, page_id
 from perdure.core.pieces import at_once
 from perdure.core.record import Record, Sealed, open_payload
-from perdure.core.seal import HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
+from perdure.core.seal import EXPORT_OWNER, HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
 from perdure.core.tree_read import Reading, read_root, read_value, remembering
 from perdure.drive import Driver
 from perdure.engine import carry, states
@@ -55,7 +55,6 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with (checkpoints done, all)."""
 
 _length = struct.Struct(">I")
-_OWNER = b"export"
 
 
 def export_state(driver: Driver, site: Site, target: File, progress: Progress | None) -> Exported:
@@ -285,7 +284,7 @@ class _Writer:
 
     def write(self, value: object) -> None:
         self._number += 1
-        place = Place(self.id, _OWNER, 0, self._number)
+        place = Place(self.id, EXPORT_OWNER, 0, self._number)
         blob = seal(Kind.EXPORT, place, pack(value))
         self._put(_length.pack(len(blob)))
         self._put(blob)
@@ -315,7 +314,7 @@ class _Reader:
         (length,) = _length.unpack(self._exactly(_length.size))
         if not HEADER_BYTES + TAG_BYTES <= length <= limits.record_bytes_max * 2:
             raise Damaged(f"{self.name}: frame {self._number} claims {length} bytes")
-        place = Place(self.id, _OWNER, 0, self._number)
+        place = Place(self.id, EXPORT_OWNER, 0, self._number)
         blob = self._exactly(length)
         try:
             return unpack(unseal(Kind.EXPORT, place, blob, limits.export_bytes_max))

@@ -377,6 +377,37 @@ class Verified(msgspec.Struct, frozen=True):
     """What is stored of it that nothing refers to; where `ok`."""
 
 
+class UpgradeStep(msgspec.Struct, frozen=True):
+    """One step of an upgrade: what is different after it."""
+
+    what: str
+    before: int
+    """The store's format before it."""
+    after: int
+    """The store's format after it; several steps may be needed within one."""
+
+
+class Upgraded(msgspec.Struct, frozen=True):
+    """What `Store.upgrade` did to a store, or would do."""
+
+    before: int
+    """The store's format before."""
+    after: int
+    """The store's format after; the newest that this version knows."""
+    steps: tuple[UpgradeStep, ...]
+    """What was done, in order; none: the store was as the newest version makes one."""
+    backup: str | None
+    """The file that has the store as it was; None: none was asked for, or nothing was done."""
+    verified: tuple[Verified, ...]
+    """What `Store.verify` found of every state afterwards."""
+    dry_run: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether every state that was verified is as it was saved."""
+        return all(each.ok for each in self.verified)
+
+
 Work: TypeAlias = Literal["mend", "prune", "park", "snapshot", "pack", "collect"]
 """What a step of maintenance does; to mend is to make damaged pages of snapshots anew, to prune is
 to end what a pruning that was interrupted began, to park is to take branches that were not saved to

@@ -15,7 +15,7 @@ from perdure.core.codec import Code, pack
 from perdure.core.outline import INSIDE, moves_in, touches_of
 from perdure.core.record import Draft, Record, open_payload, open_record, seal_draft
 from perdure.core.seal import Kind, Place, seal
-from perdure.errors import Damaged, Malformed
+from perdure.errors import Damaged, Malformed, NewerFormat
 from perdure.testing.strategies import changes_for, sections, values
 
 WHERE: dict[str, Any] = {
@@ -71,7 +71,7 @@ def test_values_of_other_sections_are_not_decoded() -> None:
     assert record.sections() == ("odd", "plan")
     assert wires(record.changes_of({"plan"})) == [raw([1, ["plan"], 2])]
     for read in (record.changes, lambda: record.changes_of({"odd"})):
-        with pytest.raises(Damaged, match=r"record 3 on line 0: .*extension type 99"):
+        with pytest.raises(NewerFormat, match=r"record 3 on line 0: extension type 99"):
             read()
 
 
@@ -99,7 +99,7 @@ def test_a_change_of_a_newer_version_still_tells_its_section_P10() -> None:
     assert record.sections() == ("a", "plan")
     assert wires(record.changes_of({"plan"})) == [raw([1, ["plan"], 2])]
     for read in (lambda: record.changes_of({"a"}), lambda: record.changes_at([0]), record.touches):
-        with pytest.raises(Malformed, match="not a change that this version knows"):
+        with pytest.raises(NewerFormat, match="record 3 on line 0: a change of kind 9 is unknown"):
             read()
     inside = record_of(raw([[9, ["a", "b"], 1, 2, 3, 4], [1, ["plan"], 2]]))
     assert inside.touches() == [("a", INSIDE), ("plan", SET)]
@@ -121,7 +121,6 @@ SHAPES = {
     "changes as text": b"\x95" + ID + b"\x05" + ID + raw("x") + b"\x80",
     "an array of extras": b"\x95" + ID + b"\x05" + ID + b"\x90\x90",
     "a key that is no text": b"\x95" + ID + b"\x05" + ID + b"\x90" + raw({1: 2}),
-    "an unknown extension": b"\x95" + ID + b"\x05" + ID + b"\x90" + raw({"a": UNKNOWN}),
     "no opcode": b"\x95" + ID + b"\x05" + ID + b"\x91\xc1\x80",
     "too deep": b"\x95" + ID + b"\x05" + ID + b"\x91" * 100_000 + b"\x00\x80",
     "a huge claim": b"\x95" + ID + b"\x05" + ID + b"\xdd" + struct.pack(">I", 2**32 - 1),
@@ -133,6 +132,14 @@ def test_what_is_no_record_is_damage_P5(name: str) -> None:
     place = Place(WHERE["store"], WHERE["incarnation"], WHERE["line"], WHERE["number"])
     blob = seal(Kind.RECORD, place, bytes(48) + SHAPES[name])
     with pytest.raises(Damaged, match="record 3 on line 0"):
+        open_record(blob, **WHERE)
+
+
+def test_a_value_of_a_newer_kind_in_what_a_record_says_is_of_a_newer_format_P10() -> None:
+    place = Place(WHERE["store"], WHERE["incarnation"], WHERE["line"], WHERE["number"])
+    said = b"\x95" + ID + b"\x05" + ID + b"\x90" + raw({"a": UNKNOWN})
+    blob = seal(Kind.RECORD, place, bytes(48) + said)
+    with pytest.raises(NewerFormat, match=r"record 3 on line 0 of .*: extension type 99"):
         open_record(blob, **WHERE)
 
 

@@ -25,7 +25,7 @@ from perdure.core.changes import (
 )
 from perdure.core.codec import pack
 from perdure.core.values import same
-from perdure.errors import Malformed, NeedsPerson, ReplayMismatch
+from perdure.errors import Malformed, NeedsPerson, NewerFormat, ReplayMismatch
 
 NAN = float("nan")
 
@@ -238,7 +238,6 @@ def test_a_change_on_the_wire(change: Change, wire: list[Any]) -> None:
         [True, ["a"], 1],
         [1.0, ["a"], 1],
         [0, ["a"], 1],
-        [5, ["a"]],
         [2, ["a"], 1],
         [3, ["a"], 1, 1],
         [3, ["a"], -1, 1, []],
@@ -257,6 +256,12 @@ def test_what_is_no_change_is_malformed(wire: Any) -> None:
         from_wire(wire)
     with pytest.raises(Malformed):
         unpack_changes(pack([wire]))
+
+
+def test_a_change_of_a_newer_kind_is_of_a_newer_format_P10() -> None:
+    for read in (lambda: from_wire([5, ["a"]]), lambda: unpack_changes(pack([[5, ["a"]]]))):
+        with pytest.raises(NewerFormat, match=r"kind 5 is unknown.*pip install --upgrade perdure"):
+            read()
 
 
 def test_changes_are_one_array() -> None:

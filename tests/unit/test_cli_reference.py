@@ -31,7 +31,8 @@ COMMANDS = (
     ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
-    *("rm", "undelete", "verify", "stats", "maintain", "migrate", "prune", "sweep", "doctor"),
+    *("rm", "undelete", "verify", "stats", "maintain", "migrate", "upgrade"),
+    *("prune", "sweep", "doctor"),
 )
 RUNNING = [name for name in COMMANDS if name != "branch"]
 """Those that do something; `branch` only holds others."""
@@ -64,6 +65,7 @@ CALLS = {
     "stats": ["stats"],
     "maintain": ["maintain"],
     "migrate": ["migrate", "tests.evolution:Newest", "a*", "--dry-run"],
+    "upgrade": ["upgrade"],
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "sweep": ["sweep"],
     "doctor": ["doctor"],

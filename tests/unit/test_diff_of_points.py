@@ -253,5 +253,5 @@ def test_a_change_of_a_newer_kind_fails_only_a_diff_of_its_section_P10() -> None
                 session.save()
             session.state["n"] = 2
         assert [each.path for each in store.diff("a", 2, 3)] == [("n",)]
-        with pytest.raises(errors.Malformed, match="checkpoint 2 does not apply"):
+        with pytest.raises(errors.NewerFormat, match="record 2 on line 0: a change of kind 9"):
             store.diff("a", 1, 3)

@@ -18,10 +18,10 @@ from perdure.engine.requests import ReadHead, ReadState
 from perdure.errors import (
     Damaged,
     InvalidStoreURL,
-    Malformed,
     NetworkFilesystem,
     NewerFormat,
     NotAStore,
+    OlderFormat,
     PerdureError,
     ReadOnlyStore,
     StoreUnavailable,
@@ -345,7 +345,7 @@ EARLY = (
         (("UPDATE perdure SET value = 'now' WHERE name = 'created_us'",), Damaged, "of itself"),
         (("DROP TABLE records",), Damaged, "the table records is missing"),
         (("DROP TABLE perdure",), Damaged, "the table perdure is missing"),
-        (EARLY, Malformed, "made by an early version.*export its states with that version"),
+        (EARLY, OlderFormat, "made by an earlier version.*perdure --store .* upgrade"),
     ],
 )
 def test_what_lacks_a_part_of_a_store_is_told(

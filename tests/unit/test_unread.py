@@ -51,7 +51,9 @@ def store(request: pytest.FixtureRequest) -> Iterator[perdure.Store]:
 
 
 def raises_at(number: int) -> Any:
-    return pytest.raises(errors.Malformed, match=rf"checkpoint {number} .* this version knows")
+    return pytest.raises(
+        errors.NewerFormat, match=rf"record {number} on .* unknown to this version"
+    )
 
 
 @pytest.mark.parametrize("name", ["messages", "plan", "draft", "step"])
@@ -76,9 +78,9 @@ def test_a_value_of_a_newer_kind_fails_only_who_reads_its_section(store: perdure
     written(store, [3, ["messages"], 400, 0, [NEWER]], [1, ["plan", "new"], 1])
     with store.open("a") as session:
         assert session.state["plan"]["new"] == 1
-        with pytest.raises(errors.Damaged, match="extension type 99"):
+        with pytest.raises(errors.NewerFormat, match="extension type 99"):
             session.state["messages"]
-        with pytest.raises(errors.Damaged, match="extension type 99"):
+        with pytest.raises(errors.NewerFormat, match="extension type 99"):
             session.window("messages", last=2)
 
 

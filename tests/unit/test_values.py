@@ -31,7 +31,7 @@ from perdure import limits
 from perdure.core import zones
 from perdure.core.codec import LEVELS_MAX, Code, pack, unpack
 from perdure.core.values import same, take
-from perdure.errors import Malformed, NotStorable, UsageError
+from perdure.errors import Malformed, NewerFormat, NotStorable, UsageError
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -520,7 +520,6 @@ def extension(code: int, payload: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (extension(99, b""), "extension type 99 is unknown: written by a newer Perdure?"),
         (extension(Code.BIGINT, b"\x05"), "more bytes than it needs"),
         (extension(Code.BIGINT, b""), "more bytes than it needs"),
         (extension(Code.BIGINT, b"\x00" * 3 + b"\xff" * 9), "more bytes than it needs"),
@@ -559,6 +558,12 @@ def test_bytes_that_no_value_packs_to_are_malformed(data: bytes, told: str) -> N
         unpack(data)
     with pytest.raises(Malformed):
         unpack(memoryview(data))
+
+
+def test_a_value_of_a_newer_kind_is_of_a_newer_format_P10() -> None:
+    for data in (extension(99, b""), b"\x91" + extension(99, b""), extension(8, b"\x91\xc7\0\x63")):
+        with pytest.raises(NewerFormat, match=r"type 99 is unknown.*pip install --upgrade"):
+            unpack(data)
 
 
 def test_a_decimal_packs_alike_whatever_the_thread_prefers() -> None:

@@ -36,6 +36,10 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
 - *Changed.* A backend may have a method `changed() -> object` that is cheap to call: two answers
   are equal only if nothing was committed between them, by anyone. Who watches a store of another
   kind compares heads.
+- *Upgraded.* A backend whose stores may be of an earlier form, which `connect` refuses with
+  `OlderFormat`, has a method `upgrade(*, dry_run, backup, progress) -> Upgraded` that brings one to
+  the newest: whole or not at all, step by step, after a backup (a path; True: under a name that is
+  free; False: none), and only while nobody else has it open (`Busy`).
 - *Threads.* Every method may be called from any thread; `commit` is called by one at a time.
 """
 

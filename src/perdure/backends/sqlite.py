@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import apsw
 
@@ -24,6 +24,7 @@ from perdure.backends import (
     sqlite_pages,
     sqlite_rows,
     sqlite_space,
+    sqlite_upgrade,
 )
 from perdure.backends.protocol import StoreInfo
 from perdure.backends.sqlite_backup import back_up
@@ -55,6 +56,9 @@ from perdure.errors import (
     StoreClosed,
     StoreUnavailable,
 )
+
+if TYPE_CHECKING:
+    from perdure.types import Upgraded
 
 T = TypeVar("T")
 
@@ -256,6 +260,18 @@ class SqliteBackend:
         # The file is cut when the log is moved into it.
         self._move_log(empties=True)
         return given_back
+
+    def upgrade(
+        self,
+        *,
+        dry_run: bool,
+        backup: bool | str | os.PathLike[str],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Upgraded:
+        """Bring a store of an earlier form to the newest, before it is opened; see the contract."""
+        return sqlite_upgrade.upgrade(
+            self._place, dry_run=dry_run, backup=backup, progress=progress
+        )
 
     def size_bytes(self) -> int:
         """Bytes of the store's file, its log and the log's index."""

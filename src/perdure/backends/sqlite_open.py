@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from perdure import limits
 from perdure.backends import sqlite_files
 from perdure.backends.protocol import StoreInfo
 from perdure.errors import (
+    UPGRADE,
     Busy,
     Damaged,
-    Malformed,
     NewerFormat,
     NotAStore,
+    OlderFormat,
     PerdureError,
     ReadOnlyStore,
     StorageFull,
@@ -39,7 +41,7 @@ PAGE_BYTES_MIN = 512
 
 # Large blobs are in tables with row ids: a search in one without reads the whole of every large
 # row that it passes, to compare it (docs/design/0002).
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE perdure (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE heads (
     key BLOB NOT NULL UNIQUE,
@@ -208,7 +210,7 @@ def _open_file(place: Place) -> tuple[apsw.Connection, StoreInfo]:
 
 
 def _identified(opened: apsw.Connection, place: Place) -> StoreInfo:
-    if _is_unmarked(opened, place):
+    if is_unmarked(opened, place):
         if place.read_only or not place.create:
             how = "without read_only=True" if place.read_only else "with create=True"
             error = NotAStore(
@@ -216,41 +218,53 @@ def _identified(opened: apsw.Connection, place: Place) -> StoreInfo:
             )
             error.is_empty = True
             raise error
-        _check_writable(opened, place)
+        check_writable(opened, place)
         _make(opened, place)
-    format_ = opened.pragma("user_version")
+    known_format(opened, place)
+    if not place.read_only:
+        check_writable(opened, place)
+        turn_to_wal(opened, place)
+    return described(opened, place)
+
+
+def known_format(opened: apsw.Connection, place: Place) -> int:
+    """The format that the file says it is of.
+
+    Raises:
+        NewerFormat: this version does not know it; nothing was touched (P10).
+    """
+    format_: int = opened.pragma("user_version")
     if format_ > FORMAT:
         raise NewerFormat(
-            f"{place.path} is of format {format_}, and this version knows formats up to {FORMAT}. "
-            "Upgrade: pip install --upgrade perdure"
+            f"{place.path} is of format {format_}, and this version knows formats up to {FORMAT}; "
+            f"{UPGRADE}"
         )
-    if not place.read_only:
-        _check_writable(opened, place)
-        _turn_to_wal(opened, place)
-    return _described(opened, place, format_)
+    return format_
 
 
 _TABLES = {
     line.split("(")[0].removeprefix("CREATE TABLE ").strip()
-    for line in _SCHEMA.splitlines()
+    for line in SCHEMA.splitlines()
     if line.startswith("CREATE TABLE ")
 }
 
 
-def _described(opened: apsw.Connection, place: Place, format_: int) -> StoreInfo:
+def described(opened: apsw.Connection, place: Place) -> StoreInfo:
     """What the file says of itself.
 
     Raises:
         Damaged: it lacks what every store has.
-        Malformed: it is a store of format 0 as it was before its tables had their present form.
+        NewerFormat: a newer version made it.
+        OlderFormat: an earlier version made it, in a form that has to be upgraded.
     """
+    format_ = known_format(opened, place)
     found = {name for (name,) in opened.execute("SELECT name FROM sqlite_schema")}
     missing = sorted(_TABLES - found)
     columns = {row[1] for row in opened.execute("PRAGMA table_info(records)")}
-    if columns and "count" not in columns:
-        raise Malformed(
-            f"{place.path} was made by an early version, whose tables this one does not read: "
-            "export its states with that version, and import them into a new store"
+    if 0 <= format_ < FORMAT or (columns and "count" not in columns):
+        raise OlderFormat(
+            f"{place.path} was made by an earlier version, in a form that has to be upgraded "
+            f"first; nothing was touched: perdure --store {shlex.quote(place.path)} upgrade"
         )
     meta: dict[Any, Any] = {}
     if not missing:
@@ -262,7 +276,7 @@ def _described(opened: apsw.Connection, place: Place, format_: int) -> StoreInfo
     raise Damaged(f"{place.path} is damaged: {what}. Restore it from a backup.")
 
 
-def _is_unmarked(opened: apsw.Connection, place: Place) -> bool:
+def is_unmarked(opened: apsw.Connection, place: Place) -> bool:
     """Whether the database is an empty one. Raises `NotAStore` if it is somebody else's."""
     with opened:
         mark = opened.pragma("application_id")
@@ -278,14 +292,16 @@ def _is_unmarked(opened: apsw.Connection, place: Place) -> bool:
     return True
 
 
-def _check_writable(opened: apsw.Connection, place: Place) -> None:
+def check_writable(opened: apsw.Connection, place: Place) -> None:
+    """Raise `ReadOnlyStore` where the connection can only read."""
     if opened.readonly("main"):
         raise ReadOnlyStore(
             f"No permission to write to {place.path}. Change that, or open it with read_only=True."
         )
 
 
-def _turn_to_wal(opened: apsw.Connection, place: Place) -> None:
+def turn_to_wal(opened: apsw.Connection, place: Place) -> None:
+    """Have the file keep a write-ahead log, as every store does."""
     mode = opened.pragma("journal_mode", "wal")
     if mode != "wal":
         raise StoreUnavailable(f"{place.path} is where SQLite cannot keep a write-ahead log.")
@@ -296,12 +312,12 @@ def _turn_to_wal(opened: apsw.Connection, place: Place) -> None:
 def _make(opened: apsw.Connection, place: Place) -> None:
     # Before anything is in the file; later it would take a VACUUM. See `sqlite_space`.
     opened.pragma("auto_vacuum", "INCREMENTAL")
-    _turn_to_wal(opened, place)
+    turn_to_wal(opened, place)
     opened.execute("PRAGMA synchronous = FULL; BEGIN IMMEDIATE")
     try:
         # Another process may have made it since we looked.
         if opened.pragma("application_id") != APPLICATION_ID:
-            opened.execute(_SCHEMA)
+            opened.execute(SCHEMA)
             meta = (("store_id", os.urandom(16)), ("created_us", time.time_ns() // 1000))
             opened.executemany("INSERT INTO perdure VALUES (?, ?)", meta)
             opened.pragma("application_id", APPLICATION_ID)
@@ -349,6 +365,8 @@ def _why_not(place: Place) -> str | None:
         return "it is not there"
     if not sqlite_files.may(path, os.R_OK):
         return "no permission to read it"
+    if place.read_only and os.path.exists(path + "-journal"):
+        return "a process died while it upgraded the store; undo that by opening it to write"
     if not place.read_only and not sqlite_files.may(path, os.W_OK):
         return f"no permission to write to it{only_read}"
     if not sqlite_files.may(directory, os.W_OK):

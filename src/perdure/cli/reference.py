@@ -26,6 +26,8 @@ from perdure.types import (
     Stats,
     Tip,
     Unreferenced,
+    Upgraded,
+    UpgradeStep,
     Verified,
 )
 
@@ -59,6 +61,7 @@ DOCUMENTS = {
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`',
+    "upgrade": '{"ok": BOOL, "upgraded": Upgraded}',
     "prune": '{"states": [Pruned], "compacted": NUMBER}',
     "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
@@ -69,7 +72,7 @@ DOCUMENTS = {
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
-    *(Migrated, Unmigrated, Pruned, PrunedBranch, Finding),
+    *(Migrated, Unmigrated, Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding),
 )
 
 

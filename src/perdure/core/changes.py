@@ -15,7 +15,7 @@ from perdure.core.codec import pack, unpack
 from perdure.core.members import member_of, newcomer
 from perdure.core.paths import Path, format_path
 from perdure.core.values import take
-from perdure.errors import Malformed, ReplayMismatch
+from perdure.errors import UPGRADE, Malformed, NewerFormat, ReplayMismatch
 
 SET, DELETE, SPLICE, MEMBERS = 1, 2, 3, 4
 """What a change is called where it is stored."""
@@ -219,6 +219,7 @@ def from_wire(wire: Any) -> Change:
 
     Raises:
         Malformed: it gave it for none.
+        NewerFormat: it is a change of a kind that only a newer Perdure knows.
     """
     if not (isinstance(wire, list) and len(wire) >= 2 and _is_path(wire[1])):
         raise Malformed(f"not a change: {abbreviate(wire)}")
@@ -233,6 +234,8 @@ def from_wire(wire: Any) -> Change:
         return Splice(path, *rest)
     if code == MEMBERS and len(rest) == 2 and all(type(members) is list for members in rest):
         return Members(path, *rest)
+    if code > MEMBERS:
+        raise NewerFormat(f"a change of kind {code} is unknown to this version; {UPGRADE}")
     raise Malformed(f"not a change that this version knows: {abbreviate(wire)}")
 
 

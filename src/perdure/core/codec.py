@@ -20,7 +20,7 @@ from msgspec.msgpack import Ext
 
 from perdure import limits
 from perdure.core import zones
-from perdure.errors import Malformed, NotStorable
+from perdure.errors import UPGRADE, Malformed, NewerFormat, NotStorable
 
 T = TypeVar("T")
 
@@ -89,7 +89,8 @@ def unpack(data: bytes | memoryview | msgspec.Raw) -> Any:
     """The plain value of these bytes.
 
     Raises:
-        Malformed: they are no packed value, or one that only a newer Perdure knows.
+        Malformed: they are no packed value.
+        NewerFormat: there is a value in it of a kind that only a newer Perdure knows.
     """
     try:
         value = _decode(data)
@@ -272,7 +273,7 @@ def _check_keys(value: Any) -> None:
 def _extension(code: int, data: memoryview) -> Any:
     read = _READERS.get(code)
     if read is None:
-        raise Malformed(f"extension type {code} is unknown: written by a newer Perdure?")
+        raise NewerFormat(f"extension type {code} is unknown to this version; {UPGRADE}")
     return read(bytes(data))
 
 

@@ -18,8 +18,8 @@ from perdure import limits
 from perdure.core.codec import pack, unpack
 from perdure.core.page import Ref, Shape
 from perdure.core.record import Sealed
-from perdure.core.seal import Kind, Place, seal, unseal
-from perdure.errors import Damaged, Malformed, NewerFormat, UsageError
+from perdure.core.seal import Kind, Place, located, seal, unseal
+from perdure.errors import UPGRADE, Damaged, Malformed, NewerFormat, UsageError
 
 MAIN = "main"
 
@@ -269,6 +269,8 @@ def open_head(blob: bytes, *, store: bytes, key: str, token: bytes | None = None
         wire = unpack(payload)
     except Malformed as error:
         raise Damaged(f"{place}: does not hold a head ({error})") from error
+    except NewerFormat as error:
+        raise located(place, error) from error
     head = _converted(wire, place)
     if token is not None and token != head.token:
         raise Damaged(f"{place}: its token is not the one beside it")
@@ -282,7 +284,7 @@ def _converted(wire: Any, place: Place) -> Head:
         if newer := _newer_shapes(wire):
             raise NewerFormat(
                 f"{place}: a newer version keeps it as a tree of a shape that this one does not "
-                f"know ({newer[0]}); nothing was touched. Upgrade: pip install --upgrade perdure"
+                f"know ({newer[0]}); {UPGRADE}"
             ) from error
         raise Damaged(f"{place}: does not hold a head ({error})") from error
 
@@ -376,6 +378,7 @@ def _newer_shapes(wire: Any) -> list[int]:
         every = [wire, *wire.get("former", ())]
         branches = [branch for life in every for branch in life.get("branches", {}).values()]
         shapes = [each[1][0] for branch in branches for each in _snapshots_in(branch)]
+        shapes += [life["parked"][0] for life in every if life.get("parked")]
         return [shape for shape in shapes if type(shape) is int and shape > max(Shape)]
     except (LookupError, TypeError, AttributeError):  # it is no head at all
         return []

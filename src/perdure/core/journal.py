@@ -7,7 +7,7 @@ movement can be taken back by another one.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from perdure.core.changes import pack_changes
 from perdure.core.head import Branch, Head, Journal
 from perdure.core.receipt import Receipt
 from perdure.core.record import MOVE, Draft, Record, Sealed, seal_draft
-from perdure.errors import Damaged
+from perdure.errors import UPGRADE, Damaged, NewerFormat
 
 JOURNAL_LINE = 2**62
 """The line of the journal's records: no branch ever gets so far."""
@@ -125,10 +125,19 @@ def entry_of(record: Record) -> Entry:
 
     Raises:
         Damaged: it holds none.
+        NewerFormat: it holds one that only a newer Perdure knows.
     """
+    wire: Any = record.extra.get(MOVE)
     try:
-        wire: Any = record.extra[MOVE]
         move = msgspec.convert(wire, Move)
-    except (KeyError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
+        if isinstance(wire, dict) and _is_newer(wire.get("what")):
+            where = f"record {record.number} of the journal"
+            what = f"the movement {wire['what']!r} is unknown to this version"
+            raise NewerFormat(f"{where}: {what}; {UPGRADE}") from error
         raise Damaged(f"record {record.number} of the journal holds no movement") from error
     return Entry(record.number, record.time_us, record.session, move)
+
+
+def _is_newer(what: object) -> bool:
+    return isinstance(what, str) and what not in get_args(Movement)

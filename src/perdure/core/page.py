@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from perdure.core.codec import pack, unpack
-from perdure.errors import Damaged, Malformed
+from perdure.errors import Damaged, Malformed, NewerFormat
 
 ID_BYTES = 32
 
@@ -232,6 +232,8 @@ def _unpacked(packed: msgspec.Raw, ref: Ref) -> Any:
         return unpack(packed)
     except Malformed as error:
         raise _damaged(ref, str(error)) from error
+    except NewerFormat as error:
+        raise NewerFormat(f"{_named(ref)}: {error}") from error
 
 
 def _content(page: _Page, ref: Ref, kind: type) -> Any:
@@ -252,6 +254,8 @@ def _placed(page: _Page, ref: Ref) -> list[Placed]:
 
 
 def _damaged(ref: Ref, why: str) -> Damaged:
-    return Damaged(
-        f"page {ref.id.hex()[:12]} (a {Shape(ref.shape).name.lower()} of {ref.count}): {why}"
-    )
+    return Damaged(f"{_named(ref)}: {why}")
+
+
+def _named(ref: Ref) -> str:
+    return f"page {ref.id.hex()[:12]} (a {Shape(ref.shape).name.lower()} of {ref.count})"

@@ -26,8 +26,8 @@ from perdure.core.outline import (
     touches_in,
     touches_of,
 )
-from perdure.core.seal import Kind, Place, seal, unseal
-from perdure.errors import Damaged, Malformed
+from perdure.core.seal import Kind, Place, located, seal, unseal
+from perdure.errors import Damaged, Malformed, NewerFormat
 
 ID_BYTES = 16
 LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE, BASE, MERGED, MOVE = (
@@ -122,9 +122,10 @@ class Record(msgspec.Struct, frozen=True):
 
         Raises:
             Damaged: they are no packed values.
-            Malformed: one is not a change that this version knows.
+            Malformed: one is no change.
+            NewerFormat: one, or a value in it, is of a kind that this version does not know.
         """
-        return [from_wire(wire) for wire in self._unpack(self.packed)]
+        return self._changes(self._unpack(self.packed))
 
     def changes_of(self, sections: Container[str]) -> list[Change]:
         """Those of its changes that are in `sections`, in order; values of others stay packed.
@@ -138,7 +139,7 @@ class Record(msgspec.Struct, frozen=True):
         if all(name in sections for name in names):
             return self.changes()
         chosen = zip(names, pieces_of(packed), strict=True)
-        return [from_wire(self._unpack(piece)) for name, piece in chosen if name in sections]
+        return self._changes(self._unpack(piece) for name, piece in chosen if name in sections)
 
     def changes_at(self, places: Sequence[int]) -> list[Change]:
         """Those of its changes that stand at these places, in order; the others stay packed.
@@ -148,14 +149,15 @@ class Record(msgspec.Struct, frozen=True):
         pieces = pieces_of(self.packed)
         if len(places) == len(pieces):
             return self.changes()
-        return [from_wire(self._unpack(pieces[at])) for at in places]
+        return self._changes(self._unpack(pieces[at]) for at in places)
 
     def touches(self) -> list[Touch]:
         """What each of its changes touches, in order; values stay packed.
 
         Raises:
             Damaged: they are no packed values.
-            Malformed: one is no change, or does what this version does not know to a whole section.
+            Malformed: one is no change.
+            NewerFormat: one does what this version does not know to a whole section.
         """
         touches = touches_in(self.packed)
         if touches is None or any(what == UNKNOWN for _, what in touches):
@@ -172,6 +174,17 @@ class Record(msgspec.Struct, frozen=True):
             return unpack(data)
         except Malformed as error:
             raise Damaged(f"record {self.number} on line {self.line}: {error}") from error
+        except NewerFormat as error:
+            raise NewerFormat(f"record {self.number} on line {self.line}: {error}") from error
+
+    def _changes(self, wires: Iterable[Any]) -> list[Change]:
+        found: list[Change] = []
+        for wire in wires:
+            try:
+                found.append(from_wire(wire))
+            except NewerFormat as error:
+                raise NewerFormat(f"record {self.number} on line {self.line}: {error}") from error
+        return found
 
 
 def seal_draft(
@@ -237,8 +250,8 @@ def read_canonical(
     """
     try:
         id_, time_us, session, changes, extra = _read_fields(canonical)
-    except Malformed as error:
-        raise Damaged(f"{place}: {error}") from error
+    except (Malformed, NewerFormat) as error:
+        raise located(place, error) from error
     lengths = len(id_), len(session), len(parent), len(salt)
     if lengths != _LENGTHS or not is_array(changes):
         raise Damaged(f"{place}: does not hold a record")
@@ -278,8 +291,8 @@ def read_extra(place: Place, packed: msgspec.Raw) -> dict[str, Any]:
         return {}
     try:
         extra = unpack(packed)
-    except Malformed as error:
-        raise Damaged(f"{place}: {error}") from error
+    except (Malformed, NewerFormat) as error:
+        raise located(place, error) from error
     if not isinstance(extra, dict):
         raise Damaged(f"{place}: does not hold a record")
     return extra

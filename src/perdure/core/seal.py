@@ -16,7 +16,7 @@ import msgspec
 
 from perdure import limits
 from perdure.core import compress
-from perdure.errors import Damaged, Malformed, NewerFormat
+from perdure.errors import UPGRADE, Damaged, Malformed, NewerFormat
 
 MAGIC = b"PERD"
 FORMAT = 0
@@ -30,6 +30,10 @@ ENCRYPTED = 0x0200
 _header = struct.Struct(">4sBBH")
 _length = struct.Struct(">Q").pack
 _numbers = struct.Struct(">QQ").pack
+
+
+EXPORT_OWNER = b"export"
+"""The owner of an export file's frames. Incarnations are longer, and heads have no number."""
 
 
 class Kind(IntEnum):
@@ -59,6 +63,8 @@ class Place(msgspec.Struct, frozen=True):
         return self.store + _length(len(owner)) + owner + _numbers(self.line, self.number)
 
     def __str__(self) -> str:
+        if self.owner == EXPORT_OWNER and self.number:
+            return f"frame {self.number} of an exported file"
         if self.number:
             return f"record {self.number} on line {self.line} of {self.owner.hex()[:12]}"
         if self.page:
@@ -98,7 +104,7 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
 
     Raises:
         Damaged: it is not what was sealed for this place.
-        NewerFormat: its format or a required flag is not known to this version.
+        NewerFormat: its format, its kind or a required flag is not known to this version.
     """
     if len(blob) < HEADER_BYTES + TAG_BYTES:
         raise Damaged(f"{place}: only {len(blob)} bytes are left of it")
@@ -107,13 +113,17 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
     if magic != MAGIC:
         raise Damaged(f"{place}: does not begin as Perdure's bytes do")
     if version > FORMAT:
-        raise NewerFormat(f"{place}: format {version}; this version reads up to {FORMAT}")
+        what = f"is of format {version}, and this version reads up to {FORMAT}"
+        raise NewerFormat(f"{place}: {what}; {UPGRADE}")
     if tag != _tag(place, head, body):
         raise Damaged(f"{place}: its checksum does not match; it was changed, moved or cut")
     if flags & ENCRYPTED:
-        raise NewerFormat(f"{place}: is encrypted; this version cannot open encrypted states")
+        raise NewerFormat(f"{place}: is encrypted, which this version cannot open; {UPGRADE}")
     if flags & 0xFF00 & ~COMPRESSED:
-        raise NewerFormat(f"{place}: uses a feature unknown to this version (flags {flags:#06x})")
+        what = f"uses a feature unknown to this version (flags {flags:#06x})"
+        raise NewerFormat(f"{place}: {what}; {UPGRADE}")
+    if found > max(Kind):
+        raise NewerFormat(f"{place}: holds kind {found}, unknown to this version; {UPGRADE}")
     if found != kind:
         raise Damaged(f"{place}: holds kind {found}, not {kind.name.lower()}")
     if not flags & COMPRESSED:
@@ -122,6 +132,12 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
         return compress.decompress(body, bytes_max)
     except Malformed as error:
         raise Damaged(f"{place}: {error}") from error
+
+
+def located(place: Place, error: Malformed | NewerFormat) -> Damaged | NewerFormat:
+    """What is wrong with a verified payload, with the place it is at."""
+    kind = NewerFormat if isinstance(error, NewerFormat) else Damaged
+    return kind(f"{place}: {error}")
 
 
 def payload_bytes(start: bytes, stored_bytes: int) -> int:

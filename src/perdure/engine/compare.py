@@ -22,13 +22,13 @@ from perdure.core.tree_diff import diff_lists, diff_trees
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import Reading, T, read_root, remembering
 from perdure.core.values import take
+from perdure.engine.around import UNREADABLE
 from perdure.engine.branches import common_number
 from perdure.engine.load import state_at
 from perdure.engine.pages import walk
 from perdure.engine.read import Site, as_of_now, check_run, read_head, read_run
 from perdure.engine.refs import Point, find
 from perdure.engine.requests import Steps
-from perdure.errors import Damaged, Malformed, ReplayMismatch
 
 
 def compare(
@@ -63,7 +63,7 @@ def compare_points(site: Site, head: Head, first: Point, second: Point) -> Steps
         else:
             sides = yield from walking.apart(older, newer)
         return (yield from walking.between(*(sides if older is first else reversed(sides))))
-    except (Damaged, Malformed, ReplayMismatch):
+    except UNREADABLE:
         # What can be read in another way is told all the same, and what cannot says where it fails.
         old, _ = yield from state_at(site, head, first.tip, first.number)
         new, _ = yield from state_at(site, head, second.tip, second.number)
@@ -90,7 +90,7 @@ def compare_changed(
     try:
         sides = yield from walking.ahead(tip, changes)
         return (yield from walking.between(*sides))
-    except (Damaged, Malformed, ReplayMismatch):
+    except UNREADABLE:
         old, _ = yield from state_at(site, head, tip, tip.number)
         new = take(old)
         apply(new, copies(changes))

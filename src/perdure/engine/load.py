@@ -18,6 +18,7 @@ from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.refs import Ref as Ref_
 from perdure.core.tree_read import read_root, read_value
+from perdure.engine.around import UNREADABLE
 from perdure.engine.latest import read_latest
 from perdure.engine.pages import in_pieces, tell, walk
 from perdure.engine.read import (
@@ -31,7 +32,7 @@ from perdure.engine.read import (
 from perdure.engine.refs import as_branch, find, record_at
 from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
 from perdure.engine.unread import Unread, none_read
-from perdure.errors import Damaged, Malformed, ReplayMismatch
+from perdure.errors import Damaged
 
 T = TypeVar("T")
 
@@ -184,7 +185,7 @@ def value_of(site: Site, incarnation: bytes, unread: Unread) -> Steps[Any]:
 
     Raises:
         Damaged: a page is damaged, or not there any more.
-        Malformed: it was changed in a way that this version does not know.
+        NewerFormat: it was changed in a way that this version does not know.
         ReplayMismatch: a change of it does not fit.
     """
     value = unread.own_base()
@@ -264,6 +265,6 @@ def _sections(
             sections[name] = yield from value_of(site, head.incarnation, kept)
         elif kept.is_small:
             # What is wrong with it, or newer than this version (P10), fails who touches it.
-            with suppress(Damaged, Malformed, ReplayMismatch):
+            with suppress(*UNREADABLE):
                 sections[name] = yield from value_of(site, head.incarnation, kept)
     return sections

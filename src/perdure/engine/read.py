@@ -300,7 +300,7 @@ def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dic
 
     Raises:
         ReplayMismatch: a change does not fit; the message names its checkpoint.
-        Malformed: it holds a change that this version does not know.
+        NewerFormat: it holds a change that this version does not know.
     """
     sections: dict[str, Any] = {} if onto is None else onto
     for record in records:

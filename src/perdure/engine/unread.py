@@ -59,7 +59,7 @@ class Unread(msgspec.Struct, frozen=True):
 
         Raises:
             Damaged: a record does not hold packed values.
-            Malformed: it holds a change that this version does not know; names the checkpoint.
+            NewerFormat: it holds a change that this version does not know; names the record.
         """
         return [change for _, change in self._numbered()]
 
@@ -102,7 +102,7 @@ class Touched:
         records: in order.
 
     Raises:
-        Malformed: a section is changed as a whole in a way that this version does not know.
+        NewerFormat: a section is changed as a whole in a way that this version does not know.
         ReplayMismatch: one is changed that is not there.
     """
 

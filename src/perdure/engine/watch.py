@@ -95,7 +95,7 @@ def news(site: Site, head: Head, branch: str, given: Given) -> Steps[tuple[Piece
 
     Raises:
         Damaged: the next one is missing, or is not what was saved.
-        Malformed: it holds a change that this version does not know.
+        NewerFormat: it holds a change that this version does not know.
     """
     piece, given = yield from _left(site, head, branch, given)
     if piece:
