@@ -222,9 +222,10 @@ class Instructor:
         choices = [*_OF_FACTS[version], "plan", "say", "task", "log", "count"]
         if model.messages:
             choices += ["say", "interject", "reword", "attribute", "unsay", "forget"]
+            choices.append("defer")
             choices += {1: ["feel"], 2: ["feel", "measure"], 3: ["add part", "measure"]}[version]
         if model.tasks:
-            choices += ["drop", "goal", "own", "due"]
+            choices += ["drop", "goal", "own", "due", "rekey"]
             choices += {1: ["tags", "tag"], 2: ["tags", "tag", "rank"], 3: ["retag", "rank"]}[
                 version
             ]

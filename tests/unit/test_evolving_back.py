@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +87,29 @@ def test_what_older_code_edits_is_made_in_the_newer_form(
         assert session.raw["secret"] == {"of": "v2"}
     with new_state.open("a", schema=v1) as session:
         assert session.state.notes == "by day"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda messages: messages.reverse(),
+        lambda messages: messages.append(messages.pop(0)),
+        lambda messages: messages.insert(0, messages.pop()),
+        lambda messages: messages.sort(key=lambda each: each.content),
+        lambda messages: messages.__setitem__(slice(None), [messages[1], messages[0]]),
+        lambda messages: messages.insert(1, Message("user", messages.pop(0).content)),
+    ],
+    ids=["reverse", "to the end", "to the front", "sort", "slice", "put in again as another"],
+)
+def test_what_newer_code_wrote_of_an_item_moves_with_it(
+    new_state: perdure.Store, v1: type[Any], edit: Callable[[Any], object]
+) -> None:
+    with new_state.open("a", schema=v1) as session:
+        edit(session.state.messages)
+        order = [each.content for each in session.state.messages]
+    assert order == ["hello", "hi"]
+    found = newest(new_state)["messages"]
+    assert [(each["content"], each["tokens"]) for each in found] == [("hello", 0), ("hi", 17)]
 
 
 def test_only_what_changed_is_written(new_state: perdure.Store, v1: type[Any]) -> None:

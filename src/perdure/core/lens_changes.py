@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.core.changes import Change, Delete, Set, Splice, apply, copies
+from perdure.core.codec import pack
 from perdure.core.delta import ABSENT
 from perdure.core.diff import to_changes
 from perdure.core.lens import (
@@ -27,9 +28,11 @@ from perdure.core.lens import (
     Unknown,
     news,
     olds,
+    to_wire,
 )
 from perdure.core.lens_reach import around, reach
 from perdure.core.lens_run import Fields, ahead, back, newer_all, put_back, require
+from perdure.core.matching import id_of
 from perdure.core.paths import Path
 from perdure.core.values import take
 
@@ -51,17 +54,78 @@ def translate(changes: Iterable[Change], source: Mapping[str, Any], lenses: Lens
         >>> translate([Set(("topic",), "bees")], source, (Rename(("topic",), "subject"),))
         [Set(path=('subject',), value='bees')]
     """
+    changes, moved = list(changes), Moved()
+    if any(map(_takes_out, changes)) and any(map(_puts_in, changes)):
+        # Once to see what is taken out: what is put in again, be it before that, is no new item.
+        _all_translated(changes, source, lenses, moved)
+        moved.is_full = True
+    return _all_translated(changes, source, lenses, moved)
+
+
+def _all_translated(
+    changes: list[Change], source: Mapping[str, Any], lenses: Lenses, moved: Moved
+) -> list[Change]:
     touched = _touched(lenses)
     working = _Working(source)
     found: list[Change] = []
     for change in changes:
         if change.path[0] in touched:
-            for made in _translated(change, working.sections, lenses, ()):
+            for made in _translated(change, working.sections, lenses, (), moved):
                 working.make(made)
                 found.append(made)
         else:
             found.append(change)
     return found
+
+
+def _takes_out(change: Change) -> bool:
+    return isinstance(change, Set | Delete) or (isinstance(change, Splice) and change.removed > 0)
+
+
+def _puts_in(change: Change) -> bool:
+    return isinstance(change, Set) or (isinstance(change, Splice) and bool(change.items))
+
+
+class Moved:
+    """Items and values that are taken out of where lenses are for them, to be put in elsewhere."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        """Whether all were noted."""
+        self._sources: dict[bytes, list[Any]] = {}
+        """The newer forms, by what they are in the view, or by the ids that they have there."""
+
+    def note(self, sources: Iterable[Any], lens: Nested, path: Path) -> None:
+        """Note the newer forms of what is taken out."""
+        if self.is_full:
+            return
+        for source in sources:
+            if isinstance(source, dict):
+                view = back(source, lens.lenses, path)
+                for name in _names(view, lens):
+                    self._sources.setdefault(name, []).append(source)
+
+    def source_of(self, value: Any, lens: Nested) -> Any:
+        """The newer form of what is put in again; `ABSENT` if it is new. Each serves once."""
+        if not self.is_full or not isinstance(value, dict):
+            return ABSENT
+        for name in _names(value, lens):
+            found = self._sources.get(name)
+            if found:
+                source = found[0]
+                for sources in self._sources.values():
+                    sources[:] = [each for each in sources if each is not source]
+                return source
+        return ABSENT
+
+
+def _names(view: Mapping[str, Any], lens: Nested) -> Iterator[bytes]:
+    """What an item is known by, of all that the same lenses are for; the surest first."""
+    lenses = to_wire(lens.lenses)
+    yield pack([lenses, take({key: view[key] for key in sorted(view)})])
+    known = id_of(view)
+    if known is not None:
+        yield pack([lenses, "id", known])
 
 
 def _touched(lenses: Lenses) -> frozenset[str]:
@@ -112,7 +176,9 @@ class _Way(msgspec.Struct):
     nested: Nested | None = None
 
 
-def _translated(change: Change, source: Fields, lenses: Lenses, origin: Path) -> Iterator[Change]:
+def _translated(
+    change: Change, source: Fields, lenses: Lenses, origin: Path, moved: Moved
+) -> Iterator[Change]:
     """The changes that one change of the view of a mapping stands for.
 
     Args:
@@ -120,6 +186,7 @@ def _translated(change: Change, source: Fields, lenses: Lenses, origin: Path) ->
         source: the mapping in the newer form.
         lenses: those of the mapping.
         origin: the path of the mapping in the newer form.
+        moved: what is taken out of lists and mappings by this change and others.
     """
     way = _led(change.path, lenses)
     if way is None or not _is_there(source, way.path[: (way.depth or len(way.path)) - 1]):
@@ -127,7 +194,7 @@ def _translated(change: Change, source: Fields, lenses: Lenses, origin: Path) ->
     elif way.nested is None:
         yield replace(change, path=(*origin, *way.path))
     else:
-        yield from _in_nested(change, source, way, way.nested, origin)
+        yield from _in_nested(change, source, way, way.nested, origin, moved)
 
 
 def _led(path: Path, lenses: Lenses) -> _Way | None:
@@ -207,35 +274,62 @@ def _is_there(source: Any, path: Path) -> bool:
 
 
 def _in_nested(
-    change: Change, source: Fields, way: _Way, lens: Nested, origin: Path
+    change: Change, source: Fields, way: _Way, lens: Nested, origin: Path, moved: Moved
 ) -> Iterator[Change]:
     """A change of a list of items or a mapping of values, or of one of them or in it."""
     where, rest = (*origin, *way.path), way.path[way.depth :]
     held = _find(source, way.path[: way.depth])
     if len(rest) > 1:
         item, inner = _find(held, rest[:1]), replace(change, path=rest[1:])
-        yield from _translated(inner, item, lens.lenses, (*where[: -len(rest)], rest[0]))
+        path = *where[: -len(rest)], rest[0]
+        yield from _translated(inner, item, lens.lenses, path, moved)
     elif isinstance(change, Delete):
+        moved.note([_find(held, rest)] if rest else _all_of(held), lens, where)
         yield Delete(where)
     elif isinstance(change, Splice):
         items: Any = change.items
         if not rest and isinstance(items, list):
-            items = newer_all(items, ABSENT, lens, where)
+            moved.note(held[change.start : change.start + change.removed], lens, where)
+            items = [_newer_item(item, lens, where, moved) for item in items]
         yield Splice(where, change.start, change.removed, items)
     elif isinstance(change, Set):
-        yield from _assigned(change.value, held, rest, lens, where)
+        yield from _assigned(change.value, held, rest, lens, where, moved)
     else:
         yield replace(change, path=where)
 
 
-def _assigned(value: Any, held: Any, rest: Path, lens: Nested, path: Path) -> Iterator[Change]:
+def _newer_item(item: Any, lens: Nested, path: Path, moved: Moved) -> Fields:
+    """The newer form of an item that is put in."""
+    require(item, dict, lens, path)
+    source = moved.source_of(item, lens)
+    return ahead(item, lens.lenses, path) if source is ABSENT else _put(source, item, lens, path)
+
+
+def _put(source: Any, item: Any, lens: Nested, path: Path) -> Fields:
+    return put_back(take(source), item, lens.lenses, path)
+
+
+def _all_of(held: Any) -> Iterable[Any]:
+    """What a list or mapping holds; nothing, if there is none."""
+    if isinstance(held, dict):
+        return dict.values(held)
+    return held if isinstance(held, list) else ()
+
+
+def _assigned(
+    value: Any, held: Any, rest: Path, lens: Nested, path: Path, moved: Moved
+) -> Iterator[Change]:
     """Items or values, or one, set as a whole: what the view has no room for stays theirs."""
     if not rest:
         newer = value if value is None else newer_all(value, held, lens, path)
         yield from _difference(held, newer, path)
         return
     before = _find(held, rest)
-    if isinstance(before, dict) and isinstance(value, dict):
+    moved.note([before], lens, path)
+    source = moved.source_of(value, lens)
+    if source is not ABSENT:
+        yield from _difference(before, _put(source, value, lens, path), path)
+    elif isinstance(before, dict) and isinstance(value, dict):
         yield from _difference(before, put_back(before, value, lens.lenses, path), path)
     else:
         require(value, dict, lens, path)

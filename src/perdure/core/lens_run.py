@@ -6,9 +6,10 @@ changed nothing, and every stage of a chain can be looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from perdure.core.codec import pack
 from perdure.core.delta import ABSENT
 from perdure.core.lens import (
     KEPT,
@@ -235,6 +236,8 @@ def _older_items(sources: list[Any], lens: Nested, path: Path) -> Iterator[Any]:
 def aligned(before: list[Any], after: list[Any]) -> list[int | None]:
     """For each item of a list as it is, which one of the list as it was it stands for.
 
+    Equal ones first, wherever they are now: what the view has no room for goes with its item.
+
     Example:
         >>> aligned(["a", "b", "c"], ["a", "x", "y", "c"])
         [0, None, None, 2]
@@ -247,12 +250,28 @@ def aligned(before: list[Any], after: list[Any]) -> list[int | None]:
     while tail < shorter - head and same(before[-1 - tail], after[-1 - tail]):
         tail += 1
     middle = range(head, len(after) - tail)
-    paired = len(before) == len(after)
+    equal = _equal(before, after, range(head, len(before) - tail), middle)
+    taken, paired = set(equal.values()), len(before) == len(after)
     return [
         *range(head),
-        *(at if paired else None for at in middle),
+        *(equal.get(at, at if paired and at not in taken else None) for at in middle),
         *range(len(before) - tail, len(before)),
     ]
+
+
+def _equal(
+    before: list[Any], after: list[Any], there: Iterable[int], here: Iterable[int]
+) -> dict[int, int]:
+    """Of items of a list as it is, by place, an equal one of the list as it was, each one once."""
+    places: dict[bytes, list[int]] = {}
+    for at in there:
+        places.setdefault(pack(before[at]), []).append(at)
+    found = {}
+    for at in here:
+        equal = places.get(pack(after[at]))
+        if equal:
+            found[at] = equal.pop(0)
+    return found
 
 
 def _newer(value: Any, source: Any, lens: Nested, path: Path) -> Fields:
