@@ -253,3 +253,6 @@ export_bytes_max = 2 * 1024 * 1024 * 1024
 
 list_edits_max = 1024
 """Separate edits that a list keeps apart between two saves (edits); of more, the nearest join."""
+
+INFERRED_FIELDS = 200
+"""Fields of one mapping told apart when a schema is inferred; more are described together."""
