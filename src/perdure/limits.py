@@ -277,3 +277,6 @@ The oldest beyond that are checked anew when they are read.
 
 views_swept_min = 1024
 """Views of a typed state of which those that nobody holds are swept out (views)."""
+
+INFERRED_FIELDS = 200
+"""Fields of one mapping told apart when a schema is inferred; more are described together."""
