@@ -31,10 +31,12 @@ COMMANDS = (
     ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
-    *("rm", "undelete", "verify", "stats", "maintain", "migrate", "prune", "sweep", "doctor"),
+    *("rm", "undelete", "verify", "stats", "maintain", "migrate"),
+    *("schema", "schema versions", "schema infer"),
+    *("prune", "sweep", "doctor"),
 )
-RUNNING = [name for name in COMMANDS if name != "branch"]
-"""Those that do something; `branch` only holds others."""
+RUNNING = [name for name in COMMANDS if name not in ("branch", "schema")]
+"""Those that do something; `branch` and `schema` only hold others."""
 
 CALLS = {
     "ls": ["ls"],
@@ -64,6 +66,8 @@ CALLS = {
     "stats": ["stats"],
     "maintain": ["maintain"],
     "migrate": ["migrate", "tests.evolution:Newest", "a*", "--dry-run"],
+    "schema versions": ["schema", "versions"],
+    "schema infer": ["schema", "infer"],
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "sweep": ["sweep"],
     "doctor": ["doctor"],

@@ -11,6 +11,7 @@ from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
 from perdure.core.json_forms import FORMS
+from perdure.schemas.present import SchemaVersion, UnreadableState
 from perdure.schemas.report import Migrated, Unmigrated
 from perdure.types import (
     BranchInfo,
@@ -59,6 +60,8 @@ DOCUMENTS = {
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`',
+    "schema versions": '{"versions": [SchemaVersion], "unreadable": [UnreadableState]}',
+    "schema infer": '{"schema": SCHEMA, "states": NUMBER, "unreadable": [UnreadableState]}',
     "prune": '{"states": [Pruned], "compacted": NUMBER}',
     "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
@@ -69,7 +72,8 @@ DOCUMENTS = {
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
-    *(Migrated, Unmigrated, Pruned, PrunedBranch, Finding),
+    *(Migrated, Unmigrated, SchemaVersion, UnreadableState),
+    *(Pruned, PrunedBranch, Finding),
 )
 
 
