@@ -32,7 +32,7 @@ COMMANDS = (
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
     *("rm", "undelete", "verify", "stats", "maintain", "migrate"),
-    *("schema", "schema versions", "schema infer"),
+    *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
     *("prune", "sweep", "doctor"),
 )
 RUNNING = [name for name in COMMANDS if name not in ("branch", "schema")]
@@ -68,6 +68,8 @@ CALLS = {
     "migrate": ["migrate", "tests.evolution:Newest", "a*", "--dry-run"],
     "schema versions": ["schema", "versions"],
     "schema infer": ["schema", "infer"],
+    "schema compare": ["schema", "compare", "tests.evolution:Inner", "tests.evolution:Newest"],
+    "schema draft": ["schema", "draft", "tests.evolution:Inner", "tests.evolution:Newest"],
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "sweep": ["sweep"],
     "doctor": ["doctor"],

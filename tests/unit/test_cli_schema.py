@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.evolution import Inner
 from tests.unit.fleet_agent import Research
 
-from perdure import Store
+from perdure import Store, lenses
 from perdure.cli.app import FOUND, USAGE, app
+from perdure.schemas.declare import declared_of
+from perdure.schemas.json_schema import json_schema_of
 
 
 @pytest.fixture
@@ -91,3 +94,61 @@ def test_sample_is_spread_over_the_keys(path: str) -> None:
     found = answer(path, "infer", "--sample", "2")
     assert found["states"] == 2
     assert found["schema"]["properties"].keys() == {"subject", "topic", "steps"}
+
+
+INNER, NEWEST = "tests.evolution:Inner", "tests.evolution:Newest"
+
+
+def test_comparison_tells_what_needs_a_version(tmp_path: Path) -> None:
+    inner = tmp_path / "inner.json"
+    inner.write_text(json.dumps(json_schema_of(Inner)), encoding="utf-8")
+    for old in (INNER, str(inner)):
+        found = CliRunner().invoke(app, ["schema", "compare", old, NEWEST])
+        assert found.exit_code == 0
+        lines = [line.split() for line in found.stdout.splitlines()]
+        assert lines[1:] == [["goal", "yes", "removed"], ["n", "no", "added"]]
+        assert "2 differences, 1 of which" in found.stderr
+    assert CliRunner().invoke(app, ["schema", "compare", INNER, INNER]).stdout == ""
+
+
+def test_draft_imports_the_class_and_runs(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text(
+        json.dumps({"type": "object", "properties": {"subjects": {"type": "string"}}}),
+        encoding="utf-8",
+    )
+    old, new = str(tmp_path / "old.json"), "tests.unit.fleet_agent:Research"
+    found = CliRunner().invoke(app, ["schema", "draft", old, new])
+    assert found.exit_code == 0
+    assert "from tests.unit.fleet_agent import Research\n" in found.stdout
+    exec(found.stdout, {})
+    assert declared_of(Research).migrations.pop((1, 2)).lenses == (
+        lenses.rename("subjects", "subject"),
+        lenses.add("budget", 0),
+    )
+    named = CliRunner().invoke(app, ["schema", "draft", old, new, "--name", "Other", "--to", "3"])
+    assert "    Other,\n    1,\n    3,\n" in named.stdout
+    assert "import Research" not in named.stdout
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("compare", INNER, "none.json"),
+        ("compare", INNER, "list.json"),
+        ("compare", INNER, "deep.json"),
+        ("compare", INNER, "nowhere"),
+        ("draft", "good.json", "good.json"),
+        ("draft", INNER, NEWEST, "--from", "2", "--to", "2"),
+        ("draft", INNER, NEWEST, "--name", "no name"),
+    ],
+)
+def test_wrong_calls_are_told(
+    args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "list.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    found = CliRunner().invoke(app, ["schema", *args])
+    assert found.exit_code == USAGE
+    assert "Error: " in found.stderr

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perdure import limits
+from perdure.cli import schema_pairs
 from perdure.cli.check import keys_of
 from perdure.cli.context import MAIN, examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document, dumps
@@ -163,3 +164,7 @@ def _name(unreadable: list[UnreadableState]) -> None:
         for line in aligned(("not readable", "problem"), rows, whole=True):
             hint(line)
         name_unreadable([each.key for each in unreadable])
+
+
+for _command in (schema_pairs.compare, schema_pairs.draft):
+    schema.add_command(_command)

@@ -39,11 +39,17 @@ class Census:
 
     def add(self, key: str, versions: dict[str, int]) -> None:
         """Count a state, in these versions by name of the schema."""
-        for kind in [*versions.items()] or [None]:
+        kinds: list[tuple[str, int] | None] = [*versions.items()]
+        for kind in kinds or [None]:
             states, example = self._found.get(kind, (0, key))
             self._found[kind] = (states + 1, example)
 
     def versions(self) -> list[SchemaVersion]:
         """What was counted, by name and version, states without a schema last."""
         order = sorted(self._found, key=lambda kind: (kind is None, kind or ("", 0)))
-        return [SchemaVersion(*(kind or (None, None)), *self._found[kind]) for kind in order]
+        return [self._version(kind) for kind in order]
+
+    def _version(self, kind: tuple[str, int] | None) -> SchemaVersion:
+        name, version = kind or (None, None)
+        states, example = self._found[kind]
+        return SchemaVersion(name, version, states, example)
