@@ -277,3 +277,27 @@ The oldest beyond that are checked anew when they are read.
 
 views_swept_min = 1024
 """Views of a typed state of which those that nobody holds are swept out (views)."""
+
+inferred_states_default = 1000
+"""States that a schema is inferred from where no number is given (states)."""
+
+inferred_fields_max = 200
+"""Fields of one mapping told apart when a schema is inferred; more are described together."""
+
+inferred_places_max = 10_000
+"""Fields told apart in all when a schema is inferred; further ones are described together."""
+
+inferred_keys_min = 8
+"""From so many keys on, of which none is in half of the mappings, they are data (keys)."""
+
+inferred_tuple_max = 16
+"""Tuples up to so long are described place by place (items)."""
+
+inferred_choices_max = 8
+"""Texts of one place that may be an enum (texts)."""
+
+inferred_choice_chars_max = 32
+"""The longest text of an inferred enum (characters)."""
+
+inferred_choice_times_min = 10
+"""How often each text of an inferred enum must have come, on average (times)."""

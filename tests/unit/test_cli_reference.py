@@ -32,10 +32,11 @@ COMMANDS = (
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
     *("rm", "undelete", "verify", "stats", "maintain", "migrate", "upgrade"),
+    *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
     *("prune", "sweep", "doctor"),
 )
-RUNNING = [name for name in COMMANDS if name != "branch"]
-"""Those that do something; `branch` only holds others."""
+RUNNING = [name for name in COMMANDS if name not in ("branch", "schema")]
+"""Those that do something; `branch` and `schema` only hold others."""
 
 CALLS = {
     "ls": ["ls"],
@@ -66,6 +67,10 @@ CALLS = {
     "maintain": ["maintain"],
     "migrate": ["migrate", "tests.evolution:Newest", "a*", "--dry-run"],
     "upgrade": ["upgrade"],
+    "schema versions": ["schema", "versions"],
+    "schema infer": ["schema", "infer"],
+    "schema compare": ["schema", "compare", "tests.evolution:Inner", "tests.evolution:Newest"],
+    "schema draft": ["schema", "draft", "tests.evolution:Inner", "tests.evolution:Newest"],
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "sweep": ["sweep"],
     "doctor": ["doctor"],

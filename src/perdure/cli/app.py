@@ -24,6 +24,7 @@ from perdure.cli import (
     migrate,
     prune,
     retention,
+    schema,
     showing,
     states,
     trial,
@@ -41,8 +42,8 @@ FOUND, USAGE, NOT_FOUND, RETRY, RELOAD, PERSON, INTERRUPTED = 1, 2, 3, 4, 5, 6, 
 
 EXIT_CODES = {
     0: "done",
-    FOUND: "a problem was found (verify, stats, maintain, migrate, upgrade, prune, doctor, demo), "
-    "or a difference (diff --exit-code)",
+    FOUND: "a problem was found (verify, stats, maintain, migrate, schema, upgrade, prune, doctor, "
+    "demo), or a difference (diff --exit-code)",
     USAGE: "the call was wrong, or has to say more: of a merge, which side is right",
     NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
@@ -205,6 +206,7 @@ for _command in (
     upkeep.maintain,
     migrate.migrate,
     upgrade.upgrade,
+    schema.schema,
     prune.prune,
     retention.sweep,
     doctor.doctor,

@@ -112,7 +112,7 @@ def stats(ctx: click.Context, key: str | None) -> None:
 def _of_all(store: Store, unreadable: list[str], report: Progress | None) -> list[Stats]:
     """What every state costs; those that cannot be read are added to `unreadable`."""
     found = []
-    keys = list(_keys(store))
+    keys = list(keys_of(store))
     for done, key in enumerate(keys, 1):
         try:
             found.append(store.stats(key))
@@ -123,9 +123,10 @@ def _of_all(store: Store, unreadable: list[str], report: Progress | None) -> lis
     return found
 
 
-def _keys(store: Store) -> Iterator[str]:
+def keys_of(store: Store, prefix: str = "") -> Iterator[str]:
+    """The keys of all states that begin so, read page by page."""
     after = None
-    while page := store.states(limit=PAGE, after=after):
+    while page := store.states(prefix, limit=PAGE, after=after):
         yield from (info.key for info in page)
         after = page[-1].key
 

@@ -50,7 +50,7 @@ def migrate(
     run back, as far as nobody saved since. The exit code is 1 if a state cannot be migrated or
     rolled back, or was saved to since; 4 if some are held by others, and are left for another run.
     """
-    prefix = _prefix(keys)
+    prefix = prefix_of(keys)
     if run is not None:
         if schema is not None:
             raise click.UsageError("--undo goes without a schema: the run's id says it all")
@@ -71,7 +71,7 @@ def migrate(
     ctx.exit(_code(found))
 
 
-def _prefix(keys: str | None) -> str:
+def prefix_of(keys: str | None) -> str:
     """What the keys begin with.
 
     Raises:

@@ -11,6 +11,8 @@ from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
 from perdure.core.json_forms import FORMS
+from perdure.schemas.compare import SchemaDifference
+from perdure.schemas.present import SchemaVersion, UnreadableState
 from perdure.schemas.report import Migrated, Unmigrated
 from perdure.types import (
     BranchInfo,
@@ -62,6 +64,10 @@ DOCUMENTS = {
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`',
     "upgrade": '{"ok": BOOL, "upgraded": Upgraded}',
+    "schema versions": '{"versions": [SchemaVersion], "unreadable": [UnreadableState]}',
+    "schema infer": '{"schema": SCHEMA, "states": NUMBER, "unreadable": [UnreadableState]}',
+    "schema compare": '{"differences": [SchemaDifference]}',
+    "schema draft": '{"source": TEXT}',
     "prune": '{"states": [Pruned], "compacted": NUMBER}',
     "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
@@ -72,7 +78,8 @@ DOCUMENTS = {
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
-    *(Migrated, Unmigrated, Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding),
+    *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
+    *(Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding),
 )
 
 

@@ -17,7 +17,7 @@ from perdure.state.door import admitted_at
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_LEAVES: dict[type, dict[str, Any]] = {
+LEAVES: dict[type, dict[str, Any]] = {
     type(None): {"type": "null"},
     bool: {"type": "boolean"},
     int: {"type": "integer"},
@@ -31,6 +31,7 @@ _LEAVES: dict[type, dict[str, Any]] = {
     UUID: {"type": "string", "format": "uuid"},
     Decimal: {"type": "string", "format": "decimal"},
 }
+"""The forms of single values, by type."""
 _JSON = (type(None), bool, int, float, str, list, dict)
 
 
@@ -120,9 +121,9 @@ class _Writer:
 
 def _leaf(kind: LeafKind) -> dict[str, Any]:
     if float in kind.atoms:
-        return dict(_LEAVES[float])
+        return dict(LEAVES[float])
     (each,) = kind.atoms
-    return dict(_LEAVES[each])
+    return dict(LEAVES[each])
 
 
 def _default(field: Any) -> Any:
