@@ -187,7 +187,8 @@ class AsyncSession(SessionBase[T_co]):
         Raises:
             Conflict: both sides changed the same sections; nothing was changed here.
             MergeConflicts: the same, of a session that merges: the same places.
-            SchemaChanged: the state was migrated to another version of its schema.
+            SchemaChanged: the state was migrated to another version of its schema: open it again.
+                What was to be given up is.
             StateDeleted: the state is gone.
         """
         self._require_open()
@@ -207,7 +208,8 @@ class AsyncSession(SessionBase[T_co]):
                     # Read in a thread, where decoding what others saved does not hold the loop up;
                     # one that is left behind by a cancellation has changed nothing.
                     reading = self._in_store(read_news(self._core, keep_changes))
-                    news = await asyncio.to_thread(self._driver.run, reading, makes=False)
+                    with self._refreshing(keep_changes):
+                        news = await asyncio.to_thread(self._driver.run, reading, makes=False)
                     if take_in(self._core, news, keep_changes):
                         self._document.pull()
                         return self.checkpoint

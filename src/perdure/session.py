@@ -181,7 +181,8 @@ class Session(SessionBase[T_co]):
         Raises:
             Conflict: both sides changed the same sections; nothing was changed here.
             MergeConflicts: the same, of a session that merges: the same places.
-            SchemaChanged: the state was migrated to another version of its schema.
+            SchemaChanged: the state was migrated to another version of its schema: open it again.
+                What was to be given up is.
             StateDeleted: the state is gone.
         """
         self._require_open()
@@ -191,7 +192,8 @@ class Session(SessionBase[T_co]):
             if keep_changes:
                 self._document.push()
             refreshing = self._in_store(self._core.refresh(keep_changes))
-            newest = self._driver.run(refreshing, makes=False)
+            with self._refreshing(keep_changes):
+                newest = self._driver.run(refreshing, makes=False)
             self._document.pull()
             return newest
 

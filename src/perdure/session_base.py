@@ -20,6 +20,7 @@ from perdure.errors import (
     Forked,
     PerdureError,
     SaveInsideAtomic,
+    SchemaChanged,
     SessionClosed,
     UsageError,
 )
@@ -373,6 +374,18 @@ class SessionBase(Generic[T_co]):
         )
         if error.__context__ is None:  # where `.session` is found by whoever has only the error
             failure.__context__, error.__context__ = None, failure
+
+    @contextmanager
+    def _refreshing(self, keep_changes: bool) -> Iterator[None]:
+        """Around a refresh: what is to be given up is, also where nothing can be taken in."""
+        try:
+            yield
+        except SchemaChanged:
+            if not keep_changes:
+                self._core.drop_waiting()
+                for document in (self._document, self._document.stored):
+                    document.capture()
+            raise
 
     def _refuse_inside_atomic(self) -> None:
         if self._document.is_within_block():

@@ -230,7 +230,11 @@ def _make_live(
 
 
 def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
-    """The error for a save that found its branch moved (P3)."""
+    """The error for a save that found its branch moved (P3).
+
+    Raises:
+        SchemaChanged: to another version of the state, which no refresh takes in.
+    """
     if current is None or current.deleted_us is not None:
         return gone(core, "deleted")
     if not _is_same_life(core, current):
@@ -241,6 +245,7 @@ def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
     current = as_branch(current, core.branch, tip)
     theirs = yield from read_since(core, current)
     changes = yield Compute(lambda: changes_of(theirs))  # may be much to decode
+    core.check(News(current, theirs, changes))
     return conflict(core, current, theirs, changes)
 
 
