@@ -128,3 +128,11 @@ def test_references_that_lead_nowhere_are_refused(reference: str) -> None:
     schema = {"$ref": reference, "$defs": {"Loop": {"$ref": "#/$defs/Loop"}}}
     with pytest.raises(UsageError):
         compare(schema, schema)
+
+
+@pytest.mark.parametrize(
+    "schema", [{"properties": []}, {"properties": {"a": 1}}, {"type": 1}, {"type": ["string", 1]}]
+)
+def test_what_is_no_schema_is_refused(schema: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="no JSON Schema"):
+        compare(schema, schema)

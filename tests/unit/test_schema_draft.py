@@ -193,6 +193,34 @@ def test_field_that_is_like_no_other_is_removed_and_added() -> None:
     assert fits(new, document)
 
 
+TEXT: dict[str, Any] = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "before", "after"),
+    [
+        (
+            {"type": "array", "prefixItems": [TEXT], "minItems": 1, "maxItems": 1},
+            {"type": "array", "prefixItems": [{"type": "integer"}], "minItems": 1, "maxItems": 1},
+            ("x",),
+            (0,),
+        ),
+        (TEXT, {"enum": ["x", "y"]}, "x", "x"),
+        ({"enum": [["x"]]}, {"enum": [["y"]]}, ["x"], ["y"]),
+        ({"enum": ["x"]}, TEXT, "x", "x"),
+        (TEXT, True, "x", "x"),
+        ({"type": ["string", "integer"]}, {"type": ["integer", "null"]}, "x", None),
+        ({"type": "array", "items": TEXT}, {"type": "array", "items": {}}, ["x"], ["x"]),
+    ],
+)
+def test_value_of_a_field_becomes_one_of_the_new_schema(
+    old: Any, new: Any, before: Any, after: Any
+) -> None:
+    document = {"a": before}
+    forward(document, drafted(record(a=old), record(a=new)))
+    assert document["a"] == after
+
+
 def test_names_cannot_break_out_of_the_source() -> None:
     name = 'x\nraise SystemExit("no")  # "'
     source = draft(record(a={"type": "string"}), record(**{name: {"type": "string"}}), "R", 1, 2)

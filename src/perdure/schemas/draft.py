@@ -185,7 +185,7 @@ class _Draft:
 
     def _same(self, old: Form, new: Form, at: Place) -> list[Step] | None:
         if old.kind == "enum":
-            return _tabled(old, new, at)
+            return _tabled(old, new, at) if _can_be_keys(old, new) else None
         if old.kind == "tuple":
             return None if self._differ(old.schema, new.schema) else []
         if old.kind not in ("object", "array", "set", "map"):
@@ -310,6 +310,10 @@ def _tabled(old: Form, new: Form, at: Place) -> list[Step]:
     why = f"{'/'.join(at)} has other values: guessed, which became which"
     why += "; several became one, so that which it was is lost" if lossy else ""
     return [Step(why, "convert", at, literal(table) + (", lossy=True" if lossy else ""))]
+
+
+def _can_be_keys(*enums: Form) -> bool:
+    return all(isinstance(each, str | int | float) for enum in enums for each in enum.choices)
 
 
 def _likest(value: Any, among: list[Any]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.core.abbreviate import abbreviate
 from perdure.errors import UsageError
 
 Schema = Mapping[str, Any]
@@ -34,8 +35,10 @@ class Form(msgspec.Struct, frozen=True):
     @property
     def fields(self) -> Schema:
         """The schemas of an object's fields."""
-        found: Schema = self.schema.get("properties", {})
-        return found
+        found = self.schema.get("properties", {})
+        if not isinstance(found, Mapping):
+            raise _none(found)
+        return {name: _checked(each) for name, each in found.items()}
 
     def requires(self, name: str) -> bool:
         """Whether a field must be there."""
@@ -76,6 +79,7 @@ def words(found: list[Form]) -> str:
 
 
 def _forms(schema: Schema, root: Schema, seen: tuple[str, ...]) -> Iterator[Form]:
+    schema = _checked(schema)
     reference = schema.get("$ref")
     if reference is not None:
         if reference in seen:
@@ -94,6 +98,21 @@ def _forms(schema: Schema, root: Schema, seen: tuple[str, ...]) -> Iterator[Form
             yield Form(_kind(name, schema), schema if name in ("object", "array") else {})
 
 
+def _checked(schema: Any) -> Schema:
+    """A schema; `true` allows anything, as an empty one does.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(schema, Mapping) and schema is not True:
+        raise _none(schema)
+    return {} if schema is True else schema
+
+
+def _none(found: Any) -> UsageError:
+    return UsageError(f"{abbreviate(found)} is no JSON Schema that can be compared: right it first")
+
+
 def _choices(values: list[Any]) -> Iterator[Form]:
     """An enum; None in it is an alternative of its own."""
     if None in values:
@@ -107,7 +126,11 @@ def _types(schema: Schema) -> list[str]:
     named = schema.get("type")
     if named is None:
         return [next((kind for word, kind in _TYPED_BY.items() if word in schema), "any")]
-    return [named] if isinstance(named, str) else list(named)
+    if isinstance(named, list) and all(isinstance(each, str) for each in named):
+        return named
+    if not isinstance(named, str):
+        raise _none(schema)
+    return [named]
 
 
 def _kind(name: str, schema: Schema) -> str:
