@@ -489,3 +489,13 @@ def test_the_package_names_them() -> None:
     assert perdure.lenses is made
     assert perdure.LossyLens is LossyLens
     assert perdure.MigrationFailed is MigrationFailed
+
+
+@pytest.mark.parametrize("lens", [made.add("plan/b", 1), made.remove("plan/n", "")])
+def test_a_mapping_that_is_none_stays_none(lens: Any) -> None:
+    chain = with_slots((lens,), 2)
+    sections: dict[str, Any] = {"plan": None}
+    forward(sections, chain)
+    assert sections == {"plan": None}
+    assert get(sections, chain) == {"plan": None}
+    assert put({"plan": {"n": 1}}, {"plan": None}, chain) == {"plan": None}

@@ -126,9 +126,9 @@ def _down(newer: Fields, lens: Lens, path: Path) -> Fields:
 
 
 def _up_one(older: Fields, lens: Simple, source: Fields | None, path: Path) -> Fields:
-    if find(older, home(lens), lens, path) is ABSENT:
+    if not _has_home(older, lens, path):
         return older
-    known = source is not None and find(source, home(lens), lens, path) is not ABSENT
+    known = source is not None and _has_home(source, lens, path)
     if isinstance(lens, Add):
         return _added(older, lens, source if known else None, path)
     values = _values(older, olds(lens), lens, path)
@@ -146,6 +146,12 @@ def _up_one(older: Fields, lens: Simple, source: Fields | None, path: Path) -> F
     return _keeping(_with(newer, now, lens, path), lens, kept, path)
 
 
+def _has_home(mapping: Fields, lens: Simple, path: Path) -> bool:
+    """Whether there is a mapping that the lens is for; a None is none, and stays one."""
+    found = find(mapping, home(lens), lens, path)
+    return found is not ABSENT and found is not None
+
+
 def _added(older: Fields, lens: Add, source: Fields | None, path: Path) -> Fields:
     if find(older, lens.at, lens, path) is not ABSENT:
         return older
@@ -154,7 +160,7 @@ def _added(older: Fields, lens: Add, source: Fields | None, path: Path) -> Field
 
 
 def _down_one(newer: Fields, lens: Simple, path: Path) -> Fields:
-    if find(newer, home(lens), lens, path) is ABSENT and not isinstance(lens, Move):
+    if not _has_home(newer, lens, path) and not isinstance(lens, Move):
         return newer
     values = _values(newer, news(lens), lens, path)
     kept = _kept(newer, lens, path)
