@@ -498,4 +498,4 @@ def test_a_mapping_that_is_none_stays_none(lens: Any) -> None:
     forward(sections, chain)
     assert sections == {"plan": None}
     assert get(sections, chain) == {"plan": None}
-    assert put({"plan": {"n": 1}}, {"plan": None}, chain) == {"plan": None}
+    assert put({"plan": {"b": 1}}, {"plan": None}, chain) == {"plan": None}
