@@ -274,7 +274,7 @@ def evolved(
     if found.migrations:
         migration = body_of(found, changes)
     evolution = Evolution(found, None if migration is not None else found.stamp, migration)
-    core.check = partial(evolution.check, core)
+    core.check = evolution.check
     return document, evolution
 
 

@@ -337,6 +337,19 @@ def test_a_session_does_not_save_over_a_migration(
     assert newest(old_state)["subject"] == "bees"
 
 
+def test_a_session_that_forks_goes_on_in_its_own_version(
+    old_state: perdure.Store, v1: type[Any], v2: type[Any]
+) -> None:
+    with old_state.open("a", schema=v1, on_conflict="fork") as session:
+        session.state.topic = "bees"
+        with old_state.open("a", schema=v2) as other:
+            other.save()
+        session.save()
+        assert session.branch != "main"
+    assert old_state.at("a", session.branch, schema=v2).state.subject == "bees"
+    assert newest(old_state)["subject"] == "owls"
+
+
 def test_an_untyped_session_does_not_merge_over_a_migration(
     old_state: perdure.Store, v2: type[Any]
 ) -> None:

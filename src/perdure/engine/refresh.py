@@ -15,6 +15,7 @@ import msgspec
 from perdure.core.changes import Change, moves_of, reordered, sections_of
 from perdure.core.head import Branch, Head
 from perdure.core.record import Record, changes_of
+from perdure.core.versions import migrated_in
 from perdure.engine.branches import common_number
 from perdure.engine.load import load
 from perdure.engine.parked import find_branch
@@ -24,7 +25,14 @@ from perdure.engine.requests import Compute, ReadHead, Steps
 from perdure.engine.save import Position
 from perdure.engine.view import checkpoint_of
 from perdure.engine.window import Elsewhere, opened
-from perdure.errors import BranchMoved, BranchNotFound, Conflict, Reload, StateDeleted
+from perdure.errors import (
+    BranchMoved,
+    BranchNotFound,
+    Conflict,
+    Reload,
+    SchemaChanged,
+    StateDeleted,
+)
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
@@ -78,8 +86,24 @@ def news_of(
 ) -> Steps[News]:
     """What `take_in` needs of a head that was read already; as `read_news`."""
     news = yield from _news_of(core, head, keep_changes, instead)
-    core.check(news)
+    core.check(core, news)
     return news
+
+
+def require_one_version(core: SessionCore, news: News) -> None:
+    """Refuse to put what is not saved on top of another version of the state.
+
+    Raises:
+        SchemaChanged: others migrated it meanwhile.
+    """
+    found = migrated_in(news.changes)
+    if found and news.instead is None and core.touched():
+        named = ", ".join(f"{name} {version}" for name, version in found.items())
+        raise SchemaChanged(
+            f"{core.site.key!r}: the state was migrated meanwhile, to {named}: what this session "
+            "has not saved is of the former version. `session.changes()` tells what that is; open "
+            "the state again"
+        )
 
 
 def _news_of(
@@ -230,11 +254,7 @@ def _make_live(
 
 
 def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
-    """The error for a save that found its branch moved (P3).
-
-    Raises:
-        SchemaChanged: to another version of the state, which no refresh takes in.
-    """
+    """The error for a save that found its branch moved (P3)."""
     if current is None or current.deleted_us is not None:
         return gone(core, "deleted")
     if not _is_same_life(core, current):
@@ -245,7 +265,6 @@ def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
     current = as_branch(current, core.branch, tip)
     theirs = yield from read_since(core, current)
     changes = yield Compute(lambda: changes_of(theirs))  # may be much to decode
-    core.check(News(current, theirs, changes))
     return conflict(core, current, theirs, changes)
 
 

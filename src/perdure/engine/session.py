@@ -16,21 +16,25 @@ from perdure import limits
 from perdure.core.changes import Change, moves_of, pack_changes, reordered, sections_of
 from perdure.core.head import MAIN, Head, Mark
 from perdure.core.leases import owner_of
-from perdure.core.paths import KeysLast
 from perdure.core.record import LABEL, MERGED, METADATA, SUMMARY
-from perdure.core.versions import migrated_in
-from perdure.core.windows import into_window
 from perdure.engine.bodies import Body, Edited, Overtaken, Sent, too_much
 from perdure.engine.branches import forking_from
 from perdure.engine.expiry import expiring
 from perdure.engine.leases import leaving, lost
-from perdure.engine.load import Loaded, read_section
+from perdure.engine.live import Live
+from perdure.engine.load import Loaded
 from perdure.engine.marks import with_mark
 from perdure.engine.moving import move
 from perdure.engine.placing import place
-from perdure.engine.queue import Queue
 from perdure.engine.read import Site
-from perdure.engine.refresh import Instead, News, conflict_with, read_news, take_in, torn
+from perdure.engine.refresh import (
+    News,
+    conflict_with,
+    read_news,
+    require_one_version,
+    take_in,
+    torn,
+)
 from perdure.engine.requests import Durability, Now, ReadHead, Steps, Tell
 from perdure.engine.row import Row
 from perdure.engine.save import (
@@ -44,21 +48,19 @@ from perdure.engine.save import (
     same_tip,
     secured,
 )
-from perdure.engine.unread import Unread
-from perdure.engine.view import checkpoint_of, checkpoint_of_save
-from perdure.engine.window import Elsewhere, part, take_before
+from perdure.engine.view import checkpoint_of_save
+from perdure.engine.window import Elsewhere
 from perdure.errors import (
     CheckpointPruned,
     Conflict,
     LeaseLost,
     PerdureError,
     Reload,
-    SchemaChanged,
 )
 from perdure.types import Checkpoint, Holder, OnConflict, Strategy
 
 
-class SessionCore:
+class SessionCore(Live):
     """One session's durable side; pure, driven by either facade."""
 
     def __init__(
@@ -79,14 +81,12 @@ class SessionCore:
         missing: object,
         expires_us: int | None = None,
     ) -> None:
-        self.site = site
-        self.document = document
-        self.branch = branch
+        super().__init__(site, document, loaded, branch, elsewhere, missing)
+        self.check: Callable[[SessionCore, News], None] = require_one_version
+        """Refuses what others saved, if this session cannot take it in."""
         self._on_conflict = on_conflict
         self.strategies = dict(strategies)
         """By path pattern, what a merge does where both sides changed the same place."""
-        self.took_in: list[Any] | None = None
-        """Line, number and id of the newest record on top of which this session put its work."""
         self.diverged: Conflict | None = None
         """Why this session works on a branch of its own: what its save met."""
         self.exclusive = exclusive
@@ -96,17 +96,10 @@ class SessionCore:
         self.id = id
         self.started_us = started_us
         self.holder = (holder.host, holder.pid, holder.boot, holder.started)
-        self.position = Position(loaded.head, loaded.head.token) if loaded else None
-        self.summary = loaded.head.summary if loaded and not loaded.head.deleted_us else None
         self.told = told
         """Ends of earlier sessions that no record holds; the first record will."""
-        self.checkpoint: Checkpoint | None = None
-        if loaded is not None and loaded.last is not None:
-            self.checkpoint = checkpoint_of(site.key, self.branch, loaded.last)
-        self._saved_summary = self.summary
         self.row = Row()
         """How long nobody else has saved."""
-        self.queue = Queue()
         self._sent: Sent | None = None
         self._doubt = Doubt()
         """Whether what was sent may have landed."""
@@ -118,20 +111,8 @@ class SessionCore:
         """Number of that snapshot, as this session knows it; 0: there is none."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
-        self._missing = missing
         self._expires_us = expires_us
         """How long after its last save the state is to expire; 0: never; None: as it is."""
-        self.elsewhere = elsewhere
-        """What is not in the live tree, as of the checkpoint that this session is at."""
-        self.torn: Sequence[Change] | None = None
-        """While a refresh changes what is live: the unsaved changes that it was to keep.
-
-        An interrupt leaves it so. Then nothing is saved until a refresh has read all of it anew.
-        """
-        self.check: Callable[[News], None] = self._check
-        """Refuses what others saved, if this session cannot take it in."""
-        self.names = list(loaded.sections) if loaded else []
-        """The sections as of what this session has read and saved, in order."""
 
     # ---- capturing ------------------------------------------------------------------------
 
@@ -193,11 +174,6 @@ class SessionCore:
         return bodies[0] if bodies else None
 
     @property
-    def is_new(self) -> bool:
-        """Whether nothing of this life of the state has been saved yet."""
-        return self.position is None or self.position.head.deleted_us is not None
-
-    @property
     def holds(self) -> bool:
         """Whether it holds its branch exclusively, as far as it knows."""
         if not self.exclusive or self.is_lease_lost or self.position is None:
@@ -213,15 +189,6 @@ class SessionCore:
     def unsaved(self) -> bool:
         """Whether a captured body still waits to be saved, asked for or not."""
         return bool(self.queue) or self._sent is not None
-
-    @property
-    def is_summary_unsaved(self) -> bool:
-        """Whether the summary was set since it was last captured."""
-        return self.summary != self._saved_summary
-
-    def waiting(self) -> list[Change]:
-        """Captured changes that are not saved yet, in order."""
-        return self.queue.changes()
 
     def settled_by(self, body: Body, checkpoint: Checkpoint | None) -> None:
         """Drop a captured body of which others' checkpoint has all.
@@ -339,6 +306,8 @@ class SessionCore:
                 raise Overtaken(moved.head) from None
             error = yield from conflict_with(self, moved.head)
             if not (yield from self._forked_off(error)):
+                if isinstance(error, Conflict):
+                    self.check(self, News(moved.head, changes=list(error.their_changes)))
                 raise error from None
             return
         except PerdureError:
@@ -437,87 +406,6 @@ class SessionCore:
                 self._sent, self._doubt.is_there = None, False
             except (Conflict, LeaseLost):
                 pass
-
-    def _check(self, news: News) -> None:
-        """Refuse to put what is not saved on top of another version of the state.
-
-        Raises:
-            SchemaChanged: others migrated it meanwhile.
-        """
-        found = migrated_in(news.changes)
-        if found and news.instead is None and self.touched():
-            named = ", ".join(f"{name} {version}" for name, version in found.items())
-            raise SchemaChanged(
-                f"{self.site.key!r}: the state was migrated meanwhile, to {named}: what this "
-                "session has not saved is of the former version. `session.changes()` tells what "
-                "that is; open the state again"
-            )
-
-    def take(
-        self, changes: Sequence[Change], order: Sequence[str], last: Sequence[KeysLast] = ()
-    ) -> None:
-        """Make others' changes in the live tree, and in what is not there."""
-        offsets = {name: before for name, (before, _) in self.document.windows().items()}
-        for change in self.document.apply(changes, order=order, last=last):
-            kept = self.elsewhere[str(change.path[0])]
-            assert isinstance(kept, Unread)
-            kept.news.append(change)
-        for change in changes:
-            name = str(change.path[0])
-            if offsets.get(name):
-                take_before(self.elsewhere, name, change, offsets[name])
-                _, offsets[name] = into_window(change, offsets[name])
-
-    def touched(self) -> set[str]:
-        """Sections with changes that are not saved yet, captured or not."""
-        return self.document.touched() | self.queue.sections()
-
-    def read(self, name: str) -> Steps[Any]:
-        """The value of a section that is not loaded, as of the checkpoint that this session is at.
-
-        Raises:
-            Damaged: it cannot be read.
-        """
-        assert self.position is not None
-        head, kept = self.position.head, self.elsewhere[name]
-        assert isinstance(kept, Unread)
-        unread = {name: kept}
-        value = yield from read_section(self.site, head, self.branch, name, unread)
-        self.elsewhere[name] = unread[name]
-        return value
-
-    def part(self, name: str, start: int, stop: int) -> Steps[list[Any]]:
-        """Items of a list that are not in the live tree, as `read` would give them."""
-        assert self.position is not None
-        head = self.position.head
-        return (yield from part(self.site, head, self.branch, name, self.elsewhere, start, stop))
-
-    def give_up(self, instead: Instead) -> None:
-        """Put what is stored in the place of what was edited and is not saved."""
-        mine = self.touched()
-        self.queue.clear()
-        self.took_in = None
-        self.document.replace({name: instead.sections.get(name, self._missing) for name in mine})
-        self.elsewhere.update(instead.elsewhere)
-
-    def restore(self, sections: dict[str, Any]) -> None:
-        """Put `sections`, the whole state, in the place of what an interrupted refresh left."""
-        self.queue.clear()
-        self.took_in = None
-        self.document.restore(sections)
-        self.names = list(sections)
-
-    def adopt_summary(self, summary: str | None) -> None:
-        """Take the summary that is stored, in the place of one that is not saved."""
-        self.summary = self._saved_summary = summary
-
-    def meet_summary(self, stored: str | None) -> None:
-        """Take the summary that is stored, unless this session has another one to save."""
-        if any(SUMMARY in body.extra for body in self.queue):
-            return
-        if self.summary == self._saved_summary:
-            self.summary = stored
-        self._saved_summary = stored
 
 
 def _snapshot_of(head: Head, branch: str) -> int:

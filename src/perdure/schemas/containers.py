@@ -10,11 +10,11 @@ from perdure.core.paths import Path
 from perdure.schemas.kinds import ANY, Kind, Problem, all_of, bare, first, found, within
 
 
-class ListKind(Kind):
-    """A list of items of one kind."""
+class _Items(Kind):
+    """What is common to containers of items, or members, of one kind."""
 
-    def __init__(self, item: Kind) -> None:
-        super().__init__("list")
+    def __init__(self, said: str, item: Kind) -> None:
+        super().__init__(said)
         self.item = item
 
     def kids(self) -> Iterable[Kind]:
@@ -22,8 +22,15 @@ class ListKind(Kind):
         return (self.item,)
 
     def child(self, at: str | int) -> Kind | None:
-        """That of its items."""
+        """That of its items, wherever."""
         return self.item
+
+
+class ListKind(_Items):
+    """A list of items of one kind."""
+
+    def __init__(self, item: Kind) -> None:
+        super().__init__("list", item)
 
     def may_be(self, stored: Any) -> bool:
         """Whether it is one from outside."""
@@ -51,23 +58,14 @@ class ListKind(Kind):
         return [within(at, self.item, item) for at, item in enumerate(value)]
 
 
-class SetKind(Kind):
+class SetKind(_Items):
     """A set of leaves. A frozen one is stored as such; what is stored as a set reads as one too."""
 
     def __init__(self, item: Kind, *, is_frozen: bool = False) -> None:
-        super().__init__("frozenset" if is_frozen else "set")
-        self.item = item
+        super().__init__("frozenset" if is_frozen else "set", item)
         self.is_frozen = is_frozen
         self.form = "set" if is_frozen else "plain"
         self._classes = (set, frozenset) if is_frozen else (set,)
-
-    def kids(self) -> Iterable[Kind]:
-        """That of its members."""
-        return (self.item,)
-
-    def child(self, at: str | int) -> Kind | None:
-        """That of its members."""
-        return self.item
 
     def may_be(self, stored: Any) -> bool:
         """Whether it is one from outside."""
@@ -104,20 +102,11 @@ class SetKind(Kind):
         return self.item.resolve(stored).read(stored)
 
 
-class DictKind(Kind):
+class DictKind(_Items):
     """A dict with str keys and items of one kind."""
 
     def __init__(self, item: Kind) -> None:
-        super().__init__("dict")
-        self.item = item
-
-    def kids(self) -> Iterable[Kind]:
-        """That of its items."""
-        return (self.item,)
-
-    def child(self, at: str | int) -> Kind | None:
-        """That of its items."""
-        return self.item
+        super().__init__("dict", item)
 
     def may_be(self, stored: Any) -> bool:
         """Whether it is one from outside."""

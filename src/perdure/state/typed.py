@@ -52,7 +52,7 @@ VIEWS.update(
         SetKind: lambda kind: TypedSet._perdure_make,
         DictKind: lambda kind: TypedMapping._perdure_make,
         ModelKind: lambda kind: (
-            TypedMapping._perdure_make if kind.family == "typeddict" else view_class(kind)
+            (TypedMapping if kind.family == "typeddict" else view_class(kind))._perdure_make
         ),
     }
 )

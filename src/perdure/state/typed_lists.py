@@ -9,36 +9,27 @@ from typing import Any, SupportsIndex
 
 from perdure.schemas.containers import ListKind
 from perdure.schemas.kinds import bare
-from perdure.state.door import Home, admitted, is_watched
+from perdure.state.door import admitted, is_watched
 from perdure.state.sequence import TrackedList
 from perdure.state.typed_reading import shown, typed
+from perdure.state.typed_view import TypedView
 
 _item = list.__getitem__
 
 
-class TypedList(MutableSequence[Any]):
+class TypedList(TypedView, MutableSequence[Any]):
     """A list of a typed state. Every method of list works; slices and copies are plain lists.
 
     Called by its class, as `dataclasses.asdict` does, it makes a plain list.
     """
 
-    __slots__ = ("__weakref__", "_perdure_home", "_perdure_kind", "_perdure_node")
+    __slots__ = ()
 
-    _perdure_view = True
-    _perdure_home: Home
     _perdure_kind: ListKind
     _perdure_node: TrackedList
 
     def __new__(cls, items: Iterable[Any] = ()) -> Any:
         return list(items)
-
-    @classmethod
-    def _perdure_make(cls, kind: ListKind, node: TrackedList, home: Home) -> TypedList:
-        view: TypedList = object.__new__(cls)
-        view._perdure_kind = kind
-        view._perdure_node = node
-        view._perdure_home = home
-        return view
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:

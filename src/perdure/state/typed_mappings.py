@@ -10,36 +10,27 @@ from typing import Any
 from perdure.schemas.containers import DictKind
 from perdure.schemas.kinds import ANY, Kind, bare
 from perdure.schemas.models import ModelKind
-from perdure.state.door import Home, admitted, is_watched
+from perdure.state.door import admitted, is_watched
 from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
 from perdure.state.typed_reading import shown, typed
+from perdure.state.typed_view import TypedView
 
 
-class TypedMapping(MutableMapping[str, Any]):
+class TypedMapping(TypedView, MutableMapping[str, Any]):
     """A dict of a typed state. Every method of dict works; copies are plain dicts.
 
     Called by its class, as `dataclasses.asdict` does, it makes a plain dict.
     """
 
-    __slots__ = ("__weakref__", "_perdure_home", "_perdure_kind", "_perdure_node")
+    __slots__ = ()
 
-    _perdure_view = True
-    _perdure_home: Home
     _perdure_kind: DictKind | ModelKind
     _perdure_node: TrackedDict | State
 
     def __new__(cls, *args: Any, **items: Any) -> Any:
         return dict(*args, **items)
-
-    @classmethod
-    def _perdure_make(cls, kind: Any, node: TrackedDict | State, home: Home) -> TypedMapping:
-        view: TypedMapping = object.__new__(cls)
-        view._perdure_kind = kind
-        view._perdure_node = node
-        view._perdure_home = home
-        return view
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:

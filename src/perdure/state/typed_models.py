@@ -17,12 +17,13 @@ from perdure.core.paths import Path, format_path
 from perdure.core.values import SIZED
 from perdure.errors import BadStored, PerdureError, WrongType
 from perdure.schemas.models import Field, ModelKind
-from perdure.state.door import Home, admitted, is_watched
+from perdure.state.door import admitted, is_watched
 from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
 from perdure.state.sections import State
 from perdure.state.typed_ghosts import default_of
 from perdure.state.typed_reading import shown, typed
+from perdure.state.typed_view import TypedView
 
 _SKIPPED = frozenset(
     {
@@ -76,20 +77,12 @@ class FieldView:
         remove(view, self.field)
 
 
-class ModelView:
+class ModelView(TypedView):
     """What stands before a stored model."""
 
-    __slots__ = ("__weakref__", "_perdure_home", "_perdure_kind", "_perdure_node")
+    __slots__ = ()
 
-    _perdure_view = True
-    _perdure_home: Home
     _perdure_kind: ModelKind
-    _perdure_node: Any
-
-    def __init__(self, kind: ModelKind, node: Any, home: Home) -> None:
-        self._perdure_kind = kind
-        self._perdure_node = node
-        self._perdure_home = home
 
     def __getitem__(self, name: str) -> Any:
         field = self._perdure_kind.fields.get(name)

@@ -9,34 +9,25 @@ from typing import Any
 
 from perdure.schemas.containers import SetKind
 from perdure.schemas.kinds import bare
-from perdure.state.door import Home, admitted_at, is_watched
+from perdure.state.door import admitted_at, is_watched
 from perdure.state.members import TrackedSet
 from perdure.state.typed_reading import bad_at, shown
+from perdure.state.typed_view import TypedView
 
 
-class TypedSet(MutableSet[Any]):
+class TypedSet(TypedView, MutableSet[Any]):
     """A set of a typed state. Every method of set works; operators and copies give plain sets.
 
     Called by its class, as `dataclasses.asdict` does, it makes a plain set.
     """
 
-    __slots__ = ("__weakref__", "_perdure_home", "_perdure_kind", "_perdure_node")
+    __slots__ = ()
 
-    _perdure_view = True
-    _perdure_home: Home
     _perdure_kind: SetKind
     _perdure_node: TrackedSet
 
     def __new__(cls, members: Iterable[Any] = ()) -> Any:
         return set(members)
-
-    @classmethod
-    def _perdure_make(cls, kind: SetKind, node: TrackedSet, home: Home) -> TypedSet:
-        view: TypedSet = object.__new__(cls)
-        view._perdure_kind = kind
-        view._perdure_node = node
-        view._perdure_home = home
-        return view
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
