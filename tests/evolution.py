@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import perdure
+from perdure.core.versions import SECTION
 from perdure.lenses import add, convert, in_items, remove, rename
 
 
@@ -70,3 +71,12 @@ class Newest:
     """For commands that take a schema."""
 
     n: Any = None
+
+
+def newest(store: perdure.Store, key: str = "a") -> dict[str, Any]:
+    return store.at(key, store.history(key)[0].number).plain()
+
+
+def version(store: perdure.Store) -> int:
+    found: int = newest(store)[SECTION]["Research"]["version"]
+    return found

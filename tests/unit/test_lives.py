@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.test_sessions import save
+from tests.unit.sessions import save
 
 import perdure
 from perdure import errors

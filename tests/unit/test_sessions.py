@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.sessions import save
 
 import perdure
 from perdure import errors
 from perdure.backends.memory import MemoryBackend
-from perdure.core.changes import Set, Splice
+from perdure.core.changes import Splice
 from perdure.engine.requests import Answer, Commit
 from perdure.testing.clock import Clock
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[perdure.Store]:
-    url = "memory:" if request.param == "memory" else tmp_path / "agents.db"
-    with perdure.Store(url) as store:
-        yield store
-
-
-def save(store: perdure.Store, key: str, **sections: Any) -> perdure.Checkpoint:
-    with store.open(key) as session:
-        session.state.update(sections)
-        return session.save()
 
 
 def test_a_state_comes_back_whole_in_the_next_session(store: perdure.Store) -> None:
@@ -118,200 +105,6 @@ def test_times_never_go_back(tmp_path: Path) -> None:
         assert session.save().time >= first.time
 
 
-def test_the_second_writer_gets_a_conflict_with_both_sides_P3(store: perdure.Store) -> None:
-    save(store, "a", x=1, y=1)
-    one, two = store.open("a"), store.open("a")
-    one.state["x"] = 2
-    one.save()
-    two.state["y"] = 2
-    with pytest.raises(errors.Conflict) as caught:
-        two.save()
-    assert caught.value.mine == (Set(("y",), 2),)
-    assert caught.value.their_changes == (Set(("x",), 2),)
-    assert [cp.number for cp in caught.value.theirs] == [2]
-    assert caught.value.overlap == ()
-    two.refresh(keep_changes=True)
-    assert two.state.plain() == {"x": 2, "y": 2}
-    assert two.save().number == 3
-    one.refresh()
-    assert one.state.plain() == {"x": 2, "y": 2}
-    one.close()
-    two.close()
-    assert store.at("a", 3).plain() == {"x": 2, "y": 2}
-
-
-def test_overlapping_sections_conflict_again_and_can_be_given_up(store: perdure.Store) -> None:
-    save(store, "a", x=[1])
-    one, two = store.open("a"), store.open("a")
-    held = two.state["x"]
-    one.state["x"].append(2)
-    one.save()
-    two.state["x"].append(3)
-    with pytest.raises(errors.Conflict) as caught:
-        two.save()
-    assert caught.value.overlap == ("x",)
-    with pytest.raises(errors.Conflict):
-        two.refresh(keep_changes=True)
-    two.refresh()
-    assert two.state.plain() == {"x": [1, 2]}
-    assert two.changes() == []
-    two.state["x"].append(4)
-    two.save()
-    assert store.at("a", 3).plain() == {"x": [1, 2, 4]}
-    assert held == [1, 2, 4]
-
-
-def test_refresh_takes_their_changes_into_the_live_objects(store: perdure.Store) -> None:
-    save(store, "a", messages=[{"n": 0}, {"n": 1}])
-    one, two = store.open("a"), store.open("a")
-    held = two.state["messages"][1]
-    one.state["messages"].insert(0, {"n": -1})
-    one.state["messages"][2]["seen"] = True
-    one.save()
-    two.refresh()
-    assert held == {"n": 1, "seen": True}
-    held["mine"] = 1
-    two.save()
-    assert store.at("a", 3)["messages"][2] == {"n": 1, "seen": True, "mine": 1}
-
-
-def test_two_first_savers_of_one_key_conflict(store: perdure.Store) -> None:
-    one, two = store.open("a"), store.open("a")
-    one.state["x"] = 1
-    one.save()
-    two.state["y"] = 1
-    with pytest.raises(errors.Conflict):
-        two.save()
-    two.refresh(keep_changes=True)
-    two.save()
-    assert store.at("a", 2).plain() == {"x": 1, "y": 1}
-
-
-def test_kept_changes_leave_the_sections_in_the_order_of_the_next_session_P13(
-    store: perdure.Store,
-) -> None:
-    save(store, "a", x=1, y=1, z=1)
-    one, two = store.open("a"), store.open("a")
-    one.state["theirs"] = one.state.pop("y")
-    one.save()
-    two.state["waits"] = 2
-    two.state["x"] = two.state.pop("x") + 1
-    two.state["z"] = 2
-    with pytest.raises(errors.Conflict):
-        two.save()
-    two.state["later"] = 3
-    two.refresh(keep_changes=True)
-    assert list(two.state) == ["z", "theirs", "waits", "x", "later"]
-    two.save()
-    with store.open("a") as three:
-        assert list(three.state.items()) == list(two.state.items())
-
-
-def test_changes_given_up_leave_the_sections_in_the_order_of_the_store_P13(
-    store: perdure.Store,
-) -> None:
-    save(store, "a", x=1, y=1)
-    one, two = store.open("a"), store.open("a")
-    one.state["theirs"] = 2
-    one.save()
-    two.state["new"] = two.state.pop("x")
-    with pytest.raises(errors.Conflict):
-        two.save()
-    two.state["y"] = 3
-    two.refresh()
-    assert two.changes() == []
-    assert list(two.state.items()) == [("x", 1), ("y", 1), ("theirs", 2)]
-
-
-def test_an_exception_discards_what_was_not_saved(store: perdure.Store) -> None:
-    save(store, "a", n=1)
-    with pytest.raises(RuntimeError), store.open("a") as session:
-        session.state["n"] = 2
-        session.save()
-        session.state["n"] = 3
-        raise RuntimeError("boom")
-    with store.open("a") as session:
-        assert session.state["n"] == 2
-        assert session.resumed is not None
-        assert session.resumed.ended == "failed"
-        assert session.resumed.session.error == "RuntimeError"
-
-
-def test_on_error_save_keeps_it(store: perdure.Store) -> None:
-    with pytest.raises(RuntimeError), store.open("a", on_error="save") as session:
-        session.state["n"] = 3
-        raise RuntimeError("boom")
-    assert store.at("a", 1).plain() == {"n": 3}
-
-
-def test_ctrl_c_keeps_what_was_not_saved_and_is_remembered(store: perdure.Store) -> None:
-    with pytest.raises(KeyboardInterrupt), store.open("a") as session:
-        session.state["n"] = 3
-        raise KeyboardInterrupt
-    with store.open("a") as session:
-        assert session.state["n"] == 3
-        assert session.resumed is not None and session.resumed.ended == "cancelled"
-
-
-def test_a_session_still_open_may_be_running(store: perdure.Store) -> None:
-    open_one = store.open("a")
-    open_one.state["n"] = 1
-    open_one.save()
-    with store.open("a") as session:
-        assert session.resumed is not None
-        assert session.resumed.ended == "maybe running"
-        assert session.resumed.session.id == open_one.id
-
-
-def test_the_end_costs_no_commit_of_its_own_when_it_can_ride_along(store: perdure.Store) -> None:
-    with store.open("a") as session:
-        session.state["n"] = 1
-    assert store.info("a").status == "closed"
-    assert store.info("a").last_end is not None
-    assert [info.ended for info in store.sessions("a")] == ["closed"]
-
-
-def test_sessions_are_listed_with_how_they_ended(store: perdure.Store) -> None:
-    save(store, "a", n=1)
-    save(store, "a", n=2)
-    with pytest.raises(ValueError, match="x"), store.open("a") as session:
-        session.state["n"] = 3
-        session.save()
-        raise ValueError("x")
-    save(store, "a", n=4)
-    found = store.sessions("a")
-    assert [info.ended for info in found] == ["closed", "failed", "closed", "closed"]
-    assert [(info.first, info.last) for info in found] == [(4, 4), (3, 3), (2, 2), (1, 1)]
-    assert store.info("a").sessions == 4
-
-
-def test_atomic_undoes_its_edits_and_refuses_saves_inside(store: perdure.Store) -> None:
-    with store.open("a") as session:
-        session.state["x"] = [1]
-        with pytest.raises(RuntimeError), session.atomic():
-            session.state["x"].append(2)
-            session.state["y"] = 1
-            raise RuntimeError
-        assert session.state.plain() == {"x": [1]}
-        with session.atomic():
-            session.state["x"].append(3)
-            with pytest.raises(errors.SaveInsideAtomic):
-                session.save()
-        session.save()
-    assert store.at("a", 1).plain() == {"x": [1, 3]}
-
-
-def test_edits_after_the_end_raise_detached(store: perdure.Store) -> None:
-    with store.open("a") as session:
-        session.state["x"] = [1]
-        held = session.state["x"]
-    with pytest.raises(errors.Detached):
-        held.append(2)
-    with pytest.raises(errors.SessionClosed):
-        session.save()
-    assert held == [1]
-
-
 def test_states_are_paged_in_key_order(store: perdure.Store) -> None:
     for name in ("support/b", "support/a", "sales/z", "support/ü"):
         with store.open(name) as session:
@@ -323,35 +116,6 @@ def test_states_are_paged_in_key_order(store: perdure.Store) -> None:
         ("support/b", "about support/b"),
     ]
     assert [info.key for info in store.states("support/", after=page[-1].key)] == ["support/ü"]
-
-
-def test_a_refresh_takes_in_the_summary_unless_there_is_another_to_save(
-    store: perdure.Store,
-) -> None:
-    ours = store.open("a")
-    ours.summary = "first"
-    ours.save()
-    theirs = store.open("a")
-    theirs.summary = "theirs"
-    theirs.save()
-    assert ours.refresh(keep_changes=True) == theirs.checkpoint
-    assert ours.summary == "theirs"
-    ours.summary = "first"
-    assert ours.save().number == 3
-    assert store.info("a").summary == "first"
-    theirs.refresh(keep_changes=True)
-    ours.summary = theirs.summary = "the same"
-    theirs.save()
-    ours.refresh(keep_changes=True)
-    assert (ours.summary, ours.save().number) == ("the same", 4)
-    theirs.summary = "theirs again"
-    theirs.save()
-    ours.summary = "mine"
-    with pytest.raises(errors.Conflict):
-        ours.save()
-    ours.refresh(keep_changes=True)
-    assert (ours.summary, ours.save().number) == ("mine", 6)
-    assert store.info("a").summary == "mine"
 
 
 def test_a_summary_is_saved_and_can_be_the_only_change(store: perdure.Store) -> None:
@@ -382,33 +146,6 @@ def test_an_edit_by_another_thread_is_no_part_of_an_atomic_block(store: perdure.
             raise RuntimeError
         session.state["after"] = 1
         assert session.state.plain() == {"after": 1}
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_sections_stand_as_the_next_session_finds_them_after_a_refresh_P13(
-    store: perdure.Store, keep: bool
-) -> None:
-    with store.open("a") as first:
-        first.state.update({"a": 1, "b": 2, "c": 3})
-    ours, theirs = store.open("a"), store.open("a")
-    theirs.state["theirs"] = 1
-    theirs.save()
-    ours.state["new"] = 1
-    ours.state["b"] = [ours.state.pop("b")]  # it is last now
-    with pytest.raises(errors.Conflict):
-        ours.save()
-    ours.state["newest"] = 1
-    ours.refresh(keep_changes=keep)
-    live = list(ours.state)
-    assert live == (
-        ["a", "c", "theirs", "new", "b", "newest"] if keep else ["a", "b", "c", "theirs"]
-    )
-    ours.save()
-    assert list(store.at("a", ours.checkpoint.number if ours.checkpoint else 0)) == live
-    ours.state["later"] = 1
-    ours.close()
-    with store.open("a") as last:
-        assert list(last.state) == [*live, "later"]
 
 
 def test_saves_from_many_threads_on_one_session_lose_nothing(store: perdure.Store) -> None:
@@ -456,63 +193,6 @@ def test_an_observer_that_fails_does_not_fail_the_save(tmp_path: Path) -> None:
 
     with perdure.Store(tmp_path / "a.db", on_event=broken) as store:
         assert save(store, "a", n=1).number == 1
-
-
-def test_a_failed_save_at_the_end_carries_the_session_still_usable(store: perdure.Store) -> None:
-    save(store, "a", x=1)
-    with pytest.raises(errors.Conflict) as caught, store.open("a") as session:
-        session.state["y"] = 2
-        save(store, "a", x=3)
-    again = caught.value.session
-    assert again is session
-    assert not again.closed
-    again.refresh(keep_changes=True)
-    again.close()
-    assert store.at("a", 3).plain() == {"x": 3, "y": 2}
-
-
-@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
-def test_the_users_own_error_goes_first_and_tells_of_a_failing_end(
-    store: perdure.Store, kind: type[BaseException]
-) -> None:
-    save(store, "a", x=1)
-    with pytest.raises(kind, match="mine") as caught, store.open("a", on_error="save") as session:
-        session.state["y"] = 2
-        save(store, "a", x=3)
-        raise kind("mine")
-    (note,) = caught.value.__notes__
-    assert "Edits to 'a' that were to be kept are not saved yet (conflict: " in note
-    failure = caught.value.__context__
-    assert isinstance(failure, errors.Conflict)
-    assert failure.session is session
-    assert not session.closed
-    session.refresh(keep_changes=True)
-    session.close()
-    assert store.at("a", 3).plain() == {"x": 3, "y": 2}
-
-
-def test_an_edit_that_cannot_be_kept_leaves_the_session_open(store: perdure.Store) -> None:
-    with pytest.raises(ValueError, match="mine"), store.open("a", on_error="save") as session:
-        session.state["heap"] = [1]
-        session.save()
-        heapq.heappush(session.state["heap"], 0)
-        raise ValueError("mine")
-    assert not session.closed
-    session.state["heap"] = sorted(session.state["heap"])
-    session.close()
-    assert store.at("a", 2)["heap"] == [0, 1]
-
-
-def test_edits_that_were_given_up_leave_nothing_open(store: perdure.Store) -> None:
-    with pytest.raises(ValueError, match="mine") as caught, store.open("a") as session:
-        session.state["x"] = 1
-        session.save()
-        session.state["x"] = 2
-        with pytest.warns(ResourceWarning):
-            store.close()
-        raise ValueError("mine")
-    assert session.closed
-    assert not hasattr(caught.value, "__notes__")
 
 
 def test_what_cannot_be_stored_is_refused_where_it_is_put_with_its_path(
@@ -657,12 +337,3 @@ def test_what_certainly_did_not_land_can_be_given_up() -> None:
 def test_a_wait_that_is_none_is_refused_at_once(tmp_path: Path, wait: Any) -> None:
     with pytest.raises(errors.UsageError, match="busy_timeout is seconds from 0"):
         perdure.Store(tmp_path / "a.db", busy_timeout=wait)
-
-
-def test_the_summary_of_a_closed_session_cannot_be_set(store: perdure.Store) -> None:
-    with store.open("a") as session:
-        session.summary = "at work"
-        session.state["x"] = 1
-    with pytest.raises(errors.SessionClosed):
-        session.summary = "lost"
-    assert session.summary == "at work"

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.evolution import Inner, Message, Newer, make_first, make_second
+from tests.evolution import Inner, Newer, make_second, newest, version
 
 import perdure
 from perdure import errors
 from perdure.core.versions import SECTION
 from perdure.lenses import move, rename, wrap
-
-
-@pytest.fixture
-def store() -> Iterator[perdure.Store]:
-    with perdure.Store("memory:") as opened:
-        yield opened
-
-
-@pytest.fixture
-def v1() -> type[Any]:
-    return make_first()
-
-
-@pytest.fixture
-def v2() -> type[Any]:
-    return make_second()
-
-
-@pytest.fixture
-def old_state(store: perdure.Store, v1: type[Any]) -> perdure.Store:
-    with store.open("a", schema=v1) as session:
-        session.state.topic, session.state.notes = "owls", "at night"
-        session.state.messages += [Message("user", "hi"), Message("bot", "hello")]
-    return store
-
-
-def newest(store: perdure.Store, key: str = "a") -> dict[str, Any]:
-    return store.at(key, store.history(key)[0].number).plain()
-
-
-def version(store: perdure.Store) -> int:
-    found: int = newest(store)[SECTION]["Research"]["version"]
-    return found
-
 
 # ---- stamps ---------------------------------------------------------------------------------
 
