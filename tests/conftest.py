@@ -1,6 +1,7 @@
 """Options and profiles of the whole suite."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +22,12 @@ def kills(request: pytest.FixtureRequest) -> int:
     count = request.config.getoption("--kills")
     assert isinstance(count, int)
     return count
+
+
+def heed_interrupts() -> None:
+    """Processes that are interrupted inherit how interrupts are met: a shell's job ignores them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def load_hypothesis_profile() -> None:
@@ -44,4 +51,5 @@ def load_hypothesis_profile() -> None:
     settings.load_profile(os.environ.get("PERDURE_HYPOTHESIS", "default"))
 
 
+heed_interrupts()
 load_hypothesis_profile()

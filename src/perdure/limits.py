@@ -257,6 +257,9 @@ list_edits_max = 1024
 migration_batch_bytes_max = 16 * 1024 * 1024
 """Records of states that are migrated in one transaction (bytes); one may be larger by itself."""
 
+migration_kept_bytes_max = 128 * 1024 * 1024
+"""Migrations kept from the look at all states until they are committed, in memory (bytes)."""
+
 migration_failures_max = 100
 """Failures that the report of a migration names (branches); the others are counted."""
 

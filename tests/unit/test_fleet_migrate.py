@@ -16,7 +16,9 @@ from tests.unit.fleet_agent import Plan, Research
 
 from perdure import AsyncStore, Store, limits
 from perdure.core.values import take
-from perdure.errors import Conflict, Reload, UsageError
+from perdure.engine.read import Site
+from perdure.errors import Conflict, Reload, SchemaChanged, UsageError
+from perdure.fleet.trying import try_branch
 from perdure.schemas.declare import declared_of, migration, schema
 from perdure.schemas.run import run
 
@@ -42,6 +44,19 @@ def content(store: Store, key: str, branch: str = "main") -> dict[str, Any]:
 @pytest.fixture(params=["memory:", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "a.db") if request.param == "sqlite" else "memory:"
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The branches that are read and whose migrations are run, as that happens."""
+    tried: list[str] = []
+
+    def told(schema: type, samples: Any, site: Site, branch: str) -> Any:
+        tried.append(f"{site.key} {branch}")
+        return try_branch(schema, samples, site, branch)
+
+    monkeypatch.setattr("perdure.fleet.moving.try_branch", told)
+    return tried
 
 
 def test_dry_run_tells_all_and_writes_nothing(url: str) -> None:
@@ -164,7 +179,7 @@ def test_agents_save_meanwhile_and_lose_nothing(tmp_path: Path) -> None:
                 with store.open(key) as session:
                     session.state["log"].append(turn)
                 saved[key] = saved.get(key, 0) + 1
-            except Conflict:
+            except (Conflict, SchemaChanged):  # it was told that the state was migrated meanwhile
                 pass
 
     thread = threading.Thread(target=agent)
@@ -203,6 +218,35 @@ def test_state_saved_to_between_reading_and_committing_is_migrated_anew(url: str
     assert found.counts == {"migrated": 3}
     assert content(store, "r/001") == {"topic": "topic 1", "log": [1, "rival"], "size": 2}
     assert content(store, "r/000")["size"] == content(store, "r/002")["size"] == 1
+
+
+def test_what_was_looked_at_is_not_read_again_unless_others_saved_since(
+    url: str, tried: list[str]
+) -> None:
+    store = filled(url, 8)
+    store.fork("r/005", "try")
+
+    def save(done: int, _: int) -> None:
+        if done == 8:  # the look is through
+            with store.open("r/001") as session:
+                session.state["topic"] = "since"
+
+    found = store.migrate("", Research, progress=save)
+    assert found.counts == {"migrated": 9}
+    assert len(found.samples) == limits.migration_samples_max
+    assert tried[9:] == ["r/001 main", "r/005 main", "r/005 try"]
+    assert found.as_foretold is False
+    assert content(store, "r/001") == {"subject": "since", "log": [1], "budget": 0}
+
+
+def test_what_there_is_no_room_for_is_tried_again(
+    url: str, tried: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(url, 5)
+    monkeypatch.setattr(limits, "migration_kept_bytes_max", 4000)
+    found = store.migrate("", Research)
+    assert (found.counts, found.as_foretold) == ({"migrated": 5}, True)
+    assert tried[5:] == ["r/003 main", "r/004 main"]
 
 
 def test_killed_run_leaves_whole_states_and_goes_on(tmp_path: Path) -> None:

@@ -1,60 +1,30 @@
-"""One state of a fleet: what its migration does, tried out, and then committed branch by branch."""
+"""One state of a fleet: each of its branches tried, and committed as it was tried."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, apply, unpack_changes
-from perdure.core.diff import diff, name_of
 from perdure.core.head import Branch, Head
 from perdure.core.lineage import is_empty
 from perdure.core.paths import format_path
-from perdure.core.record import BASE, ID_BYTES, Draft, Sealed, seal_draft
-from perdure.core.values import take
+from perdure.core.record import BASE, ID_BYTES, METADATA, Draft, Sealed, seal_draft
 from perdure.engine.around import UNREADABLE
 from perdure.engine.bodies import Body
 from perdure.engine.leases import passed, removing
-from perdure.engine.load import Loaded, load
 from perdure.engine.moving import NOBODY
 from perdure.engine.parked import all_branches
 from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
-from perdure.errors import (
-    BranchNotFound,
-    Busy,
-    MigrationFailed,
-    PerdureError,
-    Retryable,
-    SchemaMismatch,
-)
-from perdure.evolving import Plan, body_of, planned
-from perdure.schemas.report import Fate, MigrationSample
-from perdure.state.sections import RESERVED
-
-Sampling: TypeAlias = Callable[[], bool]
-"""Whether another sample is wanted."""
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What became of one branch, or would."""
-
-    key: str
-    branch: str
-    fate: Fate
-    path: str = ""
-    problem: str = ""
-    size: int = 0
-    """Of the changes that are written (bytes)."""
-    before: bytes = b""
-    """Hash of the sections that were reached, as they were; of what is migrated."""
-    after: bytes = b""
-    sample: MigrationSample | None = None
+from perdure.errors import BranchNotFound, Busy, PerdureError, Retryable, SchemaMismatch
+from perdure.evolving import MIGRATED
+from perdure.fleet.looked import Looked
+from perdure.fleet.trying import Outcome, Sampling, Tried, try_branch
+from perdure.schemas.report import Fate
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -62,16 +32,10 @@ class Task(msgspec.Struct, frozen=True):
 
     schema: type
     run: str | None
-    """The run whose migrations are committed; None: they are only tried out."""
+    """The run whose migrations are committed; None: they are only tried."""
     samples: Sampling
-
-
-class _Tried(msgspec.Struct, frozen=True):
-    """A migration that was run on what is stored."""
-
-    loaded: Loaded
-    body: Body
-    outcome: Outcome
+    looked: Looked | None
+    """What a look keeps for the run after it."""
 
 
 def state(task: Task, site: Site, row: HeadRow) -> Steps[list[Outcome]]:
@@ -89,25 +53,41 @@ def state(task: Task, site: Site, row: HeadRow) -> Steps[list[Outcome]]:
         names = yield from all_branches(site, head)
     except PerdureError as error:
         return [_failed(site, "", error)]
+    found = task.looked.take(site.key, head) if task.looked is not None else None
     outcomes: list[Outcome] = []
     for name in names:
-        outcomes += [(yield from _branch(task, site, name))]
+        outcomes += [(yield from _branch(task, site, name, found))]
     return outcomes
 
 
-def _branch(task: Task, site: Site, branch: str) -> Steps[Outcome]:
-    """Migrate one branch; from what there is then, should others save to it meanwhile."""
+def _branch(task: Task, site: Site, branch: str, found: Tried | None) -> Steps[Outcome]:
+    """Migrate one branch; from what there is then, should others save to it meanwhile.
+
+    What the look `found`, if it looked and nothing changed since, is committed as it is.
+    """
+    tried: Tried | Outcome | None = found
     try:
         for _ in range(limits.migration_tries_max):
-            tried = yield from _try(task, site, branch)
+            if tried is None:
+                tried = yield from try_branch(task.schema, task.samples, site, branch)
             if isinstance(tried, Outcome):
                 return tried
-            if task.run is None or (yield from _commit(site, branch, tried)):
+            if task.run is None:
+                return _looked(task, tried)
+            if (yield from _commit(site, branch, tried, task.run)):
                 return tried.outcome
+            tried = None
     except (PerdureError, HeadMoved) as error:
         return _failed(site, branch, error)
     tries = limits.migration_tries_max
     return _failed(site, branch, Busy(f"others saved to it {tries} times in a row meanwhile"))
+
+
+def _looked(task: Task, tried: Tried) -> Outcome:
+    """What a look tells of a migration, which it keeps."""
+    if task.looked is not None:
+        task.looked.keep(tried)
+    return tried.outcome
 
 
 def _failed(site: Site, branch: str, error: Exception) -> Outcome:
@@ -126,107 +106,16 @@ def _failed(site: Site, branch: str, error: Exception) -> Outcome:
     return Outcome(site.key, branch, fate, path, f"{kind}: {error}")
 
 
-# ---- trying out -----------------------------------------------------------------------------
-
-
-def _try(task: Task, site: Site, branch: str) -> Steps[_Tried | Outcome]:
-    """Read what the migrations reach, run them, and prove what would be sealed."""
-    loaded = yield from load(site, branch, lambda _: False)
-    if loaded is None or loaded.head.deleted_us is not None:
-        return Outcome(site.key, branch, "deleted")
-    found = yield from planned(task.schema, loaded, site, branch, whole=False)
-    if found.is_older_code:
-        return Outcome(site.key, branch, "newer")
-    if not found.migrations:
-        is_new = all(name.startswith(RESERVED) for name in loaded.sections)
-        return Outcome(site.key, branch, "new" if is_new else "current")
-    told = {} if task.run is None else {"run": task.run}
-    return _tried(task, site, branch, loaded, found, told)
-
-
-def _tried(
-    task: Task, site: Site, branch: str, loaded: Loaded, found: Plan, told: dict[str, Any]
-) -> _Tried:
-    """Run the migrations of a plan; what they change is packed, and proved to give their result.
-
-    Raises:
-        MigrationFailed: they do not fit, or what is packed would not give their result.
-        NotStorable: they give something that cannot be stored, or not in one save.
-    """
-    names = found.reached(loaded.sections)
-    content = {name: value for name, value in loaded.sections.items() if name in names}
-    migrated, changes = found.migrated(dict(loaded.sections))
-    body = body_of(found, changes, **told)
-    before = _hash(content)
-    after = _hash({name: migrated[name] for name in migrated if _is_reached(name, names, loaded)})
-    _prove(loaded, names, body, after)
-    sample = _sample(site, branch, loaded, migrated, names) if task.samples() else None
-    size = len(body.changes)
-    own = Outcome(site.key, branch, "migrated", "", "", size, before, after, sample)
-    return _Tried(loaded, body, own)
-
-
-def _is_reached(name: str, names: frozenset[str], loaded: Loaded) -> bool:
-    """Whether the migrations read a section, or made it."""
-    if name.startswith(RESERVED):
-        return False
-    return name in names or name not in loaded.sections
-
-
-def _hash(sections: dict[str, Any]) -> bytes:
-    """Hash of sections by their packed bytes; the library's own, and their order, do not count."""
-    return name_of(
-        {name: sections[name] for name in sorted(sections) if not name.startswith(RESERVED)}
-    )
-
-
-def _prove(loaded: Loaded, names: frozenset[str], body: Body, after: bytes) -> None:
-    """Replay the very bytes that are to be sealed, and see whether they give what was foretold.
-
-    Raises:
-        MigrationFailed: they do not.
-    """
-    held = {
-        name: take(value) if name in names or name.startswith(RESERVED) else value
-        for name, value in loaded.sections.items()
-    }
-    changes: list[Change] = unpack_changes(body.changes)
-    apply(held, changes)
-    if _hash({name: held[name] for name in held if _is_reached(name, names, loaded)}) != after:
-        raise MigrationFailed("what would be saved does not give what the migrations made")
-
-
-def _sample(
-    site: Site, branch: str, loaded: Loaded, migrated: dict[str, Any], names: frozenset[str]
-) -> MigrationSample:
-    before = {name: value for name, value in loaded.sections.items() if name in names}
-    before = {name: before[name] for name in before if not name.startswith(RESERVED)}
-    after = {name: migrated[name] for name in migrated if _is_reached(name, names, loaded)}
-    found = diff(before, after)
-    shown = found[: limits.migration_differences_max]
-    return MigrationSample(
-        site.key,
-        branch,
-        tuple(each.summary() for each in shown),
-        len(found) - len(shown),
-        _hash(before).hex(),
-        _hash(after).hex(),
-    )
-
-
-# ---- committing -----------------------------------------------------------------------------
-
-
-def _commit(site: Site, branch: str, tried: _Tried) -> Steps[bool]:
+def _commit(site: Site, branch: str, tried: Tried, run: str) -> Steps[bool]:
     """Commit a migration onto what it was made from; False: that is not the newest any more.
 
     Raises:
         Busy: a living session holds the branch exclusively.
     """
-    head = tried.loaded.head
+    head = tried.head
     tip = head.branches[branch]
     position, dead = yield from passed(site, Position(head, head.token), branch)
-    sealed = yield from _sealed(site, head, tip, tried.body)
+    sealed = yield from _sealed(site, head, tip, tried.body, run)
 
     def change(now: Head) -> Head:
         return removing(branch, dead)(now) if dead is not None else now
@@ -238,10 +127,11 @@ def _commit(site: Site, branch: str, tried: _Tried) -> Steps[bool]:
     return True
 
 
-def _sealed(site: Site, head: Head, tip: Branch, body: Body) -> Steps[Sealed]:
+def _sealed(site: Site, head: Head, tip: Branch, body: Body, run: str) -> Steps[Sealed]:
     drawn = yield Random(ID_BYTES + chain.SALT_BYTES)
     now = yield Now()
-    extra = dict(body.extra)
+    told = {**body.extra[METADATA][MIGRATED], "run": run}
+    extra: dict[str, Any] = {**body.extra, METADATA: {MIGRATED: told}}
     if tip.bases and is_empty(tip):
         extra[BASE] = [tip.bases[0].line, tip.bases[0].number]
     id_, salt = drawn[:ID_BYTES], drawn[ID_BYTES:]

@@ -15,8 +15,10 @@ from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, ListHeads, Now, Random, Steps
 from perdure.errors import UsageError
 from perdure.fleet import moving, undo
-from perdure.fleet.moving import Outcome, Task
+from perdure.fleet.looked import Looked
+from perdure.fleet.moving import Task
 from perdure.fleet.together import run_together
+from perdure.fleet.trying import Outcome
 from perdure.schemas.declare import Declared, declared_of
 from perdure.schemas.report import Fate, Migrated, MigrationFailure, MigrationSample, Unmigrated
 
@@ -168,14 +170,16 @@ def migrate(
     """Look at every state, and then migrate those that need it; see `Store.migrate`."""
     began = time.perf_counter()
     look = _checked(first, declared_of(schema), fleet) if isinstance(first, Migrated) else None
+    looked = None
     if dry_run or first is True:
-        look = _round(fleet, schema, None)
+        looked = Looked() if not dry_run else None
+        look = _round(fleet, schema, None, looked)
         if dry_run:
             return replace(look, seconds=time.perf_counter() - began)
     if look is not None and look.failed and not skip_failures:
         taken = time.perf_counter() - began
         return replace(look, dry_run=False, refused=True, seconds=taken)
-    done = _round(fleet, schema, _new_run(fleet.driver))
+    done = _round(fleet, schema, _new_run(fleet.driver), looked)
     foretold = None if look is None else (done.before, done.after) == (look.before, look.after)
     return replace(done, as_foretold=foretold, seconds=time.perf_counter() - began)
 
@@ -195,10 +199,10 @@ def _checked(look: Migrated, declared: Declared, fleet: Fleet) -> Migrated:
     return look
 
 
-def _round(fleet: Fleet, schema: type, run: str | None) -> Migrated:
+def _round(fleet: Fleet, schema: type, run: str | None, looked: Looked | None) -> Migrated:
     """Go over all states once."""
     tally = _Tally()
-    task = Task(schema, run, tally.wants_sample)
+    task = Task(schema, run, tally.wants_sample, looked)
     for outcome in fleet.each(partial(moving.state, task)):
         tally.add(outcome)
     return tally.report(fleet, declared_of(schema), run)
