@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Self
 
 from perdure import parts
+from perdure.agent.on_async_session import AsyncAgentSession
 from perdure.engine.bodies import Overtaken
 from perdure.engine.refresh import read_news, take_in
 from perdure.errors import PerdureError
@@ -22,7 +23,7 @@ from perdure.turn import Turn
 from perdure.types import Checkpoint, Durability
 
 
-class AsyncSession(SessionBase[T_co]):
+class AsyncSession(AsyncAgentSession, SessionBase[T_co]):
     """One period of work on a state, as `AsyncStore.open` gives it; see `Session`.
 
     Example:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from perdure import parts
+from perdure.agent.on_session import AgentSession
 from perdure.engine.bodies import Overtaken
 from perdure.errors import PerdureError
 from perdure.events import reported
@@ -20,7 +21,7 @@ from perdure.state.variable import T_co
 from perdure.types import Checkpoint, Durability
 
 
-class Session(SessionBase[T_co]):
+class Session(AgentSession, SessionBase[T_co]):
     """One period of work on a state, as `Store.open` gives it.
 
     A context manager: leaving it normally saves; an exception discards what was not saved

@@ -1,0 +1,60 @@
+"""What the agent's record asks of the session it belongs to, and of the code of its user.
+
+As the engine does for storage, `perdure.agent` says in generators what is to be done, and
+`perdure.agent.perform` does it, for either kind of session; the simulator does it too, and crashes
+it at every act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from perdure.engine.requests import Steps
+from perdure.types import Durability
+
+T = TypeVar("T")
+
+Acts: TypeAlias = Generator[Any, Any, T]
+"""A generator that yields acts, is sent their results, and returns its own."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Call a function of the user; what it raises is raised at the yield. Result: what it gives.
+
+    Under asyncio what it gives is awaited, if that can be.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+
+
+class Save(msgspec.Struct, frozen=True):
+    """Save the session. Result: the `Checkpoint`."""
+
+    durability: Durability | None = None
+
+
+class Load(msgspec.Struct, frozen=True):
+    """See to it that a section that there is can be read."""
+
+    name: str
+
+
+class Sleep(msgspec.Struct, frozen=True):
+    """Wait."""
+
+    seconds: float
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """What time it is. Result: a `datetime` in UTC."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Run an engine generator. Result: what it returns."""
+
+    steps: Steps[Any]

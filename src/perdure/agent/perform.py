@@ -1,0 +1,116 @@
+"""Doing acts: the same generator under a `Session` and under an `AsyncSession`."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from perdure.agent.acts import Acts, Ask, Call, Clock, Load, Save, Sleep
+from perdure.engine.requests import Now
+from perdure.errors import UsageError
+
+if TYPE_CHECKING:
+    from perdure.aio_session import AsyncSession
+    from perdure.session import Session
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def perform(session: Session[Any], acts: Acts[T]) -> T:
+    """Do acts to their end in this thread.
+
+    Raises:
+        UsageError: a function of the user gave something that has to be awaited.
+    """
+    return _finished(acts, lambda act: _do(session, act))
+
+
+def _finished(acts: Acts[T], do: Callable[[Any], Any]) -> T:
+    result: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            act = acts.send(result) if error is None else acts.throw(error)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        result, error = None, None
+        try:
+            result = do(act)
+        except BaseException as raised:  # also an interrupt: the record tells how a step ended
+            error = raised
+
+
+def _do(session: Session[Any], act: Any) -> Any:
+    match act:
+        case Call(function, args, kwargs):
+            return _not_awaitable(function(*args, **kwargs), function)
+        case Save(durability):
+            return session.save(durability=durability)
+        case Load(name):
+            return session.load(name)
+        case Sleep(seconds):
+            return time.sleep(seconds)
+        case Clock():
+            return moment(session._driver.answer(Now()))
+        case Ask(steps):
+            return session._driver.run(session._in_store(steps))
+    raise TypeError(f"no act: {act!r}")
+
+
+def _not_awaitable(result: T, function: Callable[..., Any]) -> T:
+    if inspect.iscoroutine(result):
+        result.close()  # else Python warns that nobody awaited it
+        name = getattr(function, "__qualname__", repr(function))
+        raise UsageError(
+            f"{name} is a coroutine function, and this session is not async: open the state with "
+            "AsyncStore, or give a function that returns its result"
+        )
+    return result
+
+
+async def aperform(session: AsyncSession[Any], acts: Acts[T]) -> T:
+    """Do acts to their end on the running event loop."""
+    result: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            act = acts.send(result) if error is None else acts.throw(error)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        result, error = None, None
+        try:
+            result = await _ado(session, act)
+        except BaseException as raised:  # also cancellation: the record tells how a step ended
+            error = raised
+
+
+async def _ado(session: AsyncSession[Any], act: Any) -> Any:
+    match act:
+        case Call(function, args, kwargs):
+            result = function(*args, **kwargs)
+            return (await result) if inspect.isawaitable(result) else result
+        case Save(durability):
+            return await session.save(durability=durability)
+        case Load(name):
+            return await session.load(name)
+        case Sleep(seconds):
+            import asyncio
+
+            return await asyncio.sleep(seconds)
+        case Clock():
+            return moment(session._driver.answer(Now()))
+        case Ask(steps):
+            return await session._driver.arun(session._in_store(steps))
+    raise TypeError(f"no act: {act!r}")
+
+
+def moment(time_us: int) -> datetime:
+    """A time of the engine (microseconds since 1970) as it stands in the record."""
+    return _EPOCH + timedelta(microseconds=time_us)

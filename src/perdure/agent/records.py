@@ -1,0 +1,60 @@
+"""The sections in which an agent's record stands, and how they are opened to be edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from perdure.agent.acts import Acts, Load
+from perdure.errors import Malformed
+
+if TYPE_CHECKING:
+    from perdure.session_base import SessionBase
+
+TASKS = "perdure.tasks"
+QUESTIONS = "perdure.questions"
+GOALS = "perdure.goals"
+DECISIONS = "perdure.decisions"
+FACTS = "perdure.facts"
+ENVIRONMENT = "perdure.environment"
+CHILDREN = "perdure.children"
+
+KINDS: dict[str, type] = {
+    TASKS: dict,
+    QUESTIONS: dict,
+    GOALS: dict,
+    DECISIONS: list,
+    FACTS: dict,
+    ENVIRONMENT: dict,
+    CHILDREN: dict,
+}
+"""What each section is."""
+
+
+def read(session: SessionBase[Any], name: str) -> Acts[Any]:
+    """A section of the record, tracked; an empty one that is in no state if it is not there.
+
+    Raises:
+        Malformed: what is stored there is none.
+    """
+    if name not in session.raw:
+        return KINDS[name]()
+    if not session._document.is_loaded(name):
+        yield Load(name)
+    section = session.raw[name]
+    if not isinstance(section, KINDS[name]):
+        raise Malformed(
+            f"{session.key!r}: section {name!r} is a {type(section).__name__}, where the agent's "
+            f"record has a {KINDS[name].__name__}; `session.raw[{name!r}]` has it as it is"
+        )
+    return section
+
+
+def edit(session: SessionBase[Any], name: str) -> Acts[Any]:
+    """A section of the record, tracked, put there first if it is not.
+
+    Raises:
+        Malformed: what is stored there is none.
+    """
+    if name not in session.raw:
+        session._document.write_reserved(name, KINDS[name]())
+    return (yield from read(session, name))
