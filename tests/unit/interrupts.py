@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -40,12 +40,21 @@ def was_interrupted(action: Callable[[], object], step: int) -> bool:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        action()
+        next(_apart(action))
     except Interrupt:
         return True
     finally:
         sys.settrace(before)
     return False
+
+
+def _apart(action: Callable[[], object]) -> Iterator[object]:
+    """Do it where an exception cut off in its handling is not still handled afterwards.
+
+    An interrupt between the end of a handler and its last bytecode leaves the exception as the one
+    being handled, which Python then gives to later ones as their context; a generator has its own.
+    """
+    yield action()
 
 
 CONTENT: dict[str, Any] = {
