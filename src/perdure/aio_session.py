@@ -17,13 +17,12 @@ from perdure.engine.bodies import Overtaken
 from perdure.engine.refresh import read_news, take_in
 from perdure.errors import PerdureError
 from perdure.events import reported
-from perdure.session_base import SessionBase
 from perdure.state.variable import T_co
 from perdure.turn import Turn
 from perdure.types import Checkpoint, Durability
 
 
-class AsyncSession(AsyncAgentSession, SessionBase[T_co]):
+class AsyncSession(AsyncAgentSession[T_co]):
     """One period of work on a state, as `AsyncStore.open` gives it; see `Session`.
 
     Example:
@@ -224,6 +223,8 @@ class AsyncSession(AsyncAgentSession, SessionBase[T_co]):
             return
         self._require_open()
         self._refuse_inside_atomic()
+        if self._last_acts and self._keeps_edits(error):
+            await self._act_last()
         with reported(self._on_event, "close", self.key) as detail:
             try:
                 async with self._editing, self._saving:

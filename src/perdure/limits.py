@@ -304,3 +304,15 @@ inferred_choice_chars_max = 32
 
 inferred_choice_times_min = 10
 """How often each text of an inferred enum must have come, on average (times)."""
+
+environment_file_bytes_max = 64 * 1024 * 1024
+"""A file of an agent's environment that is compared by its content (bytes); larger ones by time."""
+
+environment_git_seconds_max = 10
+"""How long git may take to tell of a repository (seconds)."""
+
+environment_named_max = 8
+"""Files, packages and variables that a line about an environment's changes names, of each."""
+
+environment_changes_kept_max = 100
+"""The same, that the record of an agent keeps for its briefing."""

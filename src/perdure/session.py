@@ -16,12 +16,11 @@ from perdure.agent.on_session import AgentSession
 from perdure.engine.bodies import Overtaken
 from perdure.errors import PerdureError
 from perdure.events import reported
-from perdure.session_base import SessionBase
 from perdure.state.variable import T_co
 from perdure.types import Checkpoint, Durability
 
 
-class Session(AgentSession, SessionBase[T_co]):
+class Session(AgentSession[T_co]):
     """One period of work on a state, as `Store.open` gives it.
 
     A context manager: leaving it normally saves; an exception discards what was not saved
@@ -207,6 +206,8 @@ class Session(AgentSession, SessionBase[T_co]):
             return
         self._require_open()
         self._refuse_inside_atomic()
+        if self._last_acts and self._keeps_edits(error):
+            self._act_last()
         with reported(self._on_event, "close", self.key) as detail:
             try:
                 with self._editing, self._saving:

@@ -30,6 +30,7 @@ from perdure.strategies import checked
 from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategies, Strategy
 
 if TYPE_CHECKING:
+    from perdure.agent.acts import Acts
     from perdure.core.changes import Change
     from perdure.drive import Driver
     from perdure.errors import Conflict
@@ -97,6 +98,8 @@ class SessionBase(Generic[T_co]):
         self._on_error = on_error
         self._on_cancel = on_cancel
         self._on_event = on_event
+        self._last_acts: dict[str, Callable[[], Acts[None]]] = {}
+        """What the agent's record notes as the session ends, by section."""
         self._pid = os.getpid()
         self._closed = False
         unsaved.watch(self)

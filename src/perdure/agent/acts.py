@@ -32,6 +32,16 @@ class Call(msgspec.Struct, frozen=True):
     kwargs: dict[str, Any] = {}
 
 
+class Work(msgspec.Struct, frozen=True):
+    """Call a function of ours that takes its time and waits for nothing. Result: what it gives.
+
+    Under asyncio it runs in another thread.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+
+
 class Save(msgspec.Struct, frozen=True):
     """Save the session. Result: the `Checkpoint`."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.agent.acts import Acts, Ask, Call, Clock, Load, Save, Sleep
+from perdure.agent.acts import Acts, Ask, Call, Clock, Load, Save, Sleep, Work
 from perdure.engine.requests import Now
 from perdure.errors import UsageError
 
@@ -50,6 +50,8 @@ def _do(session: Session[Any], act: Any) -> Any:
     match act:
         case Call(function, args, kwargs):
             return _not_awaitable(function(*args, **kwargs), function)
+        case Work(function, args):
+            return function(*args)
         case Save(durability):
             return session.save(durability=durability)
         case Load(name):
@@ -96,6 +98,10 @@ async def _ado(session: AsyncSession[Any], act: Any) -> Any:
         case Call(function, args, kwargs):
             result = function(*args, **kwargs)
             return (await result) if inspect.isawaitable(result) else result
+        case Work(function, args):
+            import asyncio
+
+            return await asyncio.to_thread(function, *args)
         case Save(durability):
             return await session.save(durability=durability)
         case Load(name):
