@@ -316,3 +316,18 @@ environment_named_max = 8
 
 environment_changes_kept_max = 100
 """The same, that the record of an agent keeps for its briefing."""
+
+briefing_tokens_min = 50
+"""The smallest budget of a briefing (tokens)."""
+
+briefing_item_chars_max = 400
+"""What a briefing shows of one text (characters); how much more there is, it tells."""
+
+briefing_first_items = 5
+"""Items of each part of a briefing that come before the further ones of any (items)."""
+
+briefing_messages_max = 50
+"""Messages that are looked through for the last instruction, from the newest back (messages)."""
+
+briefing_count_max = 999_999
+"""Items left out of a part that room is kept to tell of (items)."""

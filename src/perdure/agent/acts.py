@@ -54,6 +54,13 @@ class Load(msgspec.Struct, frozen=True):
     name: str
 
 
+class Window(msgspec.Struct, frozen=True):
+    """Read the newest items of a list. Result: plain copies of them."""
+
+    name: str
+    last: int
+
+
 class Sleep(msgspec.Struct, frozen=True):
     """Wait."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perdure.events import log
@@ -12,6 +12,7 @@ from perdure.state.variable import T_co
 
 if TYPE_CHECKING:
     from perdure.agent.acts import Acts
+    from perdure.agent.briefing import Briefing
     from perdure.agent.environment import EnvironmentChanges
     from perdure.session import Session
 
@@ -72,3 +73,36 @@ class AgentSession(SessionBase[T_co]):
 
         asked = Asked(os.fspath(root), tuple(files), git, packages, tuple(env))
         return self._act(environment(self, asked))
+
+    def briefing(
+        self,
+        max_tokens: int = 2000,
+        *,
+        count: Callable[[str], int] | None = None,
+        conversation: str | None = None,
+    ) -> Briefing:
+        """What is needed to carry on from here, as Markdown for a prompt (`str` of it) and as data.
+
+        Goal, last instruction, where it stopped and how the last session ended, what is unknown,
+        waited for, in progress, blocked, to do and done, decisions, facts, and what changed around
+        the agent: most important first. The same state gives the same bytes, whenever it is asked:
+        a prompt cache holds. What has no room is left out whole, and how much that is, is told.
+
+        Args:
+            max_tokens: its budget (tokens).
+            count: the tokens of a text; by default an estimate, a quarter of its characters.
+            conversation: the section in which to find the user's last instruction; by default
+                `messages`, `chat`, `conversation` or `history`.
+
+        Raises:
+            UsageError: the budget is too small for any, or there is no such conversation.
+
+        Example:
+            >>> print(session.briefing(max_tokens=500))
+            ## Goal
+            <BLANKLINE>
+            - Refund order 17
+        """
+        from perdure.agent.briefing import briefing
+
+        return self._act(briefing(self, max_tokens, count, conversation))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.agent.acts import Acts, Ask, Call, Clock, Load, Save, Sleep, Work
+from perdure.agent.acts import Acts, Ask, Call, Clock, Load, Save, Sleep, Window, Work
 from perdure.engine.requests import Now
+from perdure.engine.view import when
 from perdure.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from perdure.session import Session
 
 T = TypeVar("T")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def perform(session: Session[Any], acts: Acts[T]) -> T:
@@ -56,10 +54,12 @@ def _do(session: Session[Any], act: Any) -> Any:
             return session.save(durability=durability)
         case Load(name):
             return session.load(name)
+        case Window(name, last):
+            return session.window(name, last=last)
         case Sleep(seconds):
             return time.sleep(seconds)
         case Clock():
-            return moment(session._driver.answer(Now()))
+            return when(session._driver.answer(Now()))
         case Ask(steps):
             return session._driver.run(session._in_store(steps))
     raise TypeError(f"no act: {act!r}")
@@ -106,17 +106,14 @@ async def _ado(session: AsyncSession[Any], act: Any) -> Any:
             return await session.save(durability=durability)
         case Load(name):
             return await session.load(name)
+        case Window(name, last):
+            return await session.window(name, last=last)
         case Sleep(seconds):
             import asyncio
 
             return await asyncio.sleep(seconds)
         case Clock():
-            return moment(session._driver.answer(Now()))
+            return when(session._driver.answer(Now()))
         case Ask(steps):
             return await session._driver.arun(session._in_store(steps))
     raise TypeError(f"no act: {act!r}")
-
-
-def moment(time_us: int) -> datetime:
-    """A time of the engine (microseconds since 1970) as it stands in the record."""
-    return _EPOCH + timedelta(microseconds=time_us)

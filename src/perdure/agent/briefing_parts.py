@@ -1,0 +1,307 @@
+"""What a briefing tells, part by part: each makes items from the records, first things first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeAlias
+
+import msgspec
+
+from perdure import limits
+from perdure.agent.records import DECISIONS, ENVIRONMENT, FACTS, GOALS, QUESTIONS, TASKS
+from perdure.core.abbreviate import abbreviate, count
+from perdure.types import Resumed, SessionInfo
+
+Telling: TypeAlias = Callable[[], str]
+"""Makes the text of an item: only of what is shown, and there may be thousands."""
+
+Record: TypeAlias = Mapping[str, Any]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What a briefing is made from: the state, and nothing else."""
+
+    records: Mapping[str, Any]
+    """The sections of the agent's record, by name, as plain values."""
+    resumed: Resumed | None = None
+    as_of: datetime | None = None
+    """When the state was saved last: ages and staleness are as of then, not of now."""
+    latest: Iterable[Any] = ()
+    """The newest messages of the conversation, oldest first."""
+    unknown: Iterable[tuple[str, datetime, str]] = ()
+    """Effects with an unknown outcome: key, when it was claimed, by what."""
+
+
+Part: TypeAlias = Callable[[Source], Iterable[Telling]]
+
+
+def when(time: datetime) -> str:
+    """A time as a briefing has it: in UTC, to the second."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def line(text: Any, chars_max: int = limits.briefing_item_chars_max) -> str:
+    """A text on one line, that long at most; what is more is told."""
+    flat = re.sub(r"\s+", " ", text if isinstance(text, str) else abbreviate(text, chars_max))
+    flat = flat.strip()
+    more = len(flat) - chars_max
+    return flat if more <= 0 else f"{flat[:chars_max].rstrip()} … ({count(more, 'character')} more)"
+
+
+def told(text: str) -> Telling:
+    """An item that is not long in the making."""
+    return lambda: text
+
+
+# ---- what for, and how far ------------------------------------------------------------------
+
+
+def goals(source: Source) -> Iterator[Telling]:
+    """The goals that are neither reached nor dropped."""
+    for goal in source.records[GOALS].values():
+        if goal.get("status") == "active":
+            yield partial(line, goal["text"])
+
+
+def instruction(source: Source) -> Iterator[Telling]:
+    """What the user said last."""
+    for message in reversed(list(source.latest)):
+        text = said_by_user(message)
+        if text:
+            yield partial(line, text)
+            return
+
+
+def said_by_user(message: Any) -> str:
+    """The text of a user's message, in the shapes that providers have; "" if it is none."""
+    if not isinstance(message, Mapping) or message.get("role") != "user":
+        return ""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+    return " ".join(text for text in texts if isinstance(text, str))
+
+
+def standing(source: Source) -> Iterator[Telling]:
+    """Where it stopped, how the last session ended, and whether anything is missing."""
+    resumed = source.resumed
+    if resumed is None:
+        yield told("This is the first session on this state.")
+        return
+    at = resumed.checkpoint
+    label = f" ({line(at.label)})" if at.label else ""
+    yield told(
+        f"Resumed at checkpoint {at.number:,}{label} of {when(at.time)}; everything that was "
+        f"acknowledged is present: {count(at.number, 'checkpoint')}."
+    )
+    yield partial(_last_session, resumed.session)
+    for other in resumed.others:
+        yield told(f"A session of {when(other.started)} never ended: {other.ended}.")
+
+
+def _last_session(last: SessionInfo) -> str:
+    error = f" ({last.error})" if last.error else ""
+    saved = count(last.last - last.first + 1, "checkpoint")
+    return (
+        f"The last session ended: {last.ended}{error}. It began {when(last.started)} and saved "
+        f"{saved}."
+    )
+
+
+# ---- what stands open -----------------------------------------------------------------------
+
+
+def unknown(source: Source) -> Iterator[Telling]:
+    """Effects of which nobody knows whether they happened."""
+    for key, claimed, about in source.unknown:
+        yield told(
+            f"{line(key)}: claimed {when(claimed)} by {line(about)}; find out whether it happened "
+            "before anything else depends on it."
+        )
+
+
+def questions(source: Source) -> Iterator[Telling]:
+    """What a person was asked and has not answered."""
+    for name, question in source.records[QUESTIONS].items():
+        if "answered" not in question:
+            yield partial(_question, name, question)
+
+
+def _question(name: str, question: Record) -> str:
+    until = question.get("expires")
+    expires = f", expires {when(until)}" if until is not None else ""
+    asked = when(question["asked"])
+    return f"{line(name)}: {line(question.get('payload'))} (asked {asked}{expires})"
+
+
+def running(source: Source) -> Iterator[Telling]:
+    """Tasks that were under way, and the steps that they are through with."""
+    for name, task in _tasks(source, "running"):
+        yield partial(_running, name, task)
+
+
+def _running(name: str, task: Record) -> str:
+    steps = task.get("steps") or {}
+    done = [step for step, record in steps.items() if record.get("status") == "done"]
+    shown = ", ".join(map(line, done[-limits.briefing_first_items :]))
+    attempts = task.get("attempts", 1)
+    again = f" (attempt {attempts})" if attempts > 1 else ""
+    return f"{line(name)}{again}" + (f": done {shown}" if done else "")
+
+
+def failed(source: Source) -> Iterator[Telling]:
+    """Tasks that failed."""
+    for name, task in _tasks(source, "failed"):
+        error = task.get("error") or {}
+        yield partial(_pair, name, f"{error.get('type', 'error')}: {error.get('message', '')}")
+
+
+def _pair(name: str, what: str) -> str:
+    return f"{line(name)}: {line(what)}"
+
+
+def blocked(source: Source) -> Iterator[Telling]:
+    """Tasks that wait, and those that are behind one that waits or failed."""
+    tasks = source.records[TASKS]
+    for name, task in _tasks(source, "waiting"):
+        yield partial(_pair, name, f"waits for {task['waits']}" if task.get("waits") else "waits")
+    for name, task in _tasks(source, "pending"):
+        if stuck := _stuck_behind(tasks, task):
+            yield partial(_pair, name, "after " + ", ".join(stuck))
+
+
+def _stuck_behind(tasks: Record, task: Record) -> list[str]:
+    """Those tasks that one comes after which nobody will go on with as things are."""
+    return [each for each in task.get("after") or () if _is_stuck(tasks.get(each))]
+
+
+def _is_stuck(task: Record | None) -> bool:
+    return task is None or task.get("status") in ("failed", "waiting", "abandoned")
+
+
+def pending(source: Source) -> Iterator[Telling]:
+    """Tasks that are still to be done, in the order of the plan."""
+    tasks = source.records[TASKS]
+    for name, task in _tasks(source, "pending"):
+        if not _stuck_behind(tasks, task):
+            yield partial(_pending, name, task)
+
+
+def _pending(name: str, task: Record) -> str:
+    after = task.get("after")
+    return line(name) + (f" (after {', '.join(map(line, after))})" if after else "")
+
+
+def done(source: Source) -> Iterator[Telling]:
+    """How much is done, and what was done last."""
+    names = [name for name, _ in _tasks(source, "done")]
+    if names:
+        yield told(f"{len(names):,} of {count(len(source.records[TASKS]), 'task')}")
+        for name in reversed(names):
+            yield partial(line, name)
+
+
+def _tasks(source: Source, status: str) -> Iterator[tuple[str, Record]]:
+    for name, task in source.records[TASKS].items():
+        if task.get("status") == status:
+            yield name, task
+
+
+# ---- what is known --------------------------------------------------------------------------
+
+
+def decisions(source: Source) -> Iterator[Telling]:
+    """What was decided and why, the newest first."""
+    for decision in reversed(source.records[DECISIONS]):
+        yield partial(_decision, decision)
+
+
+def _decision(decision: Record) -> str:
+    because = decision.get("because")
+    why = f", because {line(because)}" if because else ""
+    return f"{line(decision['text'])}{why} ({when(decision['at'])})"
+
+
+def stale(source: Source) -> Iterator[Telling]:
+    """Facts that were to hold no longer than until now."""
+    for name, fact in source.records[FACTS].items():
+        if _is_stale(source, fact):
+            yield partial(_fact, name, fact)
+
+
+def facts(source: Source) -> Iterator[Telling]:
+    """Facts that hold."""
+    for name, fact in source.records[FACTS].items():
+        if not _is_stale(source, fact):
+            yield partial(_fact, name, fact)
+
+
+def _is_stale(source: Source, fact: Record) -> bool:
+    until = fact.get("until")
+    return until is not None and source.as_of is not None and until <= source.as_of
+
+
+def _fact(name: str, fact: Record) -> str:
+    by, until = fact.get("source"), fact.get("until")
+    parts = [when(fact["at"])]
+    parts += [f"from {line(by)}"] if by else []
+    parts += [f"valid until {when(until)}"] if until is not None else []
+    return f"{line(name)}: {line(fact['value'])} ({', '.join(parts)})"
+
+
+FILES = {"changed": "Changed", "appeared": "Appeared", "vanished": "Vanished", "env": "Variables"}
+
+
+def surroundings(source: Source) -> Iterator[Telling]:
+    """What changed around the agent while it was away."""
+    changes = source.records[ENVIRONMENT].get("changes")
+    if changes is None:
+        return
+    for what, title in FILES.items():
+        names = changes.get(what) or ()
+        if names:
+            yield told(f"{title}: {_listed(names, changes.get(f'{what}_more', 0))}")
+    if changes.get("git"):
+        before, after = changes["git"]
+        yield told(f"Repository: {_commit(before)} → {_commit(after)}")
+    for name, (old, new) in (changes.get("packages") or {}).items():
+        yield told(f"Package {line(name)}: {old or 'not there'} → {new or 'gone'}")
+
+
+def _listed(names: Iterable[str], more: int) -> str:
+    names = list(names)
+    more += max(0, len(names) - limits.environment_named_max)
+    shown = ", ".join(map(line, names[: limits.environment_named_max]))
+    return shown + (f" and {count(more, 'other')}" if more else "")
+
+
+def _commit(status: Record | None) -> str:
+    if status is None:
+        return "none"
+    changed = f", {count(status['changed'], 'changed file')}" if status.get("changed") else ""
+    return f"{str(status.get('commit'))[:7]} on {line(status.get('branch'))}{changed}"
+
+
+PARTS: dict[str, Part] = {
+    "Goal": goals,
+    "Last instruction": instruction,
+    "Where it stands": standing,
+    "Effects with unknown outcome": unknown,
+    "Waiting for an answer": questions,
+    "In progress": running,
+    "Failed": failed,
+    "Blocked": blocked,
+    "Changed around it": surroundings,
+    "Facts to check again": stale,
+    "Decisions": decisions,
+    "To do": pending,
+    "Facts": facts,
+    "Done": done,
+}
+"""The parts by their titles, the most important first."""
