@@ -1,5 +1,40 @@
 """What an agent is doing: tasks, steps, effects, questions, goals, and a briefing of it all.
 
 It stands in sections of the state whose names start with "perdure.", and is written by the methods
-of a session: `session.task`, `session.plan`, `session.ask` and so on.
+of a session: `session.task`, `session.plan`, `session.ask` and so on. Here are the types that these
+give and take.
 """
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+# As in `perdure` itself: nothing is imported before it is used.
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from perdure.agent.briefing import Briefing as Briefing
+    from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.environment import EnvironmentChanges as EnvironmentChanges
+
+_HOMES = {
+    "Briefing": "briefing",
+    "BriefingItem": "briefing",
+    "EnvironmentChanges": "environment",
+}
+"""By public name, the module that it is in."""
+
+__all__ = tuple(sorted(_HOMES))
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -14,6 +14,7 @@ from perdure import __version__, errors
 from perdure.cli import (
     blame,
     branches,
+    brief,
     check,
     diff,
     doctor,
@@ -184,6 +185,7 @@ for _command in (
     log.log,
     diff.diff,
     blame.blame,
+    brief.brief,
     history.sessions,
     branches.branches,
     branches.fork,

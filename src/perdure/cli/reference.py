@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import click
 
+from perdure.agent.briefing import Briefing, BriefingItem
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
@@ -41,6 +42,7 @@ DOCUMENTS = {
     "log": '{"checkpoints": [Checkpoint], "next": REF or null}',
     "diff": '{"differences": [{"kind", "path", "before", "after", "summary"}]}',
     "blame": '{"checkpoint": Checkpoint}',
+    "brief": '{"briefing": Briefing, "markdown": TEXT}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
@@ -79,7 +81,7 @@ RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
-    *(Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding),
+    *(Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding, Briefing, BriefingItem),
 )
 
 
