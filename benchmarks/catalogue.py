@@ -19,6 +19,7 @@ from benchmarks.memory import window_memory
 from benchmarks.merging import merging
 from benchmarks.opening import open_long
 from benchmarks.reading import load, open_small, reopen
+from benchmarks.resuming import resuming
 from benchmarks.saves import save_full, save_normal
 from benchmarks.startup import first_save, import_time
 from benchmarks.threads import threads, threads_slow_sync
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "merge": (merge, "two points compared, and two branches merged, of 100,000 messages"),
     "merging": (merging, "two processes saving to one state at once, merging what the other saved"),
     "fleet": (fleet, "10,000 small states migrated to a new schema, each atomically"),
+    "resuming": (resuming, "an agent's briefing, and a fingerprint of its files"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

@@ -37,6 +37,7 @@ JUDGED = {
     "edit-costs": 7,
     "worst-save": 0,
     "fleet": 1,
+    "resuming": 2,
     "trajectories": 0,
     "branches": 8,
     "many-branches": 4,

@@ -10,7 +10,7 @@ import msgspec
 
 from perdure import limits
 from perdure.agent.acts import Acts, Window
-from perdure.agent.briefing_parts import PARTS, Source
+from perdure.agent.briefing_parts import PARTS, Source, Tasks
 from perdure.agent.records import (
     DECISIONS,
     ENVIRONMENT,
@@ -22,7 +22,6 @@ from perdure.agent.records import (
 )
 from perdure.core.abbreviate import count as abbreviated
 from perdure.errors import UsageError
-from perdure.state.node import plain
 
 if TYPE_CHECKING:
     from perdure.session_base import SessionBase
@@ -82,11 +81,12 @@ def briefing(
             f"a briefing takes at least {limits.briefing_tokens_min} tokens, not {max_tokens}"
         )
     records = {}
-    for name in (TASKS, QUESTIONS, GOALS, DECISIONS, FACTS, ENVIRONMENT):
-        records[name] = plain((yield from read(session, name)))
+    for name in (QUESTIONS, GOALS, DECISIONS, FACTS, ENVIRONMENT):
+        records[name] = yield from read(session, name)
     newest = session.checkpoint
     source = Source(
         records,
+        Tasks((yield from read(session, TASKS))),
         resumed=session.resumed,
         as_of=newest.time if newest is not None else None,
         latest=(yield from _latest(session, conversation)),

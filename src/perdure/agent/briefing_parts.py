@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from perdure import limits
-from perdure.agent.records import DECISIONS, ENVIRONMENT, FACTS, GOALS, QUESTIONS, TASKS
+from perdure.agent.records import DECISIONS, ENVIRONMENT, FACTS, GOALS, QUESTIONS
 from perdure.core.abbreviate import abbreviate, count
 from perdure.types import Resumed, SessionInfo
 
@@ -21,11 +21,42 @@ Telling: TypeAlias = Callable[[], str]
 Record: TypeAlias = Mapping[str, Any]
 
 
+class Tasks:
+    """The tasks by their statuses, gone through once, and not one of them tracked for it."""
+
+    def __init__(self, tasks: dict[str, Any]) -> None:
+        self.count = len(tasks)
+        self._by_status: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        for name, task in dict.items(tasks):
+            self._by_status.setdefault(str(dict.get(task, "status")), []).append((name, task))
+        stuck = {name for status in STUCK for name, _ in self.of(status)}
+        self.blocked: list[tuple[str, list[str]]] = []
+        """Those to be done that come after some nobody will go on with as things are, and these."""
+        self.free: list[tuple[str, list[str]]] = []
+        """The others that are to be done, and what they come after."""
+        for name, task in self.of("pending"):
+            after = list(list.__iter__(dict.get(task, "after", [])))
+            behind = [each for each in after if each in stuck or each not in tasks]
+            if behind:
+                self.blocked.append((name, behind))
+            else:
+                self.free.append((name, after))
+
+    def of(self, status: str) -> list[tuple[str, dict[str, Any]]]:
+        """Those that have a status, by name, in their order."""
+        return self._by_status.get(status, [])
+
+
+STUCK = ("failed", "waiting", "abandoned")
+"""What a task is that others cannot wait for to any avail."""
+
+
 class Source(msgspec.Struct, frozen=True):
     """What a briefing is made from: the state, and nothing else."""
 
     records: Mapping[str, Any]
-    """The sections of the agent's record, by name, as plain values."""
+    """The sections of the agent's record, by name."""
+    tasks: Tasks
     resumed: Resumed | None = None
     as_of: datetime | None = None
     """When the state was saved last: ages and staleness are as of then, not of now."""
@@ -142,7 +173,7 @@ def _question(name: str, question: Record) -> str:
 
 def running(source: Source) -> Iterator[Telling]:
     """Tasks that were under way, and the steps that they are through with."""
-    for name, task in _tasks(source, "running"):
+    for name, task in source.tasks.of("running"):
         yield partial(_running, name, task)
 
 
@@ -157,7 +188,7 @@ def _running(name: str, task: Record) -> str:
 
 def failed(source: Source) -> Iterator[Telling]:
     """Tasks that failed."""
-    for name, task in _tasks(source, "failed"):
+    for name, task in source.tasks.of("failed"):
         error = task.get("error") or {}
         yield partial(_pair, name, f"{error.get('type', 'error')}: {error.get('message', '')}")
 
@@ -168,49 +199,29 @@ def _pair(name: str, what: str) -> str:
 
 def blocked(source: Source) -> Iterator[Telling]:
     """Tasks that wait, and those that are behind one that waits or failed."""
-    tasks = source.records[TASKS]
-    for name, task in _tasks(source, "waiting"):
+    for name, task in source.tasks.of("waiting"):
         yield partial(_pair, name, f"waits for {task['waits']}" if task.get("waits") else "waits")
-    for name, task in _tasks(source, "pending"):
-        if stuck := _stuck_behind(tasks, task):
-            yield partial(_pair, name, "after " + ", ".join(stuck))
-
-
-def _stuck_behind(tasks: Record, task: Record) -> list[str]:
-    """Those tasks that one comes after which nobody will go on with as things are."""
-    return [each for each in task.get("after") or () if _is_stuck(tasks.get(each))]
-
-
-def _is_stuck(task: Record | None) -> bool:
-    return task is None or task.get("status") in ("failed", "waiting", "abandoned")
+    for name, behind in source.tasks.blocked:
+        yield partial(_pair, name, "after " + ", ".join(behind))
 
 
 def pending(source: Source) -> Iterator[Telling]:
     """Tasks that are still to be done, in the order of the plan."""
-    tasks = source.records[TASKS]
-    for name, task in _tasks(source, "pending"):
-        if not _stuck_behind(tasks, task):
-            yield partial(_pending, name, task)
+    for name, after in source.tasks.free:
+        yield partial(_pending, name, after)
 
 
-def _pending(name: str, task: Record) -> str:
-    after = task.get("after")
+def _pending(name: str, after: list[str]) -> str:
     return line(name) + (f" (after {', '.join(map(line, after))})" if after else "")
 
 
 def done(source: Source) -> Iterator[Telling]:
     """How much is done, and what was done last."""
-    names = [name for name, _ in _tasks(source, "done")]
+    names = [name for name, _ in source.tasks.of("done")]
     if names:
-        yield told(f"{len(names):,} of {count(len(source.records[TASKS]), 'task')}")
+        yield told(f"{len(names):,} of {count(source.tasks.count, 'task')}")
         for name in reversed(names):
             yield partial(line, name)
-
-
-def _tasks(source: Source, status: str) -> Iterator[tuple[str, Record]]:
-    for name, task in source.records[TASKS].items():
-        if task.get("status") == status:
-            yield name, task
 
 
 # ---- what is known --------------------------------------------------------------------------

@@ -122,4 +122,8 @@ def _parts(pattern: str) -> Rest:
             f"{pattern!r} is no pattern of files below the root: give one like 'src/**/*.py', and "
             "`root=` for where it begins"
         )
-    return path.parts
+    parts = path.parts
+    once = [
+        part for at, part in enumerate(parts) if part != ANY_DEPTH or parts[at - 1 : at] != (part,)
+    ]
+    return tuple(once)

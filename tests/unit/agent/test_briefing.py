@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from perdure import AsyncStore, Store
 from perdure.agent.briefing import Briefing, estimate, fitted
-from perdure.agent.briefing_parts import PARTS, Source, line
+from perdure.agent.briefing_parts import PARTS, Source, Tasks, line
 from perdure.agent.records import KINDS
 from perdure.errors import UsageError
 
@@ -63,7 +63,8 @@ def written(store: Any, records: dict[str, Any] = RECORDS) -> None:
 
 def source(**records: Any) -> Source:
     whole = {name: kind() for name, kind in KINDS.items()}
-    return Source({**whole, **{f"perdure.{name}": value for name, value in records.items()}})
+    whole |= {f"perdure.{name}": value for name, value in records.items()}
+    return Source(whole, Tasks(whole["perdure.tasks"]))
 
 
 def test_briefing_tells_what_is_needed_most_important_first() -> None:
