@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.acting import AsyncActing
 from perdure.aio_branching import AsyncBranching
 from perdure.aio_session import AsyncSession, Opening
 from perdure.core.head import MAIN
@@ -50,7 +51,13 @@ T = TypeVar("T")
 
 
 class AsyncStore(
-    StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, AsyncPruning, AsyncUpgrading
+    StoreBase,
+    AsyncActing,
+    AsyncBranching,
+    AsyncExpiring,
+    AsyncMigrating,
+    AsyncPruning,
+    AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 

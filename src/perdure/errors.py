@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from perdure.agent.effects import Effect
     from perdure.core.changes import Change
     from perdure.core.merge import MergeConflict
     from perdure.core.paths import Path
@@ -258,7 +257,8 @@ class UnknownOutcome(NeedsPerson):
     """
 
     kind = "unknown-outcome"
-    effect: Effect | None = None
+    effect: Any = None
+    """The `perdure.agent.Effect`."""
 
 
 class MigrationFailed(NeedsPerson):

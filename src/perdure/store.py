@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.acting import Acting
 from perdure.branching import Branching
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Branching, Expiring, Migrating, Pruning, Upgrading):
+class Store(StoreBase, Acting, Branching, Expiring, Migrating, Pruning, Upgrading):
     """Where states live. Its methods may be called from any thread.
 
     Example:

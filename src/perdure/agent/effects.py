@@ -16,8 +16,9 @@ from perdure.core.codec import pack, unpack
 from perdure.core.head import Claim
 from perdure.core.values import take
 from perdure.engine.claims import Settling, claim_for, release_for, result_of
+from perdure.engine.effects import is_running
 from perdure.engine.read import read_head
-from perdure.engine.requests import IsAlive, Steps
+from perdure.engine.requests import Steps
 from perdure.engine.view import when
 from perdure.errors import (
     AlreadyClaimed,
@@ -129,7 +130,7 @@ def effect(session: SessionBase[Any], place: Place, terms: Terms, call: Call) ->
                 return (yield from _perform(session, place, terms, call, claim, told))
             if not is_open(claim):
                 raise (yield from _performed(session, claim, told))
-            if (yield Ask(_is_running(session, claim))):
+            if (yield Ask(_is_elsewhere(session, claim))):
                 raise _running(session, told, Holder(*claim.holder))
             verdict = yield from _asked(terms, told)
             match verdict:
@@ -240,16 +241,11 @@ def _asked(terms: Terms, told: Effect) -> Acts[Verdict]:
     return DidNotHappen() if terms.repeatable else CannotTell()
 
 
-def _is_running(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
-    """Whether another process may be performing it: it lives, and its session has not ended.
-
-    Of a process on another machine nobody knows: that is no living one, and it is told as unknown.
-    """
+def _is_elsewhere(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
+    """Whether another process may be performing it."""
     if claim.holder == session._core.holder:
         return False  # this process is not at it: see `_alone`
-    head = yield from read_head(session._core.site)
-    ended = {mark.id for mark in head.marks if mark.end is not None}
-    return claim.session not in ended and bool((yield IsAlive(Holder(*claim.holder))))
+    return (yield from is_running((yield from read_head(session._core.site)), claim))
 
 
 def _performed(session: SessionBase[Any], claim: Claim, told: Effect) -> Acts[PerdureError]:
