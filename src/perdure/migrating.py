@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from perdure.upkeep import breaks
-
 if TYPE_CHECKING:
     from perdure.drive import Driver
     from perdure.schemas.report import Migrated, Unmigrated
@@ -177,12 +175,12 @@ class AsyncMigrating(_Migrating):
             'would migrate 812 to Research 3; 9 current; 821 states in 0.4 s, 2,052 a second'
             >>> run = store.migrate("support/", Research).run
         """
-        import asyncio  # the sync store, which this module is for too, goes without
+        from perdure.fleet.beside import beside
 
         work = partial(
             self._migrating, prefix, schema, dry_run, skip_failures, verify_first, progress
         )
-        return await asyncio.to_thread(work, breaks())
+        return await beside(work)
 
     async def unmigrate(
         self,
@@ -211,6 +209,6 @@ class AsyncMigrating(_Migrating):
             >>> store.unmigrate(run).left
             (('support/alice', 'main'),)
         """
-        import asyncio
+        from perdure.fleet.beside import beside
 
-        return await asyncio.to_thread(self._unmigrating, run, prefix, dry_run, progress, breaks())
+        return await beside(partial(self._unmigrating, run, prefix, dry_run, progress))

@@ -1,7 +1,9 @@
 """Migrating many states where some are damaged, newer, parked or held, clocks are set back, and
 others take runs back at the same time."""
 
+import asyncio
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from tests.unit.fleet_agent import Plan, Research
 from tests.unit.test_fleet_migrate import content, filled
 
-from perdure import Store, lenses, limits
+from perdure import AsyncStore, Store, lenses, limits
 from perdure.core.versions import SECTION
 from perdure.engine.moving import move
 from perdure.errors import UsageError
@@ -311,3 +313,45 @@ def test_what_ends_a_run_in_the_middle_says_how_it_is_taken_back(url: str) -> No
     assert store.migrate("", Research, dry_run=True).counts == {
         "migrated": 3 * limits.batch_commits_max
     }
+
+
+# ---- beside an event loop -------------------------------------------------------------------
+
+
+def test_cancelled_run_ends_and_says_how_it_is_taken_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "async.db")
+    count = 4 * limits.batch_commits_max
+    filled(path, count).close()
+
+    async def cancelled(store: AsyncStore) -> str:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        waits = threading.Event()
+
+        def progress(done: int, _: int) -> None:
+            if done == limits.batch_commits_max:
+                loop.call_soon_threadsafe(begun.set)
+                waits.wait()
+
+        run = store.migrate("", Research, verify_first=False, progress=progress)
+        task = asyncio.ensure_future(run)
+        await begun.wait()
+        task.cancel()
+        loop.call_later(0.01, waits.set)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        (note,) = caught.value.__notes__
+        return note.split("run ")[1].split(",")[0]
+
+    async def go() -> None:
+        async with AsyncStore(path) as store:
+            run = await cancelled(store)
+            # Nothing goes on behind it.
+            look = await store.migrate("", Research, dry_run=True)
+            assert look.counts == {
+                "current": limits.batch_commits_max,
+                "migrated": count - limits.batch_commits_max,
+            }
+            assert (await store.unmigrate(run)).rolled_back == limits.batch_commits_max
+
+    asyncio.run(go())
