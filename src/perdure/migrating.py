@@ -75,7 +75,8 @@ class Migrating(_Migrating):
         transaction. It may be stopped or killed at any moment: run again, it goes on with those
         that are left. Agents may go on meanwhile: what they save in between is migrated with it,
         and a session that was open is told at its next save. A branch that a session holds
-        exclusively is passed over, and counted as busy. Deleted states stay as they are.
+        exclusively is passed over, and counted as busy. Deleted states stay as they are, and those
+        that expire do so when they would have: being migrated is no use of them.
 
         Args:
             prefix: of the states' keys; empty for all.
@@ -152,7 +153,8 @@ class AsyncMigrating(_Migrating):
         transaction. It may be stopped or killed at any moment: run again, it goes on with those
         that are left. Agents may go on meanwhile: what they save in between is migrated with it,
         and a session that was open is told at its next save. A branch that a session holds
-        exclusively is passed over, and counted as busy. Deleted states stay as they are.
+        exclusively is passed over, and counted as busy. Deleted states stay as they are, and those
+        that expire do so when they would have: being migrated is no use of them.
 
         Args:
             prefix: of the states' keys; empty for all.

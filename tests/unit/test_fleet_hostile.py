@@ -5,6 +5,7 @@ import asyncio
 import sys
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,25 @@ def test_stamps_that_are_none_fail_their_state_and_not_the_run(section: Any) -> 
     assert look.counts == {"migrated": 2, "damaged": 1}
     assert "malformed" in look.failures[0].problem
     assert store.migrate("", Research, skip_failures=True).counts == look.counts
+
+
+def test_states_that_expire_do_so_as_if_they_had_not_been_migrated(url: str) -> None:
+    clock, hour = Clock(), 3600
+    store = Store(url, maintenance="off", clock=clock)
+    for key in ("a", "b", "c"):
+        with store.open(key, expires_in=timedelta(days=1)) as session:
+            session.state["topic"] = key
+    store.fork("b", "try")
+    clock.advance(20 * hour)
+    with store.open("b", branch="try") as session:
+        session.state["topic"] = "used"
+    expires = {info.key: info.expires for info in store.states()}
+    assert store.migrate("", Research).counts == {"migrated": 4}
+    assert {info.key: info.expires for info in store.states()} == expires
+    clock.advance(5 * hour)
+    with store.open("c") as session:
+        session.state["subject"] = "used"
+    assert [info.key for info in store.sweep()] == ["a"]
 
 
 # ---- migrations that misbehave --------------------------------------------------------------
