@@ -312,6 +312,16 @@ def test_two_that_take_one_run_back_call_nothing_saved_to(
     assert (found.rolled_back, found.left, found.failed) == (0, (), 0)
 
 
+def test_branch_that_is_held_is_busy_and_taken_back_later(url: str) -> None:
+    store = filled(url, 3)
+    run = store.migrate("", Research).run
+    with store.open("r/001", exclusive=True):
+        found = store.unmigrate(run)
+    assert (found.rolled_back, found.busy, found.failed) == (2, 1, 0)
+    assert [each.key for each in found.failures] == ["r/001"]
+    assert store.unmigrate(run).rolled_back == 1
+
+
 @pytest.mark.parametrize("run", ["0-0", "066130ae7370d9-7687aa7", " 66130ae7370d9-7687aa73"])
 def test_what_was_cut_short_is_no_run(run: str) -> None:
     with pytest.raises(UsageError, match="names no run"):
