@@ -217,6 +217,14 @@ def test_a_copy_replaces_nothing_and_without_it_nothing_is_done(early: Path) -> 
     assert taken.read_bytes() == b"mine"
 
 
+def test_a_copy_has_no_name_of_the_stores_own_files(early: Path) -> None:
+    before = schema(early)
+    for suffix in ("-wal", "-shm", "-journal"):
+        with perdure.Store(early) as store, pytest.raises(UsageError, match="name another"):
+            store.upgrade(backup=f"{early}{suffix}")
+    assert schema(early) == before
+
+
 def test_others_that_have_it_open_go_on_and_it_stays_as_it_is(early: Path) -> None:
     before = schema(early)
     with closing(apsw.Connection(str(early))) as other:
