@@ -7,8 +7,7 @@ works on a view of it (`perdure.state.evolved`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,7 +24,7 @@ from perdure.core.changes import (
 )
 from perdure.core.diff import to_changes
 from perdure.core.lens import Lens
-from perdure.core.lens_reach import ALL, around, not_understood, reach
+from perdure.core.lens_reach import around, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
 from perdure.core.values import take
@@ -36,7 +35,7 @@ from perdure.engine.read import Site
 from perdure.engine.refresh import News
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
-from perdure.errors import PerdureError, SchemaChanged, SchemaMismatch, SchemaNewer
+from perdure.errors import SchemaChanged, SchemaMismatch
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.run import reached, run
 from perdure.schemas.stamp import Step, stamped, stamps_in
@@ -45,7 +44,6 @@ from perdure.state.sections import RESERVED
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
     from perdure.state.document import Document
-    from perdure.state.evolved import Locks
     from perdure.types import Durability
 
 MIGRATED = "perdure.migrated"
@@ -280,6 +278,7 @@ def evolved(
     """
     document, migration = stored, None
     if found.is_older_code:
+        from perdure.locking import locks_of
         from perdure.state.evolved import EvolvedDocument
 
         document = EvolvedDocument(stored, found.lenses, locks_of(found, core.site.key), lazy=lazy)
@@ -288,66 +287,6 @@ def evolved(
     evolution = Evolution(found, migration is not None or found.stamp is None, migration)
     core.check = evolution.check
     return document, evolution
-
-
-def locks_of(found: Plan, key: str) -> Locks:
-    """The sections that older code does not understand, and what an edit of one raises."""
-    make = partial(_newer, found, key)
-    if found.back is None:
-        return Everything(make)
-    names: set[str] = set()
-    before: tuple[Lens, ...] = ()
-    for step in found.back:
-        if step.lenses is None:
-            if step.touches is None:
-                return Everything(make)
-            names |= _older(before, step.touches)
-        else:
-            lost = not_understood(step.lenses)
-            if lost is ALL:
-                return Everything(make)
-            names |= _older(before, lost)
-            before += step.lenses
-    return {name: partial(make, name) for name in names}
-
-
-def _older(lenses: tuple[Lens, ...], names: Iterable[str]) -> set[str]:
-    """What sections are called before lenses: those that these do not reach, as after."""
-    found = reach(lenses)
-    return {
-        older
-        for name in names
-        for older in (found.older_of(name) if name in found.newer else (name,))
-    }
-
-
-class Everything(Mapping[str, Callable[[], PerdureError]]):
-    """Locks for all sections there are or will be."""
-
-    def __init__(self, make: Callable[[str], PerdureError]) -> None:
-        self._make = make
-
-    def __getitem__(self, name: str) -> Callable[[], PerdureError]:
-        return partial(self._make, name)
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 1
-
-
-def _newer(found: Plan, key: str, name: str) -> SchemaNewer:
-    declared = found.declared
-    return SchemaNewer(
-        f"{key!r}: the state is in version {found.version} of {declared.name}, and this code is of "
-        f"version {declared.version}: it may read {name!r}, and does not understand what newer "
-        "code changed there, so an edit could destroy that. Deploy the newer version, or declare "
-        "its migration by lenses (perdure.lenses), which older code can follow"
-    )
 
 
 def label_of(plan: Plan) -> str:
