@@ -259,7 +259,12 @@ def test_nobody_comes_in_between_the_copy_and_the_last_step(
         come_in()
 
     monkeypatch.setattr(sqlite_backup, "_check", checked)
-    steps = (*STEPS, Step("none", 0, 0, lambda _: bool(come_in()) or True, work))
+
+    def is_due(connection: apsw.Connection) -> bool:
+        come_in()
+        return True
+
+    steps = (*STEPS, Step("none", 0, 0, is_due, work))
     done = upgrade(Place(str(early)), dry_run=False, backup=True, progress=None, steps=steps)
     assert len(done.steps) == 2
     # At first it is only looked at which steps are due; then it is copied; and so on.

@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
     from perdure.agent.briefing import Briefing as Briefing
     from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.decisions import Decision as Decision
     from perdure.agent.effects import CannotTell as CannotTell
     from perdure.agent.effects import DidNotHappen as DidNotHappen
     from perdure.agent.effects import Effect as Effect
     from perdure.agent.effects import Happened as Happened
     from perdure.agent.effects import current_effect as current_effect
     from perdure.agent.environment import EnvironmentChanges as EnvironmentChanges
+    from perdure.agent.facts import Fact as Fact
+    from perdure.agent.goals import Goal as Goal
 
 _HOMES = {
     "Briefing": "briefing",
@@ -30,7 +33,10 @@ _HOMES = {
     "Effect": "effects",
     "Happened": "effects",
     "current_effect": "effects",
+    "Decision": "decisions",
     "EnvironmentChanges": "environment",
+    "Fact": "facts",
+    "Goal": "goals",
 }
 """By public name, the module that it is in."""
 
