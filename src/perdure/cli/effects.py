@@ -11,7 +11,6 @@ from perdure.cli.documents import document
 from perdure.cli.output import Cell, hint, print_json, say, table
 from perdure.cli.words import moments
 from perdure.core.abbreviate import abbreviate
-from perdure.core.json_forms import encode
 
 if TYPE_CHECKING:
     from perdure.types import EffectInfo
@@ -50,7 +49,7 @@ def list_(key: str, unknown: bool) -> None:
     with opened(key) as store:
         found = [each for each in store.effects(key) if not unknown or each.status == "unknown"]
     if settings().json:
-        print_json({"effects": [_document(each) for each in found]})
+        print_json({"effects": [document(each) for each in found]})
         return
     if not found:
         say("no effect is unknown" if unknown else "no effect was ever claimed")
@@ -82,7 +81,7 @@ def settle(key: str, effect: str, done: str | None, not_done: bool, by: str) -> 
     with opened(key, write=True) as store:
         found = store.settle(key, effect, happened=not not_done, result=result, by=by)
     if settings().json:
-        print_json({"effect": _document(found)})
+        print_json({"effect": document(found)})
         return
     say(f"{effect} " + ("may be performed" if not_done else "counts as performed"))
 
@@ -96,10 +95,6 @@ def _parsed(text: str) -> Any:
         raise click.UsageError(
             f"--done {text!r} is no JSON ({error}): a text stands in quotes, as in '\"re_1\"'"
         ) from None
-
-
-def _document(info: EffectInfo) -> dict[str, Any]:
-    return {**document(info), "result": encode(info.result)}
 
 
 def _row(info: EffectInfo) -> tuple[Cell, ...]:
