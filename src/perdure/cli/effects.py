@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +12,6 @@ from perdure.cli.output import Cell, hint, print_json, say, table
 from perdure.cli.waiting import parsed
 from perdure.cli.words import moments
 from perdure.core.abbreviate import abbreviate
-from perdure.core.json_forms import encode
 
 if TYPE_CHECKING:
     from perdure.types import EffectInfo
@@ -51,7 +50,7 @@ def list_(key: str, unknown: bool) -> None:
     with opened(key) as store:
         found = [each for each in store.effects(key) if not unknown or each.status == "unknown"]
     if settings().json:
-        print_json({"effects": [_document(each) for each in found]})
+        print_json({"effects": [document(each) for each in found]})
         return
     if not found:
         say("no effect is unknown" if unknown else "no effect was ever claimed")
@@ -83,13 +82,9 @@ def settle(key: str, effect: str, done: str | None, not_done: bool, by: str) -> 
     with opened(key, write=True) as store:
         found = store.settle(key, effect, happened=not not_done, result=result, by=by)
     if settings().json:
-        print_json({"effect": _document(found)})
+        print_json({"effect": document(found)})
         return
     say(f"{effect} " + ("may be performed" if not_done else "counts as performed"))
-
-
-def _document(info: EffectInfo) -> dict[str, Any]:
-    return {**document(info), "result": encode(info.result)}
 
 
 def _row(info: EffectInfo) -> tuple[Cell, ...]:
