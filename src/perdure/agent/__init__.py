@@ -15,12 +15,20 @@ if TYPE_CHECKING:
 
     from perdure.agent.briefing import Briefing as Briefing
     from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.conversation import AnthropicConversation as AnthropicConversation
+    from perdure.agent.conversation import Conversation as Conversation
+    from perdure.agent.conversation import OpenAIConversation as OpenAIConversation
     from perdure.agent.environment import EnvironmentChanges as EnvironmentChanges
+    from perdure.agent.turns import ToolCall as ToolCall
 
 _HOMES = {
+    "AnthropicConversation": "conversation",
     "Briefing": "briefing",
     "BriefingItem": "briefing",
+    "Conversation": "conversation",
     "EnvironmentChanges": "environment",
+    "OpenAIConversation": "conversation",
+    "ToolCall": "turns",
 }
 """By public name, the module that it is in."""
 
