@@ -210,8 +210,10 @@ class Conversation(TrackedList, Generic[P]):
     def _message(self, value: Any, at: str | int) -> Any:
         if self._tracker.released is not None:  # somebody else saved it
             return value
-        path = (*self._path(), self._part(at))
-        return message_of(self._shape, value, path)
+        message = self._shape.message(bare(value))
+        if not is_message(message):
+            raise no_message(self._shape, value, (*self._path(), self._part(at)))
+        return message
 
     def _put(self, position: int, value: Any) -> None:
         self._require_whole(position, 1, [value])
@@ -236,9 +238,9 @@ class Conversation(TrackedList, Generic[P]):
         now = list(breaks(self._shape, [*head, *stored, *tail], is_known=is_known))
         if now:
             before = breaks(self._shape, _item(self, slice(first, stop)), is_known=is_known)
-            known = {(id(each.message), each.why) for each in before}
+            known = {place for each in before for place in each.places()}
             for each in now:
-                if (id(each.message), each.why) not in known:
+                if not known.issuperset(each.places()):
                     self._tracker.end_moves()  # what was about to move here stays free
                     raise self._refusal(each, first)
 
@@ -340,19 +342,16 @@ def claimed(node: TrackedList, cls: type[C]) -> C:
     return node
 
 
-def message_of(shape: Shape, value: Any, path: Path) -> dict[str, Any]:
-    """What is stored of a message that somebody gives, to be at a path.
+def is_message(value: Any) -> bool:
+    """Whether it is one from outside."""
+    return isinstance(value, dict) and isinstance(value.get("role"), str)
 
-    Raises:
-        WrongType: it is none.
-    """
-    taken = shape.message(bare(value))
-    if isinstance(taken, dict) and isinstance(taken.get("role"), str):
-        return taken
-    where = f"{format_path(path)}: " if path else ""
-    raise WrongType(
-        f"{where}a message is a dict with a role, as {shape.provider!r} has it, or what its SDK "
-        f"gives, not {value!r:.80}",
+
+def no_message(shape: Shape, value: Any, path: Path) -> WrongType:
+    """The error for what is no message and cannot be at a path."""
+    return WrongType(
+        f"{format_path(path)}: a message is a dict with a role, as {shape.provider!r} has it, or "
+        f"what its SDK gives, not {value!r:.80}",
         path=path,
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdure.agent.conversation import Conversation, broken, claimed, message_of
-from perdure.agent.turns import breaks, role_of
+from perdure.agent.conversation import Conversation, broken, claimed, is_message, no_message
+from perdure.agent.turns import breaks
 from perdure.core.paths import Path
 from perdure.schemas.containers import DictKind, ListKind
 from perdure.schemas.kinds import ANY, Problem, bare, found
@@ -37,7 +37,7 @@ class ConversationKind(ListKind):
         if not isinstance(value, list):
             return Problem(path, self.said, found(value))
         for at, message in enumerate(list.__iter__(value)):
-            if not isinstance(role_of(message), str):
+            if not is_message(message):
                 return Problem((*path, at), "a message with a role", type(message).__name__)
         for each in breaks(self._cls._shape, list.__iter__(value)):
             return Problem((*path, each.at), "a message that fits there", each.why)
@@ -54,7 +54,10 @@ class ConversationKind(ListKind):
         if not isinstance(value, list | tuple):
             return value
         shape = self._cls._shape
-        messages = [message_of(shape, each, (at,)) for at, each in enumerate(value)]
+        messages = [shape.message(bare(each)) for each in value]
+        for at, message in enumerate(messages):
+            if not is_message(message):
+                raise no_message(shape, message, (at,))
         for each in breaks(shape, messages):
             raise broken(each, (each.at,))
         return messages

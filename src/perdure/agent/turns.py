@@ -89,6 +89,10 @@ class Break(msgspec.Struct, frozen=True, eq=False):
     is_unknown: bool = False
     """Whether it only cannot be told: the calls before it were not looked at."""
 
+    def places(self) -> list[tuple[int, str | None]]:
+        """What is broken, to be found again: the message with each of the calls."""
+        return [(id(self.message), call) for call in self.calls or (None,)]
+
 
 class Turn:
     """The turn that a conversation is in, as its messages are gone through.

@@ -149,6 +149,22 @@ def test_what_was_broken_before_may_stay_and_can_be_mended(provider: str) -> Non
         assert [each["role"] for each in chat[-2:]] == ["assistant", "user"]
 
 
+def test_what_is_broken_is_mended_step_by_step(provider: str) -> None:
+    with Store("memory:").open("a") as session:
+        session.state["chat"] = [asks(provider, "a", "b"), user("Hello?")]
+        chat = kind(provider).of(session.state, "chat")
+        with pytest.raises(BrokenTurn, match="answers the call 'c'"):
+            chat.insert(1, *results(provider, "c"))
+        chat.insert(1, *results(provider, "a"))  # the other one stays unanswered, as it was
+        with pytest.raises(BrokenTurn, match="leaves the tool call 'b'"):
+            chat.check()
+        with pytest.raises(BrokenTurn, match="leaves the tool calls 'a'"):  # nor does it get worse
+            del chat[1]
+        del chat[2]
+        chat.answer("b", "ok")
+        chat.check()
+
+
 def test_a_free_message_that_is_refused_stays_free(provider: str) -> None:
     with Store("memory:").open("a") as session:
         chat = kind(provider).of(session.state)
@@ -157,7 +173,6 @@ def test_a_free_message_that_is_refused_stays_free(provider: str) -> None:
         with pytest.raises(BrokenTurn):
             chat.insert(0, result)
         result["seen"] = True  # of no state
-        session.save()
         chat.append(result)
         assert chat[-1] is result
         result["seen"] = False
