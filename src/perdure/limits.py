@@ -181,6 +181,12 @@ watch_interval_max_s = 86_400
 lineage_inline_max = 16
 """Bases of a branch that its head has (bases); older ones are in the first records of lines."""
 
+claims_inline_max = 32
+"""Claims that a head has inline; more are put into pages, but for those without an outcome."""
+
+claim_result_inline_bytes_max = 1024
+"""The result of an effect that is kept in the head (bytes); a larger one is put into pages."""
+
 branches_inline_max = 16
 """Branches that a head has before others are parked in a tree of pages (branches)."""
 

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 from msgspec.structs import replace
 
 from perdure import limits
+from perdure.core.claims import roots_of_claims
 from perdure.core.codec import pack, unpack
 from perdure.core.head import MAIN, Branch, Head, open_head, seal_head
 from perdure.core.lineage import bases_through
@@ -27,9 +28,10 @@ from perdure.core.page import Ref, page_id
 from perdure.core.pieces import at_once
 from perdure.core.record import Record, Sealed, open_payload
 from perdure.core.seal import EXPORT_OWNER, HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
-from perdure.core.tree_read import Reading, read_root, read_value, remembering
+from perdure.core.tree_read import Reading, reachable, read_root, read_value, remembering
 from perdure.drive import Driver
 from perdure.engine import carry, states
+from perdure.engine.pages import put
 from perdure.engine.read import Site, is_replaced, parent_of, read_head, replay
 from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
@@ -77,7 +79,8 @@ def _exported(
     head = replace(head, branches={MAIN: tip}, journal=None, parked=None, former=())
     with _opened_new(target) as file:
         writer = _Writer(file)
-        ids = driver.run(carry.base_page_ids(site, head, tip))
+        bases = driver.run(carry.base_page_ids(site, head, tip))
+        ids = sorted({*bases, *driver.run(carry.claim_page_ids(site, head))})
         sealed = seal_head(head, store=writer.id, key=site.key)
         writer.write({"key": site.key, "head": sealed, "pages": len(ids)})
         for some in carry.some_at_a_time(ids):
@@ -162,7 +165,7 @@ def _stage_all(
         raise Damaged(f"{reader.name}: its records do not end as its manifest says")
     if not reader.is_at_end():
         raise Damaged(f"{reader.name}: goes on after its end; it is not what was exported")
-    staging.put_pages(pages)
+    staging.put_pages(pages, _ids_over(roots_of_claims(head), pages) - _base_ids(tip, pages))
     return last
 
 
@@ -196,6 +199,15 @@ def _base(reader: _Reader, tip: Branch, pages: dict[bytes, bytes]) -> dict[str, 
         if type(value) is Ref:
             sections[name] = _over(read_value(value), pages)
     return sections
+
+
+def _base_ids(tip: Branch, pages: dict[bytes, bytes]) -> set[bytes]:
+    return _ids_over([tip.base_tree.root] if tip.base_tree is not None else [], pages)
+
+
+def _ids_over(roots: list[Ref], pages: dict[bytes, bytes]) -> set[bytes]:
+    """The pages that trees consist of."""
+    return _over(reachable(roots), pages)
 
 
 def _over(reading: Reading[T], pages: dict[bytes, bytes]) -> T:
@@ -245,9 +257,12 @@ class _Staging:
         self.ends |= {record.line: record.number for record in records}
         return last
 
-    def put_pages(self, pages: dict[bytes, bytes]) -> None:
-        """Stage what stands in for what was pruned."""
-        self._driver.run(carry.put_twice(self._site, self.incarnation, pages))
+    def put_pages(self, pages: dict[bytes, bytes], once: set[bytes]) -> None:
+        """Stage what stands in for what was pruned; the pages that are only of claims `once`."""
+        claims = {id_: payload for id_, payload in pages.items() if id_ in once}
+        bases = {id_: payload for id_, payload in pages.items() if id_ not in once}
+        self._driver.run(carry.put_twice(self._site, self.incarnation, bases))
+        self._driver.run(put(self._site, self.incarnation, claims))
 
     def discard(self) -> None:
         """Give it up, and let the error that is under way be the one that is told."""

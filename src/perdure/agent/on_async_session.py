@@ -12,7 +12,9 @@ from perdure.state.variable import T_co
 
 if TYPE_CHECKING:
     from perdure.agent.acts import Acts
+    from perdure.agent.async_known import AsyncFacts, AsyncGoals
     from perdure.agent.briefing import Briefing
+    from perdure.agent.decisions import Decision
     from perdure.agent.environment import EnvironmentChanges
     from perdure.aio_session import AsyncSession
 
@@ -106,3 +108,43 @@ class AsyncAgentSession(SessionBase[T_co]):
         from perdure.agent.briefing import briefing
 
         return await self._act(briefing(self, max_tokens, count, conversation))
+
+    @property
+    def goals(self) -> AsyncGoals:
+        """What the agent is after: `add`, `complete` and `drop` goals."""
+        from perdure.agent.async_known import AsyncGoals
+
+        return AsyncGoals(self)
+
+    @property
+    def facts(self) -> AsyncFacts:
+        """What the agent found out: `set`, `get`, and which of it is `stale`."""
+        from perdure.agent.async_known import AsyncFacts
+
+        return AsyncFacts(self)
+
+    async def decide(
+        self, text: str, *, because: str | None = None, based_on: Iterable[str] = ()
+    ) -> Decision:
+        """Note a decision; kept in the section `perdure.decisions`, and told in the briefing.
+
+        Args:
+            text: what was decided.
+            because: why.
+            based_on: names of facts, tasks or paths in the state.
+
+        Raises:
+            UsageError: the text says nothing.
+
+        Example:
+            >>> session.decide("Refund by card", because="it is faster", based_on=["rate"])
+        """
+        from perdure.agent.decisions import decide
+
+        return await self._act(decide(self, text, because, based_on))
+
+    async def decisions(self) -> list[Decision]:
+        """What was decided, oldest first."""
+        from perdure.agent.decisions import every
+
+        return await self._act(every(self))

@@ -13,7 +13,9 @@ from perdure.state.variable import T_co
 if TYPE_CHECKING:
     from perdure.agent.acts import Acts
     from perdure.agent.briefing import Briefing
+    from perdure.agent.decisions import Decision
     from perdure.agent.environment import EnvironmentChanges
+    from perdure.agent.known import Facts, Goals
     from perdure.session import Session
 
 T = TypeVar("T")
@@ -106,3 +108,43 @@ class AgentSession(SessionBase[T_co]):
         from perdure.agent.briefing import briefing
 
         return self._act(briefing(self, max_tokens, count, conversation))
+
+    @property
+    def goals(self) -> Goals:
+        """What the agent is after: `add`, `complete` and `drop` goals."""
+        from perdure.agent.known import Goals
+
+        return Goals(self)
+
+    @property
+    def facts(self) -> Facts:
+        """What the agent found out: `set`, `get`, and which of it is `stale`."""
+        from perdure.agent.known import Facts
+
+        return Facts(self)
+
+    def decide(
+        self, text: str, *, because: str | None = None, based_on: Iterable[str] = ()
+    ) -> Decision:
+        """Note a decision; kept in the section `perdure.decisions`, and told in the briefing.
+
+        Args:
+            text: what was decided.
+            because: why.
+            based_on: names of facts, tasks or paths in the state.
+
+        Raises:
+            UsageError: the text says nothing.
+
+        Example:
+            >>> session.decide("Refund by card", because="it is faster", based_on=["rate"])
+        """
+        from perdure.agent.decisions import decide
+
+        return self._act(decide(self, text, because, based_on))
+
+    def decisions(self) -> list[Decision]:
+        """What was decided, oldest first."""
+        from perdure.agent.decisions import every
+
+        return self._act(every(self))

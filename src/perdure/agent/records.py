@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.agent.acts import Acts, Load
-from perdure.errors import Malformed
+from perdure.errors import Malformed, UsageError
 
 if TYPE_CHECKING:
     from perdure.session_base import SessionBase
@@ -22,12 +22,23 @@ KINDS: dict[str, type] = {
     TASKS: dict,
     QUESTIONS: dict,
     GOALS: dict,
-    DECISIONS: list,
+    DECISIONS: dict,
     FACTS: dict,
     ENVIRONMENT: dict,
     CHILDREN: dict,
 }
 """What each section is."""
+
+
+def worded(text: object, what: str) -> str:
+    """A text of the user's, as the record keeps it.
+
+    Raises:
+        UsageError: it is none, or says nothing.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise UsageError(f"a {what} is a text that says something, not {text!r}")
+    return text
 
 
 def read(session: SessionBase[Any], name: str) -> Acts[Any]:

@@ -114,6 +114,30 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     renewed_us: int
 
 
+class Claim(msgspec.Struct, frozen=True, array_like=True):
+    """The right to act on the world once, and what came of it; see `perdure.core.claims`."""
+
+    id: Id
+    """Of this claim: by it a lost answer is settled."""
+    session: Id
+    holder: tuple[str, int, str, str]
+    """The fields of `perdure.types.Holder`."""
+    at_us: int
+    about: str
+    """What claimed it, for people."""
+    ended_us: int | None = None
+    """When its outcome was recorded; None: that is not known."""
+    result: bytes | None = None
+    """What the action gave, packed."""
+    kept: Ref | None = None
+    """Instead, where that is large: a tree of pages that has it."""
+    line: int = 0
+    number: int = 0
+    """Of the record that was saved with the outcome; 0: a person settled it."""
+    by: str | None = None
+    """The person who settled it."""
+
+
 class Journal(msgspec.Struct, frozen=True, array_like=True):
     """Where the journal of movements stands; see `perdure.core.journal`."""
 
@@ -141,8 +165,8 @@ class Unknown(msgspec.Struct, frozen=True):
     keys: dict[str, Any]
     """The head's further keys."""
     items: dict[Any, list[Any]]
-    """Further items at the end of a branch, by its name, of a mark, by its id, and of a lease, by
-    the name of its branch and the id of its session."""
+    """Further items at the end of a branch, by its name, of a mark, by its id, of a lease, by the
+    name of its branch and the id of its session, and of a claim, by its key and its id."""
     snapshots: dict[Spot, tuple[list[Any], list[Any]]] = {}
     """Further items at the end of a snapshot, and of its reference."""
 
@@ -187,6 +211,12 @@ class Head(
     """Branches that are not in `branches`, as a tree of pages."""
     leases: dict[str, Lease] | msgspec.UnsetType = msgspec.UNSET
     """By branch; not there while no branch is held, as with most states: each save writes this."""
+    claims: dict[str, Claim] | msgspec.UnsetType = msgspec.UNSET
+    """By effect key: every open claim, and the newest that have an outcome."""
+    claimed: Ref | msgspec.UnsetType = msgspec.UNSET
+    """The other claims, as a tree of pages."""
+    origin: Id | msgspec.UnsetType = msgspec.UNSET
+    """The incarnation that this one was copied from, or that one from, first of all."""
     expires_us: int | None = None
     """How long after its last save the state expires (microseconds); None: never."""
     former: tuple[Head, ...] = ()
@@ -206,6 +236,7 @@ class Head(
 _KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Head)) - {"-unknown"}
 _BRANCH_ITEMS = len(msgspec.structs.fields(Branch))
 _LEASE_ITEMS = len(msgspec.structs.fields(Lease))
+_CLAIM_ITEMS = len(msgspec.structs.fields(Claim))
 _MARK_ITEMS = len(msgspec.structs.fields(Mark))
 _SNAPSHOT_ITEMS = len(msgspec.structs.fields(Snapshot))
 _REF_ITEMS = len(msgspec.structs.fields(Ref))
@@ -311,6 +342,9 @@ def _with_unknown(head: Head, wire: dict[str, Any]) -> Head:
     for name, lease in wire.get("leases", {}).items():
         if len(lease) > _LEASE_ITEMS:
             items[name, lease[0]] = lease[_LEASE_ITEMS:]
+    for key, claim in wire.get("claims", {}).items():
+        if len(claim) > _CLAIM_ITEMS:
+            items[key, claim[0]] = claim[_CLAIM_ITEMS:]
     if keys or items or snapshots:
         head = replace(head, unknown=Unknown(keys, items, snapshots))
     if head.former:
@@ -336,6 +370,8 @@ def _wire(head: Head) -> dict[str, Any]:
         items += head.unknown.items.get(items[0], ())
     for name, items in wire.get("leases", {}).items():
         items += head.unknown.items.get((name, items[0]), ())
+    for key, items in wire.get("claims", {}).items():
+        items += head.unknown.items.get((key, items[0]), ())
     return {**wire, **head.unknown.keys}
 
 
@@ -378,7 +414,8 @@ def _newer_shapes(wire: Any) -> list[int]:
         every = [wire, *wire.get("former", ())]
         branches = [branch for life in every for branch in life.get("branches", {}).values()]
         shapes = [each[1][0] for branch in branches for each in _snapshots_in(branch)]
-        shapes += [life["parked"][0] for life in every if life.get("parked")]
+        trees = [life.get(name) for life in every for name in ("parked", "claimed")]
+        shapes += [tree[0] for tree in trees if tree]
         return [shape for shape in shapes if type(shape) is int and shape > max(Shape)]
     except (LookupError, TypeError, AttributeError):  # it is no head at all
         return []

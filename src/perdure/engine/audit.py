@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from perdure import limits
+from perdure.core.claims import roots_beside_snapshots
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE
@@ -134,8 +135,8 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
     roots = yield from replay_all(site, head)
     try:
         sizes = yield from _verify_pages(site, head)
-        parked = [head.parked] if head.parked is not None else []
-        reached = yield from walk(site, head.incarnation, reachable([*roots, *parked]))
+        beside = roots_beside_snapshots(head)
+        reached = yield from walk(site, head.incarnation, reachable([*roots, *beside]))
         bases = base_trees((yield from runs_with_snapshots(site, head)))
         twice = yield from walk(site, head.incarnation, reachable(each.root for each in bases))
         reached |= set(map(twin_of, twice))

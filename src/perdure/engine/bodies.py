@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -14,6 +14,9 @@ from perdure.core.paths import KeysLast, format_path
 from perdure.core.record import Sealed
 from perdure.engine.requests import Durability
 from perdure.engine.save import Position
+
+if TYPE_CHECKING:
+    from perdure.engine.claims import Settling
 from perdure.errors import Conflict, NotStorable
 from perdure.types import Checkpoint
 
@@ -65,6 +68,8 @@ class Body(msgspec.Struct, eq=False):
     moves: tuple[Move, ...]
     extra: dict[str, Any]
     durability: Durability = "power"
+    settles: tuple[Settling, ...] = ()
+    """Outcomes of claims that become known with it."""
     is_held: bool = False
     """Whether no save asked for it: edits that had to be merged, and wait for one that does."""
     saved: Checkpoint | None = None
@@ -87,6 +92,11 @@ class Sent(msgspec.Struct, frozen=True):
     def extra(self) -> dict[str, Any]:
         """What the record says besides its changes: only a first body has any."""
         return self.bodies[0].extra
+
+    @property
+    def settles(self) -> tuple[Settling, ...]:
+        """The outcomes of claims that become known with it."""
+        return tuple([each for body in self.bodies for each in body.settles])
 
     @property
     def sections(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from perdure.core.claims import roots_of_claims
 from perdure.core.head import Branch, Head
 from perdure.core.page import twin_of
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading, reachable
@@ -19,6 +20,11 @@ def base_page_ids(site: Site, head: Head, tip: Branch) -> Steps[list[bytes]]:
     if base is None:
         return []
     return sorted((yield from walk(site, head.incarnation, reachable([base.root]))))
+
+
+def claim_page_ids(site: Site, head: Head) -> Steps[list[bytes]]:
+    """The pages of a state's claims."""
+    return sorted((yield from walk(site, head.incarnation, reachable(roots_of_claims(head)))))
 
 
 def some_at_a_time(ids: list[bytes]) -> Iterator[tuple[bytes, ...]]:
@@ -43,9 +49,11 @@ def put_twice(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> S
 
 
 def carry(site: Site, head: Head, tip: Branch, target: Site, incarnation: bytes) -> Steps[None]:
-    """Put what stands in for what was pruned below a branch into another life."""
+    """Put what stands in for what was pruned below a branch, and the claims, into another life."""
     for some in some_at_a_time((yield from base_page_ids(site, head, tip))):
         yield from put_twice(target, incarnation, (yield from read_pages(site, head, some)))
+    for some in some_at_a_time((yield from claim_page_ids(site, head))):
+        yield from put(target, incarnation, (yield from read_pages(site, head, some)))
 
 
 def require_staged(target: Site, incarnation: bytes, count: int) -> Steps[None]:

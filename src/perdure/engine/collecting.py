@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from msgspec.structs import replace
 
 from perdure import limits
+from perdure.core.claims import roots_beside_snapshots
 from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.page import twin_of
 from perdure.core.tree_read import reachable
@@ -56,24 +57,24 @@ def _keeping(tip: Branch, kept: Collection[Snapshot]) -> Branch:
 def walkable(site: Site, head: Head) -> Steps[tuple[list[Snapshot], set[bytes], list[str]]]:
     """The snapshots whose pages of references can all be read, and the pages that are needed.
 
-    And for each of the others what is wrong with it. The pages of parked branches are needed, and
-    those of their snapshots: that they can be read is not asked for here. What stands in for what
-    was pruned is never let go.
+    And for each of the others what is wrong with it. The pages of claims and of parked branches are
+    needed, and those of the snapshots of these: that they can be read is not asked for here. What
+    stands in for what was pruned is never let go.
     """
     runs = yield from runs_with_snapshots(site, head)
     kept = base_trees(runs)
-    parked = [head.parked] if head.parked is not None else []
+    beside = roots_beside_snapshots(head)
     snapshots = list(dict.fromkeys(each for run in runs for each in run.snapshots or ()))
     incarnation = head.incarnation
     bases: set[bytes] = yield from walk(site, incarnation, reachable(each.root for each in kept))
     twins = set(map(twin_of, bases))
     try:
         roots = [each.root for each in snapshots]
-        needed = yield from walk(site, incarnation, reachable(parked + roots))
+        needed = yield from walk(site, incarnation, reachable(beside + roots))
         return snapshots, needed | twins, []
     except Damaged:
         pass  # which of them it is
-    needed = bases | twins | (yield from walk(site, incarnation, reachable(parked)))
+    needed = bases | twins | (yield from walk(site, incarnation, reachable(beside)))
     problems: list[str] = []
     for each in snapshots:
         if each in kept:

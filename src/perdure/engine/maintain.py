@@ -21,8 +21,7 @@ from perdure.engine.generations import commit_step
 from perdure.engine.mend import mend
 from perdure.engine.packing import RowSize, next_run, sizes_of
 from perdure.engine.pages import in_pieces
-from perdure.engine.parked import is_crowded
-from perdure.engine.parking import park
+from perdure.engine.parking import is_crowded, make_room
 from perdure.engine.read import Site, check_links, read_line, read_run, spans
 from perdure.engine.requests import (
     Discard,
@@ -251,7 +250,7 @@ def _make(site: Site, head: Head, step: Step, around: Around, *, full: bool) -> 
         case "prune":
             return (yield from sweep(site, head))
         case "park":
-            return (yield from park(site, head))
+            return (yield from make_room(site, head))
         case "mend":
             return (yield from mend(site, head)) > 0
         case "snapshot":

@@ -285,5 +285,5 @@ def _put_anew(core: SessionCore, group: _Group) -> None:
         body.changes = group.packed if is_first else pack_changes(nothing)
         changes = group.changes if is_first else nothing
         body.sections, body.moves = frozenset(sections_of(changes)), moves_of(changes)
-        if not group.changes and not body.extra:
+        if not group.changes and not body.extra and not body.settles:
             core.settled_by(body, core.checkpoint)

@@ -105,7 +105,7 @@ def commit(
             head = replace(change(position.head), token=token)
         except HeadMoved:  # from what the change itself builds on
             raise HeadMoved(position.head) from None
-        request = _request(site, position, head, branch, sealed, durability)
+        request = request_for(site, position, head, branch, sealed, durability)
         answer = yield from send(request, doubt)
         if isinstance(answer, Committed):
             return Position(head, token)
@@ -139,7 +139,7 @@ def secured(site: Site, head: Head) -> Steps[Head]:
     for _ in range(limits.commit_tries_max):
         position = Position(head, head.token)
         again = replace(head, token=(yield Random(TOKEN_BYTES)))
-        answer = yield from send(_request(site, position, again, MAIN, None, "power"))
+        answer = yield from send(request_for(site, position, again, MAIN, None, "power"))
         if isinstance(answer, Committed):
             return again
         assert isinstance(answer, Moved)
@@ -152,7 +152,7 @@ def secured(site: Site, head: Head) -> Steps[Head]:
     )
 
 
-def _request(
+def request_for(
     site: Site,
     position: Position,
     head: Head,
@@ -160,6 +160,7 @@ def _request(
     sealed: Sealed | None,
     durability: Durability,
 ) -> Commit:
+    """The request that puts a head in the place of another, with a record if one is given."""
     row = HeadRow(head.token, seal_head(head, store=site.store, key=site.key))
     records = (RecordRow(sealed.line, sealed.number, sealed.blob),) if sealed is not None else ()
     return Commit(site.key, position.token, row, tail_of(head), records, durability)

@@ -8,13 +8,13 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, moves_of, pack_changes, reordered, sections_of
-from perdure.core.head import MAIN, Head, Mark
+from perdure.core.head import MAIN, Claim, Head, Mark
 from perdure.core.leases import owner_of
 from perdure.core.record import LABEL, MERGED, METADATA, SUMMARY
 from perdure.engine.bodies import Body, Edited, Overtaken, Sent, too_much
@@ -58,6 +58,9 @@ from perdure.errors import (
     Reload,
 )
 from perdure.types import Checkpoint, Holder, OnConflict, Strategy
+
+if TYPE_CHECKING:
+    from perdure.engine.claims import Settling
 
 
 class SessionCore(Live):
@@ -111,6 +114,8 @@ class SessionCore(Live):
         """Number of that snapshot, as this session knows it; 0: there is none."""
         self._at_risk = False
         """Whether a power cut may take what this session saved last."""
+        self.claiming: dict[str, Claim] = {}
+        """Claims that may stand though nobody said so, by effect key."""
         self._expires_us = expires_us
         """How long after its last save the state is to expire; 0: never; None: as it is."""
 
@@ -123,8 +128,9 @@ class SessionCore(Live):
         *,
         ending: bool = False,
         durability: Durability = "power",
+        settles: tuple[Settling, ...] = (),
     ) -> Body | None:
-        """Capture what changed into a body, if there is anything to save.
+        """Capture what changed into a body, if there is anything to save; `settles` go with it.
 
         A save of a state that was never saved is something, even when it is empty; its end is not.
         """
@@ -139,10 +145,10 @@ class SessionCore(Live):
             extra[SUMMARY] = self.summary
         if ending:
             self.document.check_lists()
-        body = self._capture(extra, durability)
+        body = self._capture(extra, durability, settles)
         makes = self.is_new and not self.unsaved and not ending
-        if body is None and (extra or makes or self.queue.is_holding):
-            body = Body(pack_changes([]), frozenset(), (), extra, durability)
+        if body is None and (extra or makes or settles or self.queue.is_holding):
+            body = Body(pack_changes([]), frozenset(), (), extra, durability, settles)
             self.queue.put(body)
         self._saved_summary = self.summary
         return body
@@ -152,10 +158,15 @@ class SessionCore(Live):
 
         So it can be merged with what others saved, and be given up as any edit.
         """
-        self._capture({}, "process", is_held=True)
+        self._capture({}, "process", (), is_held=True)
 
     def _capture(
-        self, extra: dict[str, Any], durability: Durability, *, is_held: bool = False
+        self,
+        extra: dict[str, Any],
+        durability: Durability,
+        settles: tuple[Settling, ...],
+        *,
+        is_held: bool = False,
     ) -> Body | None:
         bodies: list[Body] = []
 
@@ -164,7 +175,7 @@ class SessionCore(Live):
             if len(packed) > limits.save_bytes_max:
                 raise too_much(len(packed), changes)
             names, moves = frozenset(sections_of(changes)), moves_of(changes)
-            bodies.append(Body(packed, names, moves, extra, durability, is_held))
+            bodies.append(Body(packed, names, moves, extra, durability, settles, is_held))
             self.queue.put(bodies[0])
 
         def kept() -> bool:
@@ -290,6 +301,8 @@ class SessionCore(Live):
         summary = sent.extra.get(SUMMARY, _UNSET)
         marking = _marking(sent.mark, sent.leasing, told=self.told, summary=summary)
         change = expiring(marking, self._expires_us)
+        if sent.settles:
+            change = yield from _settling(self.site, sent, change)
         try:
             for body in sent.bodies:
                 if body.durability == "power":
@@ -412,6 +425,16 @@ def _snapshot_of(head: Head, branch: str) -> int:
     """Number of the newest snapshot; 0: there is none."""
     tip = head.branches.get(branch)
     return tip.snapshots[0].number if tip is not None and tip.snapshots else 0
+
+
+def _settling(
+    site: Site, sent: Sent, change: Callable[[Head], Head]
+) -> Steps[Callable[[Head], Head]]:
+    """A change that records the outcomes of claims too."""
+    from perdure.engine.claims import keeping, settled
+
+    kept = yield from keeping(site, sent.base.head, sent.settles)
+    return lambda head: settled(sent.settles, kept, sent.sealed, change(head))
 
 
 class _Unset:

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
+from perdure.core.claims import origin_of
 from perdure.core.head import MAIN, Base, Branch, Head, Unknown, brought_back, lives, next_life
 from perdure.core.journal import bare
 from perdure.core.lineage import bases_through
@@ -313,6 +314,7 @@ def adopt(
         branches={MAIN: tip},
         journal=None,
         parked=None,
+        origin=origin_of(source),
         deleted_us=None,
         leases=UNSET,
         former=former,

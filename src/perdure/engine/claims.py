@@ -1,0 +1,337 @@
+"""Claiming an action on the world: durably, at most once, whatever becomes of branches (P9).
+
+`claim` makes one, in a commit of its own. Its outcome goes with the save that has the result
+(`Settling`, in a session's `Body`), or is settled by a person (`settle`, `release`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from perdure import limits
+from perdure.core.changes import Change, Set
+from perdure.core.claims import claimed_of, claims_of, is_open, with_claim, without_claims
+from perdure.core.codec import pack, unpack
+from perdure.core.head import MAIN, Claim, Head, to_wire
+from perdure.core.page import Ref
+from perdure.core.record import ID_BYTES, Sealed
+from perdure.core.tree import build
+from perdure.core.tree_edit import edit
+from perdure.core.tree_read import find_pair, read_root, read_value
+from perdure.engine.generations import commit_step
+from perdure.engine.pages import put, walk
+from perdure.engine.parked import SECRET_BYTES
+from perdure.engine.read import Site
+from perdure.engine.requests import Committed, Moved, Now, Random, ReadHead, Steps
+from perdure.engine.save import (
+    TOKEN_BYTES,
+    HeadMoved,
+    Position,
+    commit,
+    request_for,
+    same_place,
+    secured,
+    send,
+)
+from perdure.errors import Busy, Damaged
+
+if TYPE_CHECKING:
+    from perdure.engine.session import SessionCore
+
+RESULT = "result"
+"""The key of the only value in the tree that has a large result."""
+
+
+class Settling(msgspec.Struct, frozen=True):
+    """The outcome of a claim, on its way with the record that has the result."""
+
+    key: str
+    claim: Claim
+    """As it was made."""
+    result: bytes
+    """Packed."""
+
+
+# ---- looking --------------------------------------------------------------------------------
+
+
+def find(site: Site, head: Head, key: str) -> Steps[Claim | None]:
+    """The claim of an effect; None: there is none.
+
+    Raises:
+        Damaged: the pages that have it cannot be read.
+    """
+    claim = claims_of(head).get(key)
+    root = claimed_of(head)
+    if claim is not None or root is None:
+        return claim
+    found = yield from walk(site, head.incarnation, find_pair(root, key))
+    return (yield from _claim_of(site, head, key, found[0])) if found is not None else None
+
+
+def every(site: Site, head: Head) -> Steps[dict[str, Claim]]:
+    """All claims of a state by effect key, the newest last."""
+    root = claimed_of(head)
+    found: dict[str, Claim] = {}
+    if root is not None:
+        wires: dict[str, Any] = yield from walk(site, head.incarnation, read_root(root))
+        for key, wire in wires.items():
+            found[key] = yield from _claim_of(site, head, key, wire)
+    found |= claims_of(head)
+    return dict(sorted(found.items(), key=lambda each: each[1].at_us))
+
+
+def _claim_of(site: Site, head: Head, key: str, wire: Any) -> Steps[Claim]:
+    """A claim as the tree keeps it: its fields, or the tree that keeps them."""
+    if type(wire) is Ref:
+        wire = yield from walk(site, head.incarnation, read_value(wire))
+    try:
+        return msgspec.convert(wire, Claim)
+    except msgspec.ValidationError as error:
+        raise Damaged(f"claim {key!r} of {site.key!r}: {error}") from error
+
+
+def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
+    """What the action gave; None while that is not known."""
+    if claim.result is not None:
+        return unpack(claim.result)
+    if claim.kept is None:
+        return None
+    found = yield from walk(site, head.incarnation, find_pair(claim.kept, RESULT))
+    if found is None:
+        raise Damaged(f"a result that a claim of {site.key!r} refers to is not there")
+    value = found[0]
+    if type(value) is Ref:
+        value = yield from walk(site, head.incarnation, read_value(value))
+    return unpack(value)
+
+
+# ---- claiming -------------------------------------------------------------------------------
+
+
+def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Claim]]:
+    """Claim an effect, unless it is claimed: the head then, and the claim that stands.
+
+    That is `made` itself if its id is: the action may be performed then, and by nobody else.
+
+    Raises:
+        HeadMoved: the state was deleted meanwhile, or is another life of its key.
+        Busy: others moved the head again and again; nothing was claimed.
+        CommitUnknown: whether it was claimed is not known; the same claim may be made again.
+    """
+    head = yield from _with_room(site, head)
+    for _ in range(limits.commit_tries_max):
+        found = yield from find(site, head, key)
+        if found is not None and found.id == made.id:  # the answer to an earlier try was lost
+            return (yield from secured(site, head)), made
+        if found is not None:
+            return (yield from _newest(site, head, key, found))
+        new = replace(with_claim(head, key, made), token=(yield Random(TOKEN_BYTES)))
+        position = Position(head, head.token)
+        answer = yield from send(request_for(site, position, new, MAIN, None, "power"))
+        if isinstance(answer, Committed):
+            return new, made
+        assert isinstance(answer, Moved)
+        head = _same_life(site, head, site.head(answer.head) if answer.head else None)
+    raise Busy(
+        f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
+        f"{key!r} was not claimed, try again"
+    )
+
+
+def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, bool]]:
+    """Claim an effect for a session: the claim that stands, and whether it is this one.
+
+    The session must have saved something, or resumed something: its state is there.
+
+    Raises as `claim`.
+    """
+    assert core.position is not None
+    made = core.claiming.pop(key, None)
+    if made is None:
+        id_, now = (yield Random(ID_BYTES)), (yield Now())
+        made = Claim(id_, core.id, core.holder, now, about)
+    try:
+        head, standing = yield from claim(core.site, core.position.head, key, made)
+    except BaseException:  # it may stand: it is claimed again by the same id
+        core.claiming[key] = made
+        raise
+    if same_place(head, core.position.head, core.branch):
+        core.position = Position(head, head.token)
+    return standing, standing.id == made.id
+
+
+def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
+    """Give back a claim of a session whose action did certainly not happen."""
+    assert core.position is not None
+    position = yield from release(core.site, core.position, core.branch, key, claim.id)
+    if same_place(position.head, core.position.head, core.branch):
+        core.position = position
+
+
+def _newest(site: Site, head: Head, key: str, found: Claim) -> Steps[tuple[Head, Claim]]:
+    """What stands of a claim of another by now: it may have been settled since it was read."""
+    row = yield ReadHead(site.key)
+    head = _same_life(site, head, site.head(row) if row is not None else None)
+    return head, ((yield from find(site, head, key)) or found)
+
+
+def _same_life(site: Site, before: Head, now: Head | None) -> Head:
+    if now is None or now.deleted_us is not None or now.incarnation != before.incarnation:
+        raise HeadMoved(now)
+    return now
+
+
+# ---- outcomes -------------------------------------------------------------------------------
+
+
+def settled(
+    settlings: tuple[Settling, ...], kept: dict[str, Ref], sealed: Sealed, head: Head
+) -> Head:
+    """The head in which claims have the outcomes that a record was saved with.
+
+    What somebody settled meanwhile gives way: who performed the action knows better.
+    """
+    for each in settlings:
+        ref = kept.get(each.key)
+        claim = replace(
+            claims_of(head).get(each.key, each.claim),
+            id=each.claim.id,
+            ended_us=sealed.time_us,
+            result=each.result if ref is None else None,
+            kept=ref,
+            line=sealed.line,
+            number=sealed.number,
+            by=None,
+        )
+        head = with_claim(head, each.key, claim)
+    # What refers to new pages begins a new generation: none of them is collected meanwhile.
+    return replace(head, generation=head.generation + 1) if kept else head
+
+
+def keeping(site: Site, head: Head, settlings: tuple[Settling, ...]) -> Steps[dict[str, Ref]]:
+    """Put the large ones of some results into pages; the roots of these, by effect key.
+
+    Where no page was ever made there is no secret to make one with, and maintenance may draw one
+    meanwhile: there they stay in the head until it does.
+    """
+    kept: dict[str, Ref] = {}
+    for each in settlings:
+        if head.secret and len(each.result) > limits.claim_result_inline_bytes_max:
+            built = build({RESULT: each.result}, head.secret)
+            yield from put(site, head.incarnation, built.pages)
+            kept[each.key] = built.root
+    return kept
+
+
+def settle(
+    site: Site, position: Position, key: str, claim: Claim, result: bytes, by: str
+) -> Steps[Position]:
+    """Record that an action happened, as a person found out.
+
+    Raises:
+        HeadMoved: the claim is not as it was, or the state is not.
+    """
+    now = yield Now()
+    done = replace(claim, ended_us=now, result=result, by=by, line=0, number=0)
+
+    def change(head: Head) -> Head:
+        if claims_of(head).get(key) != claim:
+            raise HeadMoved(head)
+        return with_claim(head, key, done)
+
+    return (yield from _on_any(site, position, change, MAIN))
+
+
+def _on_any(
+    site: Site, position: Position, change: Callable[[Head], Head], branch: str
+) -> Steps[Position]:
+    """Commit a change of claims, whatever is saved meanwhile: they belong to no branch.
+
+    Raises:
+        HeadMoved: by the change itself, or because the state was deleted meanwhile.
+    """
+    while True:
+        try:
+            return (yield from commit(site, position, change, branch))
+        except HeadMoved as moved:
+            now = _same_life(site, position.head, moved.head)
+            if now.token == position.token:
+                raise  # it was the change that refused
+            position = Position(now, now.token)
+
+
+def release(site: Site, position: Position, branch: str, key: str, id_: bytes) -> Steps[Position]:
+    """Give a claim back whose action did certainly not happen: it may be made anew then.
+
+    Raises:
+        HeadMoved: the state was deleted meanwhile, or the claim has an outcome.
+    """
+
+    def change(head: Head) -> Head:
+        found = claims_of(head).get(key)
+        if found is None or found.id != id_:
+            return head  # it is released already: the answer was lost
+        if not is_open(found):
+            raise HeadMoved(head)
+        return without_claims(head, frozenset({key}))
+
+    return (yield from _on_any(site, position, change, branch))
+
+
+# ---- making room in the head ----------------------------------------------------------------
+
+
+def is_crowded(head: Head, times: int = 1) -> bool:
+    """Whether a head has so many times more claims inline than it should."""
+    claims = claims_of(head)
+    if len(claims) <= times * limits.claims_inline_max:
+        return False
+    return (
+        sum(not is_open(each) for each in claims.values()) > times * limits.claims_inline_max // 2
+    )
+
+
+def _with_room(site: Site, head: Head) -> Steps[Head]:
+    """A head with room for a claim: where no maintenance made it, who claims does."""
+    if is_crowded(head, times=4) and (yield from shelve(site, head)):
+        row = yield ReadHead(site.key)
+        return _same_life(site, head, site.head(row) if row is not None else None)
+    return head
+
+
+def shelve(site: Site, head: Head) -> Steps[bool]:
+    """Put the oldest claims that have an outcome into the tree of pages; whether that was done."""
+    ended = {key: each for key, each in claims_of(head).items() if not is_open(each)}
+    going = dict(list(ended.items())[: len(ended) - limits.claims_inline_max // 2])
+    if not going:
+        return False
+    changes: list[Change] = []
+    for key, each in going.items():
+        if each.kept is not None:
+            value = pack((yield from result_of(site, head, each)))
+            changes.append(Set((key,), to_wire(replace(each, kept=None, result=value))))
+        else:
+            changes.append(Set((key,), to_wire(each)))
+    secret = head.secret or (yield Random(SECRET_BYTES))
+    root = claimed_of(head)
+    if root is None:
+        built = build(
+            {str(each.path[0]): each.value for each in changes if type(each) is Set}, secret
+        )
+    else:
+        built = yield from walk(site, head.incarnation, edit(root, changes, secret))
+    yield from put(site, head.incarnation, built.pages)
+
+    def still(now: Head) -> bool:
+        same = all(claims_of(now).get(key) == each for key, each in going.items())
+        return same and claimed_of(now) == root and now.secret in (b"", secret)
+
+    def away(now: Head) -> Head:
+        return replace(without_claims(now, frozenset(going)), claimed=built.root, secret=secret)
+
+    return (yield from commit_step(site, head, away, still=still)) is not None

@@ -1,0 +1,290 @@
+"""Claims: each made once, whatever becomes of sessions, branches, copies and history (P9)."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+import perdure
+from perdure import Session, Store, limits
+from perdure.core.claims import (
+    claimed_of,
+    claims_of,
+    idempotency_key,
+    is_open,
+    origin_of,
+    roots_of_claims,
+)
+from perdure.core.codec import pack
+from perdure.core.head import Claim, Head, Unknown, open_head, seal_head, to_wire
+from perdure.core.seal import Kind, Place, seal
+from perdure.engine import claims
+from perdure.engine.claims import Settling
+from perdure.engine.read import Site, read_head
+from perdure.engine.save import HeadMoved, Position
+
+
+def opened(store: Store, key: str = "a", **options: Any) -> Session:
+    session = store.open(key, **options)
+    session.state["made"] = True
+    session.save()
+    return session
+
+
+def claim(session: Session, key: str) -> tuple[Claim, bool]:
+    return session._driver.run(claims.claim_for(session._core, key, "test"))
+
+
+def settle(session: Session, key: str, claimed: Claim, result: Any) -> None:
+    """Save what is unsaved, with the outcome of a claim."""
+    body = session._core.stage(settles=(Settling(key, claimed, pack(result)),))
+    session._flush("power")
+    assert body is not None
+    assert body.saved is not None
+
+
+def head_of(store: Store, key: str = "a") -> Head:
+    return store._driver.run(read_head(site(store, key)))
+
+
+def site(store: Store, key: str = "a") -> Site:
+    store._driver.is_made()  # it is opened then, and its id is known
+    return Site(store._driver.store_id, key)
+
+
+def every(store: Store, key: str = "a") -> dict[str, Claim]:
+    return store._driver.run(claims.every(site(store, key), head_of(store, key)))
+
+
+def result(store: Store, name: str, key: str = "a") -> Any:
+    head = head_of(store, key)
+    found = store._driver.run(claims.find(site(store, key), head, name))
+    assert found is not None
+    return store._driver.run(claims.result_of(site(store, key), head, found))
+
+
+def test_an_effect_is_claimed_once_across_sessions(store: Store) -> None:
+    one, two = opened(store), store.open("a")
+    made, is_ours = claim(one, "orders/17")
+    assert is_ours
+    for session in (one, two, store.open("a")):
+        assert claim(session, "orders/17") == (made, False)
+    assert claim(two, "orders/18")[1]
+    assert {key: is_open(each) for key, each in every(store).items()} == {
+        "orders/17": True,
+        "orders/18": True,
+    }
+    one.close()
+    two.close()
+
+
+def test_a_claim_is_no_conflict_for_those_who_save(store: Store) -> None:
+    one, two = opened(store), store.open("a")
+    assert claim(two, "k")[1]
+    one.state["x"] = 1
+    one.save()
+    assert claim(two, "other")[1]  # also from where others have saved since
+    two.refresh()
+    two.state["y"] = 2
+    two.save()
+    assert set(every(store)) == {"k", "other"}
+    one.close()
+    two.close()
+
+
+def test_outcome_and_record_are_one_commit(store: Store) -> None:
+    session = opened(store)
+    made, _ = claim(session, "k")
+    session.state["refunded"] = 40
+    settle(session, "k", made, {"id": "re_1"})
+    assert result(store, "k") == {"id": "re_1"}
+    found = every(store)["k"]
+    assert (found.id, found.number, is_open(found)) == (made.id, 2, False)
+    assert store.at("a", 2)["refunded"] == 40
+    session.close()
+
+
+def test_outcome_goes_with_the_record_that_a_merge_makes(store: Store) -> None:
+    session = opened(store, on_conflict="merge")
+    made, _ = claim(session, "k")
+    session.state["mine"] = 1
+    with store.open("a") as other:
+        other.state["theirs"] = 2
+    settle(session, "k", made, "done")
+    assert store.at("a", 3).plain() == {"made": True, "theirs": 2, "mine": 1}
+    assert every(store)["k"].number == 3
+    session.close()
+
+
+def test_outcome_of_a_save_that_lost_stays_unknown_until_it_is_saved(store: Store) -> None:
+    session = opened(store)
+    made, _ = claim(session, "k")
+    session.state["made"] = "mine"
+    with store.open("a") as other:
+        other.state["made"] = "theirs"
+    with pytest.raises(perdure.Conflict):
+        settle(session, "k", made, "done")
+    assert is_open(every(store)["k"])
+    session.refresh()
+    session.close()
+    assert is_open(every(store)["k"])
+
+
+def test_outcome_of_a_session_that_forks_off_goes_with_its_branch(store: Store) -> None:
+    session = opened(store, on_conflict="fork")
+    made, _ = claim(session, "k")
+    session.state["made"] = "mine"
+    with store.open("a") as other:
+        other.state["made"] = "theirs"
+    settle(session, "k", made, "done")
+    assert session.branch != "main"
+    assert result(store, "k") == "done"
+    session.close()
+
+
+def test_rollback_fork_and_deleted_branches_leave_claims_as_they_are(store: Store) -> None:
+    with opened(store) as session:
+        made, _ = claim(session, "k")
+        settle(session, "k", made, 1)
+    store.fork("a", "b")
+    with store.open("a", branch="b") as session:
+        assert claim(session, "k")[1] is False
+        assert claim(session, "on b")[1]
+    store.rollback("a", 1)
+    store.delete_branch("a", "b")
+    with store.open("a") as session:
+        assert claim(session, "k") == (every(store)["k"], False)
+        assert claim(session, "on b")[1] is False
+
+
+def test_pruning_leaves_claims_as_they_are(store: Store) -> None:
+    with opened(store) as session:
+        made, _ = claim(session, "k")
+        settle(session, "k", made, "x" * 3000)
+        for at in range(5):
+            session.state["n"] = at
+            session.save()
+    store.prune(perdure.Retention(keep_last=1), "a")
+    store.maintain()
+    assert result(store, "k") == "x" * 3000
+    assert all(each.ok for each in store.verify())
+
+
+def test_a_claim_is_released_and_made_anew(store: Store) -> None:
+    with opened(store) as session:
+        made, _ = claim(session, "k")
+        session._driver.run(claims.release_for(session._core, "k", made))
+        assert every(store) == {}
+        again, is_ours = claim(session, "k")
+        assert is_ours
+        settle(session, "k", again, 1)
+        with pytest.raises(HeadMoved):
+            session._driver.run(claims.release_for(session._core, "k", again))
+
+
+def test_a_person_settles_what_is_unknown(store: Store) -> None:
+    with opened(store) as session:
+        made, _ = claim(session, "k")
+    head = head_of(store)
+    position = Position(head, head.token)
+    settling = claims.settle(site(store), position, "k", made, pack("sent"), "ann")
+    store._driver.run(settling)
+    found = every(store)["k"]
+    assert (found.by, found.number, result(store, "k")) == ("ann", 0, "sent")
+    with pytest.raises(HeadMoved):
+        store._driver.run(claims.settle(site(store), position, "k", made, pack(1), "bob"))
+
+
+def test_a_new_life_of_a_key_has_claims_of_its_own(store: Store) -> None:
+    with opened(store) as session:
+        claim(session, "k")
+    store.delete("a")
+    with opened(store) as session:
+        assert claim(session, "k")[1]
+        assert claim(session, "new")[1]
+    store.delete("a")
+    store.undelete("a", life=1)
+    assert set(every(store)) == {"k"}
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_many_claims_are_put_into_pages_and_found_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr(limits, "claims_inline_max", 4)
+    monkeypatch.setattr(limits, "claim_result_inline_bytes_max", 10)
+    session = opened(store)
+    store.maintain()  # a snapshot: there is a secret for pages from now on
+    for at in range(40):
+        made, _ = claim(session, f"k{at}")
+        session.state["at"] = at
+        settle(session, f"k{at}", made, f"result {at} " * (50 if large else 1))
+    unknown, _ = claim(session, "unknown")
+    session.close()
+    assert len(claims_of(head_of(store))) <= 17
+    store.maintain()
+    assert len(claims_of(head_of(store))) <= 5
+    assert claimed_of(head_of(store)) is not None
+    assert list(every(store)) == [*(f"k{at}" for at in range(40)), "unknown"]
+    assert every(store)["unknown"] == unknown
+    assert result(store, "k3") == "result 3 " * (50 if large else 1)
+    with store.open("a") as session:
+        assert claim(session, "k3")[1] is False
+    assert all(each.ok for each in store.verify())
+    assert store.maintain() is not None  # collecting leaves what claims are in
+    assert result(store, "k39") == "result 39 " * (50 if large else 1)
+
+
+def test_copies_exports_and_backups_have_claims_and_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "claims_inline_max", 4)
+    with Store(tmp_path / "a.db") as store, Store(tmp_path / "b.db") as other:
+        with opened(store) as session:
+            for at in range(20):
+                made, _ = claim(session, f"k{at}")
+                settle(session, f"k{at}", made, at)
+        store.maintain()
+        assert roots_of_claims(head_of(store))
+        origin = origin_of(head_of(store))
+        assert origin == head_of(store).incarnation
+        store.copy("a", "copy")
+        store.copy("copy", "second", at=2)
+        store.export("a", tmp_path / "a.perdure")
+        other.import_(tmp_path / "a.perdure", "imported")
+        store.backup(tmp_path / "backup.db")
+        with Store(tmp_path / "backup.db") as backup:
+            assert every(backup) == every(store)
+        for where, key in ((store, "copy"), (store, "second"), (other, "imported")):
+            head = head_of(where, key)
+            assert (head.incarnation == origin) is (key == "imported")  # it has its id still
+            assert origin_of(head) == origin
+            assert list(every(where, key)) == [f"k{at}" for at in range(20)]
+            assert [result(where, f"k{at}", key) for at in range(20)] == list(range(20))
+            with where.open(key) as session:
+                assert claim(session, "k7")[1] is False
+            assert all(each.ok for each in where.verify())
+            assert not any(each.unreferenced for each in where.verify())
+
+
+def test_idempotency_key_follows_from_origin_and_key() -> None:
+    assert idempotency_key(bytes(16), "orders/17") == "37cca8438731e4cdc64cfcf4997c8edb"
+    others = {idempotency_key(bytes(15) + b"\1", "orders/17"), idempotency_key(bytes(16), "\ud800")}
+    assert len(others) == 2
+    assert "37cca8438731e4cdc64cfcf4997c8edb" not in others
+
+
+def test_what_a_newer_version_wrote_of_a_claim_is_kept_P10(store: Store) -> None:
+    with opened(store) as session:
+        claim(session, "k")
+    head = head_of(store)
+    id_ = store._driver.store_id
+    wire = to_wire(head)
+    wire["claims"]["k"].append("newer")
+    read = open_head(seal(Kind.HEAD, Place(id_, b"a"), pack(wire)), store=id_, key="a")
+    assert claims_of(read) == claims_of(head)
+    again = seal_head(replace(read, lines=7), store=id_, key="a")
+    unknown = open_head(again, store=id_, key="a").unknown
+    assert isinstance(unknown, Unknown)
+    assert list(unknown.items.values()) == [["newer"]]
