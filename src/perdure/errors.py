@@ -482,3 +482,17 @@ class WrongType(UsageError, TypeError):
     def __init__(self, message: str, *, path: Path = ()) -> None:
         super().__init__(message)
         self.path = path
+
+
+class BrokenTurn(UsageError, ValueError):
+    """A message cannot stand there: a tool call would stay unanswered, or no open one is answered.
+
+    `path` says where it would have been, `calls` are the ids of the tool calls. Nothing changed.
+    """
+
+    kind = "broken-turn"
+
+    def __init__(self, message: str, *, path: Path = (), calls: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+        self.calls = tuple(calls)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from perdure.agent.briefing import Briefing as Briefing
     from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.conversation import AnthropicConversation as AnthropicConversation
+    from perdure.agent.conversation import Conversation as Conversation
+    from perdure.agent.conversation import OpenAIConversation as OpenAIConversation
     from perdure.agent.decisions import Decision as Decision
     from perdure.agent.effects import CannotTell as CannotTell
     from perdure.agent.effects import DidNotHappen as DidNotHappen
@@ -24,19 +27,24 @@ if TYPE_CHECKING:
     from perdure.agent.environment import EnvironmentChanges as EnvironmentChanges
     from perdure.agent.facts import Fact as Fact
     from perdure.agent.goals import Goal as Goal
+    from perdure.agent.turns import ToolCall as ToolCall
 
 _HOMES = {
+    "AnthropicConversation": "conversation",
     "Briefing": "briefing",
     "BriefingItem": "briefing",
     "CannotTell": "effects",
+    "Conversation": "conversation",
+    "Decision": "decisions",
     "DidNotHappen": "effects",
     "Effect": "effects",
-    "Happened": "effects",
-    "current_effect": "effects",
-    "Decision": "decisions",
     "EnvironmentChanges": "environment",
     "Fact": "facts",
     "Goal": "goals",
+    "Happened": "effects",
+    "OpenAIConversation": "conversation",
+    "ToolCall": "turns",
+    "current_effect": "effects",
 }
 """By public name, the module that it is in."""
 
