@@ -58,7 +58,7 @@ class Known:
 class Fleet(Branched):
     """A world whose state is worked on by several versions of one schema."""
 
-    __slots__ = ("edits", "known", "migrations")
+    __slots__ = ("edits", "given_up", "known", "migrations")
 
     def __post_init__(self) -> None:
         """Make the store, of which nothing was tried yet."""
@@ -67,6 +67,8 @@ class Fleet(Branched):
         """By token."""
         self.known: dict[str, Known] = {}
         """By id of its checkpoint."""
+        self.given_up: set[str] = set()
+        """Tokens of saves that were refused for good: none of them ever lands."""
         self.migrations = 0
         """How many checkpoints are migrations."""
 
@@ -83,7 +85,9 @@ class Fleet(Branched):
 
     def saw_as(self, who: str, version: int, id_: str, state: Any) -> None:
         """A session shows a checkpoint to code of a version, with nothing edited (P10, P13)."""
-        wanted, found = seen(version, self._known_at(id_).facts), shown_by(version, state)
+        known = self._known_at(id_)
+        wanted = seen(version, known.facts, known.version)
+        found = shown_by(version, state, known.version)
         require(found == wanted, f"P10: {who} shows version {version} {found}, not {wanted}")
 
     def _known_at(self, id_: str) -> Known:
@@ -99,6 +103,9 @@ class Fleet(Branched):
         tips += [entry.move.before for entry in journal if entry.move.before is not None]
         for tip in tips:
             self._learn(head, tip)
+        landed = {token for known in self.known.values() for token in known.kept.tokens}
+        late = landed & self.given_up
+        require(not late, f"P4: given up, and landed: {late}")
         return {id_: known.kept for id_, known in self.known.items()}
 
     def _learn(self, head: Head, tip: Branch) -> None:
@@ -148,7 +155,7 @@ def _checked(known: Known) -> Known:
     """That every version sees in a checkpoint what is true of it (P10)."""
     number = known.kept.record.number
     for version in VERSIONS:
-        wanted = seen(version, known.facts)
+        wanted = seen(version, known.facts, known.version)
         try:
             found = shown(version, known.sections)
         except PerdureError as error:

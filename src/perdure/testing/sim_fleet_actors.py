@@ -30,6 +30,7 @@ from perdure.errors import (
     Conflict,
     MergeConflicts,
     SchemaChanged,
+    SchemaNewer,
 )
 from perdure.evolving import Evolution, evolved
 from perdure.opening import Loading, Opened, open_session
@@ -38,7 +39,7 @@ from perdure.testing.model import Broken
 from perdure.testing.sim_actors import TRIES_MAX, Script, Upkeep
 from perdure.testing.sim_branches import SECOND, Try, mover
 from perdure.testing.sim_fleet import TOKEN, Edit, Fleet
-from perdure.testing.sim_fleet_versions import VERSIONS, chosen, found, make
+from perdure.testing.sim_fleet_versions import VERSIONS, Op, chosen, found, is_locked, make
 from perdure.testing.sim_world import Actor, Face
 
 KINDS_OF_UPKEEP = "maintain", "step", "collect", "verify"
@@ -112,21 +113,42 @@ class _Session:
             SchemaChanged: the state was migrated meanwhile.
         """
         version, world = self._way.version, self._world
-        if self.core.checkpoint is None:
-            ops = found(version, token)
-        else:
-            ops = chosen(draws, version, self.state, token, adds_only=self._way.merges)
+        self._require_locked()
+        ops = self._edits(token, draws)
         world.edits[token] = Edit(version, ops)
         attempt = world.tries[token] = Try(self._way.branch, token)
         make(version, self.state, ops)
         self._evolution.before_save(self.core, self._document, "power")
         body = self.core.stage(metadata={TOKEN: token})
         assert body is not None
-        yield from self._flushed(body, ending=ending)
-        if body.saved is not None:
+        try:
+            yield from self._flushed(body, ending=ending)
+        finally:
             attempt.told = body.saved
+        if body.saved is not None:
             self._show(f"which saved {token}")
         return body.saved is not None
+
+    def _edits(self, token: str, draws: random.Random) -> tuple[Op, ...]:
+        version = self._way.version
+        if self.core.checkpoint is None:
+            return found(version, token)
+        options = {"locked": self._is_locked, "adds_only": self._way.merges}
+        return chosen(draws, version, self.state, token, **options)
+
+    @property
+    def _is_locked(self) -> bool:
+        return is_locked(self._way.version, self._evolution.plan.version)
+
+    def _require_locked(self) -> None:
+        """What a newer function made is not to be edited by code that does not know it."""
+        if not self._is_locked:
+            return
+        try:
+            self.state.budget = 0
+        except SchemaNewer:
+            return
+        raise Broken(f"P10: {self._who} edited what it does not understand")
 
     def _flushed(self, body: Body, *, ending: bool) -> Steps[None]:
         """Write what was captured, until its fate is known."""
@@ -261,11 +283,11 @@ def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Fleet
     """
     world, is_there = Fleet(face, seed), chance.random() < 0.85
     if is_there:
-        begun(world, chance.choice((1, 1, 1, 2, 3)), chance.randint(1, 3))
+        begun(world, chance.choice((1, 1, 1, 2, 3, 4)), chance.randint(1, 3))
     merges = chance.random() < 0.3
     for number in range(1, chance.randint(2, 4) + 1):
         way = Way(
-            chance.choice((1, 1, 2, 2, 3)),
+            chance.choice((1, 1, 2, 2, 3, 4)),
             chance.choice((MAIN, MAIN, SECOND)) if is_there else MAIN,
             merges=merges,
             lazy=chance.random() < 0.5,

@@ -1,8 +1,9 @@
-"""Three versions of one small schema, what their code does to a state, and the plain facts of it.
+"""Versions of one small schema, what their code does to a state, and the plain facts of it.
 
 `Facts` says what is true of a state in no version's words; `seen` says what each version has to
 see of them, and `make` edits a state as code of a version does. Nothing here knows of lenses but
-the declarations.
+the declarations. Two steps are lenses, and the third is a function, so of what that touches
+older code sees what it can, and may not edit it.
 """
 
 from __future__ import annotations
@@ -80,6 +81,20 @@ class Third:
     lines: list[Line]
 
 
+@schema(NAME, version=4)
+@dataclass
+class Fourth:
+    """One field has another form, which only code can make."""
+
+    subject: str
+    first: str
+    last: str
+    status: int
+    budget: list[int]
+    urgent: bool
+    lines: list[Line]
+
+
 TO_SECOND = [
     rename("topic", "subject"),
     convert("status", CODES),
@@ -92,8 +107,17 @@ TO_THIRD = [split("name", into=("first", "last")), add("urgent", False)]
 migration(Second, 1, 2, TO_SECOND)
 migration(Third, 1, 2, TO_SECOND)
 migration(Third, 2, 3, TO_THIRD)
+migration(Fourth, 1, 2, TO_SECOND)
+migration(Fourth, 2, 3, TO_THIRD)
 
-VERSIONS: dict[int, type[Any]] = {1: First, 2: Second, 3: Third}
+
+@migration(Fourth, 3, 4, touches=["budget"])
+def to_fourth(state: dict[str, Any]) -> None:
+    """Make a list of the budget."""
+    state["budget"] = [state["budget"]]
+
+
+VERSIONS: dict[int, type[Any]] = {1: First, 2: Second, 3: Third, 4: Fourth}
 
 
 # ---- what is true ---------------------------------------------------------------------------
@@ -126,41 +150,48 @@ Seen: TypeAlias = dict[str, Any]
 """By field, what a version shows of a state, as plain data."""
 
 
-def seen(version: int, facts: Facts) -> Seen:
-    """What a version has to see."""
+def is_locked(version: int, stored: int) -> bool:
+    """Whether the budget is not understood by code of a version, where a state is in another."""
+    return version in (2, 3) and stored > 3
+
+
+def seen(version: int, facts: Facts, stored: int) -> Seen:
+    """What a version has to see of a state that is in version `stored`, where it understands it."""
     name = {"name": f"{facts.first} {facts.last}"}
     if version == 1:
         lines: list[Seen] = [{"role": each.by, "text": each.text} for each in facts.lines]
         named = {"topic": facts.topic, "status": facts.status, "notes": facts.notes}
         return {**named, **name, "lines": lines}
     lines = [{"author": each.by, "text": each.text, "tokens": each.tokens} for each in facts.lines]
-    later = {"subject": facts.topic, "status": CODES[facts.status], "budget": facts.budget}
-    if version == 3:
+    later: Seen = {"subject": facts.topic, "status": CODES[facts.status]}
+    if not is_locked(version, stored):
+        later["budget"] = facts.budget if version < 4 else [facts.budget]
+    if version > 2:
         name = {"first": facts.first, "last": facts.last}
         later["urgent"] = facts.urgent
     return {**later, **name, "lines": lines}
 
 
-def fields_of(version: int) -> list[str]:
-    """The fields that a version sees."""
-    return list(seen(version, Facts()))
+def fields_of(version: int, stored: int) -> list[str]:
+    """The fields that a version sees and understands."""
+    return list(seen(version, Facts(), stored))
 
 
 def shown(version: int, sections: Mapping[str, Any]) -> Seen:
     """What a version does see of the sections of a state, whichever version wrote them."""
     found = plan(VERSIONS[version], sections.get(SECTION), sections)
     content = found.shown(deepcopy(dict(sections)))
-    kept = {name: content[name] for name in fields_of(version) if name in content}
+    names = fields_of(version, found.version)
+    kept = {name: content[name] for name in names if name in content}
     return kept | {"lines": [_plain(version, each) for each in kept.get("lines", ())]}
 
 
-def shown_by(version: int, state: Any) -> Seen:
+def shown_by(version: int, state: Any, stored: int) -> Seen:
     """What the typed state of an open session shows."""
-    lines = [
-        {name: getattr(each, name) for name in _items_of(version)}
-        for each in state.lines
-    ]
-    return {name: getattr(state, name) for name in fields_of(version)} | {"lines": lines}
+    items = _items_of(version)
+    lines = [{name: getattr(each, name) for name in items} for each in state.lines]
+    fields = {name: getattr(state, name) for name in fields_of(version, stored)}
+    return fields | {"lines": lines}
 
 
 def _items_of(version: int) -> tuple[str, ...]:
@@ -186,6 +217,7 @@ FIELDS = {
     1: ("topic", "name", "status", "notes"),
     2: ("topic", "name", "status", "budget"),
     3: ("topic", "first", "last", "status", "budget", "urgent"),
+    4: ("topic", "first", "last", "status", "budget", "urgent"),
 }
 """What each version edits besides lines."""
 
@@ -205,7 +237,13 @@ def found(version: int, token: str) -> tuple[Op, ...]:
 
 
 def chosen(
-    draws: random.Random, version: int, state: Any, token: str, *, adds_only: bool
+    draws: random.Random,
+    version: int,
+    state: Any,
+    token: str,
+    *,
+    locked: bool,
+    adds_only: bool,
 ) -> tuple[Op, ...]:
     """Some edits that code of a version might make to a state; each changes what it edits.
 
@@ -214,9 +252,11 @@ def chosen(
         version: of the code.
         state: as the session has it.
         token: a text that no other save has.
+        locked: whether the budget is not to be edited.
         adds_only: whether lines are added and never edited.
     """
-    names = draws.sample(FIELDS[version], draws.randint(0, 2))
+    fields = [name for name in FIELDS[version] if not (locked and name == "budget")]
+    names = draws.sample(fields, draws.randint(0, 2))
     ops = [(name, _other(name, version, state, token)) for name in names]
     if not ops or draws.random() < 0.7:
         count = len(state.lines)
@@ -230,7 +270,7 @@ def _other(name: str, version: int, state: Any, token: str) -> Any:
     if name == "status":
         return CLOSED if state.status in (OPEN, CODES[OPEN]) else OPEN
     if name == "budget":
-        return state.budget + 1
+        return (state.budget if version < 4 else state.budget[0]) + 1
     return not state.urgent if name == "urgent" else token
 
 
@@ -245,6 +285,8 @@ def make(version: int, state: Any, ops: Iterable[Op]) -> None:
             state.status = value if version == 1 else CODES[value]
         elif name == "name":
             state.name = f"{value} {value}"
+        elif name == "budget" and version > 3:
+            state.budget = [value]
         else:
             setattr(state, name, value)
 
