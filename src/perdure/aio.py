@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.acting import AsyncActing
 from perdure.aio_branching import AsyncBranching
 from perdure.aio_session import AsyncSession, Opening
 from perdure.core.head import MAIN
@@ -23,7 +24,7 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
-from perdure.session_base import OnCancel, OnError, OpenOptions
+from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
     Checkpoint,
@@ -50,7 +51,13 @@ T = TypeVar("T")
 
 
 class AsyncStore(
-    StoreBase, AsyncBranching, AsyncExpiring, AsyncMigrating, AsyncPruning, AsyncUpgrading
+    StoreBase,
+    AsyncActing,
+    AsyncBranching,
+    AsyncExpiring,
+    AsyncMigrating,
+    AsyncPruning,
+    AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.
 
@@ -83,6 +90,7 @@ class AsyncStore(
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
+        effects: Effects = "allow",
         schema: type[Any] | None = None,
     ) -> Opening[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -116,6 +124,8 @@ class AsyncStore(
             wait: how long to wait for who holds it so, in seconds; 0: not at all.
             expires_in: how long after its last save the state expires, kept with the next save;
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
+            effects: `"refuse"` them, as on a fork that only explores; or a function that is given
+                each `Effect` and gives what is taken for its result: nothing is performed.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -131,6 +141,7 @@ class AsyncStore(
             UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
         """
         expires = expires_us(expires_in)
+        checked_effects(effects)
         loading = Loading(must_exist, sections, windows or {}, lazy=False, schema=schema)
         alone = exclusive, wait
         return Opening(
@@ -145,6 +156,7 @@ class AsyncStore(
                 strategies,
                 alone,
                 expires,
+                effects,
             )
         )
 
@@ -159,6 +171,7 @@ class AsyncStore(
         strategies: Strategies | None,
         alone: tuple[bool, float],
         expires: int | None,
+        effects: Effects,
     ) -> AsyncSession[Any]:
         claim = self._keeper.claim(key, branch, *alone)
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
@@ -182,7 +195,7 @@ class AsyncStore(
                 founding = self._founding(args[1])
                 if founding is None or await self._driver.arun(founding):
                     break
-            session: AsyncSession[Any] = AsyncSession(*args, **options)
+            session: AsyncSession[Any] = AsyncSession(*args, **options, effects=effects)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 

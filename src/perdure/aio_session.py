@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self
 
 from perdure import parts
 from perdure.agent.on_async_session import AsyncAgentSession
@@ -20,6 +20,9 @@ from perdure.events import reported
 from perdure.state.variable import T_co
 from perdure.turn import Turn
 from perdure.types import Checkpoint, Durability
+
+if TYPE_CHECKING:
+    from perdure.engine.claims import Settling
 
 
 class AsyncSession(AsyncAgentSession[T_co]):
@@ -63,13 +66,23 @@ class AsyncSession(AsyncAgentSession[T_co]):
                 nothing was written.
             UntrackedEdit: a container was changed behind Perdure's back.
         """
+        return await self._saved_with(label, metadata, durability)
+
+    async def _saved_with(
+        self,
+        label: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        durability: Durability | None = None,
+        settles: tuple[Settling, ...] = (),
+    ) -> Checkpoint:
+        """Save, and with it the outcomes of claims."""
         self._require_open()
         self._refuse_inside_atomic()
         began = time.monotonic()
         with reported(self._on_event, "save", self.key) as detail:
             async with self._editing:  # no wait before the capture, unless a block is open
                 self._require_open()
-                body = self._stage(label, metadata, durability)
+                body = self._stage(label, metadata, durability, settles)
             await self._flush(durability or self._durability)
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None:

@@ -162,6 +162,18 @@ class SchemaChanged(Reload):
     kind = "schema-changed"
 
 
+class AlreadyClaimed(Reload):
+    """The effect was claimed before: on another branch, by another process, or before a rollback.
+
+    It was not performed again. `is_running` says whether another process is at it this moment;
+    else it happened, and `result` is what it gave.
+    """
+
+    kind = "already-claimed"
+    result: Any = None
+    is_running: bool = False
+
+
 class StateDeleted(Reload):
     """The state was deleted (and perhaps made anew) since this session opened it."""
 
@@ -235,6 +247,18 @@ class UnsafeLibrary(NeedsPerson):
     """The installed SQLite library is known to corrupt databases used as we use them."""
 
     kind = "unsafe-library"
+
+
+class UnknownOutcome(NeedsPerson):
+    """Whether an action on the world happened is not known; it was not repeated (P9).
+
+    `effect` says which. Give a `reconcile` that asks the world, say `repeatable=True` where the
+    service knows the idempotency key, or settle it: `perdure effects settle`.
+    """
+
+    kind = "unknown-outcome"
+    effect: Any = None
+    """The `perdure.agent.Effect`."""
 
 
 class MigrationFailed(NeedsPerson):
@@ -419,6 +443,12 @@ class LossyLens(UsageError):
     """A lens would lose something, and does not say so: give it `lossy=True` if that is meant."""
 
     kind = "lossy-lens"
+
+
+class EffectRefused(UsageError):
+    """The session may not act on the world: it was opened with `effects="refuse"`."""
+
+    kind = "effect-refused"
 
 
 class WrongType(UsageError, TypeError):

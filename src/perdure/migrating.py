@@ -31,9 +31,11 @@ class _Migrating:
         pausing: Callable[[], None] | None = None,
     ) -> Migrated:
         from perdure.fleet.runs import Fleet, migrate  # few migrate
+        from perdure.schemas.annotations import kind_of
         from perdure.schemas.declare import declared_of
 
         declared_of(schema)  # before anything is listed
+        kind_of(schema)  # of a class that is no schema all states would seem to be current
         rounds = 2 if verify_first is True and not dry_run else 1
         fleet = Fleet(self._driver, prefix, rounds, progress, pausing)
         return migrate(
@@ -89,8 +91,9 @@ class Migrating(_Migrating):
             What was done: counts, failures and samples, and the run's id for `unmigrate`.
 
         Raises:
-            UsageError: the schema is no class, or the report is of something else.
-            StorageFull: the disk is full; what was migrated until then stays.
+            UsageError: the class is no schema, or the report is of something else.
+            StorageFull: the disk is full; what was migrated until then stays. Whatever ends it in
+                the middle has a note (`__notes__`) with the run's id.
 
         Example:
             >>> store.migrate("support/", Research, dry_run=True).summary()
@@ -165,8 +168,9 @@ class AsyncMigrating(_Migrating):
             What was done: counts, failures and samples, and the run's id for `unmigrate`.
 
         Raises:
-            UsageError: the schema is no class, or the report is of something else.
-            StorageFull: the disk is full; what was migrated until then stays.
+            UsageError: the class is no schema, or the report is of something else.
+            StorageFull: the disk is full; what was migrated until then stays. Whatever ends it in
+                the middle has a note (`__notes__`) with the run's id.
 
         Example:
             >>> store.migrate("support/", Research, dry_run=True).summary()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from perdure import parts
 from perdure.agent.on_session import AgentSession
@@ -18,6 +18,9 @@ from perdure.errors import PerdureError
 from perdure.events import reported
 from perdure.state.variable import T_co
 from perdure.types import Checkpoint, Durability
+
+if TYPE_CHECKING:
+    from perdure.engine.claims import Settling
 
 
 class Session(AgentSession[T_co]):
@@ -65,13 +68,23 @@ class Session(AgentSession[T_co]):
                 nothing was written.
             UntrackedEdit: a container was changed behind Perdure's back.
         """
+        return self._saved_with(label, metadata, durability)
+
+    def _saved_with(
+        self,
+        label: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        durability: Durability | None = None,
+        settles: tuple[Settling, ...] = (),
+    ) -> Checkpoint:
+        """Save, and with it the outcomes of claims."""
         self._require_open()
         self._refuse_inside_atomic()
         began = time.monotonic()
         with reported(self._on_event, "save", self.key) as detail:
             with self._editing:
                 self._require_open()
-                body = self._stage(label, metadata, durability)
+                body = self._stage(label, metadata, durability, settles)
             self._flush(durability or self._durability)
             checkpoint = self._saved(body, detail)
         if self._upkeep is not None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from perdure.agent.acts import Acts
     from perdure.core.changes import Change
     from perdure.drive import Driver
+    from perdure.engine.claims import Settling
     from perdure.errors import Conflict
     from perdure.evolving import Evolution
     from perdure.leasing import Claim
@@ -43,7 +44,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OnError: TypeAlias = Literal["discard", "save"]
+Effects: TypeAlias = Literal["allow", "refuse"] | Callable[[Any], Any]
+"""What a session does for an effect: performs it, refuses, or takes what a function gives."""
+
 OnCancel: TypeAlias = Literal["keep", "discard"]
+
+
+def checked_effects(effects: Effects) -> None:
+    """Refuse what no session can do for an effect.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if effects not in ("allow", "refuse") and not callable(effects):
+        raise UsageError(f'effects is "allow", "refuse" or a function, not {effects!r}')
 
 
 class OpenOptions(TypedDict, total=False):
@@ -60,6 +74,7 @@ class OpenOptions(TypedDict, total=False):
     exclusive: bool
     wait: float
     expires_in: timedelta | None
+    effects: Effects
 
 
 class SessionBase(Generic[T_co]):
@@ -85,6 +100,7 @@ class SessionBase(Generic[T_co]):
         upkeep: Upkeep | None = None,
         claim: Claim | None = None,
         evolution: Evolution | None = None,
+        effects: Effects = "allow",
     ) -> None:
         self._driver = driver
         self._upkeep = upkeep
@@ -92,6 +108,7 @@ class SessionBase(Generic[T_co]):
         self._core = core
         self._document = document
         self._evolution = evolution
+        self._effects = effects
         self._state: Any = document.state if evolution is None else evolution.typed(document)
         self._resumed = resumed
         self._durability: Durability = durability
@@ -286,7 +303,11 @@ class SessionBase(Generic[T_co]):
         return core.unsaved or core.is_summary_unsaved or self._document.has_edits()
 
     def _stage(
-        self, label: str | None, metadata: dict[str, Any] | None, durability: Durability | None
+        self,
+        label: str | None,
+        metadata: dict[str, Any] | None,
+        durability: Durability | None,
+        settles: tuple[Settling, ...] = (),
     ) -> Body | None:
         if durability not in (None, "power", "process"):
             raise UsageError(f'durability is "power" or "process", not {durability!r}')
@@ -297,7 +318,7 @@ class SessionBase(Generic[T_co]):
                 raise UsageError("metadata is a dict")
         durability = durability or self._durability
         self._before_save(durability)
-        return self._core.stage(label, metadata, durability=durability)
+        return self._core.stage(label, metadata, durability=durability, settles=settles)
 
     def _before_save(self, durability: Durability, *, ending: bool = False) -> None:
         """See to it that what is captured next is in the layout of the state, and says which."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.acting import Acting
 from perdure.branching import Branching
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -21,7 +22,7 @@ from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
 from perdure.session import Session
-from perdure.session_base import OnCancel, OnError, OpenOptions
+from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
 from perdure.store_base import Progress, StoreBase
 from perdure.types import (
     Checkpoint,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Branching, Expiring, Migrating, Pruning, Upgrading):
+class Store(StoreBase, Acting, Branching, Expiring, Migrating, Pruning, Upgrading):
     """Where states live. Its methods may be called from any thread.
 
     Example:
@@ -76,6 +77,7 @@ class Store(StoreBase, Branching, Expiring, Migrating, Pruning, Upgrading):
         exclusive: bool = False,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
+        effects: Effects = "allow",
         schema: type[Any] | None = None,
     ) -> Session[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -109,6 +111,8 @@ class Store(StoreBase, Branching, Expiring, Migrating, Pruning, Upgrading):
             wait: how long to wait for who holds it so, in seconds; 0: not at all.
             expires_in: how long after its last save the state expires, kept with the next save;
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
+            effects: `"refuse"` them, as on a fork that only explores; or a function that is given
+                each `Effect` and gives what is taken for its result: nothing is performed.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -124,6 +128,7 @@ class Store(StoreBase, Branching, Expiring, Migrating, Pruning, Upgrading):
             UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
         """
         expires = expires_us(expires_in)
+        checked_effects(effects)
         claim = self._keeper.claim(key, branch, exclusive, wait)
         loading = Loading(must_exist, sections, windows or {}, lazy=True, schema=schema)
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
@@ -145,7 +150,7 @@ class Store(StoreBase, Branching, Expiring, Migrating, Pruning, Upgrading):
                 founding = self._founding(args[1])
                 if founding is None or self._driver.run(founding):
                     break
-            session: Session[Any] = Session(*args, **options)
+            session: Session[Any] = Session(*args, **options, effects=effects)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 

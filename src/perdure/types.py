@@ -304,6 +304,33 @@ class StateInfo(msgspec.Struct, frozen=True):
     """When it expires, unless it is saved to before; None: never. `Store.sweep` deletes it then."""
 
 
+EffectStatus: TypeAlias = Literal["done", "unknown", "running"]
+"""What is known of an effect: it was performed; nobody knows; a living process is at it."""
+
+
+class EffectInfo(msgspec.Struct, frozen=True):
+    """An action on the world, and what is known of it: `Store.effects`."""
+
+    key: str
+    """Its effect key."""
+    status: EffectStatus
+    about: str
+    """The task and the step that claimed it."""
+    claimed: datetime
+    ended: datetime | None
+    """When its outcome was recorded."""
+    result: Any
+    """What it gave; None while that is not known."""
+    idempotency_key: str
+    """What the service was given with it."""
+    session: str
+    """Id of the session that claimed it (32 hex digits)."""
+    number: int | None
+    """Number of the checkpoint that was saved with its outcome; None: there is none."""
+    by: str | None
+    """The person who settled it."""
+
+
 class Resumed(msgspec.Struct, frozen=True):
     """What a session took up: `session.resumed`, None for a new state.
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from tests.format.make_golden import tagged
 
 import perdure
-from perdure.backends import sqlite_open, sqlite_upgrade
+from perdure.backends import sqlite_backup, sqlite_open, sqlite_upgrade
 from perdure.backends.sqlite_open import Place
 from perdure.backends.sqlite_upgrade import STEPS, Progress, Step, upgrade
 from perdure.cli.app import app
@@ -232,6 +232,73 @@ def test_others_that_have_it_open_go_on_and_it_stays_as_it_is(early: Path) -> No
     assert schema(early) == before
     with perdure.Store(early) as store:
         assert store.upgrade().ok
+
+
+def test_nobody_comes_in_between_the_copy_and_the_last_step(
+    early: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who did would have looked at the older form, and would write by it."""
+    found: list[str] = []
+
+    def come_in() -> None:
+        with closing(apsw.Connection(str(early))) as other:
+            for statement in ("PRAGMA journal_mode = wal", "SELECT * FROM heads"):
+                try:
+                    other.execute(statement).fetchall()
+                    found.append(f"in by {statement}")
+                except apsw.BusyError:
+                    found.append("waits")
+
+    check = sqlite_backup._check
+
+    def checked(partial: Path, target: Path) -> None:
+        come_in()
+        check(partial, target)
+
+    def work(connection: apsw.Connection, progress: Progress) -> None:
+        come_in()
+
+    monkeypatch.setattr(sqlite_backup, "_check", checked)
+
+    def is_due(connection: apsw.Connection) -> bool:
+        come_in()
+        return True
+
+    steps = (*STEPS, Step("none", 0, 0, is_due, work))
+    done = upgrade(Place(str(early)), dry_run=False, backup=True, progress=None, steps=steps)
+    assert len(done.steps) == 2
+    # At first it is only looked at which steps are due; then it is copied; and so on.
+    in_by = ["in by PRAGMA journal_mode = wal", "in by SELECT * FROM heads"]
+    assert found == in_by + ["waits"] * 6
+    with perdure.Store(early) as store:  # it is let go
+        assert store.upgrade().steps == ()
+
+
+def test_who_opened_it_before_it_was_made_newer_writes_nothing_any_more(golden: Path) -> None:
+    """P10: old code that is still running writes nothing into what a newer version made."""
+
+    def asked(statement: str) -> list[Any]:  # by the same library: another would let go its locks
+        with closing(apsw.Connection(str(golden))) as other:
+            return other.execute(statement).fetchall()
+
+    with perdure.Store(golden) as store:
+        store.upgrade(backup=False)
+    with perdure.Store(golden, maintenance="off") as store, store.open("a") as session:
+        session.state["n"] = "mine"
+        session.save()
+        session.state["n"] = "later"
+        asked("PRAGMA user_version = 7")
+        before = asked("SELECT * FROM heads, records")
+        with pytest.raises(NewerFormat, match=r"format 7.*pip install --upgrade perdure"):
+            session.save()
+        for write in (lambda: store.fork("a", "b"), lambda: store.delete("a"), store.compact):
+            with pytest.raises(NewerFormat):
+                write()
+        assert [change.path for change in session.changes()] == [("n",)]
+        assert asked("SELECT * FROM heads, records") == before
+        asked("PRAGMA user_version = 0")  # nobody is kept out by a transaction that was left open
+        session.save()
+        assert store.at("a", "main")["n"] == "later"
 
 
 def test_what_cannot_be_upgraded_is_left_and_told(early: Path) -> None:

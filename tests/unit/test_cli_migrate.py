@@ -1,6 +1,10 @@
 """`perdure migrate`: what it shows, does and takes back, and what it exits with."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +95,96 @@ def test_wrong_calls_say_how_it_goes(path: str, args: tuple[str, ...], message: 
     found = call(path, *args)
     assert found.exit_code == USAGE
     assert message in " ".join(found.stderr.split())
+
+
+def process(path: str, module: str, source: str, *args: str) -> "subprocess.CompletedProcess[str]":
+    """The command as a process, beside a module of this source."""
+    directory = Path(path).parent
+    (directory / f"{module}.py").write_text(source)
+    command = [sys.executable, "-m", "perdure.cli", "migrate", *args, "--store", path]
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import os; os.environ['NOT_SET_ANYWHERE']", "KeyError: 'NOT_SET_ANYWHERE'"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("def (", "invalid syntax"),
+        ("class Agent: pass", "cannot be a schema"),
+    ],
+)
+def test_modules_that_cannot_be_used_are_a_wrong_call(path: str, source: str, message: str) -> None:
+    found = process(path, "broken", source, "broken:Agent", "*")
+    assert found.returncode == USAGE
+    assert message in " ".join(found.stderr.split())
+    assert "Traceback" not in found.stderr
+
+
+PRINTS = """
+from dataclasses import dataclass
+from perdure.schemas.declare import migration, schema
+
+print("noise")
+
+@schema("Noisy", version=1)
+@dataclass
+class Noisy:
+    topic: str = ""
+
+@migration(Noisy, 0, 1)
+def prints(state):
+    state["topic"] += "!"
+    print("more noise")
+"""
+
+
+def test_what_modules_and_migrations_print_is_none_of_the_output(path: str) -> None:
+    found = process(path, "noisy", PRINTS, "noisy:Noisy", "r/a*", "--json")
+    assert json.loads(found.stdout)["migration"]["counts"] == {"migrated": 1}
+    assert found.stderr.split("\n") == ["noise", "more noise", ""]
+
+
+INTERRUPTED = """
+import os
+import signal
+from perdure import limits
+from tests.unit.fleet_agent import Research
+from perdure.fleet import moving
+
+limits.batch_commits_max = 1
+committed = []
+commit = moving._commit
+
+def interrupted(*args):
+    if committed:
+        os.kill(os.getpid(), signal.SIGINT)
+    committed.append(1)
+    return commit(*args)
+
+moving._commit = interrupted
+"""
+
+
+def test_interrupted_it_says_how_what_was_migrated_is_taken_back(path: str) -> None:
+    found = process(path, "stopped", INTERRUPTED, "stopped:Research", "*")
+    assert found.returncode == 128 + signal.SIGINT
+    run = found.stderr.split("of run ")[1].split(",")[0]
+    undone = call(path, "--undo", run)
+    assert (undone.exit_code, undone.stdout[:13]) == (0, "rolled back 1")
+    again = call(path, "--undo", run)
+    assert "its id is another one" in again.stderr
+
+
+def test_prefix_that_no_key_has_is_told(path: str) -> None:
+    found = call(path, RESEARCH, "nobody/*")
+    assert (found.exit_code, found.stderr) == (0, "no keys begin so\n")

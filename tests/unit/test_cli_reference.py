@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from perdure import Store
 from perdure.cli.app import EXIT_CODES, app
 from perdure.cli.reference import DOCUMENTS, RESULTS, document, every_command
+from perdure.engine.claims import claim_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
@@ -23,6 +24,9 @@ COMMANDS = (
         "diff",
         "blame",
         "brief",
+        "effects",
+        "effects list",
+        "effects settle",
         "sessions",
         "branches",
         "fork",
@@ -36,8 +40,8 @@ COMMANDS = (
     *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
     *("prune", "sweep", "doctor"),
 )
-RUNNING = [name for name in COMMANDS if name not in ("branch", "schema")]
-"""Those that do something; `branch` and `schema` only hold others."""
+RUNNING = [name for name in COMMANDS if name not in ("branch", "schema", "effects")]
+"""Those that do something; `branch`, `effects` and `schema` only hold others."""
 
 CALLS = {
     "ls": ["ls"],
@@ -46,6 +50,8 @@ CALLS = {
     "diff": ["diff", "a", "1"],
     "blame": ["blame", "a", "n"],
     "brief": ["brief", "a"],
+    "effects list": ["effects", "list", "a"],
+    "effects settle": ["effects", "settle", "a", "e", "--not-done"],
     "sessions": ["sessions", "a"],
     "watch": ["watch", "a", "--since", "start", "--timeout", "0"],
     "branches": ["branches", "a"],
@@ -121,6 +127,7 @@ def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.Monkey
         session.state["n"] = 1
         session.save()
         session.state["n"] = 2
+        session._driver.run(claim_for(session._core, "e", "task/step"))
     assert CALLS.keys() | {"demo"} == DOCUMENTS.keys()
     for name, call in CALLS.items():
         result = CliRunner().invoke(app, ["--store", "agents.db", *call, "--json"])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,7 @@ def test_state_saved_to_between_reading_and_committing_is_migrated_anew(url: str
     rival = {"r/001": 1}
 
     @schema("Raced", version=1)
+    @dataclass
     class Raced:
         pass
 

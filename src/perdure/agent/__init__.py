@@ -15,11 +15,21 @@ if TYPE_CHECKING:
 
     from perdure.agent.briefing import Briefing as Briefing
     from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.effects import CannotTell as CannotTell
+    from perdure.agent.effects import DidNotHappen as DidNotHappen
+    from perdure.agent.effects import Effect as Effect
+    from perdure.agent.effects import Happened as Happened
+    from perdure.agent.effects import current_effect as current_effect
     from perdure.agent.environment import EnvironmentChanges as EnvironmentChanges
 
 _HOMES = {
     "Briefing": "briefing",
     "BriefingItem": "briefing",
+    "CannotTell": "effects",
+    "DidNotHappen": "effects",
+    "Effect": "effects",
+    "Happened": "effects",
+    "current_effect": "effects",
     "EnvironmentChanges": "environment",
 }
 """By public name, the module that it is in."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from perdure.engine.claims import Settling
 from perdure.engine.requests import Steps
 from perdure.types import Durability
 
@@ -46,6 +47,8 @@ class Save(msgspec.Struct, frozen=True):
     """Save the session. Result: the `Checkpoint`."""
 
     durability: Durability | None = None
+    settles: tuple[Settling, ...] = ()
+    """Outcomes of claims that become known with it."""
 
 
 class Load(msgspec.Struct, frozen=True):

@@ -50,8 +50,8 @@ def _do(session: Session[Any], act: Any) -> Any:
             return _not_awaitable(function(*args, **kwargs), function)
         case Work(function, args):
             return function(*args)
-        case Save(durability):
-            return session.save(durability=durability)
+        case Save(durability, settles):
+            return session._saved_with(durability=durability, settles=settles)
         case Load(name):
             return session.load(name)
         case Window(name, last):
@@ -102,8 +102,8 @@ async def _ado(session: AsyncSession[Any], act: Any) -> Any:
             import asyncio
 
             return await asyncio.to_thread(function, *args)
-        case Save(durability):
-            return await session.save(durability=durability)
+        case Save(durability, settles):
+            return await session._saved_with(durability=durability, settles=settles)
         case Load(name):
             return await session.load(name)
         case Window(name, last):

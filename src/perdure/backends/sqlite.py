@@ -349,7 +349,20 @@ class SqliteBackend:
             writer.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
             raise told(error, self._place) from error
+        self._require_format(writer)
         return writer
+
+    def _require_format(self, writer: apsw.Connection) -> None:
+        """Raise if a newer version upgraded the store since: what this one writes would not fit."""
+        try:
+            # Some two microseconds: it is in a page that is read anyway.
+            if writer.execute("PRAGMA user_version").get > sqlite_open.FORMAT:
+                sqlite_open.known_format(writer, self._place)
+        except BaseException as error:
+            self._roll_back(writer)
+            if isinstance(error, apsw.Error):
+                raise told(error, self._place) from error
+            raise
 
     def _limit_wait(self, writer: apsw.Connection) -> None:
         """Let SQLite wait for others only as long as is left to what was asked for."""

@@ -189,7 +189,7 @@ def _alone(place: Place) -> Iterator[apsw.Connection]:
     """A connection to a store that no other has open.
 
     Who has it open looked at its form before, and would go on by that. Only the last one can leave
-    the mode with a log, and without one the file is never in between for long.
+    the mode with a log.
     """
     connection = sqlite_open.connection(place)
     try:
@@ -202,10 +202,23 @@ def _alone(place: Place) -> Iterator[apsw.Connection]:
                 "was changed, and they may go on. End them, then upgrade it again."
             ) from error
         connection.pragma("synchronous", "EXTRA")
+        _lock(connection)
         yield connection
+        connection.pragma("locking_mode", "NORMAL")
+        connection.execute("SELECT 1 FROM perdure LIMIT 1").fetchall()  # lets the lock go
         sqlite_open.turn_to_wal(connection, place)
     finally:
         connection.close()
+
+
+def _lock(connection: apsw.Connection) -> None:
+    """Let nobody in: while the store is copied, while the copy is checked, and between steps.
+
+    Who came in then would have looked at the older form; what it saved would not be in the copy.
+    """
+    connection.pragma("locking_mode", "EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("COMMIT")
 
 
 def _do(connection: apsw.Connection, step: Step, progress: Progress) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
+from contextlib import redirect_stdout
 
 import click
 
@@ -25,11 +27,21 @@ def class_named(text: str) -> type:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, SyntaxError) as error:
-        raise click.UsageError(f"{text} cannot be imported: {error}") from error
+        with redirect_stdout(sys.stderr):  # what a module prints is none of our output
+            found = importlib.import_module(module)
+            for part in name.split("."):
+                found = getattr(found, part)
+    # Whatever the module raises; one that exits would end this as if all had been done.
+    except (Exception, SystemExit) as error:
+        raise click.UsageError(f"{text} cannot be imported: {_said(error)}") from error
     if not isinstance(found, type):
         raise click.UsageError(f"{text} is no class, but {found!r:.80}")
     return found
+
+
+def _said(error: BaseException) -> str:
+    """What an error of a module says, and where it was raised, if that is not said."""
+    if isinstance(error, ImportError | AttributeError | SyntaxError):
+        return str(error)
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})"

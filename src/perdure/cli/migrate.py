@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
@@ -60,7 +62,7 @@ def migrate(
     cls = class_named(schema)
     with opened(write=not dry_run) as store:
         label = "looking" if dry_run else "migrating"
-        with progress(label, quiet=settings().json) as report:
+        with progress(label, quiet=settings().json) as report, _theirs():
             found = store.migrate(
                 prefix, cls, dry_run=dry_run, skip_failures=skip_failures, progress=report
             )
@@ -69,6 +71,18 @@ def migrate(
     else:
         _show(found)
     ctx.exit(_code(found))
+
+
+@contextmanager
+def _theirs() -> Iterator[None]:
+    """Run migrations: what they print is none of our output; what ends them has more to say."""
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except BaseException as error:
+        for note in getattr(error, "__notes__", ()):
+            hint(safe(note))
+        raise
 
 
 def prefix_of(keys: str | None) -> str:
@@ -115,6 +129,8 @@ def _show(found: Migrated) -> None:
             say(f"  {sample.more:,} more")
     _show_failures(found.failures)
     say(safe(found.summary()))
+    if not found.states:
+        hint("no keys begin so")
     if found.run:
         say(f"run {found.run}")
         hint(f"perdure migrate --undo {found.run} takes it back")
@@ -127,6 +143,8 @@ def _show_undone(found: Unmigrated) -> None:
         table(("key", "saved to since on"), found.left, whole=True)
     _show_failures(found.failures)
     say(found.summary())
+    if not (found.rolled_back or found.left_count or found.failed):
+        hint("no state is in what this run made of it: it was taken back, or its id is another one")
 
 
 def _show_failures(failures: Sequence[MigrationFailure]) -> None:

@@ -18,6 +18,7 @@ from perdure.schemas.report import Migrated, Unmigrated
 from perdure.types import (
     BranchInfo,
     Checkpoint,
+    EffectInfo,
     Exported,
     Maintained,
     MaintenanceStep,
@@ -42,6 +43,8 @@ DOCUMENTS = {
     "log": '{"checkpoints": [Checkpoint], "next": REF or null}',
     "diff": '{"differences": [{"kind", "path", "before", "after", "summary"}]}',
     "blame": '{"checkpoint": Checkpoint}',
+    "effects list": '{"effects": [EffectInfo]}',
+    "effects settle": '{"effect": EffectInfo}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
@@ -81,7 +84,7 @@ RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
-    *(Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding, Briefing, BriefingItem),
+    *(EffectInfo, Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding, Briefing, BriefingItem),
 )
 
 

@@ -151,13 +151,15 @@ def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, boo
     Raises as `claim`.
     """
     assert core.position is not None
-    made = core.claiming.get(key)
+    made = core.claiming.pop(key, None)
     if made is None:
         id_, now = (yield Random(ID_BYTES)), (yield Now())
         made = Claim(id_, core.id, core.holder, now, about)
-    core.claiming[key] = made  # until it is known to stand, or not to: then by the same id
-    head, standing = yield from claim(core.site, core.position.head, key, made)
-    del core.claiming[key]
+    try:
+        head, standing = yield from claim(core.site, core.position.head, key, made)
+    except BaseException:  # it may stand: it is claimed again by the same id
+        core.claiming[key] = made
+        raise
     if same_place(head, core.position.head, core.branch):
         core.position = Position(head, head.token)
     return standing, standing.id == made.id

@@ -24,6 +24,7 @@ from perdure.errors import BranchNotFound, Busy, PerdureError, Retryable, Schema
 from perdure.evolving import MIGRATED
 from perdure.fleet.looked import Looked
 from perdure.fleet.trying import Outcome, Sampling, Tried, try_branch
+from perdure.fleet.undo import began_us
 from perdure.schemas.report import Fate
 
 
@@ -101,7 +102,8 @@ def _failed(site: Site, branch: str, error: Exception) -> Outcome:
         fate = "damaged"
     elif isinstance(error, BranchNotFound):
         return Outcome(site.key, branch, "deleted")
-    path = format_path(getattr(error, "path", ()) or ())
+    at = getattr(error, "path", None)
+    path = format_path(at) if at else ""
     kind = getattr(error, "kind", type(error).__name__)
     return Outcome(site.key, branch, fate, path, f"{kind}: {error}")
 
@@ -135,7 +137,9 @@ def _sealed(site: Site, head: Head, tip: Branch, body: Body, run: str) -> Steps[
     if tip.bases and is_empty(tip):
         extra[BASE] = [tip.bases[0].line, tip.bases[0].number]
     id_, salt = drawn[:ID_BYTES], drawn[ID_BYTES:]
-    draft = Draft(id_, max(now, tip.time_us), NOBODY, body.changes, salt, extra)
+    # Never before the run began, though the clock be set back: undoing it looks no further back.
+    time_us = max(now, tip.time_us, began_us(run))
+    draft = Draft(id_, time_us, NOBODY, body.changes, salt, extra)
     return seal_draft(
         draft,
         store=site.store,

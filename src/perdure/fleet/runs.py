@@ -33,9 +33,6 @@ Pausing: TypeAlias = Callable[[], None]
 _HASHES = 1 << 128
 """Hashes of all states are added up below this: whatever their order, the sum is the same."""
 
-RUN_BYTES = 4
-"""Random bytes in a run's id."""
-
 
 class _LastHead:
     """What was verified last of a state's head, so that it is not verified once more by each read.
@@ -118,6 +115,7 @@ class _Tally:
     def __init__(self) -> None:
         self.counts: dict[Fate, int] = {}
         self.failures: list[MigrationFailure] = []
+        self._held: list[MigrationFailure] = []
         self.samples: list[MigrationSample] = []
         self._before = self._after = self._bytes = 0
 
@@ -128,10 +126,10 @@ class _Tally:
     def add(self, found: Outcome) -> None:
         """Count one branch."""
         self.counts[found.fate] = self.counts.get(found.fate, 0) + 1
-        if found.problem and len(self.failures) < limits.migration_failures_max:
-            self.failures.append(
-                MigrationFailure(found.key, found.branch, found.path, found.problem)
-            )
+        # Those that are busy, however many, leave no failure without its name.
+        named = self._held if found.fate == "busy" else self.failures
+        if found.problem and len(named) < limits.migration_failures_max:
+            named.append(MigrationFailure(found.key, found.branch, found.path, found.problem))
         if found.sample is not None and self.wants_sample():
             self.samples.append(found.sample)
         if found.fate == "migrated":
@@ -149,7 +147,7 @@ class _Tally:
             run=run if run is not None and self.counts.get("migrated") else "",
             states=fleet.states,
             counts=self.counts,
-            failures=tuple(self.failures),
+            failures=(*self.failures, *self._held)[: limits.migration_failures_max],
             samples=tuple(self.samples),
             bytes=self._bytes,
             before=f"{self._before:032x}",
@@ -179,9 +177,18 @@ def migrate(
     if look is not None and look.failed and not skip_failures:
         taken = time.perf_counter() - began
         return replace(look, dry_run=False, refused=True, seconds=taken)
-    done = _round(fleet, schema, _new_run(fleet.driver), looked)
+    done = _named(fleet, schema, _new_run(fleet.driver), looked)
     foretold = None if look is None else (done.before, done.after) == (look.before, look.after)
     return replace(done, as_foretold=foretold, seconds=time.perf_counter() - began)
+
+
+def _named(fleet: Fleet, schema: type, run: str, looked: Looked | None) -> Migrated:
+    """Migrate all; what ends that says by which name the part that is done is taken back."""
+    try:
+        return _round(fleet, schema, run, looked)
+    except BaseException as error:
+        error.add_note(f"what was migrated until then is of run {run}, by which it is taken back")
+        raise
 
 
 def _checked(look: Migrated, declared: Declared, fleet: Fleet) -> Migrated:
@@ -209,7 +216,7 @@ def _round(fleet: Fleet, schema: type, run: str | None, looked: Looked | None) -
 
 
 def _new_run(driver: Driver) -> str:
-    return undo.run_id(driver.answer(Now()), driver.answer(Random(RUN_BYTES)))
+    return undo.run_id(driver.answer(Now()), driver.answer(Random(undo.RUN_BYTES)))
 
 
 # ---- taking it back -------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -12,14 +13,25 @@ from perdure.core.record import METADATA, Record
 from perdure.engine.branches import rolling_back
 from perdure.engine.moving import Plan, Planned, move
 from perdure.engine.parked import all_branches, find_branch
-from perdure.engine.read import Site, read_run
+from perdure.engine.read import Site, read_head, read_run
 from perdure.engine.refs import as_branch
 from perdure.engine.requests import HeadRow, Steps
-from perdure.errors import CheckpointPruned, PerdureError, UsageError
+from perdure.errors import (
+    BranchNotFound,
+    CheckpointPruned,
+    PerdureError,
+    StateNotFound,
+    UsageError,
+)
 from perdure.evolving import MIGRATED
 
 CLOCK_DIGITS = 14
 """Of a run's id: when it began, in microseconds since 1970 UTC, as hex."""
+
+RUN_BYTES = 4
+"""Random bytes in a run's id."""
+
+_RUN = re.compile(rf"([0-9a-f]{{{CLOCK_DIGITS}}})-[0-9a-f]{{{2 * RUN_BYTES}}}")
 
 AT_ONCE = 64
 """Checkpoints that are looked through at once, from the newest back (checkpoints)."""
@@ -45,14 +57,13 @@ def began_us(run: str) -> int:
     Raises:
         UsageError: this is no run's id.
     """
-    try:
-        clock, _ = run.split("-")
-        return int(clock, 16)
-    except ValueError:
+    found = _RUN.fullmatch(run)
+    if found is None:  # one that was cut short would find nothing, as if all were rolled back
         raise UsageError(
             f"{run!r} names no run: the report of migrate has its id, and so has the metadata of "
             "each checkpoint that it made"
-        ) from None
+        )
+    return int(found[1], 16)
 
 
 def state(run: str, site: Site, row: HeadRow, *, dry_run: bool) -> Steps[list[Undone]]:
@@ -60,12 +71,15 @@ def state(run: str, site: Site, row: HeadRow, *, dry_run: bool) -> Steps[list[Un
     outcomes: list[Undone] = []
     try:
         head = site.head(row)
-        if head.deleted_us is not None or head.updated_us < began_us(run):
+        if head.deleted_us is not None:
             return []
         names = yield from all_branches(site, head)
     except PerdureError as error:
         return [Undone(site.key, "", "failed", f"{error.kind}: {error}")]
+    since = began_us(run)
     for name, tip in names.items():
+        if tip.time_us < since:  # times only grow along a branch; a head's may be an earlier one
+            continue
         try:
             found = yield from _branch(run, site, head, name, tip, dry_run)
         except PerdureError as error:
@@ -86,8 +100,23 @@ def _branch(
     if dry_run:
         yield from plan(head)
         return Undone(site.key, branch, "rolled back")
-    done = yield from move(site, plan)
-    return Undone(site.key, branch, "rolled back" if done is not None else "left")
+    if (yield from move(site, plan)) is not None:
+        return Undone(site.key, branch, "rolled back")
+    is_left = yield from _has_migration(run, site, branch)
+    return Undone(site.key, branch, "left") if is_left else None
+
+
+def _has_migration(run: str, site: Site, branch: str) -> Steps[bool]:
+    """Whether the run's migration is still there, after others moved the branch meanwhile.
+
+    They saved to it; or took the run back themselves, deleted it: then there is nothing to tell.
+    """
+    try:
+        head = yield from read_head(site)
+        tip = yield from find_branch(site, head, branch)
+    except (StateNotFound, BranchNotFound):
+        return False
+    return (yield from _migration(run, site, as_branch(head, branch, tip), tip)) is not None
 
 
 def _migration(run: str, site: Site, head: Head, tip: Branch) -> Steps[Record | None]:

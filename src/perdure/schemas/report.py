@@ -17,7 +17,7 @@ others hold it, or moved it again and again; it cannot be read; a migration does
 
 
 class MigrationFailure(msgspec.Struct, frozen=True):
-    """A branch of a state that cannot be migrated, or rolled back."""
+    """A branch of a state that cannot be migrated, or rolled back; or not now, as it is busy."""
 
     key: str
     branch: str
@@ -62,7 +62,8 @@ class Migrated(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[Fate, int] = {}
     """Branches by what became of them; one that is not there is 0."""
     failures: tuple[MigrationFailure, ...] = ()
-    """The first of those that failed or are damaged; `counts` has all."""
+    """The first of those that failed or are damaged, then of those that are busy; `counts` has
+    all."""
     samples: tuple[MigrationSample, ...] = ()
     bytes: int = 0
     """What the changes take that are written, before they are compressed (bytes)."""

@@ -68,7 +68,7 @@ def _by_function(
     try:
         made = function(shown)
         made = take(shown if made is None else made)
-    except Exception as error:  # the user's code: whatever it raises means the same here
+    except (Exception, SystemExit) as error:  # the user's code: whatever it raises, it failed
         raise MigrationFailed(f"{named} failed: {type(error).__name__}: {error}") from error
     if not isinstance(made, dict) or any(name.startswith(RESERVED) for name in made):
         raise MigrationFailed(f"{named} returned no dict of sections: {made!r:.80}")

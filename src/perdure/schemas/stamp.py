@@ -100,16 +100,26 @@ def is_understood(lenses: Iterable[Lens]) -> bool:
 def _stamp(name: str, found: Any) -> Stamp:
     if not isinstance(found, dict) or type(found.get(VERSION)) is not int:
         raise _malformed({name: found})
+    wires = found.get(STEPS, [])
+    if not isinstance(wires, list | tuple):
+        raise _malformed({name: found})
     steps: Steps = {}
-    for wire in found.get(STEPS, ()):
+    for wire in wires:
         match wire:
-            case [int(older), int(newer), lenses, touches, *_]:
+            case [int(older), int(newer), lenses, touches, *_] if _is_names(touches):
                 known = None if lenses is None else from_wire(lenses)
                 names = None if touches is None else frozenset(touches)
                 steps[older, newer] = Step(older, newer, known, names)
             case _:
                 raise _malformed({name: found})
     return Stamp(found[VERSION], steps)
+
+
+def _is_names(touches: Any) -> bool:
+    """Whether these are the sections that a step touched, or None."""
+    if touches is None:
+        return True
+    return isinstance(touches, list | tuple) and all(isinstance(name, str) for name in touches)
 
 
 def _malformed(section: Any) -> Malformed:

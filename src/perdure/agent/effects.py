@@ -1,0 +1,283 @@
+"""Acting on the world once: claim, call and record; and what to do of an unknown outcome (P9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from perdure.agent.acts import Acts, Ask, Call, Clock, Save
+from perdure.core.claims import idempotency_key, is_open, origin_of
+from perdure.core.codec import pack, unpack
+from perdure.core.head import Claim
+from perdure.core.values import take
+from perdure.engine.claims import Settling, claim_for, release_for, result_of
+from perdure.engine.effects import is_running
+from perdure.engine.read import read_head
+from perdure.engine.requests import Steps
+from perdure.engine.view import when
+from perdure.errors import (
+    AlreadyClaimed,
+    EffectRefused,
+    NotStorable,
+    PerdureError,
+    UnknownOutcome,
+    UsageError,
+)
+from perdure.types import Holder
+
+if TYPE_CHECKING:
+    from perdure.session_base import SessionBase
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """One action on the world."""
+
+    key: str
+    """Its effect key: what is done once, like "orders/17"."""
+    idempotency_key: str
+    """For the service: the same at every try, wherever the state was copied to."""
+    about: str
+    """The task and the step that perform it."""
+    claimed: datetime | None = None
+    """When it was claimed; None: it is not yet."""
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """What a `reconcile` gives that found out that the action was performed."""
+
+    result: Any = None
+
+
+class DidNotHappen(msgspec.Struct, frozen=True):
+    """What a `reconcile` gives that found out that it was not: it is performed then."""
+
+
+class CannotTell(msgspec.Struct, frozen=True):
+    """What a `reconcile` gives that could not find out."""
+
+
+Verdict: TypeAlias = Happened | DidNotHappen | CannotTell
+
+_current: ContextVar[Effect | None] = ContextVar("effect", default=None)
+
+_performing: dict[tuple[bytes, str, str], object] = {}
+"""By store, state and effect key: what this process is at."""
+
+
+def current_effect() -> Effect:
+    """The effect that is being performed, inside of its function.
+
+    Raises:
+        UsageError: none is.
+
+    Example:
+        >>> def pay(order):
+        ...     key = perdure.agent.current_effect().idempotency_key
+        ...     return client.refunds.create(order=order, idempotency_key=key)
+    """
+    effect = _current.get()
+    if effect is None:
+        raise UsageError("current_effect() is for inside the function that an effect calls")
+    return effect
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """How an effect is performed."""
+
+    key: str
+    not_done: tuple[type[BaseException], ...] = ()
+    """Exceptions that say that the action was not performed."""
+    reconcile: Callable[[Effect], Any] | None = None
+    """Asks the world about an unknown outcome: gives a `Verdict`, or one to be awaited."""
+    repeatable: bool = False
+    """Whether it may be called again, as the service knows its key."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where what an effect gave is recorded."""
+
+    about: str
+    """The task and the step."""
+    record: Callable[[Any, datetime, Effect], None]
+    """Writes the record, and what goes with it, into the state."""
+
+
+def effect(session: SessionBase[Any], place: Place, terms: Terms, call: Call) -> Acts[Any]:
+    """Perform an action on the world at most once, and record what it gave; its result.
+
+    What the record of this branch has is not looked at here: who calls has found none.
+
+    Raises:
+        AlreadyClaimed: it was performed elsewhere, or is being.
+        UnknownOutcome: whether it was performed is not known.
+        EffectRefused: the session may not act on the world.
+    """
+    if session._effects != "allow":
+        return (yield from _instead(session, place, terms))
+    core = session._core
+    if core.position is None or core.position.head.deleted_us is not None:
+        yield Save("power")  # the claim needs a state to stand in
+    with _alone(session, terms, place):
+        while True:
+            claim, is_ours = yield Ask(claim_for(core, terms.key, place.about))
+            told = _effect(session, place, terms, claim)
+            if is_ours:
+                return (yield from _perform(session, place, terms, call, claim, told))
+            if not is_open(claim):
+                raise (yield from _performed(session, claim, told))
+            if (yield Ask(_is_elsewhere(session, claim))):
+                raise _running(session, told, Holder(*claim.holder))
+            verdict = yield from _asked(terms, told)
+            match verdict:
+                case Happened(result):
+                    return (yield from _recorded(session, place, terms, claim, told, result))
+                case DidNotHappen():
+                    yield Ask(release_for(core, terms.key, claim))
+                case _:
+                    raise _unknown(session, told)
+
+
+@contextmanager
+def _alone(session: SessionBase[Any], terms: Terms, place: Place) -> Iterator[None]:
+    """Keep the rest of this process from the effect meanwhile, whichever session it uses.
+
+    Raises:
+        AlreadyClaimed: it is at it.
+    """
+    site, mine = session._core.site, object()
+    at = site.store, site.key, terms.key
+    if _performing.setdefault(at, mine) is not mine:
+        raise _running(session, _effect(session, place, terms, None), Holder(*session._core.holder))
+    try:
+        yield
+    finally:
+        del _performing[at]
+
+
+def _effect(session: SessionBase[Any], place: Place, terms: Terms, claim: Claim | None) -> Effect:
+    position = session._core.position
+    origin = origin_of(position.head) if position is not None else b""
+    claimed = when(claim.at_us) if claim is not None else None
+    about = claim.about if claim is not None else place.about
+    return Effect(terms.key, idempotency_key(origin, terms.key), about, claimed)
+
+
+def _instead(session: SessionBase[Any], place: Place, terms: Terms) -> Acts[Any]:
+    """What a session that only explores gets for an effect: nothing is claimed or called."""
+    told = _effect(session, place, terms, None)
+    if session._effects == "refuse":
+        raise EffectRefused(
+            f"{session.key!r}: {place.about} would perform {terms.key!r}, and the session was "
+            'opened with effects="refuse"'
+        )
+    assert callable(session._effects)
+    return take((yield Call(session._effects, (told,))), ("effect", terms.key))
+
+
+# ---- performing -----------------------------------------------------------------------------
+
+
+def _perform(
+    session: SessionBase[Any], place: Place, terms: Terms, call: Call, claim: Claim, told: Effect
+) -> Acts[Any]:
+    """Call, and record the outcome; what the call raises leaves it unknown, or releases it."""
+    try:
+        with _inside(told):
+            result = yield call
+    except terms.not_done:
+        yield Ask(release_for(session._core, terms.key, claim))
+        raise
+    except Exception as error:
+        raise _unknown(session, told) from error
+    return (yield from _recorded(session, place, terms, claim, told, result))
+
+
+@contextmanager
+def _inside(told: Effect) -> Iterator[None]:
+    token = _current.set(told)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def _recorded(
+    session: SessionBase[Any], place: Place, terms: Terms, claim: Claim, told: Effect, result: Any
+) -> Acts[Any]:
+    """Save the outcome of the claim and the record of the result, in one commit; the result."""
+    try:
+        value = take(result, ("result",))
+    except NotStorable as error:
+        yield Save("power", (Settling(terms.key, claim, pack(None)),))
+        error.add_note(f"{terms.key!r} was performed all the same, but what it gave is lost")
+        raise
+    now = yield Clock()
+    packed = pack(value)
+    with session._document.block():
+        place.record(value, now, told)
+    yield Save("power", (Settling(terms.key, claim, packed),))
+    return unpack(packed)
+
+
+# ---- what was claimed before ----------------------------------------------------------------
+
+
+def _asked(terms: Terms, told: Effect) -> Acts[Verdict]:
+    """What is found out of an unknown outcome."""
+    if terms.reconcile is not None:
+        verdict = yield Call(terms.reconcile, (told,))
+        if not isinstance(verdict, Happened | DidNotHappen | CannotTell):
+            raise UsageError(
+                f"reconcile gave {verdict!r} for {told.key!r}: give Happened(result), "
+                "DidNotHappen() or CannotTell()"
+            )
+        if not isinstance(verdict, CannotTell):
+            return verdict
+    return DidNotHappen() if terms.repeatable else CannotTell()
+
+
+def _is_elsewhere(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
+    """Whether another process may be performing it."""
+    if claim.holder == session._core.holder:
+        return False  # this process is not at it: see `_alone`
+    return (yield from is_running((yield from read_head(session._core.site)), claim))
+
+
+def _performed(session: SessionBase[Any], claim: Claim, told: Effect) -> Acts[PerdureError]:
+    position = session._core.position
+    assert position is not None
+    result = yield Ask(result_of(session._core.site, position.head, claim))
+    by = f"settled by {claim.by}" if claim.by is not None else f"performed by {claim.about}"
+    error = AlreadyClaimed(
+        f"{session.key!r}: {told.key!r} was {by} before, and this branch has no record of it: it "
+        "was not performed again. `error.result` is what it gave"
+    )
+    error.result = result
+    return error
+
+
+def _running(session: SessionBase[Any], told: Effect, holder: Holder) -> PerdureError:
+    since = f", since {told.claimed:%Y-%m-%d %H:%M:%SZ}" if told.claimed is not None else ""
+    error = AlreadyClaimed(
+        f"{session.key!r}: {told.key!r} is being performed by process {holder.pid} on "
+        f"{holder.host}{since}: it was not performed again"
+    )
+    error.is_running = True
+    return error
+
+
+def _unknown(session: SessionBase[Any], told: Effect) -> PerdureError:
+    claimed = f"{told.claimed:%Y-%m-%d %H:%M:%SZ}"
+    error = UnknownOutcome(
+        f"{session.key!r}: whether {told.key!r} was performed is not known: {told.about} claimed "
+        f"it {claimed} and recorded no outcome. It was not repeated. Find out, "
+        f"then: perdure effects settle {session.key} {told.key} --done RESULT, or --not-done; or "
+        "give reconcile=, or repeatable=True where the service knows its idempotency key"
+    )
+    error.effect = told
+    return error
