@@ -103,8 +103,8 @@ class AsyncSession(AsyncAgentSession[T_co]):
             async with self._editing, self._saving:
                 self._require_open()
                 flushing = partial(self._core.flush, durability)
-                await self._driver.arun(self._in_store(self._merging(flushing, overtaken)))
-                self._document.pull()
+                with self._pulling():
+                    await self._driver.arun(self._in_store(self._merging(flushing, overtaken)))
 
     def _outside_block(self) -> AbstractAsyncContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""

@@ -16,7 +16,6 @@ import msgspec
 from perdure import limits
 from perdure.core.changes import (
     Change,
-    apply,
     moves_of,
     pack_changes,
     reordered,
@@ -29,7 +28,7 @@ from perdure.core.lens_reach import ALL, around, not_understood, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
 from perdure.core.values import take
-from perdure.core.versions import SECTION
+from perdure.core.versions import SECTION, versions_in
 from perdure.engine.bodies import Body, too_much
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.read import Site
@@ -222,36 +221,31 @@ class Evolution(msgspec.Struct, eq=False):
                 "was migrating the state, nor give up its edits. Nothing of it was saved; open the "
                 "state again"
             )
-        now = self._version_after(news)
-        if now is not None and now != self.plan.version and not self._is_own(now):
+        now, ours = self._version_after(news), self._version
+        if now not in (None, ours):
             raise SchemaChanged(
-                f"{core.site.key!r}: the state was migrated meanwhile, from version "
-                f"{self.plan.version} of {self.plan.declared.name} to {now}: what this session "
+                f"{core.site.key!r}: the state was migrated meanwhile, from version {ours} of "
+                f"{self.plan.declared.name} to {now}, or rolled back to that: what this session "
                 "holds is of the former. `session.changes()` tells what it has not saved; open the "
                 "state again"
             )
 
     @property
+    def _version(self) -> int:
+        """The version of what is live, migrated or not."""
+        return self.plan.version if self.plan.is_older_code else self.plan.declared.version
+
+    @property
     def _label(self) -> str:
         return label_of(self.plan)
 
-    def _is_own(self, version: int) -> bool:
-        """Whether this is where this session's migration brought the state."""
-        return not self.plan.is_older_code and version == self.plan.declared.version
-
     def _version_after(self, news: News) -> int | None:
         """The version that the news leave the state in; None: they do not say."""
-        if news.instead is not None and news.instead.is_whole:
-            section = news.instead.sections.get(SECTION)
-        else:
-            changes = [each for each in news.changes if each.path[0] == SECTION]
-            if not changes:
-                return None
-            held: dict[str, Any] = {SECTION: take(self.plan.section or {})}
-            apply(held, changes)
-            section = held.get(SECTION)
-        stamp = stamps_in(section).get(self.plan.declared.name)
-        return stamp.version if stamp is not None else self.plan.version
+        declared = self.plan.declared
+        if news.instead is None or not news.instead.is_whole:
+            return versions_in(news.changes).get(declared.name)
+        stamp = stamps_in(news.instead.sections.get(SECTION)).get(declared.name)
+        return stamp.version if stamp else _unstamped(declared, news.instead.sections)
 
 
 def evolved(

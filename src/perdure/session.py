@@ -105,8 +105,8 @@ class Session(AgentSession[T_co]):
             with self._editing, self._saving:
                 self._require_open()
                 flushing = partial(self._core.flush, durability)
-                self._driver.run(self._in_store(self._merging(flushing, overtaken)))
-                self._document.pull()
+                with self._pulling():
+                    self._driver.run(self._in_store(self._merging(flushing, overtaken)))
 
     def _outside_block(self) -> AbstractContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""

@@ -52,7 +52,7 @@ class Way:
     version: int
     branch: str = MAIN
     merges: bool = False
-    """Whether its sessions merge what others saved first; then lines are only added."""
+    """Whether its sessions merge what others saved first; then no two edits come to the same."""
     lazy: bool = False
     """Whether sections load when they are touched."""
     tries_max: int = TRIES_MAX
@@ -133,7 +133,7 @@ class _Session:
         version = self._way.version
         if self.core.checkpoint is None:
             return found(version, token)
-        options = {"locked": self._is_locked, "adds_only": self._way.merges}
+        options = {"locked": self._is_locked, "merges": self._way.merges}
         return chosen(draws, version, self.state, token, **options)
 
     @property
@@ -171,8 +171,10 @@ class _Session:
         try:
             yield from steps()
         except Overtaken as overtaken:
-            yield from saving(self.core, steps, overtaken)
-            self._document.pull()
+            try:
+                yield from saving(self.core, steps, overtaken)
+            finally:
+                self._document.pull()
 
     def end(self) -> Steps[None]:
         """Save what is unsaved, and end; the session stays open if that fails."""

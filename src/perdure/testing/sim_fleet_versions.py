@@ -243,7 +243,7 @@ def chosen(
     token: str,
     *,
     locked: bool,
-    adds_only: bool,
+    merges: bool,
 ) -> tuple[Op, ...]:
     """Some edits that code of a version might make to a state; each changes what it edits.
 
@@ -253,14 +253,16 @@ def chosen(
         state: as the session has it.
         token: a text that no other save has.
         locked: whether the budget is not to be edited.
-        adds_only: whether lines are added and never edited.
+        merges: whether it may be merged with others: then lines are only added, and no field gets
+            a value that another save may give it, which would be taken for no edit.
     """
-    fields = [name for name in FIELDS[version] if not (locked and name == "budget")]
+    left_out = ("status", "budget", "urgent") if merges else ("budget",) if locked else ()
+    fields = [name for name in FIELDS[version] if name not in left_out]
     names = draws.sample(fields, draws.randint(0, 2))
     ops = [(name, _other(name, version, state, token)) for name in names]
     if not ops or draws.random() < 0.7:
         count = len(state.lines)
-        kind = "say" if adds_only or count < 2 else draws.choice(LINES)
+        kind = "say" if merges or count < 2 else draws.choice(LINES)
         ops.append((kind, token if kind == "say" else draws.randrange(max(count, 1))))
     return tuple(ops)
 
