@@ -366,8 +366,7 @@ class SessionBase(Generic[T_co]):
             yield
         except BaseException:
             self._document.reopen()
-            with self._pulling():
-                raise
+            raise
         self._end()
 
     def _end(self) -> None:
@@ -399,19 +398,6 @@ class SessionBase(Generic[T_co]):
         )
         if error.__context__ is None:  # where `.session` is found by whoever has only the error
             failure.__context__, error.__context__ = None, failure
-
-    @contextmanager
-    def _pulling(self) -> Iterator[None]:
-        """Around what may merge: what was taken in is seen, also where it could not be saved.
-
-        What a view does not show yet, the edits that are made to it next would be put in a wrong
-        place of.
-        """
-        try:
-            yield
-        finally:
-            if self._core.torn is None:  # else the refresh that is to come shows all of it anew
-                self._document.pull()
 
     @contextmanager
     def _refreshing(self, keep_changes: bool) -> Iterator[None]:

@@ -159,7 +159,9 @@ def _checked(known: Known) -> Known:
         try:
             found = shown(version, known.sections)
         except PerdureError as error:
-            raise Broken(f"P10: version {version} cannot see checkpoint {number}: {error}") from None
+            raise Broken(
+                f"P10: version {version} cannot see checkpoint {number}: {error}"
+            ) from None
         require(
             found == wanted,
             f"P10: at checkpoint {number}, in version {known.version}, version {version} sees "
@@ -178,4 +180,3 @@ def _check_migration(before: Known | None, record: Record, version: int, *, is_f
     require(0 < was < version, f"P10: {where} is no migration")
     require(is_right, f"P10: {where} says {says}")
     require(is_first, f"P10: {where} is not its session's first save")
-

@@ -171,10 +171,7 @@ class _Session:
         try:
             yield from steps()
         except Overtaken as overtaken:
-            try:
-                yield from saving(self.core, steps, overtaken)
-            finally:
-                self._document.pull()
+            yield from saving(self.core, steps, overtaken)
 
     def end(self) -> Steps[None]:
         """Save what is unsaved, and end; the session stays open if that fails."""
@@ -200,7 +197,6 @@ class _Session:
         try:
             self._document.push()
             yield from self.core.refresh(keep_changes=True)
-            self._document.pull()
         except (CommitUnknown, Busy):
             return True
         except (Conflict, MergeConflicts):
@@ -219,7 +215,6 @@ class _Session:
                 yield from self.core.refresh(keep_changes=False)
             except (CommitUnknown, Busy):
                 continue
-            self._document.pull()
             self._show("after it gave up")
             return
 
