@@ -49,6 +49,12 @@ class Edited(Protocol):
         `order` is that of all sections, as replay gives it; `last` that of keys below them.
         """
 
+    def gather(self) -> None:
+        """Let what was edited elsewhere, in a view of it, be edited here too."""
+
+    def show(self) -> None:
+        """Let a view of it show what was taken in; what was edited there only is given up."""
+
     def windows(self) -> dict[str, tuple[int, int]]:
         """Of each window, by name of the section: items before it, and items in it."""
 
