@@ -15,12 +15,28 @@ if TYPE_CHECKING:
 
     from perdure.agent.briefing import Briefing as Briefing
     from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.decorated import current_task as current_task
+    from perdure.agent.decorated import step as step
     from perdure.agent.environment import EnvironmentChanges as EnvironmentChanges
+    from perdure.agent.on_async_task import AsyncPlan as AsyncPlan
+    from perdure.agent.on_async_task import AsyncTask as AsyncTask
+    from perdure.agent.on_task import Plan as Plan
+    from perdure.agent.on_task import Task as Task
+    from perdure.agent.plan import Progress as Progress
+    from perdure.agent.plan import Todo as Todo
 
 _HOMES = {
     "Briefing": "briefing",
     "BriefingItem": "briefing",
+    "AsyncPlan": "on_async_task",
+    "AsyncTask": "on_async_task",
     "EnvironmentChanges": "environment",
+    "Plan": "on_task",
+    "Progress": "plan",
+    "Task": "on_task",
+    "Todo": "plan",
+    "current_task": "decorated",
+    "step": "decorated",
 }
 """By public name, the module that it is in."""
 
