@@ -26,6 +26,8 @@ def current_task() -> Any:
         'audit json'
     """
     task = current.get()
+    while task is not None and (not task._is_open or task._session.closed):
+        task = task._around  # it was never left
     if task is None:
         raise UsageError(
             "this code runs in no task: enter one, `with session.task(…):`, in the thread or "

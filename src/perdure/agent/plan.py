@@ -154,8 +154,10 @@ def _todo(given: Given) -> Todo:
 
 def _add(session: SessionBase[Any], todos: Iterable[Todo], now: datetime) -> list[str]:
     tasks = tasks_in(session)
-    missing = {todo.name: todo for todo in reversed(list(todos)) if todo.name not in tasks}
-    missing = dict(reversed(missing.items()))
+    missing: dict[str, Todo] = {}
+    for todo in todos:
+        if todo.name not in tasks:
+            missing.setdefault(todo.name, todo)
     if not missing:
         return []
     require_acyclic(tasks, {todo.name: todo.after for todo in missing.values()})

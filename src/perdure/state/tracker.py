@@ -166,7 +166,7 @@ class Tracker:
         if path and str(path[0]).startswith(OURS):
             return  # the record of the steps themselves
         raise ParallelEdit(
-            f"{format_path(path) or 'the state'} was edited while {self.parallel} steps run: it "
+            f"{format_path(path)} was edited while {self.parallel} steps run: it "
             "would be saved with whichever of them ends first. Edit it in the step's apply=, which "
             "is saved with its result, or in an atomic block"
         )

@@ -262,13 +262,15 @@ def test_edits_beside_several_running_steps_are_refused(store: Store) -> None:
             except BaseException as error:
                 errors.append(error)
 
-        threads = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+        threads = [
+            threading.Thread(target=run, args=(name,), daemon=True) for name in ("one", "two")
+        ]
         for thread in threads:
             thread.start()
         meet.wait()
         with pytest.raises(ParallelEdit, match="plan was edited while 2 steps run"):
             session.state["plan"]["x"] = 1
-        with pytest.raises(ParallelEdit, match="the state was edited"):
+        with pytest.raises(ParallelEdit, match="edited while 2 steps run"):
             session.state["y"] = 1
         with session.atomic():
             session.state["z"] = 1
@@ -417,7 +419,7 @@ def test_misuse_is_told(store: Store) -> None:
                 task.step("two", Counted())
             with pytest.raises(UsageError, match="retries= is 0 or more"):
                 task.options(attempts_max=0)
-    with pytest.raises(UsageError, match="is in none|in no task"):
+    with pytest.raises(UsageError, match="in no task"):
         current_task()
 
 
