@@ -37,9 +37,10 @@ def hold_of(session: SessionBase[Any], now: datetime) -> dict[str, Any]:
 
 
 def holds(session: SessionBase[Any], record: Mapping[str, Any]) -> bool:
-    """Whether this session is at the task, as far as it knows."""
+    """Whether this session is at the task, as far as it knows: others may have ended it."""
     hold = record.get("holder")
-    return hold is not None and hold["session"] == session.id
+    is_ours = hold is not None and hold["session"] == session.id
+    return is_ours and record["status"] == "running"
 
 
 def state_of_hold(session: SessionBase[Any], record: Mapping[str, Any], now: datetime) -> Held:

@@ -181,7 +181,7 @@ def enter(task: TaskBase) -> Acts[None]:
         session._tasks[name] = task
         try:
             # One that was taken for this session is begun already.
-            if not (holds(session, record) and record["status"] == status.RUNNING):
+            if not holds(session, record):
                 yield from begin(session, name, task._after)
         except BaseException:
             del session._tasks[name]
@@ -327,7 +327,7 @@ def _leave(task: TaskBase, to: str, error: BaseException | None, now: datetime) 
     record = tasks_of(task._session)[task._name]
     status.require(task._name, record, to)
     record["status"] = to
-    record.pop("holder", None)
+    record["holder"] = None  # not gone: who takes it at the same time is to see it
     if to in (status.DONE, status.FAILED):
         record["ended"] = now
     if to == status.DONE and task._result is not UNSET:
@@ -364,7 +364,7 @@ def _abandon(task: TaskBase, because: str | None, now: datetime) -> None:
     record = tasks[task._name]
     status.require(task._name, record, status.ABANDONED)
     record.update(status=status.ABANDONED, ended=now)
-    record.pop("holder", None)
+    record["holder"] = None
     if because is not None:
         record["because"] = abbreviate(because, limits.error_chars_max)
 

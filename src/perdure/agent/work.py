@@ -124,12 +124,7 @@ def _is_used_up(work: Work, record: dict[str, Any]) -> bool:
 def outstanding(work: Work) -> list[str]:
     """Names of the tasks that were given out and have not ended."""
     tasks = tasks_in(work.session)
-    return [
-        name
-        for name in work.handed
-        if field(field(tasks, name, {}), "status") == status.RUNNING
-        and holds(work.session, field(tasks, name))
-    ]
+    return [name for name in work.handed if holds(work.session, field(tasks, name, {}))]
 
 
 def _take(work: Work, sight: Sight, now: datetime) -> Acts[str | None]:
@@ -166,7 +161,7 @@ def _give_up(session: SessionBase[Any], sight: Sight, now: datetime) -> None:
     for name in sight.used_up:
         record = tasks[name]
         if record["status"] == status.RUNNING:
-            record.pop("holder", None)
+            record["holder"] = None
             record.update(status=status.FAILED, ended=now, error=dict(INTERRUPTED))
             if name in sight.died:
                 record["died"] = record.get("died", 0) + 1
@@ -192,4 +187,4 @@ def _put_back(session: SessionBase[Any], names: list[str]) -> None:
     tasks = tasks_of(session)
     for name in names:
         tasks[name]["status"] = status.PENDING
-        tasks[name].pop("holder", None)
+        tasks[name]["holder"] = None

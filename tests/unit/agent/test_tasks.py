@@ -309,7 +309,7 @@ def test_a_task_has_a_record_and_a_result(store: Store) -> None:
                 task.result = object()
         assert task.done and task.result == {"found": 3}
         record = session.raw["perdure.tasks"]["t"].plain()
-    assert set(record) == {"status", "attempts", "created", "started", "ended", "result"}
+    assert set(record) == {"status", "attempts", "created", "started", "ended", "result", "holder"}
     again = store.open("a").task("t")
     assert again.result == {"found": 3}
 
