@@ -52,9 +52,9 @@ class AsyncAgentSession(SessionBase[T_co]):
             UsageError: these are no names.
 
         Example:
-            >>> async with session.task("audit json") as task:
-            ...     tree = await task.step("parse", parse, "json/decoder.py")
-            ...     await task.step("report", report, tree)
+            >>> with session.task("audit json") as task:
+            ...     tree = task.step("parse", parse, "json/decoder.py")
+            ...     task.step("report", report, tree)
         """
         from perdure.agent.on_async_task import AsyncTask
 

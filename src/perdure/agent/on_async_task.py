@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import msgspec
 
@@ -61,7 +61,7 @@ class AsyncTask(TaskBase):
             UsageError: it was abandoned, is entered already, or comes after one that is not done.
 
         Example:
-            >>> await session.task("audit json").run(audit, "json/")
+            >>> session.task("audit json").run(audit, "json/")
         """
         return await self._session._act(run(self, Call(function, args, kwargs)))
 
@@ -86,7 +86,7 @@ class AsyncTask(TaskBase):
             UsageError: the task is not entered, or has ended.
 
         Example:
-            >>> await task.step("parse", parse, "json/decoder.py")
+            >>> task.step("parse", parse, "json/decoder.py")
         """
         options, call = step_call(PLAIN, function, args, kwargs)
         return await self._session._act(step(self, options, name, call))
@@ -119,7 +119,7 @@ class AsyncTask(TaskBase):
             UsageError: these are no such options.
 
         Example:
-            >>> await task.options(retries=3, attempts_max=10).step("fetch", fetch, url, timeout=5)
+            >>> task.options(retries=3, attempts_max=10).step("fetch", fetch, url, timeout=5)
         """
         return AsyncTaskOptions(
             self, Options(key, inputs, version, retries, attempts_max, backoff, apply)
@@ -184,7 +184,7 @@ class AsyncPlan:
             NotStorable: no state can hold what one is given to work on.
 
         Example:
-            >>> await session.plan.add_missing(["read", {"name": "audit", "after": ["read"]}])
+            >>> session.plan.add_missing(["read", {"name": "audit", "after": ["read"]}])
             ['read', 'audit']
         """
         return await self._session._act(add_missing(self._session, tasks))
@@ -206,11 +206,15 @@ class AsyncPlan:
             UsageError: these are no such numbers.
 
         Example:
-            >>> async for task in session.plan.work():
-            ...     async with task:
-            ...         await task.step("audit", audit, task.input)
+            >>> for task in session.plan.work():
+            ...     with task:
+            ...         task.step("audit", audit, task.input)
         """
         return AsyncWorking(Work(self._session, concurrency, attempts_max))
+
+
+Taken: TypeAlias = AsyncTask
+"""What is taken, of either kind of session."""
 
 
 class AsyncWorking:
@@ -224,7 +228,7 @@ class AsyncWorking:
         """Itself."""
         return self
 
-    async def __anext__(self) -> AsyncTask:
+    async def __anext__(self) -> Taken:
         """Wait for a task to take, and take it."""
         session: Any = self._work.session
         acts: Acts[str | None] = take_next(self._work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import msgspec
 
@@ -209,6 +209,10 @@ class Plan:
         return Working(Work(self._session, concurrency, attempts_max))
 
 
+Taken: TypeAlias = Task
+"""What is taken, of either kind of session."""
+
+
 class Working:
     """The tasks that are taken, one after another; `Plan.work` gives it. Threads may share it."""
 
@@ -220,7 +224,7 @@ class Working:
         """Itself."""
         return self
 
-    def __next__(self) -> Task:
+    def __next__(self) -> Taken:
         """Wait for a task to take, and take it."""
         session: Any = self._work.session
         acts: Acts[str | None] = take_next(self._work)

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +253,7 @@ def test_a_cycle_is_found_where_there_is_one(after: dict[str, list[str]]) -> Non
     assert (found is not None) == bool(left)
     if found is not None:
         assert found[0] == found[-1]
-        assert all(behind in after[name] for name, behind in zip(found, found[1:]))
+        assert all(behind in after[name] for name, behind in pairwise(found))
 
 
 @settings(max_examples=30, deadline=None)
