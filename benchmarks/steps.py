@@ -26,9 +26,9 @@ def _made() -> str:
 
 def _step(run: Run) -> Figure:
     numbers = count()
-    options = {"durability": "process", "maintenance": "off"}
-    with perdure.Store(run.path("store"), **options) as store:  # type: ignore[arg-type]
-        with store.open("bench/agent") as session, store.open("bench/plain") as plain:
+    with perdure.Store(run.path("store"), durability="process", maintenance="off") as store:
+        session, plain = store.open("bench/agent"), store.open("bench/plain")
+        with session, plain:
             task = session.task("first")
             task.__enter__()
             plain.state["tasks"] = {"first": {"steps": {}}}

@@ -91,11 +91,13 @@ def step(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]:
 
 def _is_same(record: Mapping[str, Any], options: Options) -> bool:
     """Whether what is recorded is of the same version, and of the same inputs if any are told."""
-    if not same(record.get("version"), take(options.version)):
+    version = field(record, "version")
+    if not (version is options.version or same(version, take(options.version))):
         return False
     if options.inputs is msgspec.UNSET:
         return True
-    return "inputs" in record and same(record["inputs"], take(options.inputs, ("inputs",)))
+    inputs = take(options.inputs, ("inputs",))
+    return "inputs" in record and same(field(record, "inputs"), inputs)
 
 
 def _tried(run: Run, call: Call) -> Acts[Any]:
