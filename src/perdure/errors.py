@@ -49,6 +49,37 @@ class UsageError(PerdureError):
     kind = "usage"
 
 
+# ---- of an agent's own work -----------------------------------------------------------------
+
+
+class StepFailed(PerdureError):
+    """A step of a task failed, now or in an earlier session, and has no attempt left.
+
+    What its function raised is the cause (`__cause__`) where it was raised now. Its type and text,
+    `error_type` and `error_message`, are kept, and the same in every session; so are `task`, `step`
+    and the number of `attempts`.
+    """
+
+    kind = "step-failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task: str = "",
+        step: str = "",
+        error_type: str = "",
+        error_message: str = "",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.task = task
+        self.step = step
+        self.error_type = error_type
+        self.error_message = error_message
+        self.attempts = attempts
+
+
 # ---- Retryable ------------------------------------------------------------------------------
 
 
@@ -90,6 +121,12 @@ class StorageFull(Retryable):
     """The disk or the quota is full. Nothing was written; make room and save again."""
 
     kind = "storage-full"
+
+
+class TaskTaken(Retryable):
+    """Another session is at this task. Take another one, or come back when it has ended."""
+
+    kind = "task-taken"
 
 
 # ---- Reload ---------------------------------------------------------------------------------
@@ -496,3 +533,25 @@ class BrokenTurn(UsageError, ValueError):
         super().__init__(message)
         self.path = path
         self.calls = tuple(calls)
+
+
+class StepRepeated(UsageError):
+    """One entry of a task reached two steps of the same name: give each a key of its own."""
+
+    kind = "step-repeated"
+
+
+class ParallelEdit(UsageError):
+    """State was edited while several steps run, outside of `apply=` and of an atomic block."""
+
+    kind = "parallel-edit"
+
+
+class PlanCycle(UsageError):
+    """Tasks of a plan that come after one another in a circle, `cycle`: none could ever begin."""
+
+    kind = "plan-cycle"
+
+    def __init__(self, message: str, *, cycle: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.cycle = tuple(cycle)

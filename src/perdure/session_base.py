@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
@@ -32,6 +34,8 @@ from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategie
 
 if TYPE_CHECKING:
     from perdure.agent.acts import Acts
+    from perdure.agent.tasks import TaskBase
+    from perdure.agent.work import Work
     from perdure.core.changes import Change
     from perdure.drive import Driver
     from perdure.engine.claims import Settling
@@ -118,6 +122,12 @@ class SessionBase(Generic[T_co]):
         self._on_event = on_event
         self._last_acts: dict[str, Callable[[], Acts[None]]] = {}
         """What the agent's record notes as the session ends, by section."""
+        self._tasks: dict[str, TaskBase] = {}
+        """The tasks that are entered, by name."""
+        self._works: WeakSet[Work] = WeakSet()
+        """Those who take tasks for it."""
+        self._counting = threading.Lock()
+        """Held while the number of steps that run changes."""
         self._pid = os.getpid()
         self._closed = False
         unsaved.watch(self)

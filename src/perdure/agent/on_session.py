@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from perdure.agent.decisions import Decision
     from perdure.agent.environment import EnvironmentChanges
     from perdure.agent.known import Facts, Goals
+    from perdure.agent.on_task import Plan, Task
     from perdure.session import Session
 
 T = TypeVar("T")
@@ -40,6 +41,35 @@ class AgentSession(SessionBase[T_co]):
                 log.warning(
                     "%s of %r was not noted as the session ended: %s", section, self.key, error
                 )
+
+    def task(self, name: str, *, after: Iterable[str] = ()) -> Task:
+        """A task of this state, by its name; enter it to begin it, or to go on with it.
+
+        Left normally, it is done; by an exception, it failed. It is kept in `perdure.tasks`.
+
+        Args:
+            name: what it is known by in this state.
+            after: names of the tasks that have to be done before; kept when it is begun first.
+
+        Raises:
+            UsageError: these are no names.
+
+        Example:
+            >>> with session.task("audit json") as task:
+            ...     tree = task.step("parse", parse, "json/decoder.py")
+            ...     task.step("report", report, tree)
+        """
+        from perdure.agent.on_task import Task
+
+        self._require_open()
+        return Task(self, name, after)
+
+    @property
+    def plan(self) -> Plan:
+        """The tasks of this state: to add to, to work through, and to see how far they are."""
+        from perdure.agent.on_task import Plan
+
+        return Plan(self)
 
     def environment(
         self,
