@@ -43,6 +43,7 @@ DOCUMENTS = {
     "diff": '{"differences": [{"kind", "path", "before", "after", "summary"}]}',
     "blame": '{"checkpoint": Checkpoint}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
+    "tasks": '{"progress": Progress, "tasks": [{"name", "blocked", "record"}]}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
@@ -82,6 +83,7 @@ RESULTS = (
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
     *(Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding, Briefing, BriefingItem),
+    Progress,
 )
 
 
