@@ -49,6 +49,7 @@ DOCUMENTS = {
     "waiting": '{"questions": [Question]}',
     "answer": '{"question": Question}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
+    "tasks": '{"progress": Progress, "tasks": [{"name", "blocked", "record"}]}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
@@ -98,6 +99,7 @@ RESULTS = (
         Briefing,
         BriefingItem,
     ),
+    Progress,
 )
 
 
