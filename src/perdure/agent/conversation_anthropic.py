@@ -16,6 +16,9 @@ class AnthropicShape:
 
     provider = "anthropic"
     results_in_one = True
+    part_types = frozenset(
+        ("text", "image", "document", "search_result", "tool_reference", "browser_state")
+    )
 
     def message(self, value: Any) -> Any:
         """What is stored of a message, or of a `Message` of the SDK: its role and its blocks."""
