@@ -75,6 +75,17 @@ class CommitUnknown(Retryable):
     kind = "commit-unknown"
 
 
+class Waiting(Retryable):
+    """The agent waits: for an answer, or for a time. Open the state again when it is there.
+
+    What was not saved is, and the session's end is recorded as waiting. `id` is that of the
+    question or timer.
+    """
+
+    kind = "waiting"
+    id: str = ""
+
+
 class StorageFull(Retryable):
     """The disk or the quota is full. Nothing was written; make room and save again."""
 
@@ -261,6 +272,12 @@ class UnknownOutcome(NeedsPerson):
     """The `perdure.agent.Effect`."""
 
 
+class QuestionExpired(NeedsPerson):
+    """Nobody answered a question in time."""
+
+    kind = "question-expired"
+
+
 class MigrationFailed(NeedsPerson):
     """A value does not go from one version of a state to another; `path` says where it is.
 
@@ -443,6 +460,12 @@ class LossyLens(UsageError):
     """A lens would lose something, and does not say so: give it `lossy=True` if that is meant."""
 
     kind = "lossy-lens"
+
+
+class AlreadyAnswered(UsageError):
+    """The question was answered otherwise before. Nothing was changed."""
+
+    kind = "already-answered"
 
 
 class EffectRefused(UsageError):

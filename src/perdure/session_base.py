@@ -23,6 +23,7 @@ from perdure.errors import (
     SchemaChanged,
     SessionClosed,
     UsageError,
+    Waiting,
 )
 from perdure.events import OnEvent, log
 from perdure.state.variable import T_co
@@ -338,6 +339,8 @@ class SessionBase(Generic[T_co]):
         """How the session ends, after deciding what becomes of its unsaved edits."""
         if error is None:
             how, named = "closed", None
+        elif isinstance(error, Waiting):
+            how, named = "waiting", None
         else:
             how = "failed" if isinstance(error, Exception) else "cancelled"
             named = type(error).__qualname__
@@ -351,9 +354,9 @@ class SessionBase(Generic[T_co]):
 
     def _keeps_edits(self, error: BaseException | None) -> bool:
         """Whether a block that ended so has its unsaved edits saved."""
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, Waiting):
             return self._on_error == "save"
-        return error is None or self._on_cancel == "keep"
+        return error is None or isinstance(error, Waiting) or self._on_cancel == "keep"
 
     @contextmanager
     def _closing(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perdure.events import log
@@ -148,3 +149,49 @@ class AgentSession(SessionBase[T_co]):
         from perdure.agent.decisions import every
 
         return self._act(every(self))
+
+    def ask(self, id: str, payload: Any, *, expires_in: timedelta | None = None) -> Any:
+        """The answer to a question, or the end of this session until there is one.
+
+        The question is saved, and `Waiting` raised: let it end the session. Whoever knows answers
+        with `Store.answer`, or `perdure answer`; the next session that asks the same under this id
+        gets the answer. An answer is to what was asked: another payload is another question.
+
+        Args:
+            id: of the question, in this state.
+            payload: what is asked: anything that a state can hold.
+            expires_in: how long to wait for an answer.
+
+        Raises:
+            Waiting: there is no answer yet.
+            QuestionExpired: there was none in time.
+            NotStorable: the payload cannot be stored.
+
+        Example:
+            >>> if session.ask("approve refund", {"order": 17, "amount": 40}):
+            ...     refund()
+        """
+        from perdure.agent.waiting import ask
+
+        return self._act(ask(self, id, payload, expires_in))
+
+    def sleep_until(self, id: str, until: datetime | timedelta) -> None:
+        """Go on only once a time has come: the end of this session until then.
+
+        The time is set when it is first asked for, and saved; `Store.due` names the states whose
+        time has come.
+
+        Args:
+            id: of the timer, in this state.
+            until: a time, or how long from now.
+
+        Raises:
+            Waiting: it has not come yet.
+            UsageError: the id is a question's.
+
+        Example:
+            >>> session.sleep_until("remind", timedelta(days=2))
+        """
+        from perdure.agent.waiting import sleep_until
+
+        self._act(sleep_until(self, id, until))

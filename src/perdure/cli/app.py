@@ -32,6 +32,7 @@ from perdure.cli import (
     trial,
     upgrade,
     upkeep,
+    waiting,
     watch,
 )
 from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
@@ -188,6 +189,8 @@ for _command in (
     blame.blame,
     brief.brief,
     effects.effects,
+    waiting.waiting,
+    waiting.answer,
     history.sessions,
     branches.branches,
     branches.fork,

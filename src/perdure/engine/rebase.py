@@ -114,6 +114,7 @@ def rebase(core: SessionCore, head: Head | None) -> Steps[None]:
         if news.moved_to is not None:
             assert news.head is not None
             raise moved(core, news.head.branches[core.branch])
+        core.document.gather()
         if core.touched() & sections_of(news.changes):
             yield from _merge_in(core, news)
         elif not take_in(core, news, keep_changes=True):
@@ -265,6 +266,7 @@ def _within(sections: set[str], changes: Sequence[Change]) -> list[Change]:
 def _adopt(core: SessionCore, news: News, plan: _Plan) -> None:
     """Change the live tree and the captured bodies; an interrupt leaves `core.torn`."""
     assert news.head is not None
+    core.document.gather()
     core.torn = unsaved(core)
     core.names = reordered(core.names, moves_of(news.changes))
     moves = [move for group in plan.groups for move in moves_of(group.changes)]
@@ -274,6 +276,7 @@ def _adopt(core: SessionCore, news: News, plan: _Plan) -> None:
     core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])
     for group in plan.groups:
         _put_anew(core, group)
+    core.document.show()
     core.torn = None
 
 
