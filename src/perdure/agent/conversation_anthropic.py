@@ -51,6 +51,11 @@ class AnthropicShape:
         """Whether the message has nothing but results in it, and further ones can be added."""
         return all(map(is_result, message["content"]))
 
+    def results_first(self, message: Any) -> bool:
+        """Whether no text or the like comes before a result in the message."""
+        kinds = [is_result(block) for block in message["content"]]
+        return all(kinds[: sum(kinds)])
+
     def result(self, call: Any, content: Any, *, is_error: bool) -> dict[str, Any]:
         """The block that is a call's result."""
         block = {"type": "tool_result", "tool_use_id": call["id"], "content": content}

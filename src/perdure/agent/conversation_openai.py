@@ -57,6 +57,10 @@ class OpenAIShape:
         """A message with a result has nothing else in it."""
         return True
 
+    def results_first(self, message: Any) -> bool:
+        """A message with a result has nothing else in it."""
+        return True
+
     def result(self, call: Any, content: Any, *, is_error: bool) -> dict[str, Any]:
         """The message that is a call's result; that it is an error, it can say in words only."""
         if is_error:

@@ -66,6 +66,10 @@ class Shape(Protocol):
         """Whether a message with results has nothing else in it."""
         ...
 
+    def results_first(self, message: Any) -> bool:
+        """Whether nothing precedes the results in a message that has some."""
+        ...
+
     def result(self, call: Any, content: Any, *, is_error: bool) -> dict[str, Any]:
         """The result of a call: a message, or a part of one where they go into one."""
         ...
@@ -138,6 +142,9 @@ class Turn:
         if self._answered and self.open and self._shape.results_in_one:
             why = "all results of a batch go into one message, and this one comes after it: "
             return f"{why}chat.answer({_first(self.open)}, …) adds to it", tuple(self.open), False
+        if not self._shape.results_first(message):
+            why = "results come first in their message, before anything else"
+            return why, tuple(answers), False
         for each in answers:
             if each not in self.open:
                 again = each in self._answered

@@ -230,5 +230,8 @@ def test_a_batch_of_anthropic_is_answered_in_one_message() -> None:
     chat.answer("c", "ok")
     chat.answer("b", "ok")
     assert chat[1:] == [{"role": "user", "content": [a, c, b]}]
+    for content in ([text, a, b, c], [a, b, text, c]):
+        with pytest.raises(BrokenTurn, match="results come first in their message"):
+            chat[1] = {"role": "user", "content": content}
     chat[1] = {"role": "user", "content": [a, b, c, text]}
     assert chat.open_calls() == []
