@@ -50,7 +50,7 @@ DOCUMENTS = {
     "waiting": '{"questions": [Question]}',
     "answer": '{"question": Question}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
-    "tasks": '{"progress": Progress, "tasks": [{"name", "blocked", "record"}]}',
+    "tasks": '{"progress": Progress, "tasks": [TASK]}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
