@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import click
 
 from perdure.agent.briefing import Briefing, BriefingItem
+from perdure.agent.plan import Progress
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
@@ -43,7 +44,7 @@ DOCUMENTS = {
     "diff": '{"differences": [{"kind", "path", "before", "after", "summary"}]}',
     "blame": '{"checkpoint": Checkpoint}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
-    "tasks": '{"progress": Progress, "tasks": [{"name", "blocked", "record"}]}',
+    "tasks": '{"progress": Progress, "tasks": [TASK]}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
