@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from perdure import limits, unsaved
+from perdure.agent.records import field
 from perdure.engine.requests import IsAlive
 from perdure.types import Holder
 
@@ -38,9 +39,9 @@ def hold_of(session: SessionBase[Any], now: datetime) -> dict[str, Any]:
 
 def holds(session: SessionBase[Any], record: Mapping[str, Any]) -> bool:
     """Whether this session is at the task, as far as it knows: others may have ended it."""
-    hold = record.get("holder")
-    is_ours = hold is not None and hold["session"] == session.id
-    return is_ours and record["status"] == "running"
+    hold = field(record, "holder")
+    is_ours = hold is not None and field(hold, "session") == session.id
+    return is_ours and field(record, "status") == "running"
 
 
 def state_of_hold(session: SessionBase[Any], record: Mapping[str, Any], now: datetime) -> Held:

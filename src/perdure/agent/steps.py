@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from perdure.agent import status
 from perdure.agent.acts import Acts, Call, Clock, Edit, Sleep
 from perdure.agent.records import TASKS, field, section
 from perdure.agent.retrying import Backoff, pause
-from perdure.agent.tasks import PASSING, TaskBase, named, renewed, saved, tasks_of, told
+from perdure.agent.tasks import PASSING, TaskBase, named, renewed, saved, told
 from perdure.core.values import same, take
 from perdure.errors import StepFailed, StepRepeated, UsageError, Waiting
 
@@ -74,11 +73,12 @@ def step(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]:
             f"key, task.options(key=…).step({name!r}, …)"
         )
     task._reached.add(key)
-    record = field(field(task._record(), "steps", {}), key)
+    whole = task._record()
+    record = field(field(whole, "steps", {}), key)
     is_same = record is not None and _is_same(record, options)
     if is_same and field(record, "status") == status.DONE:
         return take(field(record, "result"))
-    task._require_running()
+    task._require_running(whole)
     task._session._refuse_inside_atomic()
     attempts = record["attempts"] if record is not None and is_same else 0
     is_limited = options.attempts_max is not None
@@ -140,9 +140,7 @@ def _kept(run: Run, found: Any) -> Acts[Any]:
 
 
 def _keep(run: Run, fields: dict[str, Any], result: Any) -> None:
-    _note(run, fields)
-    record = tasks_of(run.task._session)[run.task._name]
-    renewed(record, fields["ended"])
+    renewed(_note(run, fields), fields["ended"])
     if run.options.apply is not None:
         run.options.apply(take(result))
 
@@ -176,15 +174,17 @@ def failure(run: Run, error: Mapping[str, Any]) -> StepFailed:
     )
 
 
-def _note(run: Run, fields: dict[str, Any]) -> None:
-    """Write the record of a step: one assignment, whatever it was before."""
+def _note(run: Run, fields: dict[str, Any]) -> Any:
+    """Write the record of a step, one assignment, whatever it was before; that of its task."""
     record: dict[str, Any] = {**fields, "attempts": run.attempts}
     if run.options.version is not None:
         record["version"] = take(run.options.version)
     if run.options.inputs is not msgspec.UNSET:
         record["inputs"] = take(run.options.inputs, ("inputs",))
-    run.task._require_running()
-    section(run.task._session, TASKS)[run.task._name].setdefault("steps", {})[run.key] = record
+    whole = section(run.task._session, TASKS)[run.task._name]
+    run.task._require_running(whole)
+    whole.setdefault("steps", {})[run.key] = record
+    return whole
 
 
 def _untried(run: Run) -> None:
@@ -208,32 +208,43 @@ _inside: ContextVar[tuple[Any, Running] | None] = ContextVar("perdure.step", def
 """The session, and its step that the running code is inside of."""
 
 
-@contextmanager
-def running(task: TaskBase) -> Iterator[None]:
+class running:  # noqa: N801 - it is entered like a function's result, at less cost
     """While a step runs: several at once, of one session, make edits outside of them ambiguous.
 
     One that waits for those inside it does not count itself.
     """
-    session = task._session
-    tracker = session._document._tracker
-    above = _inside.get()
-    around = above[1] if above is not None and above[0] is session else None
-    lock = session._counting
-    with lock:
-        is_further = around is None or around.inside > 0
-        if around is not None:
-            around.inside += 1
-        tracker.parallel += is_further
-        tracker.guard()
-    _inside.set((session, Running()))
-    try:
-        yield
-    finally:
-        _inside.set(above)
-        with lock:
+
+    __slots__ = ("_above", "_around", "_session")
+
+    def __init__(self, task: TaskBase) -> None:
+        self._session = task._session
+        self._above = _inside.get()
+        is_ours = self._above is not None and self._above[0] is self._session
+        self._around = self._above[1] if self._above is not None and is_ours else None
+
+    def __enter__(self) -> None:
+        """Count it."""
+        around = self._around
+        with self._session._counting:
+            self._count(around is None or around.inside > 0)
+            if around is not None:
+                around.inside += 1
+        _inside.set((self._session, Running()))
+
+    def __exit__(self, *_: object) -> None:
+        """Count it no more."""
+        _inside.set(self._above)
+        around = self._around
+        with self._session._counting:
             if around is not None:
                 around.inside -= 1
-            tracker.parallel -= around is None or around.inside > 0
+            self._count(-(around is None or around.inside > 0))
+
+    def _count(self, further: int) -> None:
+        tracker = self._session._document._tracker
+        before = tracker.parallel
+        tracker.parallel += further
+        if (before > 1) != (tracker.parallel > 1):
             tracker.guard()
 
 

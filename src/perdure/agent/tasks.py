@@ -24,9 +24,12 @@ from perdure.errors import (
     UsageError,
     Waiting,
 )
+from perdure.state.sections import MissingSection
 
 if TYPE_CHECKING:
     from perdure.session_base import SessionBase
+
+HALF_A_HOLD = timedelta(seconds=limits.task_hold_s / 2)
 
 UNSET: Any = object()
 """No result was given."""
@@ -104,9 +107,11 @@ class TaskBase:
 
     def _record(self) -> dict[str, Any]:
         """What is recorded of it; nothing if nothing is."""
-        if TASKS not in self._session.raw:
+        try:
+            tasks = section(self._session, TASKS)
+        except MissingSection:
             return {}
-        found: dict[str, Any] = field(section(self._session, TASKS), self._name, {})
+        found: dict[str, Any] = field(tasks, self._name, {})
         return found
 
     def _require_open(self) -> None:
@@ -116,11 +121,12 @@ class TaskBase:
                 "task:` (under asyncio `async with`)"
             )
 
-    def _require_running(self) -> None:
-        """See to it that there is a record to write to.
+    def _require_running(self, record: dict[str, Any] | None = None) -> None:
+        """See to it that there is a record to write to; `record` is it, if it is at hand.
 
         Raises:
             TaskTaken: another session took it meanwhile.
+            UsageError: it is not entered, or has ended.
         """
         self._require_open()
         if self._is_over:
@@ -128,7 +134,7 @@ class TaskBase:
                 f"the task {self._name!r} is {self.status}, and the record of one that has ended "
                 "is not edited: ask `task.done` first, or give what is new a task of its own"
             )
-        if not holds(self._session, self._record()):
+        if not holds(self._session, self._record() if record is None else record):
             raise TaskTaken(f"another session took over the task {self._name!r} from this one")
 
 
@@ -387,9 +393,9 @@ def saved() -> Acts[None]:
 
 def renewed(record: Any, now: datetime) -> None:
     """Hold a task for longer, if its hold has half run out."""
-    hold = record.get("holder")
-    if hold and hold["until"] - now < timedelta(seconds=limits.task_hold_s / 2):
-        hold["until"] = now + timedelta(seconds=limits.task_hold_s)
+    hold = field(record, "holder")
+    if hold and hold["until"] - now < HALF_A_HOLD:
+        record["holder"]["until"] = now + timedelta(seconds=limits.task_hold_s)
 
 
 def run(task: TaskBase, call: Call) -> Acts[Any]:
