@@ -15,7 +15,6 @@ from perdure.backends.memory import MemoryBackend
 from perdure.engine.requests import Answer, Commit
 from perdure.types import Strategies
 
-
 APPEND: Strategies = {"messages": "append"}
 
 
