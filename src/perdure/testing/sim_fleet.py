@@ -68,7 +68,7 @@ class Fleet(Branched):
         self.known: dict[str, Known] = {}
         """By id of its checkpoint."""
         self.given_up: set[str] = set()
-        """Tokens of saves that were refused for good: none of them ever lands."""
+        """Tokens of saves that were refused, and dropped: none of them lands."""
         self.migrations = 0
         """How many checkpoints are migrations."""
 
@@ -85,6 +85,8 @@ class Fleet(Branched):
 
     def saw_as(self, who: str, version: int, id_: str, state: Any) -> None:
         """A session shows a checkpoint to code of a version, with nothing edited (P10, P13)."""
+        if self.is_known:
+            return
         known = self._known_at(id_)
         wanted = seen(version, known.facts, known.version)
         found = shown_by(version, state, known.version)
@@ -93,19 +95,26 @@ class Fleet(Branched):
     def _known_at(self, id_: str) -> Known:
         if id_ not in self.known:
             head = self.ask(read_head(self.site))
-            self._kept(head, self.ask(read_journal(self.site, head)))
+            for tip in self._tips(head, self.ask(read_journal(self.site, head))):
+                if tip.record.hex() not in self.known:
+                    self._learn(head, tip)
         require(id_ in self.known, f"P7: checkpoint {id_[:8]} was shown, and is on no line")
         return self.known[id_]
 
+    def _tips(self, head: Head, journal: list[Entry]) -> list[Branch]:
+        """Where branches stand, and where movements left them."""
+        left = [entry.move.before for entry in journal if entry.move.before is not None]
+        return [*self.ask(all_branches(self.site, head)).values(), *left]
+
     def _kept(self, head: Head, journal: list[Entry]) -> dict[str, Kept]:
         """Every checkpoint on a line that a branch has or left: what it holds follows from it."""
-        tips = [*self.ask(all_branches(self.site, head)).values()]
-        tips += [entry.move.before for entry in journal if entry.move.before is not None]
-        for tip in tips:
+        for tip in self._tips(head, journal):
             self._learn(head, tip)
-        landed = {token for known in self.known.values() for token in known.kept.tokens}
-        late = landed & self.given_up
-        require(not late, f"P4: given up, and landed: {late}")
+        if all(entry.move.what == "fork" for entry in journal):
+            # Else what was given up may have landed on what its branch has left.
+            landed = {token for known in self.known.values() for token in known.kept.tokens}
+            late = landed & self.given_up
+            require(not late, f"P4: given up, and landed: {late}")
         return {id_: known.kept for id_, known in self.known.items()}
 
     def _learn(self, head: Head, tip: Branch) -> None:
@@ -133,7 +142,7 @@ class Fleet(Branched):
         if MIGRATED in told:
             _check_migration(before, record, version, is_first=is_first)
         else:
-            edit = self.edits.get(str(told.get(TOKEN)))
+            edit = self.edits.get(told.get(TOKEN, ""))
             require(edit is not None, f"P2: checkpoint {record.number} was never saved: {told}")
             assert edit is not None
             was = before.version if before is not None else edit.version

@@ -64,6 +64,8 @@ class _Session:
 
     def __init__(self, world: Fleet, actor: Actor, way: Way, opened: Opened) -> None:
         self._world, self._way = world, way
+        self._is_refused = False
+        """Whether the last save was given up, or is to be."""
         self._who = f"{actor.name}.{actor.life}"
         content = {
             name: UNLOADED if type(value) is Unread else value
@@ -117,16 +119,18 @@ class _Session:
         ops = self._edits(token, draws)
         world.edits[token] = Edit(version, ops)
         attempt = world.tries[token] = Try(self._way.branch, token)
+        self._is_refused = False
         make(version, self.state, ops)
         self._evolution.before_save(self.core, self._document, "power")
         body = self.core.stage(metadata={TOKEN: token})
         assert body is not None
         try:
             yield from self._flushed(body, ending=ending)
+            self._show(f"at {token}")
         finally:
             attempt.told = body.saved
-        if body.saved is not None:
-            self._show(f"which saved {token}")
+            if body.saved is None and self._is_refused:
+                world.given_up.add(token)
         return body.saved is not None
 
     def _edits(self, token: str, draws: random.Random) -> tuple[Op, ...]:
@@ -158,6 +162,9 @@ class _Session:
                 return
             except (CommitUnknown, Busy):
                 continue
+            except SchemaChanged:
+                self._is_refused = True
+                raise
             except (Conflict, MergeConflicts, Unknowable):
                 if not (yield from self._refreshed(body)):
                     return
@@ -215,7 +222,7 @@ class _Session:
                 yield from self.core.refresh(keep_changes=False)
             except (CommitUnknown, Busy):
                 continue
-            self._show("after it gave up")
+            self._is_refused = True
             return
 
 
@@ -250,25 +257,26 @@ def opened(world: Fleet, actor: Actor, way: Way) -> Steps[_Session]:
 # ---- worlds ---------------------------------------------------------------------------------
 
 
-def begun(world: Fleet, version: int, saves: int) -> Fleet:
-    """A world, with a state that code of a version saved, and a second branch."""
+def begun(world: Fleet, version: int, saves: int, *, forks: bool = True) -> Fleet:
+    """A world, with a state that code of a version saved, and a second branch, if it `forks`."""
     world.is_known = True  # it is the same each time
     first = world.add("first", worker(world, saves, Way(version)))
     while first.steps is not None:
         world.take(first, "proceed")
-    forking = branches.forking(world.site, SECOND, saves, MAIN)
-    done = world.ask(moving.move(world.site, forking))
-    assert done is not None
-    world.moves.told.append(done.entry)
+    if forks:
+        forking = branches.forking(world.site, SECOND, saves, MAIN)
+        done = world.ask(moving.move(world.site, forking))
+        assert done is not None
+        world.moves.told.append(done.entry)
     world.actors.clear()
     world.is_known = False
     return world
 
 
-def every_deploy(face: Face, older: int = 1, newer: int = 2) -> Fleet:
+def every_deploy(face: Face) -> Fleet:
     """Old code and new, one save each, on a state of old code, where all schedules are run."""
-    world = begun(Fleet(face, "all"), older, 1)
-    for version in (older, newer):
+    world = begun(Fleet(face, "all"), 1, 1, forks=False)
+    for version in (1, 2):
         world.add(f"v{version}", worker(world, 1, Way(version)))
     return world
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -180,7 +179,7 @@ def fields_of(version: int, stored: int) -> list[str]:
 def shown(version: int, sections: Mapping[str, Any]) -> Seen:
     """What a version does see of the sections of a state, whichever version wrote them."""
     found = plan(VERSIONS[version], sections.get(SECTION), sections)
-    content = found.shown(deepcopy(dict(sections)))
+    content = found.shown(dict(sections))
     names = fields_of(version, found.version)
     kept = {name: content[name] for name in names if name in content}
     return kept | {"lines": [_plain(version, each) for each in kept.get("lines", ())]}

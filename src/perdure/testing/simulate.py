@@ -21,9 +21,10 @@ from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
-from perdure.testing import sim_pruning
+from perdure.testing import sim_fleet_actors, sim_pruning
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
 from perdure.testing.sim_branches import by_chance, every_kind, merging
+from perdure.testing.sim_fleet_plants import FLEET_BUGS
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
 from perdure.testing.sim_prune_plants import PRUNING_BUGS
 from perdure.testing.sim_world import (
@@ -41,6 +42,7 @@ FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
 VERDICT = "no promise was broken"
 SCHEDULES_PER_LINE = 500
+_PLANTS = BUGS | MOVING_BUGS | PRUNING_BUGS | FLEET_BUGS
 STEPS_MAX = 5_000
 """Steps of one schedule: far more than any that ends."""
 
@@ -108,6 +110,8 @@ class Plan:
     """Whether writers merge what others saved first, instead."""
     pruning: bool = False
     """Whether branches are pruned besides; see `perdure.testing.sim_pruning`."""
+    fleet: bool = False
+    """Whether code of several versions works on one state; see `perdure.testing.sim_fleet`."""
 
 
 def explore(
@@ -163,7 +167,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     except AssertionError as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
         again += " --branches" * plan.branches + " --merging" * plan.merging
-        again += " --pruning" * plan.pruning
+        again += " --pruning" * plan.pruning + " --fleet" * plan.fleet
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -172,6 +176,8 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
 
 def _begun(face: Face, name: str, chance: random.Random, plan: Plan) -> World:
     """A world with its actors."""
+    if plan.fleet:
+        return sim_fleet_actors.by_chance(face, name, chance, plan.saves)
     if plan.pruning:
         return sim_pruning.by_chance(face, name, chance, plan.saves)
     if plan.merging:
@@ -339,6 +345,19 @@ def exhaust_pruning(
         return exhaust(face, faults=faults, begin=begin, progress=progress)
 
 
+def exhaust_deploying(face: Face, faults: int = 1, *, progress: Progress = quiet) -> Report:
+    """Run every schedule of a worker of old code and one of new, on a state of old code.
+
+    With so many crashes and lost answers at most; each makes one save.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(sim_fleet_actors.every_deploy, face)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
 def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
     """Run to the end by the odometer's choices; False if cut short."""
     last = 0
@@ -421,27 +440,16 @@ def main(argv: Sequence[str]) -> int:
     faces: tuple[Face, ...] = FACES if options.face == "both" else (options.face,)
     with ExitStack() as planted:
         for name in options.plant:
-            planted.enter_context((BUGS | MOVING_BUGS | PRUNING_BUGS)[name].plant())
+            planted.enter_context(_PLANTS[name].plant())
         try:
-            if options.exhaustive and options.pruning:
-                for face in faces:
-                    report = exhaust_pruning(face, progress=said_now_and_then)
-                    write_line(f"{face}, prune: {report}; {VERDICT}")
-                return 0
-            if options.exhaustive and options.branches:
-                for face in faces:
-                    for kind in ("fork", "rollback"):
-                        report = exhaust_moving(face, kind, progress=said_now_and_then)
-                        write_line(f"{face}, {kind}: {report}; {VERDICT}")
-                return 0
             if options.exhaustive:
                 for face in faces:
-                    size = options.writers or 2, options.saves or 2
-                    report = exhaust(face, *size, progress=said_now_and_then)
-                    write_line(f"{face}: {report}; {VERDICT}")
+                    for what, run in _exhausting(options).items():
+                        report = run(face, progress=said_now_and_then)
+                        write_line(f"{face}{what}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            names = ("branches", "merging", "pruning")
+            names = ("branches", "merging", "pruning", "fleet")
             kinds = {name: getattr(options, name) for name in names}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
@@ -450,6 +458,17 @@ def main(argv: Sequence[str]) -> int:
             write_line(f"FAILED, seed {options.seed}: {found}")
             return 1
     return 0
+
+
+def _exhausting(options: argparse.Namespace) -> dict[str, Callable[..., Report]]:
+    """What runs all schedules on a face, by what is told of it."""
+    if options.fleet:
+        return {", deploy": exhaust_deploying}
+    if options.pruning:
+        return {", prune": exhaust_pruning}
+    if options.branches:
+        return {f", {kind}": partial(exhaust_moving, kind=kind) for kind in ("fork", "rollback")}
+    return {"": partial(exhaust, writers=options.writers or 2, saves=options.saves or 2)}
 
 
 def _positive(text: str) -> int:
@@ -475,9 +494,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--branches", action="store_true", help="with branches, and actors that move them")
     add("--merging", action="store_true", help="with writers that merge what others saved first")
     add("--pruning", action="store_true", help="with branches, and actors that prune and hold them")
+    add("--fleet", action="store_true", help="with old code and new on one state")
     add(
         "--plant",
-        choices=[*BUGS, *MOVING_BUGS, *PRUNING_BUGS],
+        choices=[*_PLANTS],
         action="append",
         default=[],
         help="plant a bug, to see it caught",
