@@ -32,7 +32,7 @@ from perdure.core.tree_read import find_pair, read_root, read_value
 from perdure.engine.generations import commit_step
 from perdure.engine.pages import put, walk
 from perdure.engine.parked import SECRET_BYTES
-from perdure.engine.read import Site
+from perdure.engine.read import Site, as_of_now
 from perdure.engine.requests import Committed, Moved, Now, Random, ReadHead, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
@@ -130,6 +130,17 @@ def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
     if type(value) is Ref:
         value = yield from walk(site, head.incarnation, read_value(value))
     return unpack(value)
+
+
+def known(site: Site, key: str) -> Steps[tuple[Claim | None, Any]]:
+    """The claim of an effect as of now, and what the action gave, whatever is moved meanwhile."""
+
+    def look(head: Head) -> Steps[tuple[Claim | None, Any]]:
+        found = yield from find(site, head, key)
+        result = (yield from result_of(site, head, found)) if found is not None else None
+        return found, result
+
+    return (yield from as_of_now(site, look))
 
 
 # ---- claiming -------------------------------------------------------------------------------

@@ -21,9 +21,10 @@ from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
-from perdure.testing import sim_pruning
+from perdure.testing import sim_claims, sim_pruning
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
 from perdure.testing.sim_branches import by_chance, every_kind, merging
+from perdure.testing.sim_claim_plants import CLAIMING_BUGS
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
 from perdure.testing.sim_prune_plants import PRUNING_BUGS
 from perdure.testing.sim_world import (
@@ -108,6 +109,8 @@ class Plan:
     """Whether writers merge what others saved first, instead."""
     pruning: bool = False
     """Whether branches are pruned besides; see `perdure.testing.sim_pruning`."""
+    claims: bool = False
+    """Whether actors act on the world, too; see `perdure.testing.sim_claims`."""
 
 
 def explore(
@@ -163,7 +166,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     except AssertionError as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
         again += " --branches" * plan.branches + " --merging" * plan.merging
-        again += " --pruning" * plan.pruning
+        again += " --pruning" * plan.pruning + " --claims" * plan.claims
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -172,6 +175,8 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
 
 def _begun(face: Face, name: str, chance: random.Random, plan: Plan) -> World:
     """A world with its actors."""
+    if plan.claims:
+        return sim_claims.by_chance(face, name, chance, plan.saves)
     if plan.pruning:
         return sim_pruning.by_chance(face, name, chance, plan.saves)
     if plan.merging:
@@ -421,7 +426,7 @@ def main(argv: Sequence[str]) -> int:
     faces: tuple[Face, ...] = FACES if options.face == "both" else (options.face,)
     with ExitStack() as planted:
         for name in options.plant:
-            planted.enter_context((BUGS | MOVING_BUGS | PRUNING_BUGS)[name].plant())
+            planted.enter_context((BUGS | MOVING_BUGS | PRUNING_BUGS | CLAIMING_BUGS)[name].plant())
         try:
             if options.exhaustive and options.pruning:
                 for face in faces:
@@ -441,7 +446,7 @@ def main(argv: Sequence[str]) -> int:
                     write_line(f"{face}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            names = ("branches", "merging", "pruning")
+            names = ("branches", "merging", "pruning", "claims")
             kinds = {name: getattr(options, name) for name in names}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
@@ -475,9 +480,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--branches", action="store_true", help="with branches, and actors that move them")
     add("--merging", action="store_true", help="with writers that merge what others saved first")
     add("--pruning", action="store_true", help="with branches, and actors that prune and hold them")
+    add("--claims", action="store_true", help="with actors that act on the world, once each")
     add(
         "--plant",
-        choices=[*BUGS, *MOVING_BUGS, *PRUNING_BUGS],
+        choices=[*BUGS, *MOVING_BUGS, *PRUNING_BUGS, *CLAIMING_BUGS],
         action="append",
         default=[],
         help="plant a bug, to see it caught",
