@@ -68,6 +68,10 @@ class Claiming(Pruned):
             for each in self.actors
         )
 
+    def digest(self) -> tuple[Any, ...]:
+        """What was done to the world counts too."""
+        return (*super().digest(), tuple(self.performed.items()))
+
     # ---- what must hold -------------------------------------------------------------------
 
     def perform(self, request: StorageRequest) -> Any:
@@ -141,9 +145,11 @@ def performer(
     def work(actor: Actor) -> Steps[None]:
         core = yield from open_core(actor, branch, merges)
         for key in keys:
-            claim = yield from _claimed(world, core, key, actor)
+            claim, is_to_act = yield from _claimed(world, core, key, actor)
+            if is_to_act:
+                yield from _act(world, key, claim, actor)
             if claim is not None:
-                yield from _perform(world, core, key, claim, actor)
+                yield from _record(world, core, key, claim, actor)
 
     def safely(actor: Actor) -> Steps[None]:
         with suppress(BranchNotFound, BranchMoved):  # what was done stays unknown, and is told
@@ -152,20 +158,22 @@ def performer(
     return safely
 
 
-def _claimed(world: Claiming, core: SessionCore, key: str, actor: Actor) -> Steps[Claim | None]:
-    """A claim to act by, or to record the outcome of; None: that is another's affair."""
+def _claimed(
+    world: Claiming, core: SessionCore, key: str, actor: Actor
+) -> Steps[tuple[Claim, bool] | tuple[None, bool]]:
+    """A claim to record the outcome of, and whether to act first; None: it is another's affair."""
     for _ in range(TRIES_MAX):
         try:
             claim, is_ours = yield from claims.claim_for(core, key, actor.name)
             if is_ours:
-                return claim
+                return claim, True
             if not is_open(claim):
                 yield from _compare(world, core, key)
-                return None
+                return None, False
             if claim.holder[3] != actor.name or not world.is_dead(claim):
-                return None
+                return None, False
             if key in world.performed:  # by a life that is over: the world says so
-                return claim
+                return claim, False
             yield from claims.release_for(core, key, claim)
         except (CommitUnknown, Busy, HeadMoved):
             continue
@@ -181,14 +189,18 @@ def _compare(world: Claiming, core: SessionCore, key: str) -> Steps[None]:
         require(told, f"P9: {key} gave {done}, and {result} is told")
 
 
-def _perform(
+def _act(world: Claiming, key: str, claim: Claim | None, actor: Actor) -> Steps[None]:
+    assert claim is not None
+    yield ReadHead(KEY)  # it may die before the call,
+    size = actor.draws.choice((1, 20))
+    world.act(key, claim, f"{key} by {actor.name}.{actor.life} " * size)
+    yield ReadHead(KEY)  # and after it
+
+
+def _record(
     world: Claiming, core: SessionCore, key: str, claim: Claim, actor: Actor
 ) -> Steps[None]:
-    if key not in world.performed:
-        yield ReadHead(KEY)  # it may die before the call,
-        size = actor.draws.choice((1, 20))
-        world.act(key, claim, f"{key} by {actor.name}.{actor.life} " * size)
-        yield ReadHead(KEY)  # and after it
+    """Save what an effect gave, on top of whatever others saved."""
     packed = pack(world.performed[key].result)
     for number in range(TRIES_MAX):
         attempt = Try(core.branch, f"{actor.name}.{actor.life}.{key}.{number}")
@@ -228,6 +240,14 @@ def _find_out(world: Claiming, actor: Actor, key: str, claim: Claim) -> Steps[No
 EFFECTS = 4
 
 
+def every_claim(face: Face, *, races: bool) -> Claiming:
+    """Where all schedules are run: one performer, or two that race for an effect."""
+    world = begun(Claiming(face, "all"), 2)
+    for name in ("a1", "a2") if races else ("a1",):
+        world.add(name, performer(world, ("e1",), MAIN if name == "a1" else SECOND))
+    return world
+
+
 def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Claiming:
     """Performers that race for the same effects on two branches; and all that moves and prunes."""
     world = begun(Claiming(face, seed), chance.randint(2, 4))
@@ -239,8 +259,8 @@ def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Claim
         world.add(f"a{number}", tiring(script))
     if chance.random() < 0.5:
         world.add("saver", saver(world, chance.randint(1, saves)))
-    if chance.random() < 0.5:
-        world.add("person", tiring(person(world, chance.randint(1, 4))))
+    if chance.random() < 0.5:  # who looks often enough to meet what is unknown
+        world.add("person", tiring(person(world, chance.randint(5, 25))))
     if chance.random() < 0.6:
         world.add("mover", mover(world, chance.randint(1, 4)))
     if chance.random() < 0.4:

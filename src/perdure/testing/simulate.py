@@ -344,6 +344,21 @@ def exhaust_pruning(
         return exhaust(face, faults=faults, begin=begin, progress=progress)
 
 
+def exhaust_claims(
+    face: Face, *, races: bool = False, faults: int = 1, progress: Progress = quiet
+) -> Report:
+    """Run every schedule of one performer that dies anywhere, or of two that race for an effect.
+
+    With so many deaths and lost answers at most, at every request.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(sim_claims.every_claim, face, races=races)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
 def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
     """Run to the end by the odometer's choices; False if cut short."""
     last = 0
@@ -428,6 +443,12 @@ def main(argv: Sequence[str]) -> int:
         for name in options.plant:
             planted.enter_context((BUGS | MOVING_BUGS | PRUNING_BUGS | CLAIMING_BUGS)[name].plant())
         try:
+            if options.exhaustive and options.claims:
+                for face in faces:
+                    for races in (False, True):
+                        report = exhaust_claims(face, races=races, progress=said_now_and_then)
+                        write_line(f"{face}, {'race' if races else 'death'}: {report}; {VERDICT}")
+                return 0
             if options.exhaustive and options.pruning:
                 for face in faces:
                     report = exhaust_pruning(face, progress=said_now_and_then)
