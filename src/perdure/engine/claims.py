@@ -29,8 +29,9 @@ from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import find_pair, read_root, read_value
+from perdure.engine.carry import put_twice
 from perdure.engine.generations import commit_step
-from perdure.engine.pages import put, walk
+from perdure.engine.pages import walk
 from perdure.engine.parked import SECRET_BYTES
 from perdure.engine.read import Site, as_of_now
 from perdure.engine.requests import Committed, Moved, Now, Random, ReadHead, Steps
@@ -265,7 +266,7 @@ def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
     roots: dict[str, Ref] = {}
     for each in large:
         built = build({RESULT: each.result}, secret)
-        yield from put(site, head.incarnation, built.pages)
+        yield from put_twice(site, head.incarnation, built.pages)
         roots[each.key] = built.root
     return Kept(roots, head.generation, secret)
 
@@ -374,7 +375,7 @@ def shelve(site: Site, head: Head) -> Steps[bool]:
         )
     else:
         built = yield from walk(site, head.incarnation, edit(root, changes, secret))
-    yield from put(site, head.incarnation, built.pages)
+    yield from put_twice(site, head.incarnation, built.pages)  # nothing can make them anew
 
     def still(now: Head) -> bool:
         same = all(claims_of(now).get(key) == each for key, each in going.items())
