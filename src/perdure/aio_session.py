@@ -104,7 +104,6 @@ class AsyncSession(AsyncAgentSession[T_co]):
                 self._require_open()
                 flushing = partial(self._core.flush, durability)
                 await self._driver.arun(self._in_store(self._merging(flushing, overtaken)))
-                self._document.pull()
 
     def _outside_block(self) -> AbstractAsyncContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""
@@ -213,9 +212,7 @@ class AsyncSession(AsyncAgentSession[T_co]):
                     self._document.push()
                 if keep_changes and self._core.merges:
                     refreshing = self._in_store(self._core.refresh(keep_changes))
-                    newest = await self._driver.arun(refreshing, makes=False)
-                    self._document.pull()
-                    return newest
+                    return await self._driver.arun(refreshing, makes=False)
                 await self._driver.arun(self._in_store(self._core.settle()), makes=False)
                 while True:
                     # Read in a thread, where decoding what others saved does not hold the loop up;
@@ -224,7 +221,6 @@ class AsyncSession(AsyncAgentSession[T_co]):
                     with self._refreshing(keep_changes):
                         news = await asyncio.to_thread(self._driver.run, reading, makes=False)
                     if take_in(self._core, news, keep_changes):
-                        self._document.pull()
                         return self.checkpoint
 
     async def close(self) -> None:

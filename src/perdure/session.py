@@ -106,7 +106,6 @@ class Session(AgentSession[T_co]):
                 self._require_open()
                 flushing = partial(self._core.flush, durability)
                 self._driver.run(self._in_store(self._merging(flushing, overtaken)))
-                self._document.pull()
 
     def _outside_block(self) -> AbstractContextManager[object]:
         """The turn of what must not come into others' blocks; code inside a block has it."""
@@ -206,9 +205,7 @@ class Session(AgentSession[T_co]):
                 self._document.push()
             refreshing = self._in_store(self._core.refresh(keep_changes))
             with self._refreshing(keep_changes):
-                newest = self._driver.run(refreshing, makes=False)
-            self._document.pull()
-            return newest
+                return self._driver.run(refreshing, makes=False)
 
     def close(self) -> None:
         """Save what is unsaved and end the session. Safe to call twice."""

@@ -338,6 +338,21 @@ class StateInfo(msgspec.Struct, frozen=True):
     """When it expires, unless it is saved to before; None: never. `Store.sweep` deletes it then."""
 
 
+class Question(msgspec.Struct, frozen=True):
+    """What an agent waits for: an answer, or a time."""
+
+    key: str
+    """Of the state."""
+    branch: str
+    id: str
+    payload: Any
+    """What was asked; None for a timer."""
+    asked: datetime
+    due: datetime | None
+    """When it expires, or the timer runs out; None: never."""
+    is_timer: bool = False
+
+
 class Resumed(msgspec.Struct, frozen=True):
     """What a session took up: `session.resumed`, None for a new state.
 

@@ -1,8 +1,11 @@
 """Migrating many states where some are damaged, newer, parked or held, clocks are set back, and
 others take runs back at the same time."""
 
+import asyncio
 import sys
+import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from tests.unit.fleet_agent import Plan, Research
 from tests.unit.test_fleet_migrate import content, filled
 
-from perdure import Store, lenses, limits
+from perdure import AsyncStore, Store, lenses, limits
 from perdure.core.versions import SECTION
 from perdure.engine.moving import move
 from perdure.errors import UsageError
@@ -140,6 +143,25 @@ def test_stamps_that_are_none_fail_their_state_and_not_the_run(section: Any) -> 
     assert look.counts == {"migrated": 2, "damaged": 1}
     assert "malformed" in look.failures[0].problem
     assert store.migrate("", Research, skip_failures=True).counts == look.counts
+
+
+def test_states_that_expire_do_so_as_if_they_had_not_been_migrated(url: str) -> None:
+    clock, hour = Clock(), 3600
+    store = Store(url, maintenance="off", clock=clock)
+    for key in ("a", "b", "c"):
+        with store.open(key, expires_in=timedelta(days=1)) as session:
+            session.state["topic"] = key
+    store.fork("b", "try")
+    clock.advance(20 * hour)
+    with store.open("b", branch="try") as session:
+        session.state["topic"] = "used"
+    expires = {info.key: info.expires for info in store.states()}
+    assert store.migrate("", Research).counts == {"migrated": 4}
+    assert {info.key: info.expires for info in store.states()} == expires
+    clock.advance(5 * hour)
+    with store.open("c") as session:
+        session.state["subject"] = "used"
+    assert [info.key for info in store.sweep()] == ["a"]
 
 
 # ---- migrations that misbehave --------------------------------------------------------------
@@ -290,6 +312,16 @@ def test_two_that_take_one_run_back_call_nothing_saved_to(
     assert (found.rolled_back, found.left, found.failed) == (0, (), 0)
 
 
+def test_branch_that_is_held_is_busy_and_taken_back_later(url: str) -> None:
+    store = filled(url, 3)
+    run = store.migrate("", Research).run
+    with store.open("r/001", exclusive=True):
+        found = store.unmigrate(run)
+    assert (found.rolled_back, found.busy, found.failed) == (2, 1, 0)
+    assert [each.key for each in found.failures] == ["r/001"]
+    assert store.unmigrate(run).rolled_back == 1
+
+
 @pytest.mark.parametrize("run", ["0-0", "066130ae7370d9-7687aa7", " 66130ae7370d9-7687aa73"])
 def test_what_was_cut_short_is_no_run(run: str) -> None:
     with pytest.raises(UsageError, match="names no run"):
@@ -311,3 +343,45 @@ def test_what_ends_a_run_in_the_middle_says_how_it_is_taken_back(url: str) -> No
     assert store.migrate("", Research, dry_run=True).counts == {
         "migrated": 3 * limits.batch_commits_max
     }
+
+
+# ---- beside an event loop -------------------------------------------------------------------
+
+
+def test_cancelled_run_ends_and_says_how_it_is_taken_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "async.db")
+    count = 4 * limits.batch_commits_max
+    filled(path, count).close()
+
+    async def cancelled(store: AsyncStore) -> str:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        waits = threading.Event()
+
+        def progress(done: int, _: int) -> None:
+            if done == limits.batch_commits_max:
+                loop.call_soon_threadsafe(begun.set)
+                waits.wait()
+
+        run = store.migrate("", Research, verify_first=False, progress=progress)
+        task = asyncio.ensure_future(run)
+        await begun.wait()
+        task.cancel()
+        loop.call_later(0.01, waits.set)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        (note,) = caught.value.__notes__
+        return note.split("run ")[1].split(",")[0]
+
+    async def go() -> None:
+        async with AsyncStore(path) as store:
+            run = await cancelled(store)
+            # Nothing goes on behind it.
+            look = await store.migrate("", Research, dry_run=True)
+            assert look.counts == {
+                "current": limits.batch_commits_max,
+                "migrated": count - limits.batch_commits_max,
+            }
+            assert (await store.unmigrate(run)).rolled_back == limits.batch_commits_max
+
+    asyncio.run(go())

@@ -51,13 +51,23 @@ def read(session: SessionBase[Any], name: str) -> Acts[Any]:
         return KINDS[name]()
     if not session._document.is_loaded(name):
         yield Load(name)
-    section = session.raw[name]
-    if not isinstance(section, KINDS[name]):
+    return section(session, name)
+
+
+def section(session: SessionBase[Any], name: str) -> Any:
+    """A section of the record, tracked, that there is; where it has to load, it is.
+
+    Raises:
+        Malformed: what is stored there is none.
+        SectionNotLoaded: under asyncio, where it would have to load.
+    """
+    found = session.raw[name]
+    if not isinstance(found, KINDS[name]):
         raise Malformed(
-            f"{session.key!r}: section {name!r} is a {type(section).__name__}, where the agent's "
+            f"{session.key!r}: section {name!r} is a {type(found).__name__}, where the agent's "
             f"record has a {KINDS[name].__name__}; `session.raw[{name!r}]` has it as it is"
         )
-    return section
+    return found
 
 
 def edit(session: SessionBase[Any], name: str) -> Acts[Any]:
@@ -69,3 +79,8 @@ def edit(session: SessionBase[Any], name: str) -> Acts[Any]:
     if name not in session.raw:
         session._document.write_reserved(name, KINDS[name]())
     return (yield from read(session, name))
+
+
+def field(record: Any, name: str, default: Any = None) -> Any:
+    """What stands in a record under a name, to be read only: it is not tracked for it."""
+    return dict.get(record, name, default)

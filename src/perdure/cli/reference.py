@@ -25,6 +25,7 @@ from perdure.types import (
     Movement,
     Pruned,
     PrunedBranch,
+    Question,
     SessionInfo,
     StateInfo,
     Stats,
@@ -45,7 +46,10 @@ DOCUMENTS = {
     "blame": '{"checkpoint": Checkpoint}',
     "effects list": '{"effects": [EffectInfo]}',
     "effects settle": '{"effect": EffectInfo}',
+    "waiting": '{"questions": [Question]}',
+    "answer": '{"question": Question}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
+    "tasks": '{"progress": Progress, "tasks": [{"name", "blocked", "record"}]}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
@@ -84,7 +88,18 @@ RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
-    *(EffectInfo, Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding, Briefing, BriefingItem),
+    *(
+        EffectInfo,
+        Question,
+        Upgraded,
+        UpgradeStep,
+        Pruned,
+        PrunedBranch,
+        Finding,
+        Briefing,
+        BriefingItem,
+    ),
+    Progress,
 )
 
 

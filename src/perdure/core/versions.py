@@ -23,8 +23,17 @@ def migrated_in(changes: Iterable[Change]) -> dict[str, int]:
         >>> migrated_in([Set(("perdure.schema", "Research", "version"), 2)])
         {'Research': 2}
     """
-    said = (pair for change in changes for pair in _said(change))
-    return {name: version for name, version in said if version != 1}
+    return {name: version for name, version in versions_in(changes).items() if version != 1}
+
+
+def versions_in(changes: Iterable[Change]) -> dict[str, int]:
+    """The versions that changes say of schemas, by name.
+
+    Example:
+        >>> versions_in([Set(("perdure.schema", "Research"), {"version": 1, "steps": []})])
+        {'Research': 1}
+    """
+    return dict(pair for change in changes for pair in _said(change))
 
 
 def are_apart(one: Iterable[Change], other: Iterable[Change]) -> bool:

@@ -49,11 +49,20 @@ class Edited(Protocol):
         `order` is that of all sections, as replay gives it; `last` that of keys below them.
         """
 
+    def gather(self) -> None:
+        """Let what was edited elsewhere, in a view of it, be edited here too."""
+
+    def show(self) -> None:
+        """Let a view of it show what was taken in; what was edited there only is given up."""
+
     def windows(self) -> dict[str, tuple[int, int]]:
         """Of each window, by name of the section: items before it, and items in it."""
 
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
+
+    def read_reserved(self, name: str) -> Any:
+        """A plain copy of a section of the library; None if there is none."""
 
     def restore(self, sections: dict[str, Any]) -> None:
         """Give up all edits for the content of all sections, whatever an interrupt left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from perdure.core.claims import idempotency_key, is_open, origin_of
 from perdure.core.head import Claim, Head
 from perdure.engine import claims
+from perdure.engine.questions import ANSWERS
 from perdure.engine.read import Site, as_of_now, read_head
 from perdure.engine.requests import IsAlive, Steps
 from perdure.engine.save import HeadMoved, Position
@@ -21,7 +22,8 @@ def told(site: Site) -> Steps[list[EffectInfo]]:
 def _told(site: Site, head: Head) -> Steps[list[EffectInfo]]:
     found: list[EffectInfo] = []
     for key, claim in (yield from claims.every(site, head)).items():
-        found.append((yield from info_of(site, head, key, claim)))
+        if not key.startswith(ANSWERS):
+            found.append((yield from info_of(site, head, key, claim)))
     return found
 
 

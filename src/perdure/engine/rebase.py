@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+RECORD_STRATEGIES: Mapping[str, Strategy] = {"perdure.tasks/*/*": "theirs"}
+"""For the agent's own record: who saved a task's field first is right; whoever came second sees it.
+
+So the first to hold a task has it. Different tasks, and different fields, merge as all else does.
+"""
+
 
 class _Group(msgspec.Struct, frozen=True):
     """Bodies that share a record, and what that is to say."""
@@ -114,6 +120,7 @@ def rebase(core: SessionCore, head: Head | None) -> Steps[None]:
         if news.moved_to is not None:
             assert news.head is not None
             raise moved(core, news.head.branches[core.branch])
+        core.document.gather()
         if core.touched() & sections_of(news.changes):
             yield from _merge_in(core, news)
         elif not take_in(core, news, keep_changes=True):
@@ -190,7 +197,8 @@ def _put_on_top(
     Raises:
         MergeConflicts: both changed the same places, and no strategy says which is right.
     """
-    strategies = dict(core.strategies)  # they may be edited while this is computed
+    # The user's may be edited while this is computed, and are the first to count.
+    strategies = {**RECORD_STRATEGIES, **core.strategies}
     putting = _putting(theirs, bodies, exchanged(strategies))
     put: _Put = yield from base.answering(putting, since)
     if not put.merged.conflicts:
@@ -265,6 +273,7 @@ def _within(sections: set[str], changes: Sequence[Change]) -> list[Change]:
 def _adopt(core: SessionCore, news: News, plan: _Plan) -> None:
     """Change the live tree and the captured bodies; an interrupt leaves `core.torn`."""
     assert news.head is not None
+    core.document.gather()
     core.torn = unsaved(core)
     core.names = reordered(core.names, moves_of(news.changes))
     moves = [move for group in plan.groups for move in moves_of(group.changes)]
@@ -274,6 +283,7 @@ def _adopt(core: SessionCore, news: News, plan: _Plan) -> None:
     core.checkpoint = checkpoint_of(core.site.key, core.branch, news.records[-1])
     for group in plan.groups:
         _put_anew(core, group)
+    core.document.show()
     core.torn = None
 
 

@@ -197,6 +197,8 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
         Conflict: both sides changed the same sections and `keep_changes` was asked for.
         StateDeleted: the state this session opened is gone.
     """
+    if keep_changes:
+        core.document.gather()
     head, mine = news.head, core.touched()
     is_moved = news.moved_to is not None
     if keep_changes and is_moved and mine:
@@ -226,6 +228,7 @@ def take_in(core: SessionCore, news: News, keep_changes: bool) -> bool:
     newest = news.moved_to or (news.records[-1] if news.records else None)
     if newest is not None:
         core.checkpoint = checkpoint_of(core.site.key, core.branch, newest)
+    core.document.show()
     core.torn = None
     return True
 

@@ -158,6 +158,7 @@ class SessionCore(Live):
 
         So it can be merged with what others saved, and be given up as any edit.
         """
+        self.document.gather()
         self._capture({}, "process", (), is_held=True)
 
     def _capture(

@@ -9,6 +9,7 @@ from perdure.core.head import Branch, Claim, Head
 from perdure.engine.branches import common_number
 from perdure.engine.claims import every
 from perdure.engine.effects import info_of
+from perdure.engine.questions import ANSWERS
 from perdure.engine.read import Site, spans
 from perdure.engine.requests import Run, Steps
 from perdure.errors import CheckpointPruned
@@ -72,5 +73,6 @@ def told_undone(
         return ()
     found: list[EffectInfo] = []
     for key, claim in (yield from undone_by(site, head, left, standing)).items():
-        found.append((yield from info_of(site, head, key, claim)))
+        if not key.startswith(ANSWERS):
+            found.append((yield from info_of(site, head, key, claim)))
     return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
@@ -120,13 +121,26 @@ def _commit(site: Site, branch: str, tried: Tried, run: str) -> Steps[bool]:
     sealed = yield from _sealed(site, head, tip, tried.body, run)
 
     def change(now: Head) -> Head:
-        return removing(branch, dead)(now) if dead is not None else now
+        if dead is not None:
+            now = removing(branch, dead)(now)
+        return _expiring_as_before(head, now, branch)
 
     try:
         yield from append(site, position, branch, sealed, change, "power")
     except HeadMoved:
         return False
     return True
+
+
+def _expiring_as_before(old: Head, now: Head, branch: str) -> Head:
+    """The head, of which a state expires when it would have: that it was migrated is no use of it.
+
+    Were it one, states that are to be deleted would stay for as long as there are migrations.
+    """
+    if now.expires_us is None:
+        return now
+    others = (tip.time_us for name, tip in now.branches.items() if name != branch)
+    return replace(now, updated_us=max(old.updated_us, *others, 0))
 
 
 def _sealed(site: Site, head: Head, tip: Branch, body: Body, run: str) -> Steps[Sealed]:

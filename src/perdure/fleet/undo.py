@@ -20,6 +20,7 @@ from perdure.errors import (
     BranchNotFound,
     CheckpointPruned,
     PerdureError,
+    Retryable,
     StateNotFound,
     UsageError,
 )
@@ -42,7 +43,7 @@ class Undone(msgspec.Struct, frozen=True):
 
     key: str
     branch: str
-    fate: Literal["rolled back", "left", "failed"]
+    fate: Literal["rolled back", "left", "busy", "failed"]
     problem: str = ""
 
 
@@ -82,6 +83,8 @@ def state(run: str, site: Site, row: HeadRow, *, dry_run: bool) -> Steps[list[Un
             continue
         try:
             found = yield from _branch(run, site, head, name, tip, dry_run)
+        except Retryable as error:
+            found = Undone(site.key, name, "busy", f"{error.kind}: {error}")
         except PerdureError as error:
             found = Undone(site.key, name, "failed", f"{error.kind}: {error}")
         outcomes += [found] if found is not None else []

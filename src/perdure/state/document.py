@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perdure.core.changes import Change, Delete, sections_of
 from perdure.core.paths import KeysLast
@@ -14,7 +14,7 @@ from perdure.state.cells import wrap_tuple
 from perdure.state.mapping import wrap_dict, wrap_dicts
 from perdure.state.marks import ABSENT, Mark
 from perdure.state.members import wrap_set
-from perdure.state.node import Node, replaced
+from perdure.state.node import Node, plain, replaced
 from perdure.state.place import BULK_WRAPPERS, WRAPPERS, Place, place_of
 from perdure.state.receive import put_last, receive
 from perdure.state.root import wrap_root
@@ -23,6 +23,9 @@ from perdure.state.sequence import TrackedList, wrap_list
 from perdure.state.shadow import Shadow
 from perdure.state.unloaded import Loader, Unloaded, is_whole, refuse, sort_out, wrap_unloaded
 from perdure.state.windows import wrap_window
+
+if TYPE_CHECKING:
+    from perdure.state.evolved import EvolvedDocument
 
 WRAPPERS.update({dict: wrap_dict, list: wrap_list, set: wrap_set, tuple: wrap_tuple})
 BULK_WRAPPERS[dict] = wrap_dicts
@@ -62,13 +65,15 @@ class Document(Capturing):
         {'goal': 'refund'}
     """
 
-    __slots__ = ("_ask", "_released", "state")
+    __slots__ = ("_ask", "_released", "_view", "state")
 
     def __init__(
         self, sections: dict[str, Any], *, load: Loader | None = None, check_edits: bool = False
     ) -> None:
         super().__init__(wrap_root(sections))
         self._ask: Loader = refuse if load is None else load
+        self._view: EvolvedDocument | None = None
+        """What is edited instead of this, if anything is."""
         self._released: list[Place] = []
         """What somebody else's changes took out, until edits of it are refused."""
         for name, value in sections.items():
@@ -335,6 +340,23 @@ class Document(Capturing):
         """Whether the running code is inside an open block, or was started there."""
         return self._tracker.is_within()
 
+    # ---- views ------------------------------------------------------------------------------
+
+    def touched(self) -> set[str]:
+        """Sections with edits not yet captured, here or in a view of this."""
+        names = super().touched()
+        return names if self._view is None else names | self._view.sources_touched()
+
+    def gather(self) -> None:
+        """Make the edits of a view here, while it is in step: before others' changes are made."""
+        if self._view is not None:
+            self._view.push()
+
+    def show(self) -> None:
+        """Bring a view in step with what was taken in here; what it alone has is given up."""
+        if self._view is not None:
+            self._view.pull()
+
     # ---- the whole --------------------------------------------------------------------------
 
     def push(self, *, ending: bool = False) -> None:
@@ -355,6 +377,10 @@ class Document(Capturing):
     def seen(self, name: str) -> Any:
         """The value of a section of a view; this is no view."""
         return self.state[name]
+
+    def read_reserved(self, name: str) -> Any:
+        """A plain copy of a section of the library; None if there is none."""
+        return plain(self._root[name]) if name in self._root else None
 
     def write_reserved(self, name: str, value: Any) -> None:
         """Assign a section of the library, which users cannot; also as the session ends."""

@@ -327,3 +327,54 @@ def test_wrap_and_move_go_both_ways(store: perdure.Store) -> None:
         session.state.owner = "eve"
     with store.open("a", schema=Second) as newer:
         assert newer.state.owner == ["eve", "bob"]
+
+
+def test_a_session_whose_migration_was_rolled_back_is_told_and_shows_none_of_the_older_layout(
+    old_state: perdure.Store, v2: type[Any]
+) -> None:
+    session = old_state.open("a", schema=v2)
+    session.state.budget = 7
+    session.save()
+    old_state.rollback("a", to=1)
+    with pytest.raises(errors.SchemaChanged, match="from version 2 of Research to 1"):
+        session.refresh()
+    assert session.state.subject == "owls"
+    session.close()
+    with old_state.open("a", schema=v2) as again:
+        assert (again.state.subject, again.state.budget) == ("owls", 5)
+
+
+def test_an_older_view_is_no_view_of_a_state_that_was_rolled_back_to_before_its_stamp(
+    store: perdure.Store, v1: type[Any], v2: type[Any]
+) -> None:
+    with store.open("a") as untyped:
+        untyped.state["topic"] = "owls"
+    with store.open("a", schema=v2) as other:
+        other.save()
+    session = store.open("a", schema=v1)
+    assert session.state.topic == "owls"
+    store.rollback("a", to=1)
+    with pytest.raises(errors.SchemaChanged, match="from version 2 of Research to 1"):
+        session.refresh()
+    session.close()
+
+
+def test_a_session_that_migrated_is_told_of_the_next_migration_by_others(
+    old_state: perdure.Store, v2: type[Any]
+) -> None:
+    @perdure.schema("Research", version=3)
+    @dataclass
+    class Research:
+        title: str = ""
+
+    perdure.migration(Research, 2, 3, [rename("subject", "title")])
+    session = old_state.open("a", schema=v2)
+    session.save()
+    with old_state.open("a", schema=Research) as other:
+        other.save()
+    session.state.subject = "bees"
+    with pytest.raises(errors.SchemaChanged, match="from version 2 of Research to 3"):
+        session.save()
+    with pytest.raises(errors.SchemaChanged, match="from version 2 of Research to 3"):
+        session.refresh()
+    session.close()
