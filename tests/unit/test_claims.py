@@ -230,7 +230,7 @@ def test_many_claims_are_put_into_pages_and_found_again(
     assert len(claims_of(head_of(store))) <= 5
     assert claimed_of(head_of(store)) is not None
     assert list(every(store)) == [*(f"k{at}" for at in range(40)), "unknown"]
-    assert every(store)["unknown"] == unknown
+    assert every(store)["unknown"].id == unknown.id
     assert result(store, "k3") == "result 3 " * (50 if large else 1)
     with store.open("a") as session:
         assert claim(session, "k3")[1] is False
@@ -410,3 +410,36 @@ def test_a_page_of_claims_that_is_lost_is_made_from_its_twin(
             assert claim(session, "new")[1]
         store.maintain()
         assert store.verify("a")[0].ok
+
+
+@pytest.mark.parametrize("saves", [False, True])
+@pytest.mark.parametrize("rides", [False, True])
+def test_a_session_that_ended_is_not_at_its_claims_whoever_ends_after_it(
+    store: Store, saves: bool, rides: bool
+) -> None:
+    opened(store).close()
+    with store.open("a") as session:
+        if saves:
+            session.state["n"] = 1
+            session.save()
+        claim(session, "k")
+        claim(session, "done")
+        settle(session, "done", every(store)["done"], 1)
+        assert {each.status for each in store.effects("a")} == {"running", "done"}
+        if rides:
+            session.state["m"] = 1
+    with store.open("a") as session:  # its end takes the place of the other's
+        session.state["later"] = True
+    assert [(each.key, each.status) for each in store.effects("a")] == [
+        ("k", "unknown"),
+        ("done", "done"),
+    ]
+    assert store.settle("a", "k", happened=True, result=1).status == "done"
+
+
+def test_a_session_that_saved_nothing_leaves_no_claim_held(store: Store) -> None:
+    opened(store).close()
+    with store.open("a") as session:
+        claim(session, "k")
+    assert [each.status for each in store.effects("a")] == ["unknown"]
+    assert len(store.history("a")) == 1

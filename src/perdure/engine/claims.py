@@ -199,13 +199,17 @@ def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, boo
         raise
     if same_place(head, core.position.head, core.branch):
         core.position = Position(head, head.token)
-    return standing, standing.id == made.id and is_open(standing)
+    is_ours = standing.id == made.id and is_open(standing)
+    if is_ours:
+        core.acting.add(key)
+    return standing, is_ours
 
 
 def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
     """Give back a claim of a session whose action did certainly not happen."""
     assert core.position is not None
     position = yield from release(core.site, core.position, core.branch, key, claim.id)
+    core.acting.discard(key)
     if same_place(position.head, core.position.head, core.branch):
         core.position = position
 
@@ -277,7 +281,7 @@ def settle(
     """Record that an action happened, as a person found out.
 
     Raises:
-        HeadMoved: the claim is not as it was, or the state is not.
+        HeadMoved: the claim was released or has an outcome, or the state was deleted.
     """
     now = yield Now()
     at = {"ended_us": now, "line": 0, "number": 0, "by": by}
@@ -285,7 +289,8 @@ def settle(
     kept = yield from keeping(site, settlings)
 
     def change(head: Head) -> Head:
-        if claims_of(head).get(key) != claim:
+        found = claims_of(head).get(key)
+        if found is None or found.id != claim.id or not is_open(found):
             raise HeadMoved(head)
         return _with_outcomes(head, settlings, kept, at)
 
