@@ -48,9 +48,9 @@ def _step(run: Run) -> Figure:
                 if number % ADDED == 0:
                     tasks.clear()
                     tasks["first"] = {"steps": {}}
-                record = {"status": "done", "ended": plain.checkpoint, "result": "made"}
-                record["ended"] = plain.checkpoint.time if plain.checkpoint else None
-                tasks["first"]["steps"][f"step {number}"] = {**record, "attempts": 1}
+                ended = plain.checkpoint.time if plain.checkpoint else None
+                record = {"status": "done", "ended": ended, "result": "made", "attempts": 1}
+                tasks["first"]["steps"][f"step {number}"] = record
                 plain.save()
 
             times, floor = interleaved(run.size(40, 1), run.size(50, 2), step, save)

@@ -91,8 +91,9 @@ class Migrating(_Migrating):
 
         Raises:
             UsageError: the class is no schema, or the report is of something else.
-            StorageFull: the disk is full; what was migrated until then stays. Whatever ends it in
-                the middle has a note (`__notes__`) with the run's id.
+            StorageFull: the disk is full; what was migrated until then stays, as with whatever else
+                tells of the store and not of a state (`CommitUnknown`, `StoreUnavailable`, …).
+                What ends it in the middle has a note (`__notes__`) with the run's id.
 
         Example:
             >>> store.migrate("support/", Research, dry_run=True).summary()
@@ -169,8 +170,9 @@ class AsyncMigrating(_Migrating):
 
         Raises:
             UsageError: the class is no schema, or the report is of something else.
-            StorageFull: the disk is full; what was migrated until then stays. Whatever ends it in
-                the middle has a note (`__notes__`) with the run's id.
+            StorageFull: the disk is full; what was migrated until then stays, as with whatever else
+                tells of the store and not of a state (`CommitUnknown`, `StoreUnavailable`, …).
+                What ends it in the middle has a note (`__notes__`) with the run's id.
 
         Example:
             >>> store.migrate("support/", Research, dry_run=True).summary()

@@ -90,7 +90,8 @@ def test_no_finished_step_is_done_again_and_none_is_lost(
         assert worker.exitcode == 0
 
     lines = Path(path).read_text().splitlines()
-    kept, ended = set(), set()
+    kept: set[str] = set()
+    ended: set[str] = set()
     for line in lines:
         what, _, name = line.partition(" ")
         if what == "audit":

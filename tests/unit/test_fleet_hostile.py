@@ -15,9 +15,18 @@ from tests.unit.fleet_agent import Plan, Research
 from tests.unit.test_fleet_migrate import content, filled
 
 from perdure import AsyncStore, Store, lenses, limits
+from perdure.backends.sqlite import SqliteBackend
 from perdure.core.versions import SECTION
 from perdure.engine.moving import move
-from perdure.errors import UsageError
+from perdure.errors import (
+    CommitUnknown,
+    NewerFormat,
+    PerdureError,
+    ReadOnlyStore,
+    StorageFull,
+    StoreUnavailable,
+    UsageError,
+)
 from perdure.schemas.declare import migration, schema
 from perdure.testing.clock import Clock
 
@@ -343,6 +352,42 @@ def test_what_ends_a_run_in_the_middle_says_how_it_is_taken_back(url: str) -> No
     assert store.migrate("", Research, dry_run=True).counts == {
         "migrated": 3 * limits.batch_commits_max
     }
+
+
+@pytest.mark.parametrize(
+    "kind", [StorageFull, CommitUnknown, StoreUnavailable, ReadOnlyStore, NewerFormat]
+)
+def test_what_is_wrong_with_the_store_ends_a_run_and_is_no_state_that_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[PerdureError]
+) -> None:
+    class Full(SqliteBackend):
+        left = 1000
+
+        def commit(self, batch: Any) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise kind("of the store")
+            return super().commit(batch)
+
+    monkeypatch.setattr(limits, "batch_commits_max", 2)
+    monkeypatch.setattr(limits, "commit_tries_max", 2)
+    path = str(tmp_path / "a.db")
+    filled(path, 6).close()
+    backend = Full(path)
+    store = Store(backend, maintenance="off")
+    backend.left = 1
+    with pytest.raises(kind, match="of the store") as caught:
+        store.migrate("", Research)
+    run = caught.value.__notes__[-1].split("run ")[1].split(",")[0]
+    backend.left = 1000
+    assert store.migrate("", Research, dry_run=True).counts == {"current": 2, "migrated": 4}
+    backend.left = 0
+    if kind in (StorageFull, CommitUnknown, ReadOnlyStore):
+        with pytest.raises(kind, match="of the store"):
+            store.unmigrate(run)
+    backend.left = 1000
+    store.unmigrate(run)
+    assert store.migrate("", Research, dry_run=True).counts == {"migrated": 6}
 
 
 # ---- beside an event loop -------------------------------------------------------------------

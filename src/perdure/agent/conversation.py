@@ -146,7 +146,7 @@ class Conversation(TrackedList, Generic[P]):
                 f"{self._where()}: {key!r} is no open call (open: {there})", calls=(key,)
             )
         is_error = is_error or isinstance(result, BaseException)
-        made = shape.result(calls[key], content_of(result), is_error=is_error)
+        made = shape.result(calls[key], content_of(result, shape.part_types), is_error=is_error)
         last = self[-1]
         if shape.results_in_one and shape.answers(last):
             last["content"].append(made)  # nothing but results is in it while a call is open
@@ -363,20 +363,18 @@ def broken(found: Break, path: Path) -> BrokenTurn:
     return BrokenTurn(f"{where}: {found.why}", path=path, calls=found.calls)
 
 
-def content_of(result: Any) -> Any:
+def content_of(result: Any, part_types: frozenset[str]) -> Any:
     """What a tool gave, as the content of a result."""
     if isinstance(result, str):
         return result
     if isinstance(result, BaseException):
         return f"{type(result).__name__}: {result}"
     result = plain(take(result))
-    if isinstance(result, list) and result and all(map(_is_part, result)):
-        return result
+    if isinstance(result, list) and result:
+        types = [part.get("type") if isinstance(part, dict) else None for part in result]
+        if all(isinstance(each, str) and each in part_types for each in types):
+            return result
     return json.dumps(result, ensure_ascii=False, default=_in_json)
-
-
-def _is_part(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("type"), str)
 
 
 def _in_json(value: Any) -> Any:

@@ -16,6 +16,9 @@ class AnthropicShape:
 
     provider = "anthropic"
     results_in_one = True
+    part_types = frozenset(
+        ("text", "image", "document", "search_result", "tool_reference", "browser_state")
+    )
 
     def message(self, value: Any) -> Any:
         """What is stored of a message, or of a `Message` of the SDK: its role and its blocks."""
@@ -47,6 +50,11 @@ class AnthropicShape:
     def only_answers(self, message: Any) -> bool:
         """Whether the message has nothing but results in it, and further ones can be added."""
         return all(map(is_result, message["content"]))
+
+    def results_first(self, message: Any) -> bool:
+        """Whether no text or the like comes before a result in the message."""
+        kinds = [is_result(block) for block in message["content"]]
+        return all(kinds[: sum(kinds)])
 
     def result(self, call: Any, content: Any, *, is_error: bool) -> dict[str, Any]:
         """The block that is a call's result."""

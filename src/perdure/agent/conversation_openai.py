@@ -7,12 +7,17 @@ from typing import Any
 
 from perdure.agent.turns import ToolCall, parts_of, role_of, sent, with_parts_sent
 
+_HIDDEN_IN_CALL = {"function": {"parsed_arguments"}}
+_HIDDEN = {"parsed": True, "tool_calls": {"__all__": _HIDDEN_IN_CALL}}
+"""What the SDK's `parse` adds to a message: objects of the user's classes."""
+
 
 class OpenAIShape:
     """Messages of chat completions: a result is a message of its own, with the role `tool`."""
 
     provider = "openai"
     results_in_one = False
+    part_types = frozenset(("text", "image_url", "input_audio", "file"))
 
     def message(self, value: Any) -> Any:
         """What is stored of a message, of a `ChatCompletion` or of the message in it.
@@ -21,9 +26,9 @@ class OpenAIShape:
         nothing (None, an empty list of calls), which some endpoints do not take back.
         """
         if isinstance(value, dict):
-            return with_parts_sent(value, "tool_calls", "content")
+            return with_parts_sent(value, "tool_calls", _HIDDEN_IN_CALL)
         choices = getattr(value, "choices", None)
-        data = sent(choices[0].message if choices else value)
+        data = sent(choices[0].message if choices else value, _HIDDEN)
         if data is value or not isinstance(data, dict):
             return data
         return {name: item for name, item in data.items() if _says_something(name, item)}
@@ -49,6 +54,10 @@ class OpenAIShape:
         return [str(message.get("tool_call_id"))] if role_of(message) == "tool" else []
 
     def only_answers(self, message: Any) -> bool:
+        """A message with a result has nothing else in it."""
+        return True
+
+    def results_first(self, message: Any) -> bool:
         """A message with a result has nothing else in it."""
         return True
 

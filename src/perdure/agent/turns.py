@@ -40,6 +40,8 @@ class Shape(Protocol):
     provider: str
     results_in_one: bool
     """Whether the results of all calls of a message go into one message."""
+    part_types: frozenset[str]
+    """The types of the parts that a result can be made of."""
 
     def message(self, value: Any) -> Any:
         """What is stored of a message, or of an object of the provider's SDK.
@@ -62,6 +64,10 @@ class Shape(Protocol):
 
     def only_answers(self, message: Any) -> bool:
         """Whether a message with results has nothing else in it."""
+        ...
+
+    def results_first(self, message: Any) -> bool:
+        """Whether nothing precedes the results in a message that has some."""
         ...
 
     def result(self, call: Any, content: Any, *, is_error: bool) -> dict[str, Any]:
@@ -136,6 +142,9 @@ class Turn:
         if self._answered and self.open and self._shape.results_in_one:
             why = "all results of a batch go into one message, and this one comes after it: "
             return f"{why}chat.answer({_first(self.open)}, …) adds to it", tuple(self.open), False
+        if not self._shape.results_first(message):
+            why = "results come first in their message, before anything else"
+            return why, tuple(answers), False
         for each in answers:
             if each not in self.open:
                 again = each in self._answered
@@ -190,25 +199,29 @@ def role_of(message: Any) -> Any:
     return message.get("role") if isinstance(message, dict) else None
 
 
-def sent(value: Any) -> Any:
-    """What an SDK sends of one of its own objects; what is none stays as it is."""
+def sent(value: Any, hidden: Any = None) -> Any:
+    """What an SDK sends of one of its own objects; what is none stays as it is.
+
+    Args:
+        value: anything.
+        hidden: fields that the SDK adds and that are not sent, as pydantic has them, where the
+            object does not say so itself.
+    """
     if not callable(getattr(type(value), "model_dump", None)):
         return value
-    hidden = getattr(value, "__api_exclude__", None)
-    return value.model_dump(mode="json", exclude_unset=True, exclude=hidden)
+    hidden = getattr(value, "__api_exclude__", hidden)
+    return value.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=hidden)
 
 
-def with_parts_sent(message: dict[str, Any], *names: str) -> dict[str, Any]:
-    """A message whose lists of those names hold objects of an SDK, as data.
+def with_parts_sent(message: dict[str, Any], name: str, hidden: Any = None) -> dict[str, Any]:
+    """A message whose list of that name may hold objects of an SDK, with these as data.
 
     It is given back itself where there are none.
     """
-    changed = {}
-    for name in names:
-        parts = message.get(name)
-        if isinstance(parts, list) and any(hasattr(type(part), "model_dump") for part in parts):
-            changed[name] = [sent(part) for part in parts]
-    return {**message, **changed} if changed else message
+    parts = message.get(name)
+    if not isinstance(parts, list) or not any(hasattr(type(each), "model_dump") for each in parts):
+        return message
+    return {**message, name: [sent(each, hidden) for each in parts]}
 
 
 def _first(calls: Iterable[Any]) -> str:

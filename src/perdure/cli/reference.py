@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import click
 
 from perdure.agent.briefing import Briefing, BriefingItem
+from perdure.agent.plan import Progress
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding

@@ -21,12 +21,23 @@ from perdure.engine.parked import all_branches
 from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
-from perdure.errors import BranchNotFound, Busy, PerdureError, Retryable, SchemaMismatch
+from perdure.errors import (
+    BranchNotFound,
+    Busy,
+    NewerFormat,
+    PerdureError,
+    Retryable,
+    SchemaMismatch,
+    StoreUnavailable,
+)
 from perdure.evolving import MIGRATED
 from perdure.fleet.looked import Looked
 from perdure.fleet.trying import Outcome, Sampling, Tried, try_branch
-from perdure.fleet.undo import began_us
+from perdure.fleet.undo import OF_THE_STORE, began_us
 from perdure.schemas.report import Fate
+
+OF_WRITING = (*OF_THE_STORE, StoreUnavailable, NewerFormat)
+"""The same of a commit. Of what is read these tell of one state."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -68,6 +79,7 @@ def _branch(task: Task, site: Site, branch: str, found: Tried | None) -> Steps[O
     What the look `found`, if it looked and nothing changed since, is committed as it is.
     """
     tried: Tried | Outcome | None = found
+    writes = False
     try:
         for _ in range(limits.migration_tries_max):
             if tried is None:
@@ -76,10 +88,13 @@ def _branch(task: Task, site: Site, branch: str, found: Tried | None) -> Steps[O
                 return tried
             if task.run is None:
                 return _looked(task, tried)
+            writes = True
             if (yield from _commit(site, branch, tried, task.run)):
                 return tried.outcome
-            tried = None
+            tried, writes = None, False
     except (PerdureError, HeadMoved) as error:
+        if isinstance(error, OF_WRITING if writes else OF_THE_STORE):
+            raise  # it is nothing of this state, and would meet all others, too
         return _failed(site, branch, error)
     tries = limits.migration_tries_max
     return _failed(site, branch, Busy(f"others saved to it {tries} times in a row meanwhile"))

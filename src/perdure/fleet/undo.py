@@ -19,9 +19,13 @@ from perdure.engine.requests import HeadRow, Steps
 from perdure.errors import (
     BranchNotFound,
     CheckpointPruned,
+    CommitUnknown,
     PerdureError,
+    ReadOnlyStore,
     Retryable,
     StateNotFound,
+    StorageFull,
+    StoreClosed,
     UsageError,
 )
 from perdure.evolving import MIGRATED
@@ -36,6 +40,10 @@ _RUN = re.compile(rf"([0-9a-f]{{{CLOCK_DIGITS}}})-[0-9a-f]{{{2 * RUN_BYTES}}}")
 
 AT_ONCE = 64
 """Checkpoints that are looked through at once, from the newest back (checkpoints)."""
+
+
+OF_THE_STORE = (StorageFull, CommitUnknown, ReadOnlyStore, StoreClosed)
+"""What ends a run: it is nothing of the one state, and would meet all others, too."""
 
 
 class Undone(msgspec.Struct, frozen=True):
@@ -83,6 +91,8 @@ def state(run: str, site: Site, row: HeadRow, *, dry_run: bool) -> Steps[list[Un
             continue
         try:
             found = yield from _branch(run, site, head, name, tip, dry_run)
+        except OF_THE_STORE:
+            raise
         except Retryable as error:
             found = Undone(site.key, name, "busy", f"{error.kind}: {error}")
         except PerdureError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import anthropic
 import openai
+import pydantic
 import pytest
 from tests.endpoint import Endpoint
 
@@ -128,6 +129,24 @@ def test_every_form_of_an_answer_of_openai_is_the_same() -> None:
         whole.append(answer.choices[0])
 
 
+class Order(pydantic.BaseModel):
+    order: int
+
+
+def test_what_the_sdk_parsed_of_an_answer_stays_behind() -> None:
+    said = {"role": "assistant", "content": '{"order": 17}', "tool_calls": [CALL]}
+    choice = {**COMPLETION["choices"][0], "message": said}
+    tools = [openai.pydantic_function_tool(Order, name="refund")]
+    with openai_client({**COMPLETION, "choices": [choice]}) as (_, client):
+        answer = client.chat.completions.parse(
+            model="m", messages=[], response_format=Order, tools=tools
+        )
+    assert answer.choices[0].message.parsed == Order(order=17)
+    assert OpenAIConversation([answer]) == [said]
+    calls = answer.choices[0].message.tool_calls
+    assert OpenAIConversation([{**said, "tool_calls": calls}]) == [said]
+
+
 def test_an_answer_with_an_empty_list_of_calls_can_be_sent_back() -> None:
     said: dict[str, Any] = {
         "role": "assistant",
@@ -211,5 +230,8 @@ def test_a_batch_of_anthropic_is_answered_in_one_message() -> None:
     chat.answer("c", "ok")
     chat.answer("b", "ok")
     assert chat[1:] == [{"role": "user", "content": [a, c, b]}]
+    for content in ([text, a, b, c], [a, b, text, c]):
+        with pytest.raises(BrokenTurn, match="results come first in their message"):
+            chat[1] = {"role": "user", "content": content}
     chat[1] = {"role": "user", "content": [a, b, c, text]}
     assert chat.open_calls() == []

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any
 
-import msgspec
-import pydantic
 import pytest
 from tests.unit.agent.talk import PROVIDERS, asks, kind, results, said, together, user
 
 from perdure import AsyncStore, Store
-from perdure.agent import AnthropicConversation, Conversation, OpenAIConversation, ToolCall
+from perdure.agent import Conversation, OpenAIConversation, ToolCall
 from perdure.errors import BrokenTurn, SectionNotLoaded, UsageError, WrongType
 
 pytestmark = pytest.mark.parametrize("provider", PROVIDERS)
@@ -202,6 +200,8 @@ def test_only_messages_go_in(provider: str, value: Any) -> None:
         (None, "null"),
         ({"on": date(2026, 1, 2), "ids": {7}}, '{"on": "2026-01-02", "ids": [7]}'),
         ([], "[]"),
+        ([{"type": "car"}], '[{"type": "car"}]'),
+        (ToolCall("a", "f", {}), '{"id": "a", "name": "f", "arguments": {}, "malformed": null}'),
     ],
 )
 def test_results_are_text_or_JSON(provider: str, result: Any, text: str) -> None:
@@ -300,6 +300,25 @@ def test_a_window_takes_messages_without_what_is_before_it(provider: str, tmp_pa
                 assert chat.offset == len(turns) - shown
 
 
+def test_an_edit_looks_at_the_turn_it_is_in_alone(
+    provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = a_chat(provider, *[user(), *together(provider, "a"), said()] * 500)
+    looked = []
+    answers = chat._shape.answers
+
+    def watched(message: Any) -> Any:
+        looked.append(message)
+        return answers(message)
+
+    monkeypatch.setattr(chat._shape, "answers", watched)
+    chat.append(asks(provider, "b"))
+    chat.answer("b", "ok")
+    del chat[1000:1004]
+    chat.window(last=10)
+    assert len(looked) < 100
+
+
 def test_a_window_that_begins_inside_a_turn_says_so(provider: str, tmp_path: Path) -> None:
     with Store(tmp_path / "a.db") as store:
         with store.open("a") as session:
@@ -329,98 +348,6 @@ def test_async_is_the_same(provider: str, tmp_path: Path) -> None:
                 chat.append(said())
 
     asyncio.run(run())
-
-
-# ---- in a schema --------------------------------------------------------------------------------
-
-
-@dataclass
-class AsDataclass:
-    openai: Conversation[Literal["openai"]] = field(default_factory=Conversation[Literal["openai"]])
-    anthropic: AnthropicConversation = field(default_factory=AnthropicConversation)
-
-
-class AsTypedDict(TypedDict):
-    openai: OpenAIConversation
-    anthropic: "Conversation[Literal['anthropic']]"
-
-
-class AsStruct(msgspec.Struct):
-    openai: OpenAIConversation = msgspec.field(default_factory=OpenAIConversation)
-    anthropic: AnthropicConversation = msgspec.field(default_factory=AnthropicConversation)
-
-
-class AsPydantic(pydantic.BaseModel):
-    openai: OpenAIConversation = pydantic.Field(default_factory=OpenAIConversation)
-    anthropic: AnthropicConversation = pydantic.Field(default_factory=AnthropicConversation)
-
-
-SCHEMAS: list[Any] = [AsDataclass, AsTypedDict, AsStruct, AsPydantic]
-
-
-@pytest.mark.parametrize("schema", SCHEMAS)
-def test_a_section_of_a_schema_is_one(provider: str, schema: Any, tmp_path: Path) -> None:
-    with Store(tmp_path / "a.db") as store:
-        with store.open("a", schema=schema) as session:
-            if schema is AsTypedDict:
-                session.state.update(openai=[], anthropic=[])
-            chat = session.state[provider]
-            assert chat.open_calls() == []
-            chat.append(user())
-            assert session.raw[provider] is session.state[provider] is chat
-            chat.append(asks(provider, "a"))
-            with pytest.raises(BrokenTurn):
-                chat.append(user())
-        with store.open("a", schema=schema) as session:
-            with pytest.raises(BrokenTurn, match=f"{provider}/2"):
-                session.raw[provider].append(user())
-            assert session.state[provider].open_calls()[0].id == "a"
-            session.state[provider].answer("a", "ok")
-        assert store.at("a", 2).plain()[provider] == [user(), *together(provider, "a")]
-
-
-WRONG: list[Any] = ["hello", {}, [1], [{}]]
-
-
-def test_a_whole_section_that_is_assigned_is_checked(provider: str) -> None:
-    with Store("memory:").open("a", schema=AsDataclass) as session:
-        setattr(session.state, provider, [user(), *together(provider, "a"), asks(provider, "b")])
-        chat = session.raw[provider]
-        for messages in ([*chat, user()], [*results(provider, "a")], chat[:2] + chat[3:]):
-            with pytest.raises(BrokenTurn):
-                setattr(session.state, provider, messages)
-            with pytest.raises(BrokenTurn):
-                session.raw[provider] = messages
-        for other in WRONG:
-            with pytest.raises(WrongType):
-                session.raw[provider] = other
-        assert session.raw[provider] is chat
-        session.raw[provider] = kind(provider)([user()])
-        assert session.raw[provider].plain() == [user()]
-
-
-def test_a_stored_one_that_is_broken_is_read_to_be_mended(provider: str, tmp_path: Path) -> None:
-    with Store(tmp_path / "a.db") as store:
-        with store.open("a") as session:
-            session.state[provider] = [asks(provider, "a"), user()]
-        with store.open("a", schema=AsDataclass) as session:
-            chat = getattr(session.state, provider)
-            chat.insert(1, *results(provider, "a"))
-            chat.check()
-
-
-def test_conversations_may_be_inside_other_containers(provider: str) -> None:
-    @dataclass
-    class Team:
-        chats: dict[str, Conversation[Literal["openai"]]] = field(default_factory=dict)
-        others: dict[str, AnthropicConversation] = field(default_factory=dict)
-
-    with Store("memory:").open("a", schema=Team) as session:
-        chats: Any = session.state.chats if provider == "openai" else session.state.others
-        chats["ann"] = [user(), asks(provider, "a")]
-        assert [call.id for call in chats["ann"].open_calls()] == ["a"]
-        with pytest.raises(BrokenTurn):
-            chats["ann"].append(user())
 
 
 # ---- what is no conversation --------------------------------------------------------------------

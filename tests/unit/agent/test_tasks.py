@@ -460,7 +460,7 @@ def test_a_decorated_function_is_a_step_of_the_task_it_is_called_in(store: Store
             assert current_task() is task
             assert [parse("a"), parse("b"), report()] == ["A", "B", 3]
     assert calls == ["a", "a", "b"]
-    assert parse.__wrapped__("c") == "C"  # type: ignore[attr-defined]
+    assert parse.__wrapped__("c") == "C"
     with pytest.raises(UsageError, match="runs in no task"):
         parse("d")
 
