@@ -31,7 +31,6 @@ from perdure.core.seal import EXPORT_OWNER, HEADER_BYTES, TAG_BYTES, Kind, Place
 from perdure.core.tree_read import Reading, reachable, read_root, read_value, remembering
 from perdure.drive import Driver
 from perdure.engine import carry, states
-from perdure.engine.pages import put
 from perdure.engine.read import Site, is_replaced, parent_of, read_head, replay
 from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
@@ -165,7 +164,9 @@ def _stage_all(
         raise Damaged(f"{reader.name}: its records do not end as its manifest says")
     if not reader.is_at_end():
         raise Damaged(f"{reader.name}: goes on after its end; it is not what was exported")
-    staging.put_pages(pages, _ids_over(roots_of_claims(head), pages) - _base_ids(tip, pages))
+    if not _over(reachable(roots_of_claims(head)), pages) <= pages.keys():
+        raise Damaged(f"{reader.name}: a page that has claims is not in it")
+    staging.put_pages(pages)
     return last
 
 
@@ -199,15 +200,6 @@ def _base(reader: _Reader, tip: Branch, pages: dict[bytes, bytes]) -> dict[str, 
         if type(value) is Ref:
             sections[name] = _over(read_value(value), pages)
     return sections
-
-
-def _base_ids(tip: Branch, pages: dict[bytes, bytes]) -> set[bytes]:
-    return _ids_over([tip.base_tree.root] if tip.base_tree is not None else [], pages)
-
-
-def _ids_over(roots: list[Ref], pages: dict[bytes, bytes]) -> set[bytes]:
-    """The pages that trees consist of."""
-    return _over(reachable(roots), pages)
 
 
 def _over(reading: Reading[T], pages: dict[bytes, bytes]) -> T:
@@ -257,12 +249,9 @@ class _Staging:
         self.ends |= {record.line: record.number for record in records}
         return last
 
-    def put_pages(self, pages: dict[bytes, bytes], once: set[bytes]) -> None:
-        """Stage what stands in for what was pruned; the pages that are only of claims `once`."""
-        claims = {id_: payload for id_, payload in pages.items() if id_ in once}
-        bases = {id_: payload for id_, payload in pages.items() if id_ not in once}
-        self._driver.run(carry.put_twice(self._site, self.incarnation, bases))
-        self._driver.run(put(self._site, self.incarnation, claims))
+    def put_pages(self, pages: dict[bytes, bytes]) -> None:
+        """Stage what stands in for what was pruned, and the pages of claims."""
+        self._driver.run(carry.put_twice(self._site, self.incarnation, pages))
 
     def discard(self) -> None:
         """Give it up, and let the error that is under way be the one that is told."""

@@ -1,5 +1,7 @@
 """Claims: each made once, whatever becomes of sessions, branches, copies and history (P9)."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from perdure.core.claims import (
 from perdure.core.codec import pack
 from perdure.core.head import Claim, Head, Unknown, open_head, seal_head, to_wire
 from perdure.core.seal import Kind, Place, seal
-from perdure.engine import claims, maintain, pages
+from perdure.engine import carry, claims, maintain
 from perdure.engine.claims import Settling
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import Steps
@@ -228,7 +230,7 @@ def test_many_claims_are_put_into_pages_and_found_again(
     assert len(claims_of(head_of(store))) <= 5
     assert claimed_of(head_of(store)) is not None
     assert list(every(store)) == [*(f"k{at}" for at in range(40)), "unknown"]
-    assert every(store)["unknown"] == unknown
+    assert every(store)["unknown"].id == unknown.id
     assert result(store, "k3") == "result 3 " * (50 if large else 1)
     with store.open("a") as session:
         assert claim(session, "k3")[1] is False
@@ -324,17 +326,17 @@ def test_an_outcome_takes_the_place_of_the_claim_of_another_as_a_whole(store: St
 def test_pages_of_a_result_that_were_collected_meanwhile_are_not_referred_to(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = pages.put
+    put_twice = carry.put_twice
 
     def planted(where: Site, *what: Any) -> Steps[None]:
-        yield from put(where, *what)
+        yield from put_twice(where, *what)
         yield from maintain.collect(where)
 
     session = opened(store)
     store.maintain()
     made, _ = claim(session, "k")
     session.state["n"] = 1
-    monkeypatch.setattr(claims, "put", planted)
+    monkeypatch.setattr(claims, "put_twice", planted)
     settle(session, "k", made, "x" * 3000)
     monkeypatch.undo()
     assert result(store, "k") == "x" * 3000
@@ -380,3 +382,64 @@ def test_what_a_newer_version_wrote_of_a_claim_is_neither_shelved_nor_left_by_a_
         assert isinstance(unknown, Unknown)
         assert unknown.items == told
         assert list(every(store, key)) == [f"k{at}" for at in range(12)]
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_a_page_of_claims_that_is_lost_is_made_from_its_twin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(limits, "claims_inline_max", 4)
+    path = tmp_path / "a.db"
+    with Store(path) as store, opened(store) as session:
+        for at in range(12):
+            made, _ = claim(session, f"k{at}")
+            settle(session, f"k{at}", made, at)
+        made, _ = claim(session, "large")
+        settle(session, "large", made, "x" * 3000)
+        store.maintain()
+        claimed = claimed_of(head_of(store))
+    assert claimed is not None
+    with closing(sqlite3.connect(path)) as database, database:
+        lost = {"damaged": "UPDATE pages SET blob = zeroblob(100)", "missing": "DELETE FROM pages"}
+        database.execute(f"{lost[how]} WHERE id = ?", (claimed.id,))
+    with Store(path) as store:
+        assert not store.verify("a")[0].ok
+        assert result(store, "k3") == 3
+        with store.open("a") as session:
+            assert claim(session, "k3")[1] is False
+            assert claim(session, "new")[1]
+        store.maintain()
+        assert store.verify("a")[0].ok
+
+
+@pytest.mark.parametrize("saves", [False, True])
+@pytest.mark.parametrize("rides", [False, True])
+def test_a_session_that_ended_is_not_at_its_claims_whoever_ends_after_it(
+    store: Store, saves: bool, rides: bool
+) -> None:
+    opened(store).close()
+    with store.open("a") as session:
+        if saves:
+            session.state["n"] = 1
+            session.save()
+        claim(session, "k")
+        claim(session, "done")
+        settle(session, "done", every(store)["done"], 1)
+        assert {each.status for each in store.effects("a")} == {"running", "done"}
+        if rides:
+            session.state["m"] = 1
+    with store.open("a") as session:  # its end takes the place of the other's
+        session.state["later"] = True
+    assert [(each.key, each.status) for each in store.effects("a")] == [
+        ("k", "unknown"),
+        ("done", "done"),
+    ]
+    assert store.settle("a", "k", happened=True, result=1).status == "done"
+
+
+def test_a_session_that_saved_nothing_leaves_no_claim_held(store: Store) -> None:
+    opened(store).close()
+    with store.open("a") as session:
+        claim(session, "k")
+    assert [each.status for each in store.effects("a")] == ["unknown"]
+    assert len(store.history("a")) == 1

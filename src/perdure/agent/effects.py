@@ -15,7 +15,7 @@ from perdure.core.claims import idempotency_key, is_open, origin_of
 from perdure.core.codec import pack, unpack
 from perdure.core.head import Claim
 from perdure.core.values import take
-from perdure.engine.claims import Settling, claim_for, release_for, result_of
+from perdure.engine.claims import Settling, claim_for, known, release_for
 from perdure.engine.effects import is_running
 from perdure.engine.read import read_head
 from perdure.engine.requests import Steps
@@ -252,9 +252,7 @@ def _is_elsewhere(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
 
 
 def _performed(session: SessionBase[Any], claim: Claim, told: Effect) -> Acts[PerdureError]:
-    position = session._core.position
-    assert position is not None
-    result = yield Ask(result_of(session._core.site, position.head, claim))
+    _, result = yield Ask(known(session._core.site, told.key))
     by = f"settled by {claim.by}" if claim.by is not None else f"performed by {claim.about}"
     error = AlreadyClaimed(
         f"{session.key!r}: {told.key!r} was {by} before, and this branch has no record of it: it "

@@ -18,6 +18,9 @@ from perdure.core.page import Ref
 KEY_BYTES = 16
 """Of an idempotency key, before it is written as hex digits."""
 
+NOBODY = ("", 0, "", "")
+"""The holder of an open claim whose session ended: its process may live, and is not at it."""
+
 
 def claims_of(head: Head) -> dict[str, Claim]:
     """The claims that a head has inline, by effect key, oldest first."""
@@ -44,6 +47,15 @@ def without_claims(head: Head, keys: frozenset[str]) -> Head:
     """The head without some claims."""
     left = {name: each for name, each in claims_of(head).items() if name not in keys}
     return replace(head, claims=left or msgspec.UNSET)
+
+
+def left_open(head: Head, session: bytes) -> Head:
+    """The head in which nobody is at the open claims of a session: it ended."""
+    claims = {
+        key: replace(each, holder=NOBODY) if is_open(each) and each.session == session else each
+        for key, each in claims_of(head).items()
+    }
+    return replace(head, claims=claims or msgspec.UNSET)
 
 
 def told_more_of_claims(head: Head) -> set[str]:

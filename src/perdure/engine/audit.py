@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from perdure import limits
-from perdure.core.claims import roots_beside_snapshots
+from perdure.core.claims import roots_beside_snapshots, roots_of_claims
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE
@@ -138,7 +138,8 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
         beside = roots_beside_snapshots(head)
         reached = yield from walk(site, head.incarnation, reachable([*roots, *beside]))
         bases = base_trees((yield from runs_with_snapshots(site, head)))
-        twice = yield from walk(site, head.incarnation, reachable(each.root for each in bases))
+        primary = [each.root for each in bases] + roots_of_claims(head)
+        twice = yield from walk(site, head.incarnation, reachable(primary))
         reached |= set(map(twin_of, twice))
         for id_ in sorted(reached - sizes.keys()):
             raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")

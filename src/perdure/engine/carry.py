@@ -52,10 +52,9 @@ def put_twice(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> S
 
 def carry(site: Site, head: Head, tip: Branch, target: Site, incarnation: bytes) -> Steps[None]:
     """Put what stands in for what was pruned below a branch, and the claims, into another life."""
-    for some in some_at_a_time((yield from base_page_ids(site, head, tip))):
+    bases = yield from base_page_ids(site, head, tip)
+    for some in some_at_a_time(bases + (yield from claim_page_ids(site, head))):
         yield from put_twice(target, incarnation, (yield from read_pages(site, head, some)))
-    for some in some_at_a_time((yield from claim_page_ids(site, head))):
-        yield from put(target, incarnation, (yield from read_pages(site, head, some)))
 
 
 def require_staged(target: Site, incarnation: bytes, count: int) -> Steps[None]:

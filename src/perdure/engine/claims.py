@@ -29,10 +29,11 @@ from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import find_pair, read_root, read_value
+from perdure.engine.carry import put_twice
 from perdure.engine.generations import commit_step
-from perdure.engine.pages import put, walk
+from perdure.engine.pages import walk
 from perdure.engine.parked import SECRET_BYTES
-from perdure.engine.read import Site
+from perdure.engine.read import Site, as_of_now
 from perdure.engine.requests import Committed, Moved, Now, Random, ReadHead, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
@@ -132,6 +133,17 @@ def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
     return unpack(value)
 
 
+def known(site: Site, key: str) -> Steps[tuple[Claim | None, Any]]:
+    """The claim of an effect as of now, and what the action gave, whatever is moved meanwhile."""
+
+    def look(head: Head) -> Steps[tuple[Claim | None, Any]]:
+        found = yield from find(site, head, key)
+        result = (yield from result_of(site, head, found)) if found is not None else None
+        return found, result
+
+    return (yield from as_of_now(site, look))
+
+
 # ---- claiming -------------------------------------------------------------------------------
 
 
@@ -187,13 +199,17 @@ def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, boo
         raise
     if same_place(head, core.position.head, core.branch):
         core.position = Position(head, head.token)
-    return standing, standing.id == made.id and is_open(standing)
+    is_ours = standing.id == made.id and is_open(standing)
+    if is_ours:
+        core.acting.add(key)
+    return standing, is_ours
 
 
 def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
     """Give back a claim of a session whose action did certainly not happen."""
     assert core.position is not None
     position = yield from release(core.site, core.position, core.branch, key, claim.id)
+    core.acting.discard(key)
     if same_place(position.head, core.position.head, core.branch):
         core.position = position
 
@@ -254,7 +270,7 @@ def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
     roots: dict[str, Ref] = {}
     for each in large:
         built = build({RESULT: each.result}, secret)
-        yield from put(site, head.incarnation, built.pages)
+        yield from put_twice(site, head.incarnation, built.pages)
         roots[each.key] = built.root
     return Kept(roots, head.generation, secret)
 
@@ -265,7 +281,7 @@ def settle(
     """Record that an action happened, as a person found out.
 
     Raises:
-        HeadMoved: the claim is not as it was, or the state is not.
+        HeadMoved: the claim was released or has an outcome, or the state was deleted.
     """
     now = yield Now()
     at = {"ended_us": now, "line": 0, "number": 0, "by": by}
@@ -273,7 +289,8 @@ def settle(
     kept = yield from keeping(site, settlings)
 
     def change(head: Head) -> Head:
-        if claims_of(head).get(key) != claim:
+        found = claims_of(head).get(key)
+        if found is None or found.id != claim.id or not is_open(found):
             raise HeadMoved(head)
         return _with_outcomes(head, settlings, kept, at)
 
@@ -363,7 +380,7 @@ def shelve(site: Site, head: Head) -> Steps[bool]:
         )
     else:
         built = yield from walk(site, head.incarnation, edit(root, changes, secret))
-    yield from put(site, head.incarnation, built.pages)
+    yield from put_twice(site, head.incarnation, built.pages)  # nothing can make them anew
 
     def still(now: Head) -> bool:
         same = all(claims_of(now).get(key) == each for key, each in going.items())

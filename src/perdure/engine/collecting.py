@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.claims import roots_beside_snapshots
+from perdure.core.claims import roots_beside_snapshots, roots_of_claims
 from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.page import twin_of
 from perdure.core.tree_read import reachable
@@ -66,7 +66,8 @@ def walkable(site: Site, head: Head) -> Steps[tuple[list[Snapshot], set[bytes], 
     beside = roots_beside_snapshots(head)
     snapshots = list(dict.fromkeys(each for run in runs for each in run.snapshots or ()))
     incarnation = head.incarnation
-    bases: set[bytes] = yield from walk(site, incarnation, reachable(each.root for each in kept))
+    primary = [each.root for each in kept] + roots_of_claims(head)
+    bases: set[bytes] = yield from walk(site, incarnation, reachable(primary))
     twins = set(map(twin_of, bases))
     try:
         roots = [each.root for each in snapshots]

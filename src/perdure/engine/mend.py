@@ -1,12 +1,13 @@
 """Mending: pages of kept snapshots that are damaged or missing are made anew.
 
 What they held is in the log, and which pages a state consists of goes by its content alone: so the
-pages that are made are those that are lost, byte for byte. Of what was pruned there is no log; its
-pages are kept twice, and either copy is made from the other.
+pages that are made are those that are lost, byte for byte. Of what was pruned there is no log, nor
+of claims; their pages are kept twice, and either copy is made from the other.
 """
 
 from __future__ import annotations
 
+from perdure.core.claims import roots_of_claims
 from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.tree import building
 from perdure.core.tree_read import reachable
@@ -28,9 +29,10 @@ def mend(site: Site, head: Head) -> Steps[int]:
         Damaged: a snapshot cannot be mended; it was left as it is, and the others are mended.
     """
     count, sound, problems = 0, set[bytes](), list[str]()
-    for base in base_trees((yield from runs_with_snapshots(site, head))):
+    bases = base_trees((yield from runs_with_snapshots(site, head)))
+    for root in [each.root for each in bases] + roots_of_claims(head):
         try:
-            count += yield from mend_twins(site, head, [base.root])
+            count += yield from mend_twins(site, head, [root])
         except Damaged as error:
             problems.append(str(error))
     for tip in (yield from all_branches(site, head)).values():

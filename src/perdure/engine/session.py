@@ -116,6 +116,8 @@ class SessionCore(Live):
         """Whether a power cut may take what this session saved last."""
         self.claiming: dict[str, Claim] = {}
         """Claims that may stand though nobody said so, by effect key."""
+        self.acting: set[str] = set()
+        """Effect keys of the claims it made of which no outcome was recorded."""
         self._expires_us = expires_us
         """How long after its last save the state is to expire; 0: never; None: as it is."""
 
@@ -272,7 +274,7 @@ class SessionCore(Live):
             yield from self._send(sent, durability)
         position, ended, now = self.position, self.mark, (yield Now())
         if ended is None or ended.end is not None:
-            if not self.holds:
+            if not self.holds and not (ended is None and self.acting):
                 return
         else:
             ended = replace(ended, end=how, error=error, ended_us=now)
@@ -281,6 +283,8 @@ class SessionCore(Live):
         # A power cut may take the end itself, but not the saves before it that are to outlast one.
         weak: Durability = durability if self._at_risk else "process"
         change = _marking(ended, leaving(self.branch, self.id))
+        if self.acting:
+            change = _leaving_open(self.id, change)
         for _ in range(limits.commit_tries_max):
             try:
                 self.position = yield from commit(self.site, position, change, self.branch, weak)
@@ -304,6 +308,8 @@ class SessionCore(Live):
         change = expiring(marking, self._expires_us)
         if sent.settles:
             change = yield from _settling(self.site, sent, change)
+        if sent.mark.end is not None and self.acting:
+            change = _leaving_open(self.id, change)
         try:
             for body in sent.bodies:
                 if body.durability == "power":
@@ -338,6 +344,7 @@ class SessionCore(Live):
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, extra
         )
         self.took_in = None
+        self.acting.difference_update(each.key for each in sent.settles)
         for body in sent.bodies:
             body.saved = self.checkpoint
             if body.moves:
@@ -436,6 +443,13 @@ def _settling(
 
     kept = yield from keeping(site, sent.settles)
     return lambda head: settled(sent.settles, kept, sent.sealed, change(head))
+
+
+def _leaving_open(session: bytes, change: Callable[[Head], Head]) -> Callable[[Head], Head]:
+    """A change by which nobody is at the claims of a session any more: it ends."""
+    from perdure.core.claims import left_open
+
+    return lambda head: left_open(change(head), session)
 
 
 class _Unset:

@@ -1,4 +1,4 @@
-"""Twins: the pages that stand in for what was pruned are primary, so each is kept twice.
+"""Twins: the pages that stand in for what was pruned, or have claims, are primary: kept twice.
 
 Whichever copy is lost is made from the other. See `docs/design/0017-retention.md`.
 """
@@ -72,7 +72,7 @@ def mend_twins(site: Site, head: Head, roots: Iterable[Ref]) -> Steps[int]:
 
 def _lost(site: Site, what: str) -> Damaged:
     return Damaged(
-        f"{what} that stand in for what was pruned are lost, both copies of them. Restore the "
+        f"{what} that nothing can make anew are lost, both copies of them. Restore the "
         "store from a backup"
     )
 

@@ -17,6 +17,7 @@ from perdure.core.head import MAIN, Branch, Head
 from perdure.core.journal import Entry
 from perdure.core.record import Record
 from perdure.engine import audit, branches, load, moving
+from perdure.engine.claims import Settling
 from perdure.engine.journal import read_journal
 from perdure.engine.marks import resumed_from
 from perdure.engine.parked import all_branches
@@ -224,7 +225,7 @@ def saver(
             tries += 1
             label = "kept" if tries % 3 == 2 else None
             attempt = Try(branch, f"{actor.name}.{actor.life}.{tries}", label)
-            done += yield from _saved(world, core, attempt, ending=done == saves - 1)
+            done += yield from save_one(world, core, attempt, ending=done == saves - 1)
 
     def safely(actor: Actor) -> Steps[None]:
         with suppress(BranchNotFound, BranchMoved):  # it was deleted
@@ -257,7 +258,14 @@ def open_core(actor: Actor, branch: str, merges: bool = False) -> Steps[SessionC
     )
 
 
-def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) -> Steps[bool]:
+def save_one(
+    world: Branched,
+    core: SessionCore,
+    attempt: Try,
+    *,
+    ending: bool,
+    settles: tuple[Settling, ...] = (),
+) -> Steps[bool]:
     """Save one token; False if it was given up for what the branch is now."""
     world.tries[attempt.token] = attempt
     document = core.document
@@ -265,7 +273,7 @@ def _saved(world: Branched, core: SessionCore, attempt: Try, *, ending: bool) ->
     state = document.state
     state.setdefault(LOG, []).append(attempt.token)
     state[COUNT] = len(state[LOG])
-    body = core.stage(attempt.label)
+    body = core.stage(attempt.label, settles=settles)
     assert body is not None
     for _ in range(TRIES_MAX):
         try:

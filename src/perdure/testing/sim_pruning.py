@@ -193,7 +193,7 @@ def pruner(world: Pruned, rounds: int, *, forgets: bool = False) -> Script:
     return work
 
 
-def _tiring(script: Script) -> Script:
+def tiring(script: Script) -> Script:
     """The same, for so many lives at most."""
 
     def work(actor: Actor) -> Steps[None]:
@@ -280,10 +280,10 @@ def by_chance(face: Face, seed: str, chance: random.Random, saves: int) -> Prune
         world.add(f"p{number}", pruner(world, chance.randint(1, 3 * times), forgets=world.forgets))
     for number in range(1, chance.randint(0, 2) + 1):
         branch = chance.choice((MAIN, SECOND, SECOND))
-        world.add(f"h{number}", _tiring(holder(world, chance.randint(1, saves * times), branch)))
+        world.add(f"h{number}", tiring(holder(world, chance.randint(1, saves * times), branch)))
     for number in range(1, chance.randint(0, 2 // times) + 1):
         world.add(f"m{number}", mover(world, chance.randint(1, 4)))
     for number in range(1, chance.randint(0, 2) + 1):
         kinds = chance.choice((("maintain", "step", "collect", "verify"), PAGE_KINDS))
-        world.add(f"upkeep {number}", _tiring(Upkeep(world, chance.randint(1, 4), kinds)))
+        world.add(f"upkeep {number}", tiring(Upkeep(world, chance.randint(1, 4), kinds)))
     return world

@@ -458,6 +458,8 @@ _SMALL: tuple[tuple[Any, str, Any], ...] = (
     (limits, "snapshots_kept_max", 2),
     (limits, "section_inline_bytes_max", 8),
     (limits, "inline_bytes_max", 32),
+    (limits, "claims_inline_max", 2),
+    (limits, "claim_result_inline_bytes_max", 60),
     (tree, "LEAVES", Bounds(16, 32, 64)),
     (tree, "INNER", Bounds(80, 160, 240)),
 )

@@ -21,9 +21,10 @@ from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
-from perdure.testing import sim_fleet_actors, sim_pruning
+from perdure.testing import sim_claims, sim_fleet_actors, sim_pruning
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
 from perdure.testing.sim_branches import by_chance, every_kind, merging
+from perdure.testing.sim_claim_plants import CLAIMING_BUGS
 from perdure.testing.sim_fleet_plants import FLEET_BUGS
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
 from perdure.testing.sim_prune_plants import PRUNING_BUGS
@@ -42,7 +43,7 @@ FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
 VERDICT = "no promise was broken"
 SCHEDULES_PER_LINE = 500
-_PLANTS = BUGS | MOVING_BUGS | PRUNING_BUGS | FLEET_BUGS
+_PLANTS = BUGS | MOVING_BUGS | PRUNING_BUGS | FLEET_BUGS | CLAIMING_BUGS
 STEPS_MAX = 5_000
 """Steps of one schedule: far more than any that ends."""
 
@@ -112,6 +113,8 @@ class Plan:
     """Whether branches are pruned besides; see `perdure.testing.sim_pruning`."""
     fleet: bool = False
     """Whether code of several versions works on one state; see `perdure.testing.sim_fleet`."""
+    claims: bool = False
+    """Whether actors act on the world, too; see `perdure.testing.sim_claims`."""
 
 
 def explore(
@@ -168,6 +171,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
         again += " --branches" * plan.branches + " --merging" * plan.merging
         again += " --pruning" * plan.pruning + " --fleet" * plan.fleet
+        again += " --claims" * plan.claims
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -178,6 +182,8 @@ def _begun(face: Face, name: str, chance: random.Random, plan: Plan) -> World:
     """A world with its actors."""
     if plan.fleet:
         return sim_fleet_actors.by_chance(face, name, chance, plan.saves)
+    if plan.claims:
+        return sim_claims.by_chance(face, name, chance, plan.saves)
     if plan.pruning:
         return sim_pruning.by_chance(face, name, chance, plan.saves)
     if plan.merging:
@@ -358,6 +364,21 @@ def exhaust_deploying(face: Face, faults: int = 1, *, progress: Progress = quiet
         return exhaust(face, faults=faults, begin=begin, progress=progress)
 
 
+def exhaust_claims(
+    face: Face, *, races: bool = False, faults: int = 1, progress: Progress = quiet
+) -> Report:
+    """Run every schedule of one performer that dies anywhere, or of two that race for an effect.
+
+    With so many deaths and lost answers at most, at every request.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(sim_claims.every_claim, face, races=races)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
 def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
     """Run to the end by the odometer's choices; False if cut short."""
     last = 0
@@ -449,7 +470,7 @@ def main(argv: Sequence[str]) -> int:
                         write_line(f"{face}{what}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            names = ("branches", "merging", "pruning", "fleet")
+            names = ("branches", "merging", "pruning", "fleet", "claims")
             kinds = {name: getattr(options, name) for name in names}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
@@ -464,6 +485,9 @@ def _exhausting(options: argparse.Namespace) -> dict[str, Callable[..., Report]]
     """What runs all schedules on a face, by what is told of it."""
     if options.fleet:
         return {", deploy": exhaust_deploying}
+    if options.claims:
+        faults = {", death": False, ", race": True}
+        return {what: partial(exhaust_claims, races=races) for what, races in faults.items()}
     if options.pruning:
         return {", prune": exhaust_pruning}
     if options.branches:
@@ -495,6 +519,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--merging", action="store_true", help="with writers that merge what others saved first")
     add("--pruning", action="store_true", help="with branches, and actors that prune and hold them")
     add("--fleet", action="store_true", help="with old code and new on one state")
+    add("--claims", action="store_true", help="with actors that act on the world, once each")
     add(
         "--plant",
         choices=[*_PLANTS],
