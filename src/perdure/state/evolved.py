@@ -117,7 +117,7 @@ class EvolvedDocument(Document):
     def _got(self, name: str) -> dict[str, Any]:
         """The sections of the view that hang together with a name."""
         names, lenses = self._group(name)
-        held = {each: plain(self._source.state[each]) for each in names & set(self.source_names())}
+        held = {each: plain(self._source._root[each]) for each in names & set(self.source_names())}
         try:
             return get(held, lenses)
         except MigrationFailed:
@@ -153,7 +153,7 @@ class EvolvedDocument(Document):
         reached = {
             each for name in touched if self._is_reached(name) for each in self._group(name)[0]
         }
-        held = {name: source.state[name] for name in self.source_names() if name in reached}
+        held = {name: source._root[name] for name in self.source_names() if name in reached}
         # Also as the session ends, when what is stored takes no other edit any more.
         with source.block(), source._tracker.open():
             for change in translate(changes, held, self._lenses):
