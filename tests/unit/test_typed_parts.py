@@ -62,6 +62,14 @@ class Made:
     pair: tuple[str, list[int]] = field(default_factory=lambda: (uuid.uuid4().hex, []))
 
 
+def test_adding_to_a_list_in_place_does_not_look_at_what_is_there() -> None:
+    document, state = opened(Parts, items=[{"title": 5}])
+    state.items += [Item("new")]
+    assert [type(each).__name__ for each in document.capture()] == ["Splice"]
+    with pytest.raises(WrongType):
+        state.items = [*state.items.plain()]
+
+
 def test_a_default_that_is_made_reads_the_same_until_another_is_assigned() -> None:
     document, state = opened(Made)
     first = state.id
