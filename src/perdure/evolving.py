@@ -281,7 +281,8 @@ def evolved(
         from perdure.locking import locks_of
         from perdure.state.evolved import EvolvedDocument
 
-        document = EvolvedDocument(stored, found.lenses, locks_of(found, core.site.key), lazy=lazy)
+        locks = locks_of(found, core.site.key)
+        document = EvolvedDocument(stored, found.lenses, locks, lazy=lazy)
     if found.migrations:
         migration = body_of(found, changes)
     evolution = Evolution(found, migration is not None or found.stamp is None, migration)

@@ -48,7 +48,6 @@ class EvolvedDocument(Document):
         lenses: what led from the older layout to the newer.
         locks: sections, of the older layout, that are shown as well as can be, and not edited.
         lazy: whether sections are loaded when they are touched.
-        check_edits: as of any document.
     """
 
     __slots__ = ("_groups", "_lenses", "_locks", "_reach", "_source")
@@ -60,7 +59,6 @@ class EvolvedDocument(Document):
         locks: Locks,
         *,
         lazy: bool,
-        check_edits: bool = False,
     ) -> None:
         self._source = source
         self._lenses = lenses
@@ -68,7 +66,7 @@ class EvolvedDocument(Document):
         self._locks = locks
         self._groups: dict[str, tuple[frozenset[str], Lenses]] = {}
         load = self.seen if lazy else None
-        super().__init__(self._content(), load=load, check_edits=check_edits)
+        super().__init__(self._content(), load=load, check_edits=source.checks_edits)
         self._tracker.locked = locks
         self._tracker.guard()
 
