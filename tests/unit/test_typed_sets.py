@@ -20,6 +20,12 @@ class Colour(Enum):
     GREEN = "green"
 
 
+class Shape(Enum):
+    """Of another class, with a value that is the same."""
+
+    RED = "red"
+
+
 @dataclass
 class Parts:
     colours: set[Colour] = field(default_factory=set)
@@ -36,6 +42,8 @@ def opened(cls: Any, **sections: Any) -> tuple[Document, Any]:
 SETS: list[tuple[Callable[[Any], Any], set[Colour]]] = [
     (lambda s: s.add(Colour.GREEN), {Colour.RED, Colour.BLUE, Colour.GREEN}),
     (lambda s: s.discard(Colour.GREEN), {Colour.RED, Colour.BLUE}),
+    (lambda s: s.discard("red"), {Colour.RED, Colour.BLUE}),
+    (lambda s: s.discard(Shape.RED), {Colour.RED, Colour.BLUE}),
     (lambda s: s.remove(Colour.RED), {Colour.BLUE}),
     (lambda s: s.clear(), set()),
     (lambda s: s.update([Colour.GREEN], {Colour.RED}), set(Colour)),
@@ -65,6 +73,7 @@ def test_a_set_of_members_reads_as_a_set() -> None:
     document, state = opened(Parts, colours={"red", "blue"})
     colours: Any = state.colours
     assert isinstance(colours, set) and Colour.RED in colours and "red" not in colours
+    assert Colour.GREEN not in colours and Shape.RED not in colours
     assert colours | {Colour.GREEN} == set(Colour) and type(colours | {Colour.GREEN}) is set
     assert colours & {Colour.RED} == {Colour.RED} and colours - {Colour.RED} == {Colour.BLUE}
     assert colours.union([Colour.GREEN]) == set(Colour) and colours.issubset(Colour)

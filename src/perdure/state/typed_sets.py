@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, MutableSet
 from typing import Any
 
 from perdure.schemas.containers import SetKind
-from perdure.schemas.kinds import bare
+from perdure.schemas.kinds import Refused, bare
 from perdure.state.door import admitted_at, is_watched
 from perdure.state.members import TrackedSet
 from perdure.state.typed_reading import bad_at, shown
@@ -40,7 +40,12 @@ class TypedSet(TypedView, MutableSet[Any]):
     # ---- reading ----------------------------------------------------------------------------
 
     def __contains__(self, member: object) -> bool:
-        return member in self.copy()
+        kind, node = self._perdure_kind, self._perdure_node
+        try:
+            stored = kind.item.take_in(member)
+        except Refused:
+            return False
+        return stored in node and bool(kind.read_member(stored) == member)
 
     def __iter__(self) -> Iterator[Any]:
         kind, stored = self._perdure_kind, set(self._perdure_node)
@@ -107,7 +112,8 @@ class TypedSet(TypedView, MutableSet[Any]):
         self._perdure_node.update(self._stored((member,)))
 
     def discard(self, member: Any) -> None:
-        self._perdure_node.discard(self._perdure_kind.item.take_in(member))
+        if member in self:
+            self._perdure_node.discard(self._perdure_kind.item.take_in(member))
 
     def remove(self, member: Any) -> None:
         if member not in self:
