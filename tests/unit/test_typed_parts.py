@@ -62,6 +62,18 @@ class Made:
     pair: tuple[str, list[int]] = field(default_factory=lambda: (uuid.uuid4().hex, []))
 
 
+@pytest.mark.parametrize("sections", [{}, {"items": [{"title": "a"}]}])
+def test_a_list_takes_no_place_that_is_no_number(sections: Any) -> None:
+    _, state = opened(Parts, **sections)
+    for at in ("a", None, 1.5):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            state.items[at] = Item("b")
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            state.items[at]
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            state.items.pop(at)
+
+
 def test_adding_to_a_list_in_place_does_not_look_at_what_is_there() -> None:
     document, state = opened(Parts, items=[{"title": 5}])
     state.items += [Item("new")]

@@ -69,6 +69,17 @@ def test_a_set_of_members_is_edited_in_place(edit: Any, after: set[Colour]) -> N
     assert all(change.path == ("colours",) for change in document.capture())
 
 
+def test_a_member_of_another_class_is_refused_with_its_place() -> None:
+    document, state = opened(Parts, colours={"red"})
+    with pytest.raises(WrongType, match=r"^colours: expected Colour, got <Shape\.RED"):
+        state.colours.add(Shape.RED)
+    with pytest.raises(WrongType, match=r"^colours: expected Colour, got <Shape\.RED"):
+        state.colours |= {Colour.BLUE, Shape.RED}
+    with pytest.raises(WrongType, match=r"^colours: expected Colour, got <Shape\.RED"):
+        state.colours ^= {Colour.RED, Colour.BLUE, Shape.RED}
+    assert document.plain() == {"colours": {"red"}} and document.capture() == []
+
+
 def test_a_set_of_members_reads_as_a_set() -> None:
     document, state = opened(Parts, colours={"red", "blue"})
     colours: Any = state.colours

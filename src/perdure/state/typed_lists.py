@@ -148,7 +148,8 @@ class TypedList(TypedView, MutableSequence[Any]):
             start = index.indices(len(self))[0]
             self._perdure_node[index] = self._all_stored(value, start)
         else:
-            self._perdure_node[index] = self._stored(bare(value), index)
+            at = operator.index(index)
+            self._perdure_node[at] = self._stored(bare(value), at)
 
     def __delitem__(self, index: Any) -> None:
         del self._perdure_node[index]
