@@ -143,7 +143,7 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     if stamp is not None and stamp.version > declared.version:
         back = stamp.back_to(declared.version)
         return Plan(cls, declared, section, stamp.version, back=back)
-    version = stamp.version if stamp is not None else unstamped(declared, names)
+    version = stamp.version if stamp is not None else _unstamped(declared, stamps, names)
     migrations = declared.path(version)
     if stamp is None and migrations and stamps:
         others = ", ".join(f"{name!r} (version {each.version})" for name, each in stamps.items())
@@ -155,12 +155,14 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     return Plan(cls, declared, section, version, migrations)
 
 
-def unstamped(declared: Declared, names: Iterable[str]) -> int:
+def _unstamped(declared: Declared, stamps: Iterable[str], names: Iterable[str]) -> int:
     """The version of a state without a stamp of this schema."""
-    if all(name.startswith(RESERVED) for name in names):
-        return declared.version  # it is new
+    names = [name for name in names if not name.startswith(RESERVED)]
     begins = any(older == UNSTAMPED for older, _ in declared.migrations)
-    return UNSTAMPED if begins else min(1, declared.version)
+    version = UNSTAMPED if begins else min(1, declared.version)
+    if not names or (stamps and not reached(declared.path(version), names)):
+        return declared.version  # it is new, or all that is there is of others
+    return version
 
 
 class Evolution(msgspec.Struct, eq=False):
@@ -250,18 +252,18 @@ class Evolution(msgspec.Struct, eq=False):
 
     def _version_after(self, core: SessionCore, news: News) -> int | None:
         """The version that the news leave the state in; None: they do not say."""
+        declared = self.plan.declared
         if news.instead is not None and news.instead.is_whole:
-            names: Iterable[str] = news.instead.sections
-            section = news.instead.sections.get(SECTION)
-        else:
-            changes = [each for each in news.changes if each.path[0] == SECTION]
-            if not changes:
-                return None
-            held: dict[str, Any] = {SECTION: core.document.read_reserved(SECTION) or {}}
-            apply(held, changes)
-            names, section = core.names, held.get(SECTION)
-        stamp = stamps_in(section).get(self.plan.declared.name)
-        return stamp.version if stamp is not None else unstamped(self.plan.declared, names)
+            stamps = stamps_in(news.instead.sections.get(SECTION))
+            unstamped = _unstamped(declared, stamps, news.instead.sections)
+            return stamps[declared.name].version if declared.name in stamps else unstamped
+        changes = [each for each in news.changes if each.path[0] == SECTION]
+        if not changes:
+            return None
+        held: dict[str, Any] = {SECTION: core.document.read_reserved(SECTION) or {}}
+        apply(held, changes)
+        stamp = stamps_in(held.get(SECTION)).get(declared.name)
+        return None if stamp is None else stamp.version
 
 
 def evolved(
@@ -281,7 +283,8 @@ def evolved(
         from perdure.locking import locks_of
         from perdure.state.evolved import EvolvedDocument
 
-        document = EvolvedDocument(stored, found.lenses, locks_of(found, core.site.key), lazy=lazy)
+        locks = locks_of(found, core.site.key)
+        document = EvolvedDocument(stored, found.lenses, locks, lazy=lazy)
     if found.migrations:
         migration = body_of(found, changes)
     evolution = Evolution(found, migration is not None or found.stamp is None, migration)

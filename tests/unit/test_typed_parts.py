@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import heapq
+import uuid
 from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 from enum import Enum
@@ -53,6 +54,52 @@ def opened(cls: Any, **sections: Any) -> tuple[Document, Any]:
 
 
 # ---- defaults and tuples --------------------------------------------------------------------
+
+
+@dataclass
+class Made:
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    pair: tuple[str, list[int]] = field(default_factory=lambda: (uuid.uuid4().hex, []))
+
+
+@pytest.mark.parametrize("sections", [{}, {"items": [{"title": "a"}]}])
+def test_a_list_takes_no_place_that_is_no_number(sections: Any) -> None:
+    _, state = opened(Parts, **sections)
+    for at in ("a", None, 1.5):
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            state.items[at] = Item("b")
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            state.items[at]
+        with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+            state.items.pop(at)
+
+
+def test_adding_to_a_list_in_place_does_not_look_at_what_is_there() -> None:
+    document, state = opened(Parts, items=[{"title": 5}])
+    state.items += [Item("new")]
+    assert [type(each).__name__ for each in document.capture()] == ["Splice"]
+    with pytest.raises(WrongType):
+        state.items = [*state.items.plain()]
+
+
+def test_a_default_that_is_made_reads_the_same_until_another_is_assigned() -> None:
+    document, state = opened(Made)
+    first = state.id
+    assert state.id == first
+    assert state["id"] == first
+    assert document.capture() == []
+    state.id = "a"
+    assert state.id == "a"
+    del state.id
+    assert state.id == first
+    assert opened(Made)[1].id != first
+
+
+def test_a_default_in_a_tuple_is_made_anew_once_it_had_its_place_and_left_it() -> None:
+    _, state = opened(Made)
+    state.pair[1].append(1)
+    del state.pair
+    assert state.pair[1] == []
 
 
 def test_a_default_in_a_tuple_is_nobodys_object_and_takes_its_place_when_edited() -> None:

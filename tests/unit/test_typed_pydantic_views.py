@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 import perdure
 from perdure.state import Document
@@ -61,3 +61,29 @@ def test_a_real_object_has_each_value_in_its_field_whatever_the_aliases() -> Non
     assert real.model_dump() == {"one": 1, "two": 2}
     assert real.model_fields_set == {"one", "two"}
     assert state.crossed.model_dump() == {"one": 1, "two": 2}
+
+
+class Counted(BaseModel):
+    looks: int = 0
+    pets: list[Pet] = []
+
+    @field_validator("pets")
+    @classmethod
+    def is_looked_at(cls, pets: list[Pet]) -> list[Pet]:
+        LOOKS.append(len(pets))
+        return pets
+
+
+LOOKS: list[int] = []
+
+
+def test_adding_to_a_list_in_place_does_not_validate_all_of_it_again() -> None:
+    document = Document({"pets": [{"age": 1}] * 3})
+    install(Counted, document)
+    state = typed_state(Counted, document.state)
+    LOOKS.clear()
+    state.pets += [Pet(age=2)]
+    assert LOOKS == []
+    assert [type(each).__name__ for each in document.capture()] == ["Splice"]
+    state.pets = [*state.pets]
+    assert LOOKS == [4]

@@ -20,6 +20,12 @@ class Colour(Enum):
     GREEN = "green"
 
 
+class Shape(Enum):
+    """Of another class, with a value that is the same."""
+
+    RED = "red"
+
+
 @dataclass
 class Parts:
     colours: set[Colour] = field(default_factory=set)
@@ -36,6 +42,8 @@ def opened(cls: Any, **sections: Any) -> tuple[Document, Any]:
 SETS: list[tuple[Callable[[Any], Any], set[Colour]]] = [
     (lambda s: s.add(Colour.GREEN), {Colour.RED, Colour.BLUE, Colour.GREEN}),
     (lambda s: s.discard(Colour.GREEN), {Colour.RED, Colour.BLUE}),
+    (lambda s: s.discard("red"), {Colour.RED, Colour.BLUE}),
+    (lambda s: s.discard(Shape.RED), {Colour.RED, Colour.BLUE}),
     (lambda s: s.remove(Colour.RED), {Colour.BLUE}),
     (lambda s: s.clear(), set()),
     (lambda s: s.update([Colour.GREEN], {Colour.RED}), set(Colour)),
@@ -61,10 +69,22 @@ def test_a_set_of_members_is_edited_in_place(edit: Any, after: set[Colour]) -> N
     assert all(change.path == ("colours",) for change in document.capture())
 
 
+def test_a_member_of_another_class_is_refused_with_its_place() -> None:
+    document, state = opened(Parts, colours={"red"})
+    with pytest.raises(WrongType, match=r"^colours: expected Colour, got <Shape\.RED"):
+        state.colours.add(Shape.RED)
+    with pytest.raises(WrongType, match=r"^colours: expected Colour, got <Shape\.RED"):
+        state.colours |= {Colour.BLUE, Shape.RED}
+    with pytest.raises(WrongType, match=r"^colours: expected Colour, got <Shape\.RED"):
+        state.colours ^= {Colour.RED, Colour.BLUE, Shape.RED}
+    assert document.plain() == {"colours": {"red"}} and document.capture() == []
+
+
 def test_a_set_of_members_reads_as_a_set() -> None:
     document, state = opened(Parts, colours={"red", "blue"})
     colours: Any = state.colours
     assert isinstance(colours, set) and Colour.RED in colours and "red" not in colours
+    assert Colour.GREEN not in colours and Shape.RED not in colours
     assert colours | {Colour.GREEN} == set(Colour) and type(colours | {Colour.GREEN}) is set
     assert colours & {Colour.RED} == {Colour.RED} and colours - {Colour.RED} == {Colour.BLUE}
     assert colours.union([Colour.GREEN]) == set(Colour) and colours.issubset(Colour)

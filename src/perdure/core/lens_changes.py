@@ -7,6 +7,7 @@ that one mapping, and put back.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -92,8 +93,10 @@ class Moved:
     def __init__(self) -> None:
         self.is_full = False
         """Whether all were noted."""
-        self._sources: dict[bytes, list[Any]] = {}
+        self._sources: dict[bytes, deque[Any]] = {}
         """The newer forms, by what they are in the view, or by the ids that they have there."""
+        self._served: dict[int, Any] = {}
+        """By id, those that were put in again."""
 
     def note(self, sources: Iterable[Any], lens: Nested, path: Path) -> None:
         """Note the newer forms of what is taken out."""
@@ -103,7 +106,7 @@ class Moved:
             if isinstance(source, dict):
                 view = back(source, lens.lenses, path)
                 for name in _names(view, lens):
-                    self._sources.setdefault(name, []).append(source)
+                    self._sources.setdefault(name, deque()).append(source)
 
     def source_of(self, value: Any, lens: Nested) -> Any:
         """The newer form of what is put in again; `ABSENT` if it is new. Each serves once."""
@@ -111,11 +114,11 @@ class Moved:
             return ABSENT
         for name in _names(value, lens):
             found = self._sources.get(name)
-            if found:
-                source = found[0]
-                for sources in self._sources.values():
-                    sources[:] = [each for each in sources if each is not source]
-                return source
+            while found:
+                source = found.popleft()
+                if id(source) not in self._served:
+                    self._served[id(source)] = source
+                    return source
         return ABSENT
 
 

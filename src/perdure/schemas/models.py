@@ -54,6 +54,11 @@ class Field:
         """Whether it reads as something where it is not stored."""
         return self._make is not None or self.default is not NO_DEFAULT
 
+    @property
+    def is_made(self) -> bool:
+        """Whether its default is made anew each time, and so may be another."""
+        return self._make is not None
+
     def fresh(self) -> Any:
         """Its default, made anew if it is one that can be changed."""
         return self.default if self._make is None else self._make()

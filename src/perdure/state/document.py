@@ -83,6 +83,11 @@ class Document(Capturing):
             self._shadow = Shadow(self._root)
         self.state = State(self._root)
 
+    @property
+    def checks_edits(self) -> bool:
+        """Whether edits behind the containers' backs are looked for at every capture."""
+        return self._shadow is not None
+
     # ---- what is loaded ---------------------------------------------------------------------
 
     def loaded(self) -> set[str]:

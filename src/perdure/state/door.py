@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import ref
 
 from perdure import limits
@@ -16,11 +16,14 @@ from perdure.state.place import Place, place_of
 
 _STORED = (dict, list, set)
 
+Defaults: TypeAlias = dict[tuple[int, str], tuple[Any, Any]]
+"""By the id of what would hold it, and field: that, and what the field reads as."""
+
 
 class Home:
     """What the views of one document share."""
 
-    __slots__ = ("_views_max", "checked", "ghosts", "views")
+    __slots__ = ("_views_max", "checked", "ghosts", "made", "views")
 
     def __init__(self) -> None:
         self.views: dict[int, ref[Any]] = {}
@@ -28,8 +31,10 @@ class Home:
         self._views_max = limits.views_swept_min
         self.checked: dict[int, tuple[Any, Kind]] = {}
         """By id: plain containers that were found to fit, and what they were to fit."""
-        self.ghosts: dict[tuple[int, str], tuple[Any, Any]] = {}
-        """By the id of what would hold it, and field: it, and a default not yet in its place."""
+        self.ghosts: Defaults = {}
+        """Defaults that can be edited and are not yet in their places."""
+        self.made: Defaults = {}
+        """Defaults that cannot be edited, and may be others when they are made again."""
 
     def keep(self, node: Any, view: Any) -> None:
         """Let a view be found again while somebody holds it.

@@ -49,7 +49,6 @@ class EvolvedDocument(Document):
         lenses: what led from the older layout to the newer.
         locks: sections, of the older layout, that are shown as well as can be, and not edited.
         lazy: whether sections are loaded when they are touched.
-        check_edits: as of any document.
     """
 
     __slots__ = ("_groups", "_lenses", "_locks", "_reach", "_source")
@@ -61,7 +60,6 @@ class EvolvedDocument(Document):
         locks: Locks,
         *,
         lazy: bool,
-        check_edits: bool = False,
     ) -> None:
         self._source = source
         self._lenses = lenses
@@ -69,7 +67,7 @@ class EvolvedDocument(Document):
         self._locks = locks
         self._groups: dict[str, tuple[frozenset[str], Lenses]] = {}
         load = self.seen if lazy else None
-        super().__init__(self._content(), load=load, check_edits=check_edits)
+        super().__init__(self._content(), load=load, check_edits=source.checks_edits)
         self._tracker.locked = locks
         self._tracker.guard()
         source._view = self
@@ -123,7 +121,7 @@ class EvolvedDocument(Document):
     def _got(self, name: str) -> dict[str, Any]:
         """The sections of the view that hang together with a name."""
         names, lenses = self._group(name)
-        held = {each: plain(self._source.state[each]) for each in names & set(self.source_names())}
+        held = {each: plain(self._source._root[each]) for each in names & set(self.source_names())}
         try:
             return get(held, lenses)
         except MigrationFailed:
@@ -159,7 +157,7 @@ class EvolvedDocument(Document):
         reached = {
             each for name in touched if self._is_reached(name) for each in self._group(name)[0]
         }
-        held = {name: source.state[name] for name in self.source_names() if name in reached}
+        held = {name: source._root[name] for name in self.source_names() if name in reached}
         # Also as the session ends, when what is stored takes no other edit any more.
         with source.block(), source._tracker.open():
             for change in translate(changes, held, self._lenses):

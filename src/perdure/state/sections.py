@@ -8,6 +8,7 @@ from typing import Any
 from perdure.errors import NotStorable, ReservedSection
 from perdure.state.marks import ABSENT
 from perdure.state.root import Root
+from perdure.state.sealed import SEALED, sealed
 
 RESERVED = "perdure."
 """How the names of the library's own sections start."""
@@ -34,7 +35,8 @@ class State(MutableMapping[str, Any]):
     """The sections of a state, by name; each holds a value that a state can hold.
 
     Sections whose names start with "perdure." are the library's own: they can be read here, not
-    assigned or deleted; `clear` and `popitem` leave them.
+    assigned or deleted; `clear` and `popitem` leave them. What "perdure.schema" and "perdure.kept"
+    hold cannot be edited either: these are copies.
 
     A section that is not loaded is loaded when its value is asked for, also by `==`, `copy` and the
     like: not by `in`, `len` or going through the names, and not by assigning or deleting it.
@@ -65,12 +67,12 @@ class State(MutableMapping[str, Any]):
 
     def copy(self) -> dict[str, Any]:
         """A plain dict of the sections, tracked."""
-        return self._root.copy()
+        return {name: self[name] for name in self._root}
 
     def __getitem__(self, name: str, /) -> Any:
         if name not in self._root:
             raise MissingSection(name, self._root)
-        return self._root[name]
+        return sealed(self._root[name]) if name in SEALED else self._root[name]
 
     def __setitem__(self, name: str, value: Any, /) -> None:
         self._writable(name)
@@ -84,7 +86,7 @@ class State(MutableMapping[str, Any]):
 
     def get(self, name: str, /, default: Any = None) -> Any:
         """The section, or the default if there is none."""
-        return self._root.get(name, default)
+        return self[name] if name in self._root else default
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._root)

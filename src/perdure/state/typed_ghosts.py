@@ -8,7 +8,7 @@ from perdure import limits
 from perdure.core.paths import format_path
 from perdure.errors import Detached
 from perdure.schemas.models import Field
-from perdure.state.door import Home, admitted_at
+from perdure.state.door import Defaults, Home, admitted_at
 from perdure.state.mapping import wrap_dict
 from perdure.state.place import Place, place_of
 from perdure.state.tracker import Tracker
@@ -45,19 +45,32 @@ class GhostTracker(Tracker):
 
 
 def default_of(field: Field, holder: Any, home: Home) -> tuple[Any, bool]:
-    """What a missing field reads as, and whether that is in its stored form: a ghost."""
-    known = home.ghosts.get((id(holder), field.name))
+    """What a missing field reads as, and whether that is in its stored form: a ghost.
+
+    One that is made, as an id or a time may be, reads the same for as long as the session lasts.
+    """
+    at = id(holder), field.name
+    known = home.ghosts.get(at)
     if known is not None and known[0] is holder and is_ghost(known[1]):
         return known[1], True
+    known = home.made.get(at)
+    if known is not None and known[0] is holder:
+        return known[1], False
     value = field.fresh()
     stored = admitted_at(field.kind, value, (field.name,), 0)
     ghost = ghost_of(stored, holder, field.name)
-    if ghost is None:
-        return value, False
-    home.ghosts[id(holder), field.name] = holder, ghost
-    if len(home.ghosts) > limits.checked_containers_max:
-        del home.ghosts[next(iter(home.ghosts))]
-    return ghost, True
+    if ghost is not None:
+        _keep(home.ghosts, at, (holder, ghost))
+        return ghost, True
+    if field.is_made:
+        _keep(home.made, at, (holder, value))
+    return value, False
+
+
+def _keep(known: Defaults, at: tuple[int, str], pair: tuple[Any, Any]) -> None:
+    known[at] = pair
+    if len(known) > limits.checked_containers_max:
+        del known[next(iter(known))]
 
 
 def is_ghost(stored: Any) -> bool:

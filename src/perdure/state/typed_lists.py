@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from typing import Any, SupportsIndex
 
@@ -50,7 +51,7 @@ class TypedList(TypedView, MutableSequence[Any]):
         if isinstance(index, slice):
             positions = range(*index.indices(len(node)))
             return [self._view(node[at], at) for at in positions]
-        at = index.__index__()
+        at = operator.index(index)
         return self._view(node[at], at if at >= 0 else at + len(node))
 
     def __len__(self) -> int:
@@ -147,7 +148,8 @@ class TypedList(TypedView, MutableSequence[Any]):
             start = index.indices(len(self))[0]
             self._perdure_node[index] = self._all_stored(value, start)
         else:
-            self._perdure_node[index] = self._stored(bare(value), index)
+            at = operator.index(index)
+            self._perdure_node[at] = self._stored(bare(value), at)
 
     def __delitem__(self, index: Any) -> None:
         del self._perdure_node[index]
@@ -171,7 +173,7 @@ class TypedList(TypedView, MutableSequence[Any]):
 
     def pop(self, index: int = -1) -> Any:
         node = self._perdure_node
-        at = index.__index__()
+        at = operator.index(index)
         item = self[at] if -len(node) <= at < len(node) else None
         node.pop(at)
         return item

@@ -13,7 +13,7 @@ from perdure.schemas.models import ModelKind
 from perdure.state.door import admitted, is_watched
 from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
-from perdure.state.sections import State
+from perdure.state.sections import RESERVED, State
 from perdure.state.typed_reading import shown, typed
 from perdure.state.typed_view import TypedView
 
@@ -130,7 +130,10 @@ class TypedMapping(TypedView, MutableMapping[str, Any]):
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        key = next(reversed(self._perdure_node), None)
+        names = reversed(self._perdure_node)
+        if isinstance(self._perdure_node, State):  # whose own sections nobody takes out
+            names = (name for name in names if not name.startswith(RESERVED))
+        key = next(iter(names), None)
         if key is None:
             raise KeyError("popitem(): dictionary is empty")
         return key, self.pop(key)

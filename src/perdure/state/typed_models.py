@@ -16,10 +16,12 @@ from typing import Any
 from perdure.core.paths import Path, format_path
 from perdure.core.values import SIZED
 from perdure.errors import BadStored, PerdureError, WrongType
+from perdure.schemas.kinds import bare
 from perdure.schemas.models import Field, ModelKind
 from perdure.state.door import admitted, is_watched
 from perdure.state.mapping import TrackedDict
 from perdure.state.marks import ABSENT
+from perdure.state.place import place_of
 from perdure.state.sections import State
 from perdure.state.typed_ghosts import default_of
 from perdure.state.typed_reading import shown, typed
@@ -164,11 +166,13 @@ def write(view: Any, field: Field, value: Any) -> None:
     """
     kind = view._perdure_kind
     _require_changeable(view, field.name)
+    node = view._perdure_node
+    if place_of(bare(value)) is not None and node.get(field.name) is bare(value):
+        return  # as after `+=`, which has edited it already
     if kind.family == "pydantic":
         from perdure.schemas.pydantic_models import validated
 
         value = validated(kind, view, field.name, value)
-    node = view._perdure_node
     if not isinstance(node, State) and not is_watched(node):
         value = admitted(field.kind, value, node, field.name)
     node[field.name] = value

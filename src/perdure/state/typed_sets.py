@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, MutableSet
 from typing import Any
 
 from perdure.schemas.containers import SetKind
-from perdure.schemas.kinds import bare
-from perdure.state.door import admitted_at, is_watched
+from perdure.schemas.kinds import Refused
+from perdure.state.door import admitted_at
 from perdure.state.members import TrackedSet
 from perdure.state.typed_reading import bad_at, shown
 from perdure.state.typed_view import TypedView
@@ -40,7 +40,12 @@ class TypedSet(TypedView, MutableSet[Any]):
     # ---- reading ----------------------------------------------------------------------------
 
     def __contains__(self, member: object) -> bool:
-        return member in self.copy()
+        kind, node = self._perdure_kind, self._perdure_node
+        try:
+            stored = kind.item.take_in(member)
+        except Refused:
+            return False
+        return stored in node and bool(kind.read_member(stored) == member)
 
     def __iter__(self) -> Iterator[Any]:
         kind, stored = self._perdure_kind, set(self._perdure_node)
@@ -96,10 +101,8 @@ class TypedSet(TypedView, MutableSet[Any]):
     # ---- editing ----------------------------------------------------------------------------
 
     def _stored(self, members: Iterable[Any]) -> set[Any]:
-        """What to give the node: its door does the rest, if it has one."""
+        """What to give the node, whose door, if it has one, lets pass what is stored."""
         node, item = self._perdure_node, self._perdure_kind.item
-        if is_watched(node):
-            return {item.take_in(bare(each)) for each in members}
         path, depth = node._path(), node._depth()
         return {admitted_at(item, each, path, depth) for each in members}
 
@@ -107,7 +110,8 @@ class TypedSet(TypedView, MutableSet[Any]):
         self._perdure_node.update(self._stored((member,)))
 
     def discard(self, member: Any) -> None:
-        self._perdure_node.discard(self._perdure_kind.item.take_in(member))
+        if member in self:
+            self._perdure_node.discard(self._perdure_kind.item.take_in(member))
 
     def remove(self, member: Any) -> None:
         if member not in self:
@@ -136,5 +140,13 @@ class TypedSet(TypedView, MutableSet[Any]):
 
     def symmetric_difference_update(self, other: Iterable[Any]) -> None:
         new = self.symmetric_difference(other)
+        self.update(new)  # first, as it may be refused
         self._keep(new)
-        self.update(new)
+
+    def __ior__(self, other: Any) -> Any:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def __ixor__(self, other: Any) -> Any:  # type: ignore[misc]
+        self.symmetric_difference_update(other)
+        return self

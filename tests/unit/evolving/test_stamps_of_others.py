@@ -11,6 +11,7 @@ from tests.evolution import newest, version
 import perdure
 from perdure import errors
 from perdure.core.versions import SECTION
+from perdure.lenses import rename
 
 
 @perdure.schema("Billing", version=2)
@@ -77,3 +78,33 @@ def test_a_stamp_does_not_take_the_place_of_another_schemas(
         "Billing": 2,
         "Research": 1,
     }
+
+
+def test_a_schema_with_migrations_comes_to_a_state_of_another(
+    old_state: perdure.Store, v2: type[Any]
+) -> None:
+    @perdure.schema("Invoice", version=2)
+    @dataclass
+    class Invoice:
+        euros: int = 0
+
+    perdure.migration(Invoice, 1, 2, [rename("cents", "euros")])
+    with old_state.open("a", schema=Invoice) as session:
+        session.state.euros = 3
+    assert newest(old_state)[SECTION]["Invoice"]["version"] == 2
+    with old_state.open("a", schema=v2) as other:
+        assert other.state.subject == "owls"
+    with old_state.open("a", schema=Invoice) as session:
+        assert session.state.euros == 3
+
+
+def test_a_session_on_a_new_state_takes_in_what_another_schema_saves(
+    store: perdure.Store, v2: type[Any]
+) -> None:
+    with store.open("a", schema=v2) as session:
+        with store.open("a", schema=Billing) as other:
+            other.state.cents = 1
+        session.refresh()
+        session.state.subject = "owls"
+    assert {*newest(store)[SECTION]} == {"Billing", "Research"}
+    assert version(store) == 2
