@@ -36,14 +36,14 @@ def pause(backoff: Backoff | None, tried: int) -> float:
 
 def _exponential() -> Any:
     try:
-        from tenacity import wait_exponential_jitter
+        from tenacity import wait_exponential, wait_random
     except ImportError:
         raise UsageError(
             "retries without backoff= take the library tenacity: pip install 'perdure[agent]', or "
             "give backoff= as seconds, or as a function of how many times it was tried"
         ) from None
     first, most = limits.step_backoff_first_s, limits.step_backoff_max_s
-    return wait_exponential_jitter(initial=first, max=most, jitter=first)
+    return wait_exponential(multiplier=first, max=most - first) + wait_random(0, first)
 
 
 def _tried(tried: int) -> Any:

@@ -61,14 +61,13 @@ def take_next(work: Work) -> Acts[str | None]:
     wait = limits.work_poll_first_s
     while True:
         now = yield Clock()
-        sight = look(work, now)
-        if sight.used_up:
-            yield Edit(partial(_give_up, session, sight, now))
+        sight, name = yield Edit(partial(_taken, work, now))
+        if name is not None or sight.used_up:
             yield from saved()
-        if sight.free and len(outstanding(work)) < work.concurrency:
-            name = yield from _take(work, sight, now)
-            if name is not None:
-                return name
+        if name is not None:
+            if holds(session, tasks_in(session)[name]):
+                return str(name)
+            work.handed.discard(name)  # others were first
             continue
         if sight.is_over:
             return None
@@ -127,38 +126,25 @@ def outstanding(work: Work) -> list[str]:
     return [name for name in work.handed if holds(work.session, field(tasks, name, {}))]
 
 
-def _take(work: Work, sight: Sight, now: datetime) -> Acts[str | None]:
-    """Take one of the tasks that are free; None if others took them first."""
+def _taken(work: Work, now: datetime) -> tuple[Sight, str | None]:
+    """Look, and write this session's hold into a task that is free, if there is one."""
     session = work.session
-    name: str | None = yield Edit(partial(_taken, work, sight, now))
-    if name is None:
-        return None
-    yield from saved()
-    if holds(session, tasks_in(session)[name]):
-        return name
-    work.handed.discard(name)
-    return None
-
-
-def _taken(work: Work, sight: Sight, now: datetime) -> str | None:
-    """Write this session's hold into a task that still is as it was seen."""
-    session = work.session
-    again = look(work, now)
-    free = [name for name in sight.free if name in again.free]
-    if not free or len(outstanding(work)) >= work.concurrency:
-        return None
+    sight = look(work, now)
+    _give_up(session, sight, now)
+    if not sight.free or len(outstanding(work)) >= work.concurrency:
+        return sight, None
     # Workers of one plan begin at different places, so that they do not all want the same task.
     is_alone = not session._core.merges
-    name = free[0 if is_alone else int(session.id[:8], 16) % len(free)]
+    name = sight.free[0 if is_alone else int(session.id[:8], 16) % len(sight.free)]
     begun(session, name, (), now, died=name in sight.died)
     work.handed.add(name)
-    return name
+    return sight, name
 
 
 def _give_up(session: SessionBase[Any], sight: Sight, now: datetime) -> None:
     """Record as failed what nobody is to begin again."""
-    tasks = tasks_of(session)
     for name in sight.used_up:
+        tasks = tasks_of(session)
         record = tasks[name]
         if record["status"] == status.RUNNING:
             record["holder"] = None
@@ -168,9 +154,8 @@ def _give_up(session: SessionBase[Any], sight: Sight, now: datetime) -> None:
 
 
 def _renew(work: Work, now: datetime) -> None:
-    tasks = tasks_of(work.session)
     for name in outstanding(work):
-        renewed(tasks[name], now)
+        renewed(tasks_of(work.session)[name], now)
 
 
 def _let_go(work: Work) -> Acts[None]:

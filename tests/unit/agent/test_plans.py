@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from perdure import AsyncStore, Store
 from perdure.agent import Todo, graph
-from perdure.errors import PlanCycle, StepFailed, UsageError, Waiting
+from perdure.errors import ParallelEdit, PlanCycle, StepFailed, UsageError, Waiting
 
 
 @pytest.fixture
@@ -281,3 +282,30 @@ def test_work_does_what_a_plain_model_says(after: dict[str, list[str]], fails: s
             expected |= more
         assert set(done) == expected and len(done) == len(expected)
         assert session.plan.progress.done == len(expected)
+
+
+def test_steps_beside_each_other_under_asyncio(tmp_path: Path) -> None:
+    async def run() -> dict[str, Any]:
+        meet = asyncio.Barrier(3)
+
+        async def body() -> int:
+            await meet.wait()
+            await meet.wait()
+            return 1
+
+        async with AsyncStore(tmp_path / "a.db") as store, store.open("a") as session:
+            session.state["sums"] = {}
+            async with session.task("t") as task, asyncio.TaskGroup() as group:
+                for name in ("one", "two"):
+                    note = partial(session.state["sums"].__setitem__, name)
+                    group.create_task(task.options(apply=note).step(name, body))
+                await meet.wait()
+                with pytest.raises(ParallelEdit):
+                    session.state["sums"]["x"] = 1
+                async with session.atomic():
+                    session.state["sums"]["y"] = 1
+                await meet.wait()
+            session.state["sums"]["after"] = 1
+            return dict(session.state["sums"])
+
+    assert set(asyncio.run(run())) == {"one", "two", "y", "after"}
