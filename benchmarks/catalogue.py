@@ -22,6 +22,7 @@ from benchmarks.reading import load, open_small, reopen
 from benchmarks.resuming import resuming
 from benchmarks.saves import save_full, save_normal
 from benchmarks.startup import first_save, import_time
+from benchmarks.steps import steps
 from benchmarks.threads import threads, threads_slow_sync
 from benchmarks.trajectories import trajectories
 from benchmarks.typed import typed
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "merging": (merging, "two processes saving to one state at once, merging what the other saved"),
     "fleet": (fleet, "10,000 small states migrated to a new schema, each atomically"),
     "resuming": (resuming, "an agent's briefing, and a fingerprint of its files"),
+    "steps": (steps, "a step of a task beside its save, and finished ones found again"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

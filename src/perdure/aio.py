@@ -15,6 +15,7 @@ from perdure import unsaved
 from perdure.acting import AsyncActing
 from perdure.aio_branching import AsyncBranching
 from perdure.aio_session import AsyncSession, Opening
+from perdure.attending import AsyncAttending
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import audit, marks, states
@@ -53,6 +54,7 @@ T = TypeVar("T")
 class AsyncStore(
     StoreBase,
     AsyncActing,
+    AsyncAttending,
     AsyncBranching,
     AsyncExpiring,
     AsyncMigrating,

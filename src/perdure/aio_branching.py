@@ -49,6 +49,9 @@ class AsyncBranching(BranchingBase):
             branch: the one on which `at` is looked for.
             exist_ok: if there is a branch of this name, leave it as it is.
 
+        Returns:
+            The branch. Its `effects` are what the other one did to the world since that checkpoint.
+
         Raises:
             StateNotFound: there is no such state.
             CheckpointNotFound: it has no such checkpoint.
@@ -76,7 +79,8 @@ class AsyncBranching(BranchingBase):
             dry_run: move nothing; say what would change, and what cannot be undone.
 
         Returns:
-            What was done; None if the branch stands there already.
+            What was done; None if the branch stands there already. Its `effects` are what was done
+            to the world since that checkpoint, which nothing takes back.
 
         Raises:
             StateNotFound: there is no such state.

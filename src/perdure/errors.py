@@ -49,6 +49,37 @@ class UsageError(PerdureError):
     kind = "usage"
 
 
+# ---- of an agent's own work -----------------------------------------------------------------
+
+
+class StepFailed(PerdureError):
+    """A step of a task failed, now or in an earlier session, and has no attempt left.
+
+    What its function raised is the cause (`__cause__`) where it was raised now. Its type and text,
+    `error_type` and `error_message`, are kept, and the same in every session; so are `task`, `step`
+    and the number of `attempts`.
+    """
+
+    kind = "step-failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        task: str = "",
+        step: str = "",
+        error_type: str = "",
+        error_message: str = "",
+        attempts: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.task = task
+        self.step = step
+        self.error_type = error_type
+        self.error_message = error_message
+        self.attempts = attempts
+
+
 # ---- Retryable ------------------------------------------------------------------------------
 
 
@@ -75,10 +106,27 @@ class CommitUnknown(Retryable):
     kind = "commit-unknown"
 
 
+class Waiting(Retryable):
+    """The agent waits: for an answer, or for a time. Open the state again when it is there.
+
+    What was not saved is, and the session's end is recorded as waiting. `id` is that of the
+    question or timer.
+    """
+
+    kind = "waiting"
+    id: str = ""
+
+
 class StorageFull(Retryable):
     """The disk or the quota is full. Nothing was written; make room and save again."""
 
     kind = "storage-full"
+
+
+class TaskTaken(Retryable):
+    """Another session is at this task. Take another one, or come back when it has ended."""
+
+    kind = "task-taken"
 
 
 # ---- Reload ---------------------------------------------------------------------------------
@@ -259,6 +307,12 @@ class UnknownOutcome(NeedsPerson):
     kind = "unknown-outcome"
     effect: Any = None
     """The `perdure.agent.Effect`."""
+
+
+class QuestionExpired(NeedsPerson):
+    """Nobody answered a question in time."""
+
+    kind = "question-expired"
 
 
 class MigrationFailed(NeedsPerson):
@@ -445,6 +499,12 @@ class LossyLens(UsageError):
     kind = "lossy-lens"
 
 
+class AlreadyAnswered(UsageError):
+    """The question was answered otherwise before. Nothing was changed."""
+
+    kind = "already-answered"
+
+
 class EffectRefused(UsageError):
     """The session may not act on the world: it was opened with `effects="refuse"`."""
 
@@ -459,3 +519,39 @@ class WrongType(UsageError, TypeError):
     def __init__(self, message: str, *, path: Path = ()) -> None:
         super().__init__(message)
         self.path = path
+
+
+class BrokenTurn(UsageError, ValueError):
+    """A message cannot stand there: a tool call would stay unanswered, or no open one is answered.
+
+    `path` says where it would have been, `calls` are the ids of the tool calls. Nothing changed.
+    """
+
+    kind = "broken-turn"
+
+    def __init__(self, message: str, *, path: Path = (), calls: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+        self.calls = tuple(calls)
+
+
+class StepRepeated(UsageError):
+    """One entry of a task reached two steps of the same name: give each a key of its own."""
+
+    kind = "step-repeated"
+
+
+class ParallelEdit(UsageError):
+    """State was edited while several steps run, outside of `apply=` and of an atomic block."""
+
+    kind = "parallel-edit"
+
+
+class PlanCycle(UsageError):
+    """Tasks of a plan that come after one another in a circle, `cycle`: none could ever begin."""
+
+    kind = "plan-cycle"
+
+    def __init__(self, message: str, *, cycle: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.cycle = tuple(cycle)

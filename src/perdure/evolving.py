@@ -7,8 +7,7 @@ works on a view of it (`perdure.state.evolved`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from perdure import limits
 from perdure.core.changes import (
     Change,
+    apply,
     moves_of,
     pack_changes,
     reordered,
@@ -24,18 +24,18 @@ from perdure.core.changes import (
 )
 from perdure.core.diff import to_changes
 from perdure.core.lens import Lens
-from perdure.core.lens_reach import ALL, around, not_understood, reach
+from perdure.core.lens_reach import around, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
 from perdure.core.values import take
-from perdure.core.versions import SECTION, versions_in
+from perdure.core.versions import SECTION
 from perdure.engine.bodies import Body, too_much
 from perdure.engine.load import Loaded, read_section
 from perdure.engine.read import Site
 from perdure.engine.refresh import News
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
-from perdure.errors import PerdureError, SchemaChanged, SchemaMismatch, SchemaNewer
+from perdure.errors import SchemaChanged, SchemaMismatch
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.run import reached, run
 from perdure.schemas.stamp import Step, stamped, stamps_in
@@ -44,7 +44,6 @@ from perdure.state.sections import RESERVED
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
     from perdure.state.document import Document
-    from perdure.state.evolved import Locks
     from perdure.types import Durability
 
 MIGRATED = "perdure.migrated"
@@ -144,7 +143,7 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     if stamp is not None and stamp.version > declared.version:
         back = stamp.back_to(declared.version)
         return Plan(cls, declared, section, stamp.version, back=back)
-    version = stamp.version if stamp is not None else _unstamped(declared, names)
+    version = stamp.version if stamp is not None else unstamped(declared, names)
     migrations = declared.path(version)
     if stamp is None and migrations and stamps:
         others = ", ".join(f"{name!r} (version {each.version})" for name, each in stamps.items())
@@ -156,7 +155,7 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     return Plan(cls, declared, section, version, migrations)
 
 
-def _unstamped(declared: Declared, names: Iterable[str]) -> int:
+def unstamped(declared: Declared, names: Iterable[str]) -> int:
     """The version of a state without a stamp of this schema."""
     if all(name.startswith(RESERVED) for name in names):
         return declared.version  # it is new
@@ -168,8 +167,9 @@ class Evolution(msgspec.Struct, eq=False):
     """What a typed session knows of the version of its state, and has to write of it."""
 
     plan: Plan
-    stamp: dict[str, Any] | None = None
-    """The stamps, to be written with the first save that has something else to write."""
+    is_stamped: bool = False
+    """Whether what is live is known to have the stamp of this version. What others did may bring
+    it without, or with stamps of other schemas: then it is looked at again."""
     migration: Body | None = None
     """What migrations changed, to be saved before anything else."""
 
@@ -204,9 +204,17 @@ class Evolution(msgspec.Struct, eq=False):
         if self.migration is not None and not core.queue.has(self.migration):
             self.migration.durability = durability
             core.queue.put(self.migration)
-        if self.stamp is not None and (document.has_edits() or core.is_new):
-            document.write_reserved(SECTION, self.stamp)
-            self.stamp = None
+        if self._is_due and (document.has_edits() or core.is_new):
+            section = document.read_reserved(SECTION)
+            stamp = stamped(section, self.plan.declared)
+            if stamp != section:
+                document.write_reserved(SECTION, stamp)
+            self.is_stamped = True
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether the next save that has something else to write may have to stamp the state."""
+        return not self.is_stamped and not self.plan.is_older_code
 
     def check(self, core: SessionCore, news: News) -> None:
         """Refuse to take in what others saved, if that is in another version.
@@ -221,31 +229,39 @@ class Evolution(msgspec.Struct, eq=False):
                 "was migrating the state, nor give up its edits. Nothing of it was saved; open the "
                 "state again"
             )
-        now, ours = self._version_after(news), self._version
-        if now not in (None, ours):
+        now = self._version_after(core, news)
+        if now is not None and now != self._held:
             raise SchemaChanged(
-                f"{core.site.key!r}: the state was migrated meanwhile, from version {ours} of "
-                f"{self.plan.declared.name} to {now}, or rolled back to that: what this session "
+                f"{core.site.key!r}: the state was migrated meanwhile, or rolled back, from "
+                f"version {self._held} of {self.plan.declared.name} to {now}: what this session "
                 "holds is of the former. `session.changes()` tells what it has not saved; open the "
                 "state again"
             )
-
-    @property
-    def _version(self) -> int:
-        """The version of what is live, migrated or not."""
-        return self.plan.version if self.plan.is_older_code else self.plan.declared.version
+        self.is_stamped = False
 
     @property
     def _label(self) -> str:
         return label_of(self.plan)
 
-    def _version_after(self, news: News) -> int | None:
+    @property
+    def _held(self) -> int:
+        """The version of what is live, once a migration of this session is saved."""
+        return self.plan.version if self.plan.is_older_code else self.plan.declared.version
+
+    def _version_after(self, core: SessionCore, news: News) -> int | None:
         """The version that the news leave the state in; None: they do not say."""
-        declared = self.plan.declared
-        if news.instead is None or not news.instead.is_whole:
-            return versions_in(news.changes).get(declared.name)
-        stamp = stamps_in(news.instead.sections.get(SECTION)).get(declared.name)
-        return stamp.version if stamp else _unstamped(declared, news.instead.sections)
+        if news.instead is not None and news.instead.is_whole:
+            names: Iterable[str] = news.instead.sections
+            section = news.instead.sections.get(SECTION)
+        else:
+            changes = [each for each in news.changes if each.path[0] == SECTION]
+            if not changes:
+                return None
+            held: dict[str, Any] = {SECTION: core.document.read_reserved(SECTION) or {}}
+            apply(held, changes)
+            names, section = core.names, held.get(SECTION)
+        stamp = stamps_in(section).get(self.plan.declared.name)
+        return stamp.version if stamp is not None else unstamped(self.plan.declared, names)
 
 
 def evolved(
@@ -262,74 +278,15 @@ def evolved(
     """
     document, migration = stored, None
     if found.is_older_code:
+        from perdure.locking import locks_of
         from perdure.state.evolved import EvolvedDocument
 
         document = EvolvedDocument(stored, found.lenses, locks_of(found, core.site.key), lazy=lazy)
     if found.migrations:
         migration = body_of(found, changes)
-    evolution = Evolution(found, None if migration is not None else found.stamp, migration)
+    evolution = Evolution(found, migration is not None or found.stamp is None, migration)
     core.check = evolution.check
     return document, evolution
-
-
-def locks_of(found: Plan, key: str) -> Locks:
-    """The sections that older code does not understand, and what an edit of one raises."""
-    make = partial(_newer, found, key)
-    if found.back is None:
-        return Everything(make)
-    names: set[str] = set()
-    before: tuple[Lens, ...] = ()
-    for step in found.back:
-        if step.lenses is None:
-            if step.touches is None:
-                return Everything(make)
-            names |= _older(before, step.touches)
-        else:
-            lost = not_understood(step.lenses)
-            if lost is ALL:
-                return Everything(make)
-            names |= _older(before, lost)
-            before += step.lenses
-    return {name: partial(make, name) for name in names}
-
-
-def _older(lenses: tuple[Lens, ...], names: Iterable[str]) -> set[str]:
-    """What sections are called before lenses: those that these do not reach, as after."""
-    found = reach(lenses)
-    return {
-        older
-        for name in names
-        for older in (found.older_of(name) if name in found.newer else (name,))
-    }
-
-
-class Everything(Mapping[str, Callable[[], PerdureError]]):
-    """Locks for all sections there are or will be."""
-
-    def __init__(self, make: Callable[[str], PerdureError]) -> None:
-        self._make = make
-
-    def __getitem__(self, name: str) -> Callable[[], PerdureError]:
-        return partial(self._make, name)
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 1
-
-
-def _newer(found: Plan, key: str, name: str) -> SchemaNewer:
-    declared = found.declared
-    return SchemaNewer(
-        f"{key!r}: the state is in version {found.version} of {declared.name}, and this code is of "
-        f"version {declared.version}: it may read {name!r}, and does not understand what newer "
-        "code changed there, so an edit could destroy that. Deploy the newer version, or declare "
-        "its migration by lenses (perdure.lenses), which older code can follow"
-    )
 
 
 def label_of(plan: Plan) -> str:

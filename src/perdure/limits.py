@@ -337,3 +337,24 @@ briefing_messages_max = 50
 
 briefing_count_max = 999_999
 """Items left out of a part that room is kept to tell of (items)."""
+
+step_backoff_first_s = 0.5
+"""How long a step that failed waits before it is tried again, at first (seconds)."""
+
+step_backoff_max_s = 60
+"""The longest such wait (seconds)."""
+
+task_hold_s = 300
+"""How long a task is held for a worker of which nobody can tell whether it lives (seconds)."""
+
+work_poll_first_s = 0.002
+"""How long who waits for a task to take waits before looking again, at first (seconds)."""
+
+work_poll_max_s = 0.25
+"""The longest such wait (seconds)."""
+
+record_save_tries_max = 8
+"""Saves of an agent's record that found the store busy before that is told (saves)."""
+
+error_chars_max = 2000
+"""What is kept of the text of an error (characters)."""

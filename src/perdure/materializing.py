@@ -59,7 +59,9 @@ def _of_view(view: Any) -> Any:
     values = {name: _real(getattr(view, name)) for name in kind.fields}
     cls: Any = kind.cls
     if kind.family == "pydantic":
-        return cls.model_construct(**values)
+        made = cls.model_construct(set(values))  # whose other arguments may be aliases
+        object.__setattr__(made, "__dict__", values)
+        return made
     if kind.family == "struct":
         return cls(**values)
     made = cls.__new__(cls)

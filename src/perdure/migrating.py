@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from perdure.upkeep import breaks
-
 if TYPE_CHECKING:
     from perdure.drive import Driver
     from perdure.schemas.report import Migrated, Unmigrated
@@ -77,7 +75,8 @@ class Migrating(_Migrating):
         transaction. It may be stopped or killed at any moment: run again, it goes on with those
         that are left. Agents may go on meanwhile: what they save in between is migrated with it,
         and a session that was open is told at its next save. A branch that a session holds
-        exclusively is passed over, and counted as busy. Deleted states stay as they are.
+        exclusively is passed over, and counted as busy. Deleted states stay as they are, and those
+        that expire do so when they would have: being migrated is no use of them.
 
         Args:
             prefix: of the states' keys; empty for all.
@@ -92,8 +91,9 @@ class Migrating(_Migrating):
 
         Raises:
             UsageError: the class is no schema, or the report is of something else.
-            StorageFull: the disk is full; what was migrated until then stays. Whatever ends it in
-                the middle has a note (`__notes__`) with the run's id.
+            StorageFull: the disk is full; what was migrated until then stays, as with whatever else
+                tells of the store and not of a state (`CommitUnknown`, `StoreUnavailable`, …).
+                What ends it in the middle has a note (`__notes__`) with the run's id.
 
         Example:
             >>> store.migrate("support/", Research, dry_run=True).summary()
@@ -154,7 +154,8 @@ class AsyncMigrating(_Migrating):
         transaction. It may be stopped or killed at any moment: run again, it goes on with those
         that are left. Agents may go on meanwhile: what they save in between is migrated with it,
         and a session that was open is told at its next save. A branch that a session holds
-        exclusively is passed over, and counted as busy. Deleted states stay as they are.
+        exclusively is passed over, and counted as busy. Deleted states stay as they are, and those
+        that expire do so when they would have: being migrated is no use of them.
 
         Args:
             prefix: of the states' keys; empty for all.
@@ -169,20 +170,21 @@ class AsyncMigrating(_Migrating):
 
         Raises:
             UsageError: the class is no schema, or the report is of something else.
-            StorageFull: the disk is full; what was migrated until then stays. Whatever ends it in
-                the middle has a note (`__notes__`) with the run's id.
+            StorageFull: the disk is full; what was migrated until then stays, as with whatever else
+                tells of the store and not of a state (`CommitUnknown`, `StoreUnavailable`, …).
+                What ends it in the middle has a note (`__notes__`) with the run's id.
 
         Example:
             >>> store.migrate("support/", Research, dry_run=True).summary()
             'would migrate 812 to Research 3; 9 current; 821 states in 0.4 s, 2,052 a second'
             >>> run = store.migrate("support/", Research).run
         """
-        import asyncio  # the sync store, which this module is for too, goes without
+        from perdure.fleet.beside import beside
 
         work = partial(
             self._migrating, prefix, schema, dry_run, skip_failures, verify_first, progress
         )
-        return await asyncio.to_thread(work, breaks())
+        return await beside(work)
 
     async def unmigrate(
         self,
@@ -211,6 +213,6 @@ class AsyncMigrating(_Migrating):
             >>> store.unmigrate(run).left
             (('support/alice', 'main'),)
         """
-        import asyncio
+        from perdure.fleet.beside import beside
 
-        return await asyncio.to_thread(self._unmigrating, run, prefix, dry_run, progress, breaks())
+        return await beside(partial(self._unmigrating, run, prefix, dry_run, progress))

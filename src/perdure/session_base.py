@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypedDict, TypeVar
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
@@ -23,6 +25,7 @@ from perdure.errors import (
     SchemaChanged,
     SessionClosed,
     UsageError,
+    Waiting,
 )
 from perdure.events import OnEvent, log
 from perdure.state.variable import T_co
@@ -31,6 +34,8 @@ from perdure.types import Checkpoint, Durability, OnConflict, Resumed, Strategie
 
 if TYPE_CHECKING:
     from perdure.agent.acts import Acts
+    from perdure.agent.tasks import TaskBase
+    from perdure.agent.work import Work
     from perdure.core.changes import Change
     from perdure.drive import Driver
     from perdure.engine.claims import Settling
@@ -117,6 +122,12 @@ class SessionBase(Generic[T_co]):
         self._on_event = on_event
         self._last_acts: dict[str, Callable[[], Acts[None]]] = {}
         """What the agent's record notes as the session ends, by section."""
+        self._tasks: dict[str, TaskBase] = {}
+        """The tasks that are entered, by name."""
+        self._works: WeakSet[Work] = WeakSet()
+        """Those who take tasks for it."""
+        self._counting = threading.Lock()
+        """Held while the number of steps that run changes."""
         self._pid = os.getpid()
         self._closed = False
         unsaved.watch(self)
@@ -338,6 +349,8 @@ class SessionBase(Generic[T_co]):
         """How the session ends, after deciding what becomes of its unsaved edits."""
         if error is None:
             how, named = "closed", None
+        elif isinstance(error, Waiting):
+            how, named = "waiting", None
         else:
             how = "failed" if isinstance(error, Exception) else "cancelled"
             named = type(error).__qualname__
@@ -351,9 +364,9 @@ class SessionBase(Generic[T_co]):
 
     def _keeps_edits(self, error: BaseException | None) -> bool:
         """Whether a block that ended so has its unsaved edits saved."""
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, Waiting):
             return self._on_error == "save"
-        return error is None or self._on_cancel == "keep"
+        return error is None or isinstance(error, Waiting) or self._on_cancel == "keep"
 
     @contextmanager
     def _closing(self) -> Iterator[None]:

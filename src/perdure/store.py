@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeVar, Unpack,
 
 from perdure import unsaved
 from perdure.acting import Acting
+from perdure.attending import Attending
 from perdure.branching import Branching
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(StoreBase, Acting, Branching, Expiring, Migrating, Pruning, Upgrading):
+class Store(StoreBase, Acting, Attending, Branching, Expiring, Migrating, Pruning, Upgrading):
     """Where states live. Its methods may be called from any thread.
 
     Example:

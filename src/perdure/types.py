@@ -118,6 +118,33 @@ class Tip(msgspec.Struct, frozen=True):
     """Its chain hash (64 hex digits)."""
 
 
+EffectStatus: TypeAlias = Literal["done", "unknown", "running"]
+"""What is known of an effect: it was performed; nobody knows; a living process is at it."""
+
+
+class EffectInfo(msgspec.Struct, frozen=True):
+    """An action on the world, and what is known of it: `Store.effects`."""
+
+    key: str
+    """Its effect key."""
+    status: EffectStatus
+    about: str
+    """The task and the step that claimed it."""
+    claimed: datetime
+    ended: datetime | None
+    """When its outcome was recorded."""
+    result: Any
+    """What it gave; None while that is not known."""
+    idempotency_key: str
+    """What the service was given with it."""
+    session: str
+    """Id of the session that claimed it (32 hex digits)."""
+    number: int | None
+    """Number of the checkpoint that was saved with its outcome; None: there is none."""
+    by: str | None
+    """The person who settled it."""
+
+
 class BranchInfo(msgspec.Struct, frozen=True):
     """A branch of a state, as `Store.branches` tells of it.
 
@@ -135,6 +162,9 @@ class BranchInfo(msgspec.Struct, frozen=True):
     first: int = 1
     """Number of the checkpoint from which on none is missing. More than 1: those before it were
     pruned, but for what the policy kept of them, which `Store.history` lists."""
+    effects: tuple[EffectInfo, ...] = ()
+    """Of what `Store.fork` gave: the effects that the other branch performed since, or claimed, of
+    which this one has no record. They are not undone, and not performed again here."""
 
 
 MovementKind: TypeAlias = Literal[
@@ -177,6 +207,10 @@ class Movement(msgspec.Struct, frozen=True):
     """Of a dry run: what would change in the state."""
     warnings: tuple[str, ...] = ()
     """What to know first: what cannot be undone, who is at work on it."""
+    effects: tuple[EffectInfo, ...] = ()
+    """The effects that the branch performed, or claimed, after the checkpoint where it stands now,
+    as they were told then; not in `Store.movements`. They are not undone, and not performed again:
+    who would is told `AlreadyClaimed`, with the result."""
 
     def summary(self) -> str:
         """One line."""
@@ -304,31 +338,19 @@ class StateInfo(msgspec.Struct, frozen=True):
     """When it expires, unless it is saved to before; None: never. `Store.sweep` deletes it then."""
 
 
-EffectStatus: TypeAlias = Literal["done", "unknown", "running"]
-"""What is known of an effect: it was performed; nobody knows; a living process is at it."""
-
-
-class EffectInfo(msgspec.Struct, frozen=True):
-    """An action on the world, and what is known of it: `Store.effects`."""
+class Question(msgspec.Struct, frozen=True):
+    """What an agent waits for: an answer, or a time."""
 
     key: str
-    """Its effect key."""
-    status: EffectStatus
-    about: str
-    """The task and the step that claimed it."""
-    claimed: datetime
-    ended: datetime | None
-    """When its outcome was recorded."""
-    result: Any
-    """What it gave; None while that is not known."""
-    idempotency_key: str
-    """What the service was given with it."""
-    session: str
-    """Id of the session that claimed it (32 hex digits)."""
-    number: int | None
-    """Number of the checkpoint that was saved with its outcome; None: there is none."""
-    by: str | None
-    """The person who settled it."""
+    """Of the state."""
+    branch: str
+    id: str
+    payload: Any
+    """What was asked; None for a timer."""
+    asked: datetime
+    due: datetime | None
+    """When it expires, or the timer runs out; None: never."""
+    is_timer: bool = False
 
 
 class Resumed(msgspec.Struct, frozen=True):

@@ -30,6 +30,11 @@ def watch(session: SessionBase[Any]) -> None:
     _open[id(session)] = session
 
 
+def is_open(id: str) -> bool:
+    """Whether a session of this process, by its id, is there and has not ended."""
+    return any(session.id == id and not session._closed for session in _watched())
+
+
 def store_closed(driver: Driver) -> None:
     """Tell of the sessions that their store did not outlive."""
     for session in _watched():

@@ -16,11 +16,16 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from msgspec import UNSET
+
 import perdure
 from perdure import host
 from perdure.core import chain, changes
-from perdure.core.head import Base, Branch, Cut, Head, Journal, Mark, seal_head
+from perdure.core.claims import idempotency_key
+from perdure.core.codec import pack
+from perdure.core.head import Base, Branch, Claim, Cut, Head, Journal, Mark, seal_head, to_wire
 from perdure.core.pack import pack_records, seal_pack
+from perdure.core.page import Ref, Shape
 from perdure.core.record import Draft, Record, Sealed, read_canonical, seal_draft
 from perdure.core.seal import Kind, Place, seal
 from perdure.testing.clock import Clock
@@ -286,7 +291,15 @@ def make_vectors() -> dict[str, Any]:
             _record_vector(large, [changes.Set(("text",), LONG)], compressed, 0),
         ],
         "pack": [_pack_vector(_packed_few()), _pack_vector(_packed_many())],
-        "head": [_head_vector("support/alice", HEAD), _head_vector("größe", HEAD_REBORN)],
+        "head": [
+            _head_vector("support/alice", HEAD),
+            _head_vector("größe", HEAD_REBORN),
+            _head_vector("acting", HEAD_ACTING),
+        ],
+        "idempotency": [
+            {"origin": origin.hex(), "key": key, "is": idempotency_key(origin, key)}
+            for origin, key in ((STORE, "orders/17"), (SESSION, "orders/17"), (STORE, "größe"))
+        ],
     }
 
 
@@ -410,6 +423,24 @@ HEAD_REBORN = Head(
     RECORD_ID, 10, 11, PARENT[:16], former=(Head(INCARNATION, 1, 2, SALT, deleted_us=9),)
 )
 
+KEPT = Ref(Shape.MAP, bytes(range(112, 144)), 0, 1, 2_000, 1)
+HEAD_ACTING = Head(
+    INCARNATION,
+    1,
+    2,
+    SALT,
+    branches={"main": Branch(0, 7, RECORD_ID, PARENT, 2)},
+    secret=PARENT,
+    claims={
+        "orders/17": Claim(RECORD_ID, SESSION, HELD, 3, "refunds / pay"),
+        "orders/16": Claim(SALT, SESSION, HELD, 1, "refunds / pay", 2, pack({"id": 1}), None, 0, 7),
+        "orders/15": Claim(PARENT[:16], SESSION, HELD, 1, "", 2, None, KEPT, 0, 6),
+        "orders/14": Claim(SESSION, SESSION, HELD, 1, "", 2, pack(None), by="ann"),
+    },
+    claimed=KEPT,
+    origin=STORE,
+)
+
 
 def _head_vector(key: str, head: Head) -> dict[str, Any]:
     return {
@@ -476,7 +507,25 @@ def _head_fields(head: Head) -> dict[str, Any]:
         "parked": head.parked,
         "lasts": head.expires_us,
         "former": [_head_fields(former) for former in head.former],
+        **_acting_fields(head),
     }
+
+
+def _acting_fields(head: Head) -> dict[str, Any]:
+    """What only heads of states with effects have, and copies."""
+    if head.claims is UNSET:
+        return {}
+    wire = {name: to_wire(getattr(head, name)) for name in ("claims", "claimed", "origin")}
+    return _in_hex(wire)  # type: ignore[no-any-return]
+
+
+def _in_hex(value: Any) -> Any:
+    """The same with hex digits for bytes."""
+    if isinstance(value, dict):
+        return {key: _in_hex(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_in_hex(each) for each in value]
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def write_json(path: Path, value: Any) -> None:

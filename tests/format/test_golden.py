@@ -217,6 +217,21 @@ def test_a_tree_of_a_newer_shape_is_of_a_newer_format_P10(is_former: bool) -> No
             open_head(blob, store=bytes(16), key="a")
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_claims_in_a_tree_of_a_newer_shape_are_of_a_newer_format_P10(is_kept: bool) -> None:
+    root = [len(Shape) + 1, bytes(32), 0, 0, 0, 0]
+    claim = [bytes(16), bytes(16), ["", 1, "", ""], 1, "", 2, None, root]
+    claims = {"claims": {"k": claim}} if is_kept else {"claimed": root}
+    wire = {"inc": bytes(16), "made": 1, "at": 1, "token": bytes(16), **claims}
+    blob = seal(Kind.HEAD, Place(bytes(16), b"a"), pack(wire))
+    with pytest.raises(NewerFormat, match="pip install --upgrade perdure"):
+        open_head(blob, store=bytes(16), key="a")
+    root[0] = "6"
+    blob = seal(Kind.HEAD, Place(bytes(16), b"a"), pack(wire))
+    with pytest.raises(Damaged):
+        open_head(blob, store=bytes(16), key="a")
+
+
 def test_a_golden_deleted_state_comes_back(golden: Path, expected: dict[str, Any]) -> None:
     with perdure.Store(golden / "store.db") as store:
         for key in expected["deleted"]:

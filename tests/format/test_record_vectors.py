@@ -33,6 +33,7 @@ from tests.format.plain_reader import (
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden" / "format-0"
 VECTORS = json.loads((HERE / "vectors" / "records.json").read_text(encoding="ascii"))
+FORMAT = (HERE.parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="ascii"))
 
 
@@ -112,6 +113,14 @@ def test_the_vectors_hold_packs_of_every_kind() -> None:
 def test_a_head_is_read_from_the_specification(vector: dict[str, Any]) -> None:
     store, blob = raw(vector, "store", "blob")
     assert head_of(payload_of(blob, HEAD, place(store, vector["key"].encode()))) == vector["fields"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["idempotency"])
+def test_an_idempotency_key_is_computed_from_the_specification(vector: dict[str, Any]) -> None:
+    said = bytes.fromhex(vector["origin"]) + vector["key"].encode()
+    found = blake2b(said, digest_size=16, person=b"perdure effect").hexdigest()
+    assert found == vector["is"]
+    assert vector["is"] in FORMAT or vector is not VECTORS["idempotency"][0]
 
 
 def assert_as_expected(

@@ -217,6 +217,14 @@ def test_a_copy_replaces_nothing_and_without_it_nothing_is_done(early: Path) -> 
     assert taken.read_bytes() == b"mine"
 
 
+def test_a_copy_has_no_name_of_the_stores_own_files(early: Path) -> None:
+    before = schema(early)
+    for suffix in ("-wal", "-shm", "-journal"):
+        with perdure.Store(early) as store, pytest.raises(UsageError, match="name another"):
+            store.upgrade(backup=f"{early}{suffix}")
+    assert schema(early) == before
+
+
 def test_others_that_have_it_open_go_on_and_it_stays_as_it_is(early: Path) -> None:
     before = schema(early)
     with closing(apsw.Connection(str(early))) as other:
@@ -258,12 +266,11 @@ def test_nobody_comes_in_between_the_copy_and_the_last_step(
     def work(connection: apsw.Connection, progress: Progress) -> None:
         come_in()
 
-    monkeypatch.setattr(sqlite_backup, "_check", checked)
-
     def is_due(connection: apsw.Connection) -> bool:
         come_in()
         return True
 
+    monkeypatch.setattr(sqlite_backup, "_check", checked)
     steps = (*STEPS, Step("none", 0, 0, is_due, work))
     done = upgrade(Place(str(early)), dry_run=False, backup=True, progress=None, steps=steps)
     assert len(done.steps) == 2

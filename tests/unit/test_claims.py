@@ -19,10 +19,11 @@ from perdure.core.claims import (
 from perdure.core.codec import pack
 from perdure.core.head import Claim, Head, Unknown, open_head, seal_head, to_wire
 from perdure.core.seal import Kind, Place, seal
-from perdure.engine import claims
+from perdure.engine import claims, maintain, pages
 from perdure.engine.claims import Settling
 from perdure.engine.read import Site, read_head
-from perdure.engine.save import HeadMoved, Position
+from perdure.engine.requests import Steps
+from perdure.engine.save import HeadMoved, Position, commit
 
 
 def opened(store: Store, key: str = "a", **options: Any) -> Session:
@@ -288,3 +289,94 @@ def test_what_a_newer_version_wrote_of_a_claim_is_kept_P10(store: Store) -> None
     unknown = open_head(again, store=id_, key="a").unknown
     assert isinstance(unknown, Unknown)
     assert list(unknown.items.values()) == [["newer"]]
+
+
+def test_a_claim_whose_answer_was_lost_is_not_made_again_once_a_person_settled_it(
+    store: Store,
+) -> None:
+    session = opened(store)
+    made, _ = claim(session, "k")
+    session._core.claiming["k"] = made  # as if nobody had said that it stands
+    head = head_of(store)
+    settling = claims.settle(site(store), Position(head, head.token), "k", made, pack(1), "ann")
+    store._driver.run(settling)
+    standing, is_ours = claim(session, "k")
+    assert not is_ours
+    assert standing.by == "ann"
+    session.close()
+
+
+def test_an_outcome_takes_the_place_of_the_claim_of_another_as_a_whole(store: Store) -> None:
+    one, two = opened(store), store.open("a")
+    made, _ = claim(one, "k")
+    claims_again = claims.release_for(two._core, "k", made)  # a person erred: it was under way
+    two._driver.run(claims_again)
+    assert claim(two, "k")[1]
+    one.state["paid"] = True
+    settle(one, "k", made, "paid")
+    found = every(store)["k"]
+    assert (found.id, found.session, found.at_us) == (made.id, made.session, made.at_us)
+    assert result(store, "k") == "paid"
+    one.close()
+    two.close()
+
+
+def test_pages_of_a_result_that_were_collected_meanwhile_are_not_referred_to(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = pages.put
+
+    def planted(where: Site, *what: Any) -> Steps[None]:
+        yield from put(where, *what)
+        yield from maintain.collect(where)
+
+    session = opened(store)
+    store.maintain()
+    made, _ = claim(session, "k")
+    session.state["n"] = 1
+    monkeypatch.setattr(claims, "put", planted)
+    settle(session, "k", made, "x" * 3000)
+    monkeypatch.undo()
+    assert result(store, "k") == "x" * 3000
+    assert all(each.ok for each in store.verify())
+    session.close()
+
+
+def test_a_large_result_never_makes_the_head_large(store: Store) -> None:
+    with opened(store) as session:
+        made, _ = claim(session, "k")
+        settle(session, "k", made, "x" * 100_000)
+    other, _ = claim(store.open("a"), "settled by a person")
+    head = head_of(store)
+    position = Position(head, head.token)
+    large = pack("y" * 100_000)
+    key = "settled by a person"
+    store._driver.run(claims.settle(site(store), position, key, other, large, "ann"))
+    assert len(seal_head(head_of(store), store=bytes(16), key="a")) < 2_000
+    assert result(store, "k") == "x" * 100_000
+    assert result(store, key) == "y" * 100_000
+    store.maintain()
+    assert all(each.ok for each in store.verify())
+
+
+def test_what_a_newer_version_wrote_of_a_claim_is_neither_shelved_nor_left_by_a_copy_P10(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "claims_inline_max", 4)
+    with opened(store) as session:
+        for at in range(12):
+            made, _ = claim(session, f"k{at}")
+            settle(session, f"k{at}", made, at)
+    head = head_of(store)
+    told = {("k0", claims_of(head)["k0"].id): ["newer"]}
+    newer = replace(head, unknown=Unknown({}, dict(told)))
+    store._driver.run(commit(site(store), Position(head, head.token), lambda _: newer))
+    store.maintain()
+    assert {"k0", "k11"} <= claims_of(head_of(store)).keys()
+    assert "k1" not in claims_of(head_of(store))
+    store.copy("a", "copy")
+    for key in ("a", "copy"):
+        unknown = head_of(store, key).unknown
+        assert isinstance(unknown, Unknown)
+        assert unknown.items == told
+        assert list(every(store, key)) == [f"k{at}" for at in range(12)]

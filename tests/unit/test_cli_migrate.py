@@ -76,6 +76,15 @@ def test_states_that_are_held_are_for_another_try(path: str) -> None:
     assert call(path, RESEARCH, "*").exit_code == 0
 
 
+def test_undoing_what_is_held_is_for_another_try(path: str) -> None:
+    run = answer(path, RESEARCH, "*")["migration"]["run"]
+    with Store(path) as store, store.open("r/a", exclusive=True):
+        found = call(path, "--undo", run)
+        assert (found.exit_code, found.stdout[:3]) == (RETRY, "key")
+        assert "rolled back 2" in found.stdout
+    assert call(path, "--undo", run).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from perdure import Store
 from perdure.cli.app import EXIT_CODES, app
 from perdure.cli.reference import DOCUMENTS, RESULTS, document, every_command
 from perdure.engine.claims import claim_for
+from perdure.errors import Waiting
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
@@ -27,6 +29,9 @@ COMMANDS = (
         "effects",
         "effects list",
         "effects settle",
+        "waiting",
+        "answer",
+        "tasks",
         "sessions",
         "branches",
         "fork",
@@ -50,8 +55,11 @@ CALLS = {
     "diff": ["diff", "a", "1"],
     "blame": ["blame", "a", "n"],
     "brief": ["brief", "a"],
+    "waiting": ["waiting"],
+    "answer": ["answer", "a", "q", "true"],
     "effects list": ["effects", "list", "a"],
     "effects settle": ["effects", "settle", "a", "e", "--not-done"],
+    "tasks": ["tasks", "a"],
     "sessions": ["sessions", "a"],
     "watch": ["watch", "a", "--since", "start", "--timeout", "0"],
     "branches": ["branches", "a"],
@@ -128,6 +136,8 @@ def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.Monkey
         session.save()
         session.state["n"] = 2
         session._driver.run(claim_for(session._core, "e", "task/step"))
+        with suppress(Waiting):
+            session.ask("q", "really?")
     assert CALLS.keys() | {"demo"} == DOCUMENTS.keys()
     for name, call in CALLS.items():
         result = CliRunner().invoke(app, ["--store", "agents.db", *call, "--json"])

@@ -10,11 +10,16 @@ import pytest
 
 import perdure
 from perdure import aio_session, aio_watch, session_base, store_base, watching
+from perdure.agent import on_async_task, on_task
 
 PAIRS = (
     (perdure.Store, perdure.AsyncStore),
     (perdure.Session, perdure.AsyncSession),
     (watching.Watch, aio_watch.AsyncWatch),
+    (on_task.Task, on_async_task.AsyncTask),
+    (on_task.TaskOptions, on_async_task.AsyncTaskOptions),
+    (on_task.Plan, on_async_task.AsyncPlan),
+    (on_task.Working, on_async_task.AsyncWorking),
 )
 
 # The few words in which the docstrings may differ, sync on the left: all there is to allow.
@@ -31,6 +36,9 @@ ENTERED = {
     "open": aio_session.Opening,
     "atomic": AbstractAsyncContextManager,
     "watch": aio_watch.AsyncWatch,
+    "task": on_async_task.AsyncTask,
+    "options": on_async_task.AsyncTaskOptions,
+    "work": on_async_task.AsyncWorking,
 }
 
 

@@ -1,8 +1,11 @@
 """Migrating many states where some are damaged, newer, parked or held, clocks are set back, and
 others take runs back at the same time."""
 
+import asyncio
 import sys
+import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,19 @@ import pytest
 from tests.unit.fleet_agent import Plan, Research
 from tests.unit.test_fleet_migrate import content, filled
 
-from perdure import Store, lenses, limits
+from perdure import AsyncStore, Store, lenses, limits
+from perdure.backends.sqlite import SqliteBackend
 from perdure.core.versions import SECTION
 from perdure.engine.moving import move
-from perdure.errors import UsageError
+from perdure.errors import (
+    CommitUnknown,
+    NewerFormat,
+    PerdureError,
+    ReadOnlyStore,
+    StorageFull,
+    StoreUnavailable,
+    UsageError,
+)
 from perdure.schemas.declare import migration, schema
 from perdure.testing.clock import Clock
 
@@ -140,6 +152,25 @@ def test_stamps_that_are_none_fail_their_state_and_not_the_run(section: Any) -> 
     assert look.counts == {"migrated": 2, "damaged": 1}
     assert "malformed" in look.failures[0].problem
     assert store.migrate("", Research, skip_failures=True).counts == look.counts
+
+
+def test_states_that_expire_do_so_as_if_they_had_not_been_migrated(url: str) -> None:
+    clock, hour = Clock(), 3600
+    store = Store(url, maintenance="off", clock=clock)
+    for key in ("a", "b", "c"):
+        with store.open(key, expires_in=timedelta(days=1)) as session:
+            session.state["topic"] = key
+    store.fork("b", "try")
+    clock.advance(20 * hour)
+    with store.open("b", branch="try") as session:
+        session.state["topic"] = "used"
+    expires = {info.key: info.expires for info in store.states()}
+    assert store.migrate("", Research).counts == {"migrated": 4}
+    assert {info.key: info.expires for info in store.states()} == expires
+    clock.advance(5 * hour)
+    with store.open("c") as session:
+        session.state["subject"] = "used"
+    assert [info.key for info in store.sweep()] == ["a"]
 
 
 # ---- migrations that misbehave --------------------------------------------------------------
@@ -290,6 +321,16 @@ def test_two_that_take_one_run_back_call_nothing_saved_to(
     assert (found.rolled_back, found.left, found.failed) == (0, (), 0)
 
 
+def test_branch_that_is_held_is_busy_and_taken_back_later(url: str) -> None:
+    store = filled(url, 3)
+    run = store.migrate("", Research).run
+    with store.open("r/001", exclusive=True):
+        found = store.unmigrate(run)
+    assert (found.rolled_back, found.busy, found.failed) == (2, 1, 0)
+    assert [each.key for each in found.failures] == ["r/001"]
+    assert store.unmigrate(run).rolled_back == 1
+
+
 @pytest.mark.parametrize("run", ["0-0", "066130ae7370d9-7687aa7", " 66130ae7370d9-7687aa73"])
 def test_what_was_cut_short_is_no_run(run: str) -> None:
     with pytest.raises(UsageError, match="names no run"):
@@ -311,3 +352,81 @@ def test_what_ends_a_run_in_the_middle_says_how_it_is_taken_back(url: str) -> No
     assert store.migrate("", Research, dry_run=True).counts == {
         "migrated": 3 * limits.batch_commits_max
     }
+
+
+@pytest.mark.parametrize(
+    "kind", [StorageFull, CommitUnknown, StoreUnavailable, ReadOnlyStore, NewerFormat]
+)
+def test_what_is_wrong_with_the_store_ends_a_run_and_is_no_state_that_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[PerdureError]
+) -> None:
+    class Full(SqliteBackend):
+        left = 1000
+
+        def commit(self, batch: Any) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise kind("of the store")
+            return super().commit(batch)
+
+    monkeypatch.setattr(limits, "batch_commits_max", 2)
+    monkeypatch.setattr(limits, "commit_tries_max", 2)
+    path = str(tmp_path / "a.db")
+    filled(path, 6).close()
+    backend = Full(path)
+    store = Store(backend, maintenance="off")
+    backend.left = 1
+    with pytest.raises(kind, match="of the store") as caught:
+        store.migrate("", Research)
+    run = caught.value.__notes__[-1].split("run ")[1].split(",")[0]
+    backend.left = 1000
+    assert store.migrate("", Research, dry_run=True).counts == {"current": 2, "migrated": 4}
+    backend.left = 0
+    if kind in (StorageFull, CommitUnknown, ReadOnlyStore):
+        with pytest.raises(kind, match="of the store"):
+            store.unmigrate(run)
+    backend.left = 1000
+    store.unmigrate(run)
+    assert store.migrate("", Research, dry_run=True).counts == {"migrated": 6}
+
+
+# ---- beside an event loop -------------------------------------------------------------------
+
+
+def test_cancelled_run_ends_and_says_how_it_is_taken_back(tmp_path: Path) -> None:
+    path = str(tmp_path / "async.db")
+    count = 4 * limits.batch_commits_max
+    filled(path, count).close()
+
+    async def cancelled(store: AsyncStore) -> str:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        waits = threading.Event()
+
+        def progress(done: int, _: int) -> None:
+            if done == limits.batch_commits_max:
+                loop.call_soon_threadsafe(begun.set)
+                waits.wait()
+
+        run = store.migrate("", Research, verify_first=False, progress=progress)
+        task = asyncio.ensure_future(run)
+        await begun.wait()
+        task.cancel()
+        loop.call_later(0.01, waits.set)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        (note,) = caught.value.__notes__
+        return note.split("run ")[1].split(",")[0]
+
+    async def go() -> None:
+        async with AsyncStore(path) as store:
+            run = await cancelled(store)
+            # Nothing goes on behind it.
+            look = await store.migrate("", Research, dry_run=True)
+            assert look.counts == {
+                "current": limits.batch_commits_max,
+                "migrated": count - limits.batch_commits_max,
+            }
+            assert (await store.unmigrate(run)).rolled_back == limits.batch_commits_max
+
+    asyncio.run(go())

@@ -114,6 +114,26 @@ def test_older_code_sees_the_default_of_what_newer_code_made() -> None:
 # ---- edits put back -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "older",
+    [{"a": 1, "s": None}, {"a": 1, "s": {"t": None}}, {"a": 1, "s": {}}, {"a": 1, "s": {"t": {}}}],
+)
+def test_a_mapping_that_a_field_goes_to_is_in_the_view_what_it_was(older: Document) -> None:
+    moving = made.move("a", "s/t/b")
+    newer = newer_of(older, moving)
+    assert newer["s"]["t"] == {"b": 1}
+    assert get(newer, with_slots([moving], 2)) == older
+    edited = {**older, "c": 2}
+    assert get(put_into(newer, edited, moving), with_slots([moving], 2)) == edited
+
+
+def test_a_mapping_made_none_by_the_view_holds_what_goes_there() -> None:
+    newer = newer_of({"a": 1, "s": {"x": 0}}, made.move("a", "s/b"))
+    assert put_into(newer, {"a": 1, "s": None}, made.move("a", "s/b"))["s"] == {"b": 1}
+    again = put_into(newer_of({"a": 1, "s": None}, made.move("a", "s/b")), {"a": 1, "s": {"x": 2}})
+    assert again["s"] == {"x": 2}
+
+
 def test_added_fields_survive_an_edit() -> None:
     assert put_into({"a": 1, "b": 9}, {"a": 2}, made.add("b", 0)) == {"a": 2, "b": 9}
 

@@ -10,6 +10,7 @@ import pytest
 
 from perdure.errors import UsageError
 from perdure.schemas.compare import SchemaDifference, compare
+from perdure.schemas.draft import draft
 from perdure.schemas.infer import infer
 from perdure.schemas.json_schema import json_schema_of
 
@@ -136,3 +137,24 @@ def test_references_that_lead_nowhere_are_refused(reference: str) -> None:
 def test_what_is_no_schema_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="no JSON Schema"):
         compare(schema, schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"anyOf": 5},
+        {"oneOf": {"type": "string"}},
+        {"enum": 5},
+        {"required": 5, "properties": {"a": {}}},
+        {"$ref": 5},
+        {"type": "string", "format": 5},
+        {"properties": {"a": {"type": "string", "format": ["x"]}}},
+        {"properties": {"a": {"type": "array", "prefixItems": 5}}},
+    ],
+)
+def test_keywords_that_hold_something_else_are_refused(schema: dict[str, Any]) -> None:
+    other = infer([{"a": ("x",)}])
+    for pair in ((schema, other), (other, schema)):
+        for what in (compare, lambda old, new: draft(old, new, "Research", 1, 2)):
+            with pytest.raises(UsageError, match="no JSON Schema that can be compared"):
+                what(*pair)

@@ -193,6 +193,13 @@ def test_field_that_is_like_no_other_is_removed_and_added() -> None:
     assert fits(new, document)
 
 
+def test_field_without_a_name_is_left_to_a_function() -> None:
+    one, other = infer([{"abc": 1}]), infer([{"": [1], "abc": 1}])
+    for pair in ((one, other), (other, one)):
+        assert "whose name is empty" in draft(*pair, "Research", 1, 2)
+        assert drafted(*pair) == ()
+
+
 TEXT: dict[str, Any] = {"type": "string"}
 
 

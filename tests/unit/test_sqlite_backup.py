@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import perdure
 from perdure.backends.sqlite import SqliteBackend
 from perdure.engine.requests import (
     ReadState,
@@ -51,6 +52,23 @@ def test_a_backup_replaces_nothing(store: SqliteBackend, tmp_path: Path) -> None
     with pytest.raises(UsageError, match="replaces nothing"):
         store.backup(tmp_path / "copy.db")
     assert (tmp_path / "copy.db").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("through", ["", "link"])
+def test_a_backup_has_no_name_of_the_stores_own_files(
+    tmp_path: Path, suffix: str, through: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    with perdure.Store(tmp_path / "a.db") as store, store.open("a") as session:
+        session.state["n"] = 1
+    with perdure.Store(tmp_path / through / "a.db") as store:
+        target = tmp_path / f"a.db{suffix}"
+        # By the links that lead there, too; one that is in use exists, and so is refused anyway.
+        with pytest.raises(UsageError, match="name another"):
+            store.backup(target)
+        with store.open("a") as session:
+            assert session.state["n"] == 1
 
 
 def test_a_backup_replaces_nothing_that_was_made_meanwhile(

@@ -15,22 +15,52 @@ if TYPE_CHECKING:
 
     from perdure.agent.briefing import Briefing as Briefing
     from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.conversation import AnthropicConversation as AnthropicConversation
+    from perdure.agent.conversation import Conversation as Conversation
+    from perdure.agent.conversation import OpenAIConversation as OpenAIConversation
+    from perdure.agent.decisions import Decision as Decision
+    from perdure.agent.decorated import current_task as current_task
+    from perdure.agent.decorated import step as step
     from perdure.agent.effects import CannotTell as CannotTell
     from perdure.agent.effects import DidNotHappen as DidNotHappen
     from perdure.agent.effects import Effect as Effect
     from perdure.agent.effects import Happened as Happened
     from perdure.agent.effects import current_effect as current_effect
     from perdure.agent.environment import EnvironmentChanges as EnvironmentChanges
+    from perdure.agent.facts import Fact as Fact
+    from perdure.agent.goals import Goal as Goal
+    from perdure.agent.on_async_task import AsyncPlan as AsyncPlan
+    from perdure.agent.on_async_task import AsyncTask as AsyncTask
+    from perdure.agent.on_task import Plan as Plan
+    from perdure.agent.on_task import Task as Task
+    from perdure.agent.plan import Progress as Progress
+    from perdure.agent.plan import Todo as Todo
+    from perdure.agent.turns import ToolCall as ToolCall
 
 _HOMES = {
+    "AnthropicConversation": "conversation",
     "Briefing": "briefing",
     "BriefingItem": "briefing",
     "CannotTell": "effects",
+    "Conversation": "conversation",
+    "Decision": "decisions",
     "DidNotHappen": "effects",
     "Effect": "effects",
-    "Happened": "effects",
-    "current_effect": "effects",
     "EnvironmentChanges": "environment",
+    "Fact": "facts",
+    "Goal": "goals",
+    "Happened": "effects",
+    "OpenAIConversation": "conversation",
+    "ToolCall": "turns",
+    "current_effect": "effects",
+    "AsyncPlan": "on_async_task",
+    "AsyncTask": "on_async_task",
+    "Plan": "on_task",
+    "Progress": "plan",
+    "Task": "on_task",
+    "Todo": "plan",
+    "current_task": "decorated",
+    "step": "decorated",
 }
 """By public name, the module that it is in."""
 

@@ -51,6 +51,18 @@ class Save(msgspec.Struct, frozen=True):
     """Outcomes of claims that become known with it."""
 
 
+class Edit(msgspec.Struct, frozen=True):
+    """Edit the state by a function of ours, in its turn among edits. Result: what it gives."""
+
+    function: Callable[[], Any]
+    is_block: bool = False
+    """Whether its edits are undone if it fails, as in an atomic block; that is what it is in."""
+
+
+class Refresh(msgspec.Struct, frozen=True):
+    """Take in what others saved, and keep what is not saved here."""
+
+
 class Load(msgspec.Struct, frozen=True):
     """See to it that a section that there is can be read."""
 

@@ -229,7 +229,8 @@ def done(source: Source) -> Iterator[Telling]:
 
 def decisions(source: Source) -> Iterator[Telling]:
     """What was decided and why, the newest first."""
-    for decision in reversed(source.records[DECISIONS]):
+    made = sorted(source.records[DECISIONS].values(), key=lambda each: each["at"])
+    for decision in reversed(made):
         yield partial(_decision, decision)
 
 

@@ -28,6 +28,7 @@ from perdure.errors import (
     UnknownOutcome,
     UsageError,
 )
+from perdure.state.sections import RESERVED
 from perdure.types import Holder
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def effect(session: SessionBase[Any], place: Place, terms: Terms, call: Call) ->
         UnknownOutcome: whether it was performed is not known.
         EffectRefused: the session may not act on the world.
     """
+    if terms.key.startswith(RESERVED):
+        raise UsageError(f"{terms.key!r}: keys that start with {RESERVED!r} are the library's own")
     if session._effects != "allow":
         return (yield from _instead(session, place, terms))
     core = session._core

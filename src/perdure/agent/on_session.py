@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perdure.events import log
@@ -13,7 +14,10 @@ from perdure.state.variable import T_co
 if TYPE_CHECKING:
     from perdure.agent.acts import Acts
     from perdure.agent.briefing import Briefing
+    from perdure.agent.decisions import Decision
     from perdure.agent.environment import EnvironmentChanges
+    from perdure.agent.known import Facts, Goals
+    from perdure.agent.on_task import Plan, Task
     from perdure.session import Session
 
 T = TypeVar("T")
@@ -37,6 +41,35 @@ class AgentSession(SessionBase[T_co]):
                 log.warning(
                     "%s of %r was not noted as the session ended: %s", section, self.key, error
                 )
+
+    def task(self, name: str, *, after: Iterable[str] = ()) -> Task:
+        """A task of this state, by its name; enter it to begin it, or to go on with it.
+
+        Left normally, it is done; by an exception, it failed. It is kept in `perdure.tasks`.
+
+        Args:
+            name: what it is known by in this state.
+            after: names of the tasks that have to be done before; kept when it is begun first.
+
+        Raises:
+            UsageError: these are no names.
+
+        Example:
+            >>> with session.task("audit json") as task:
+            ...     tree = task.step("parse", parse, "json/decoder.py")
+            ...     task.step("report", report, tree)
+        """
+        from perdure.agent.on_task import Task
+
+        self._require_open()
+        return Task(self, name, after)
+
+    @property
+    def plan(self) -> Plan:
+        """The tasks of this state: to add to, to work through, and to see how far they are."""
+        from perdure.agent.on_task import Plan
+
+        return Plan(self)
 
     def environment(
         self,
@@ -106,3 +139,89 @@ class AgentSession(SessionBase[T_co]):
         from perdure.agent.briefing import briefing
 
         return self._act(briefing(self, max_tokens, count, conversation))
+
+    @property
+    def goals(self) -> Goals:
+        """What the agent is after: `add`, `complete` and `drop` goals."""
+        from perdure.agent.known import Goals
+
+        return Goals(self)
+
+    @property
+    def facts(self) -> Facts:
+        """What the agent found out: `set`, `get`, and which of it is `stale`."""
+        from perdure.agent.known import Facts
+
+        return Facts(self)
+
+    def decide(
+        self, text: str, *, because: str | None = None, based_on: Iterable[str] = ()
+    ) -> Decision:
+        """Note a decision; kept in the section `perdure.decisions`, and told in the briefing.
+
+        Args:
+            text: what was decided.
+            because: why.
+            based_on: names of facts, tasks or paths in the state.
+
+        Raises:
+            UsageError: the text says nothing.
+
+        Example:
+            >>> session.decide("Refund by card", because="it is faster", based_on=["rate"])
+        """
+        from perdure.agent.decisions import decide
+
+        return self._act(decide(self, text, because, based_on))
+
+    def decisions(self) -> list[Decision]:
+        """What was decided, oldest first."""
+        from perdure.agent.decisions import every
+
+        return self._act(every(self))
+
+    def ask(self, id: str, payload: Any, *, expires_in: timedelta | None = None) -> Any:
+        """The answer to a question, or the end of this session until there is one.
+
+        The question is saved, and `Waiting` raised: let it end the session. Whoever knows answers
+        with `Store.answer`, or `perdure answer`; the next session that asks the same under this id
+        gets the answer. An answer is to what was asked: another payload is another question.
+
+        Args:
+            id: of the question, in this state.
+            payload: what is asked: anything that a state can hold.
+            expires_in: how long to wait for an answer.
+
+        Raises:
+            Waiting: there is no answer yet.
+            QuestionExpired: there was none in time.
+            NotStorable: the payload cannot be stored.
+
+        Example:
+            >>> if session.ask("approve refund", {"order": 17, "amount": 40}):
+            ...     refund()
+        """
+        from perdure.agent.waiting import ask
+
+        return self._act(ask(self, id, payload, expires_in))
+
+    def sleep_until(self, id: str, until: datetime | timedelta) -> None:
+        """Go on only once a time has come: the end of this session until then.
+
+        The time is set when it is first asked for, and saved; `Store.due` names the states whose
+        time has come.
+
+        Args:
+            id: of the timer, in this state.
+            until: a time, or how long from now.
+
+        Raises:
+            Waiting: it has not come yet.
+            UsageError: the id is a question's.
+
+        Example:
+            >>> session.sleep_until("remind", timedelta(days=2))
+        """
+        from perdure.agent.waiting import sleep_until
+
+        self._act(sleep_until(self, id, until))

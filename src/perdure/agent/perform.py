@@ -7,7 +7,19 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perdure.agent.acts import Acts, Ask, Call, Clock, Load, Save, Sleep, Window, Work
+from perdure.agent.acts import (
+    Acts,
+    Ask,
+    Call,
+    Clock,
+    Edit,
+    Load,
+    Refresh,
+    Save,
+    Sleep,
+    Window,
+    Work,
+)
 from perdure.engine.requests import Now
 from perdure.engine.view import when
 from perdure.errors import UsageError
@@ -52,6 +64,11 @@ def _do(session: Session[Any], act: Any) -> Any:
             return function(*args)
         case Save(durability, settles):
             return session._saved_with(durability=durability, settles=settles)
+        case Edit(function, is_block):
+            with session.atomic() if is_block else session._outside_block():
+                return function()
+        case Refresh():
+            return session.refresh(keep_changes=True)
         case Load(name):
             return session.load(name)
         case Window(name, last):
@@ -104,6 +121,11 @@ async def _ado(session: AsyncSession[Any], act: Any) -> Any:
             return await asyncio.to_thread(function, *args)
         case Save(durability, settles):
             return await session._saved_with(durability=durability, settles=settles)
+        case Edit(function, is_block):
+            async with session.atomic() if is_block else session._outside_block():
+                return function()
+        case Refresh():
+            return await session.refresh(keep_changes=True)
         case Load(name):
             return await session.load(name)
         case Window(name, last):

@@ -28,6 +28,7 @@ def back_up(
     """
     require_place(target)
     target = target.absolute()
+    _require_apart(source, target)
     if target.exists():
         raise _taken(target)
     sqlite_files.check_place(str(target), allow_network=True)
@@ -49,6 +50,16 @@ def back_up(
         for suffix in (*sqlite_files.FILES, "-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{partial}{suffix}")
+
+
+def _require_apart(source: apsw.Connection, target: Path) -> None:
+    """Refuse the names that SQLite gives to files of the store: it writes over them."""
+    store = os.path.realpath(source.filename)
+    place = os.path.join(os.path.realpath(target.parent), target.name)
+    if place in {f"{store}{suffix}" for suffix in (*sqlite_files.FILES[1:], "-journal")}:
+        raise UsageError(
+            f"{target} is the name of a file that SQLite keeps beside the store; name another."
+        )
 
 
 def _taken(target: Path) -> UsageError:

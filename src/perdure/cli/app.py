@@ -29,9 +29,11 @@ from perdure.cli import (
     schema,
     showing,
     states,
+    tasks,
     trial,
     upgrade,
     upkeep,
+    waiting,
     watch,
 )
 from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
@@ -188,6 +190,9 @@ for _command in (
     blame.blame,
     brief.brief,
     effects.effects,
+    waiting.waiting,
+    waiting.answer,
+    tasks.tasks,
     history.sessions,
     branches.branches,
     branches.fork,

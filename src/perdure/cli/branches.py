@@ -24,7 +24,7 @@ from perdure.cli.words import moments, safe
 from perdure.errors import BranchExists
 
 if TYPE_CHECKING:
-    from perdure.types import BranchInfo, Movement
+    from perdure.types import BranchInfo, EffectInfo, Movement
 
 DRY_RUN = click.option(
     "--dry-run", is_flag=True, help="Only show what would change, section by section."
@@ -81,6 +81,7 @@ def fork(key: str, name: str, ref: str | None, branch: str, exist_ok: bool) -> N
     elif made:
         way_back = f"perdure branch delete {quoted(key)} {quoted(name)}"
         say(f"made {safe(name)} at {info.tip.number} of {safe(key)}; this removes it: {way_back}")
+        _tell_effects(info.effects)
     else:
         say(f"{safe(key)} has a branch {safe(name)} already, at {info.tip.number}")
 
@@ -217,6 +218,7 @@ def _tell(moved: Movement | None, key: str, nothing: str = "") -> None:
         back = "redo" if moved.what == "undo" else "undo"
         say(f"{safe(moved.summary())}; this takes it back: perdure {back} {quoted(key)}")
         hint(f"after further movements this does: {_way_back(moved)}")
+        _tell_effects(moved.effects)
 
 
 def _way_back(moved: Movement) -> str:
@@ -239,3 +241,13 @@ def _preview(moved: Movement) -> None:
         show_differences(moved.differences or ())
     for each in moved.warnings:
         say(f"note: {safe(each)}")
+    _tell_effects(moved.effects)
+
+
+def _tell_effects(effects: tuple[EffectInfo, ...]) -> None:
+    """What was done to the world since, which no movement takes back."""
+    if not effects:
+        return
+    say("not undone, and not done again:")
+    rows = [(each.key, each.status, moments(each.claimed), each.about) for each in effects]
+    table(("effect", "status", "claimed", "by"), rows)

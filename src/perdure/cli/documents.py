@@ -28,7 +28,7 @@ def document(result: Any, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _field(name: str, value: Any) -> Any:
-    if name == "metadata":
+    if name in ("metadata", "result"):
         return encode(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from perdure.cli.context import examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document
 from perdure.cli.output import Cell, hint, print_json, say, table
+from perdure.cli.waiting import parsed
 from perdure.cli.words import moments
 from perdure.core.abbreviate import abbreviate
-from perdure.core.json_forms import encode
 
 if TYPE_CHECKING:
     from perdure.types import EffectInfo
@@ -50,7 +50,7 @@ def list_(key: str, unknown: bool) -> None:
     with opened(key) as store:
         found = [each for each in store.effects(key) if not unknown or each.status == "unknown"]
     if settings().json:
-        print_json({"effects": [_document(each) for each in found]})
+        print_json({"effects": [document(each) for each in found]})
         return
     if not found:
         say("no effect is unknown" if unknown else "no effect was ever claimed")
@@ -78,28 +78,13 @@ def settle(key: str, effect: str, done: str | None, not_done: bool, by: str) -> 
     """Say what became of an EFFECT of the state KEY whose outcome is unknown."""
     if (done is None) is not not_done:
         raise click.UsageError("say --done with what it gave (null for nothing), or --not-done")
-    result = _parsed(done) if done is not None else None
+    result = parsed(done) if done is not None else None
     with opened(key, write=True) as store:
         found = store.settle(key, effect, happened=not not_done, result=result, by=by)
     if settings().json:
-        print_json({"effect": _document(found)})
+        print_json({"effect": document(found)})
         return
     say(f"{effect} " + ("may be performed" if not_done else "counts as performed"))
-
-
-def _parsed(text: str) -> Any:
-    from json import JSONDecodeError, loads
-
-    try:
-        return loads(text)
-    except JSONDecodeError as error:
-        raise click.UsageError(
-            f"--done {text!r} is no JSON ({error}): a text stands in quotes, as in '\"re_1\"'"
-        ) from None
-
-
-def _document(info: EffectInfo) -> dict[str, Any]:
-    return {**document(info), "result": encode(info.result)}
 
 
 def _row(info: EffectInfo) -> tuple[Cell, ...]:

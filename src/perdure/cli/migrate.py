@@ -108,7 +108,7 @@ def _code(found: Migrated) -> int:
 
 
 def _undo(run: str, dry_run: bool) -> int:
-    from perdure.cli.app import FOUND
+    from perdure.cli.app import FOUND, RETRY
 
     quiet = settings().json
     with opened(write=not dry_run) as store, progress("rolling back", quiet=quiet) as report:
@@ -117,7 +117,9 @@ def _undo(run: str, dry_run: bool) -> int:
         print_json({"undone": document(found)})
     else:
         _show_undone(found)
-    return FOUND if found.failed or found.left_count else 0
+    if found.failed or found.left_count:
+        return FOUND
+    return RETRY if found.busy else 0
 
 
 def _show(found: Migrated) -> None:
@@ -143,7 +145,7 @@ def _show_undone(found: Unmigrated) -> None:
         table(("key", "saved to since on"), found.left, whole=True)
     _show_failures(found.failures)
     say(found.summary())
-    if not (found.rolled_back or found.left_count or found.failed):
+    if not (found.rolled_back or found.left_count or found.failed or found.busy):
         hint("no state is in what this run made of it: it was taken back, or its id is another one")
 
 

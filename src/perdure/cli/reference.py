@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import click
 
 from perdure.agent.briefing import Briefing, BriefingItem
+from perdure.agent.plan import Progress
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
@@ -25,6 +26,7 @@ from perdure.types import (
     Movement,
     Pruned,
     PrunedBranch,
+    Question,
     SessionInfo,
     StateInfo,
     Stats,
@@ -45,7 +47,10 @@ DOCUMENTS = {
     "blame": '{"checkpoint": Checkpoint}',
     "effects list": '{"effects": [EffectInfo]}',
     "effects settle": '{"effect": EffectInfo}',
+    "waiting": '{"questions": [Question]}',
+    "answer": '{"question": Question}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
+    "tasks": '{"progress": Progress, "tasks": [TASK]}',
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
@@ -84,7 +89,18 @@ RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
-    *(EffectInfo, Upgraded, UpgradeStep, Pruned, PrunedBranch, Finding, Briefing, BriefingItem),
+    *(
+        EffectInfo,
+        Question,
+        Upgraded,
+        UpgradeStep,
+        Pruned,
+        PrunedBranch,
+        Finding,
+        Briefing,
+        BriefingItem,
+    ),
+    Progress,
 )
 
 

@@ -12,7 +12,7 @@ import hashlib
 import msgspec
 from msgspec.structs import replace
 
-from perdure.core.head import Claim, Head
+from perdure.core.head import Claim, Head, Unknown
 from perdure.core.page import Ref
 
 KEY_BYTES = 16
@@ -44,6 +44,13 @@ def without_claims(head: Head, keys: frozenset[str]) -> Head:
     """The head without some claims."""
     left = {name: each for name, each in claims_of(head).items() if name not in keys}
     return replace(head, claims=left or msgspec.UNSET)
+
+
+def told_more_of_claims(head: Head) -> set[str]:
+    """The effect keys of claims of which a newer version wrote more than this one knows."""
+    if not isinstance(head.unknown, Unknown):
+        return set()
+    return {key for key, each in claims_of(head).items() if (key, each.id) in head.unknown.items}
 
 
 def origin_of(head: Head) -> bytes:

@@ -237,6 +237,7 @@ _KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Head)) 
 _BRANCH_ITEMS = len(msgspec.structs.fields(Branch))
 _LEASE_ITEMS = len(msgspec.structs.fields(Lease))
 _CLAIM_ITEMS = len(msgspec.structs.fields(Claim))
+_KEPT = Claim.__struct_fields__.index("kept")
 _MARK_ITEMS = len(msgspec.structs.fields(Mark))
 _SNAPSHOT_ITEMS = len(msgspec.structs.fields(Snapshot))
 _REF_ITEMS = len(msgspec.structs.fields(Ref))
@@ -415,6 +416,8 @@ def _newer_shapes(wire: Any) -> list[int]:
         branches = [branch for life in every for branch in life.get("branches", {}).values()]
         shapes = [each[1][0] for branch in branches for each in _snapshots_in(branch)]
         trees = [life.get(name) for life in every for name in ("parked", "claimed")]
+        claims = [claim for life in every for claim in life.get("claims", {}).values()]
+        trees += [claim[_KEPT] for claim in claims if len(claim) > _KEPT]
         shapes += [tree[0] for tree in trees if tree]
         return [shape for shape in shapes if type(shape) is int and shape > max(Shape)]
     except (LookupError, TypeError, AttributeError):  # it is no head at all

@@ -192,6 +192,8 @@ def _lens(wire: Any) -> Lens:
         raise Malformed(f"not a lens: {abbreviate(wire)}: {error}") from None
     if not all((*place,) for place in _places(lens)):
         raise Malformed(f"not a lens: {abbreviate(wire)}: a place is empty")
+    if isinstance(lens, Split | Merge) and not lens.by:
+        raise Malformed(f"not a lens: {abbreviate(wire)}: nothing parts its texts")
     if isinstance(lens, InItems | MapValues):
         return replace(lens, lenses=from_wire(list(lens.lenses)))
     return lens

@@ -69,19 +69,22 @@ class Reach(msgspec.Struct, frozen=True):
 
 def reach(lenses: Lenses) -> Reach:
     """What becomes of which section by all of the lenses, one after another."""
-    pairs: set[Pair] = set()
+    sources: dict[str, set[str]] = {}
     older: set[str] = set()
     newer: set[str] = set()
     for lens in lenses:
         before, after = sections_of(lens)
         # What an earlier lens made is an older section only if it was there before that.
-        older |= {name for name in before if name not in newer}
-        pairs |= {(name, name) for name in before if name not in newer}
-        onward = {old for old, new in pairs if new in before}
-        pairs = {(old, new) for old, new in pairs if new not in before}
-        pairs |= {(old, new) for old in onward for new in after}
-        newer = (newer - before) | after
-    return Reach(frozenset(pairs), frozenset(older), frozenset(newer))
+        for name in before - newer:
+            older.add(name)
+            sources[name] = {name}
+        onward = {old for name in before for old in sources.pop(name, ())}
+        for name in after:
+            sources.setdefault(name, set()).update(onward)
+        newer -= before
+        newer |= after
+    pairs = frozenset((old, new) for new, olds_of in sources.items() for old in olds_of)
+    return Reach(pairs, frozenset(older), frozenset(newer))
 
 
 def around(name: str, lenses: Lenses) -> tuple[Names, Lenses]:

@@ -176,11 +176,13 @@ def _same_values(a: Values, b: Values) -> bool:
 
 
 def _made(mapping: Fields, lens: Move, kept: Any, path: Path) -> Any:
-    """How many mappings must be made on the way to where a field goes."""
+    """How many mappings must be made on the way to where a field goes; below 0, if for a None."""
     for size in range(1, len(lens.to)):
         found = find(mapping, lens.to[:size], lens, path)
         if found is ABSENT:
             return len(lens.to) - size
+        if found is None:
+            return size - len(lens.to)
         if found == {}:
             kept = ABSENT
     return kept
@@ -188,10 +190,12 @@ def _made(mapping: Fields, lens: Move, kept: Any, path: Path) -> Any:
 
 def _unmade(mapping: Fields, lens: Move, count: int) -> Fields:
     """Without the mappings that were made for a field, as far as nothing else is in them."""
-    for size in range(len(lens.to) - 1, max(0, len(lens.to) - 1 - count), -1):
+    outermost = max(1, len(lens.to) - abs(count))
+    for size in range(len(lens.to) - 1, outermost - 1, -1):
         if find(mapping, lens.to[:size], lens, ()) != {}:
             break
-        mapping = _without(mapping, [lens.to[:size]])
+        was = None if count < 0 and size == outermost else ABSENT
+        mapping = _replaced(mapping, lens.to[:size], was)
     return mapping
 
 

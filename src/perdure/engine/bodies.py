@@ -61,6 +61,9 @@ class Edited(Protocol):
     def replace(self, sections: dict[str, Any]) -> None:
         """Give up these sections' edits for other content."""
 
+    def read_reserved(self, name: str) -> Any:
+        """A plain copy of a section of the library; None if there is none."""
+
     def restore(self, sections: dict[str, Any]) -> None:
         """Give up all edits for the content of all sections, whatever an interrupt left."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from perdure.core.claims import roots_of_claims
-from perdure.core.head import Branch, Head
+from msgspec import UnsetType
+
+from perdure.core.claims import claims_of, roots_of_claims
+from perdure.core.head import Branch, Head, Unknown
 from perdure.core.page import twin_of
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading, reachable
 from perdure.engine.pages import put, walk
@@ -69,3 +71,12 @@ def require_staged(target: Site, incarnation: bytes, count: int) -> Steps[None]:
             f"what was written for {target.key!r} was removed as abandoned before all of it was "
             "there; nothing was made, try again"
         )
+
+
+def unknown_of_copy(source: Head) -> Unknown | UnsetType:
+    """What a newer version wrote, but for what it says of branches and sessions of the source."""
+    if not isinstance(source.unknown, Unknown):
+        return source.unknown
+    items = source.unknown.items
+    claims = {(key, each.id) for key, each in claims_of(source).items()}
+    return Unknown(source.unknown.keys, {at: items[at] for at in claims & items.keys()})

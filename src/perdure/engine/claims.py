@@ -14,7 +14,14 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, Set
-from perdure.core.claims import claimed_of, claims_of, is_open, with_claim, without_claims
+from perdure.core.claims import (
+    claimed_of,
+    claims_of,
+    is_open,
+    told_more_of_claims,
+    with_claim,
+    without_claims,
+)
 from perdure.core.codec import pack, unpack
 from perdure.core.head import MAIN, Claim, Head, to_wire
 from perdure.core.page import Ref
@@ -54,6 +61,21 @@ class Settling(msgspec.Struct, frozen=True):
     """As it was made."""
     result: bytes
     """Packed."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Large results that were put into pages, on the way to the commit that refers to them."""
+
+    roots: dict[str, Ref]
+    """By effect key."""
+    generation: int
+    """Of the head that there was before: while it is this, none of the pages was collected."""
+    secret: bytes
+    """They were made with it."""
+
+    def fits(self, head: Head) -> bool:
+        """Whether a head may refer to them."""
+        return head.generation == self.generation and head.secret in (b"", self.secret)
 
 
 # ---- looking --------------------------------------------------------------------------------
@@ -116,7 +138,7 @@ def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
 def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Claim]]:
     """Claim an effect, unless it is claimed: the head then, and the claim that stands.
 
-    That is `made` itself if its id is: the action may be performed then, and by nobody else.
+    If that has the id of `made` and is open, the action may be performed, and by nobody else.
 
     Raises:
         HeadMoved: the state was deleted meanwhile, or is another life of its key.
@@ -126,10 +148,13 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
     head = yield from _with_room(site, head)
     for _ in range(limits.commit_tries_max):
         found = yield from find(site, head, key)
-        if found is not None and found.id == made.id:  # the answer to an earlier try was lost
-            return (yield from secured(site, head)), made
-        if found is not None:
+        if found is not None and found.id != made.id:
             return (yield from _newest(site, head, key, found))
+        if found is not None:  # the answer to an earlier try was lost
+            head = _same_life(site, head, (yield from secured(site, head)))
+            found = yield from find(site, head, key)
+            if found is not None:  # a person may have settled or released it meanwhile
+                return head, found
         new = replace(with_claim(head, key, made), token=(yield Random(TOKEN_BYTES)))
         position = Position(head, head.token)
         answer = yield from send(request_for(site, position, new, MAIN, None, "power"))
@@ -144,7 +169,7 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
 
 
 def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, bool]]:
-    """Claim an effect for a session: the claim that stands, and whether it is this one.
+    """Claim an effect for a session: the claim that stands, and whether it is this one, and open.
 
     The session must have saved something, or resumed something: its state is there.
 
@@ -162,7 +187,7 @@ def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, boo
         raise
     if same_place(head, core.position.head, core.branch):
         core.position = Position(head, head.token)
-    return standing, standing.id == made.id
+    return standing, standing.id == made.id and is_open(standing)
 
 
 def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
@@ -189,43 +214,49 @@ def _same_life(site: Site, before: Head, now: Head | None) -> Head:
 # ---- outcomes -------------------------------------------------------------------------------
 
 
-def settled(
-    settlings: tuple[Settling, ...], kept: dict[str, Ref], sealed: Sealed, head: Head
-) -> Head:
+def settled(settlings: tuple[Settling, ...], kept: Kept | None, sealed: Sealed, head: Head) -> Head:
     """The head in which claims have the outcomes that a record was saved with.
 
     What somebody settled meanwhile gives way: who performed the action knows better.
     """
+    at = {"ended_us": sealed.time_us, "line": sealed.line, "number": sealed.number, "by": None}
+    return _with_outcomes(head, settlings, kept, at)
+
+
+def _with_outcomes(
+    head: Head, settlings: tuple[Settling, ...], kept: Kept | None, at: dict[str, Any]
+) -> Head:
+    roots = kept.roots if kept is not None and kept.fits(head) else {}
     for each in settlings:
-        ref = kept.get(each.key)
-        claim = replace(
-            claims_of(head).get(each.key, each.claim),
-            id=each.claim.id,
-            ended_us=sealed.time_us,
-            result=each.result if ref is None else None,
-            kept=ref,
-            line=sealed.line,
-            number=sealed.number,
-            by=None,
-        )
-        head = with_claim(head, each.key, claim)
+        found = claims_of(head).get(each.key)
+        ours = found if found is not None and found.id == each.claim.id else each.claim
+        root = roots.get(each.key)
+        result = each.result if root is None else None
+        head = with_claim(head, each.key, replace(ours, result=result, kept=root, **at))
+    if kept is None or not roots:
+        return head
     # What refers to new pages begins a new generation: none of them is collected meanwhile.
-    return replace(head, generation=head.generation + 1) if kept else head
+    return replace(head, generation=head.generation + 1, secret=kept.secret)
 
 
-def keeping(site: Site, head: Head, settlings: tuple[Settling, ...]) -> Steps[dict[str, Ref]]:
-    """Put the large ones of some results into pages; the roots of these, by effect key.
+def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
+    """Put the large ones of some results into pages.
 
-    Where no page was ever made there is no secret to make one with, and maintenance may draw one
-    meanwhile: there they stay in the head until it does.
+    If pages are collected before the commit, these may be among them: the results go into the head
+    then, until maintenance shelves them.
     """
-    kept: dict[str, Ref] = {}
-    for each in settlings:
-        if head.secret and len(each.result) > limits.claim_result_inline_bytes_max:
-            built = build({RESULT: each.result}, head.secret)
-            yield from put(site, head.incarnation, built.pages)
-            kept[each.key] = built.root
-    return kept
+    large = [x for x in settlings if len(x.result) > limits.claim_result_inline_bytes_max]
+    row = (yield ReadHead(site.key)) if large else None
+    if row is None:
+        return None
+    head = site.head(row)
+    secret = head.secret or (yield Random(SECRET_BYTES))
+    roots: dict[str, Ref] = {}
+    for each in large:
+        built = build({RESULT: each.result}, secret)
+        yield from put(site, head.incarnation, built.pages)
+        roots[each.key] = built.root
+    return Kept(roots, head.generation, secret)
 
 
 def settle(
@@ -237,12 +268,14 @@ def settle(
         HeadMoved: the claim is not as it was, or the state is not.
     """
     now = yield Now()
-    done = replace(claim, ended_us=now, result=result, by=by, line=0, number=0)
+    at = {"ended_us": now, "line": 0, "number": 0, "by": by}
+    settlings = (Settling(key, claim, result),)
+    kept = yield from keeping(site, settlings)
 
     def change(head: Head) -> Head:
         if claims_of(head).get(key) != claim:
             raise HeadMoved(head)
-        return with_claim(head, key, done)
+        return _with_outcomes(head, settlings, kept, at)
 
     return (yield from _on_any(site, position, change, MAIN))
 
@@ -288,12 +321,17 @@ def release(site: Site, position: Position, branch: str, key: str, id_: bytes) -
 
 def is_crowded(head: Head, times: int = 1) -> bool:
     """Whether a head has so many times more claims inline than it should."""
-    claims = claims_of(head)
-    if len(claims) <= times * limits.claims_inline_max:
-        return False
-    return (
-        sum(not is_open(each) for each in claims.values()) > times * limits.claims_inline_max // 2
-    )
+    most = times * limits.claims_inline_max
+    return len(claims_of(head)) > most and len(_movable(head)) > most // 2
+
+
+def _movable(head: Head) -> dict[str, Claim]:
+    """The inline claims that have an outcome, oldest first.
+
+    Without those of which a newer version wrote more than this one knows: they stay (P10).
+    """
+    claims, more = claims_of(head), told_more_of_claims(head)
+    return {key: each for key, each in claims.items() if not is_open(each) and key not in more}
 
 
 def _with_room(site: Site, head: Head) -> Steps[Head]:
@@ -306,8 +344,8 @@ def _with_room(site: Site, head: Head) -> Steps[Head]:
 
 def shelve(site: Site, head: Head) -> Steps[bool]:
     """Put the oldest claims that have an outcome into the tree of pages; whether that was done."""
-    ended = {key: each for key, each in claims_of(head).items() if not is_open(each)}
-    going = dict(list(ended.items())[: len(ended) - limits.claims_inline_max // 2])
+    ended = _movable(head)
+    going = dict(list(ended.items())[: max(0, len(ended) - limits.claims_inline_max // 2)])
     if not going:
         return False
     changes: list[Change] = []

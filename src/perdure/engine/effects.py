@@ -5,6 +5,7 @@ from __future__ import annotations
 from perdure.core.claims import idempotency_key, is_open, origin_of
 from perdure.core.head import Claim, Head
 from perdure.engine import claims
+from perdure.engine.questions import ANSWERS
 from perdure.engine.read import Site, as_of_now, read_head
 from perdure.engine.requests import IsAlive, Steps
 from perdure.engine.save import HeadMoved, Position
@@ -21,11 +22,13 @@ def told(site: Site) -> Steps[list[EffectInfo]]:
 def _told(site: Site, head: Head) -> Steps[list[EffectInfo]]:
     found: list[EffectInfo] = []
     for key, claim in (yield from claims.every(site, head)).items():
-        found.append((yield from _info(site, head, key, claim)))
+        if not key.startswith(ANSWERS):
+            found.append((yield from info_of(site, head, key, claim)))
     return found
 
 
-def _info(site: Site, head: Head, key: str, claim: Claim) -> Steps[EffectInfo]:
+def info_of(site: Site, head: Head, key: str, claim: Claim) -> Steps[EffectInfo]:
+    """What is told of one of them."""
     status: EffectStatus = "done"
     if is_open(claim):
         status = "running" if (yield from is_running(head, claim)) else "unknown"
@@ -72,7 +75,7 @@ def settle(key: str, packed: bytes | None, by: str, site: Site) -> Steps[EffectI
     claim = yield from claims.find(site, head, key)
     if claim is None:
         raise PathNotFound(f"{site.key!r}: no effect {key!r} was ever claimed; nothing was settled")
-    info = yield from _info(site, head, key, claim)
+    info = yield from info_of(site, head, key, claim)
     if info.status != "unknown":
         raise _known(site, info)
     position = Position(head, head.token)
@@ -87,7 +90,7 @@ def settle(key: str, packed: bytes | None, by: str, site: Site) -> Steps[EffectI
         raise _known(site, info) from None
     settled = yield from claims.find(site, now.head, key)
     assert settled is not None
-    return (yield from _info(site, now.head, key, settled))
+    return (yield from info_of(site, now.head, key, settled))
 
 
 def _known(site: Site, info: EffectInfo) -> AlreadyClaimed:

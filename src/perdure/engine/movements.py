@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from perdure.core.abbreviate import count
@@ -16,11 +17,11 @@ from perdure.engine.marks import judge
 from perdure.engine.moving import Done, Plan, move
 from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import Site, as_of_now, read_head
-from perdure.engine.refs import Point
+from perdure.engine.refs import Point, find_point
 from perdure.engine.requests import Now, Steps
 from perdure.engine.view import when
-from perdure.errors import BranchExists
-from perdure.types import BranchInfo, Movement, Tip
+from perdure.errors import BranchExists, BranchNotFound
+from perdure.types import BranchInfo, EffectInfo, Movement, Tip
 
 
 def branches(site: Site) -> Steps[list[BranchInfo]]:
@@ -55,8 +56,33 @@ def fork(site: Site, name: str, at: object, branch: str, *, exist_ok: bool) -> S
             raise
         return (yield from branch_info(site, name))
     assert done is not None
-    assert done.entry.move.after is not None
-    return _info(site, name, done.entry.move.after)
+    new = done.entry.move.after
+    assert new is not None
+    source = yield from _source(site, done.head, at, branch)
+    effects = yield from _undone(site, done.now, source, new)
+    return replace(_info(site, name, new), effects=effects)
+
+
+def _source(site: Site, head: Head, at: object, branch: str) -> Steps[Branch | None]:
+    """The branch that another was forked from; None: of what has effects, there is none."""
+    if head.claims is UNSET and head.claimed is UNSET:
+        return None
+    point = yield from find_point(site, head, branch, at)
+    try:
+        return (yield from find_branch(site, head, point.branch))
+    except BranchNotFound:
+        return point.tip  # of what every branch left
+
+
+def _undone(
+    site: Site, head: Head, left: Branch | None, standing: Branch | None
+) -> Steps[tuple[EffectInfo, ...]]:
+    """The effects that are in the history of one and not in that of the other."""
+    if head.claims is UNSET and head.claimed is UNSET:
+        return ()
+    from perdure.engine.undone import told_undone  # few states have effects
+
+    return (yield from told_undone(site, head, left, standing))
 
 
 def make(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Movement | None]:
@@ -65,6 +91,9 @@ def make(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Movement | N
     if done is None:
         return None
     told = _movement(site, done.entry)
+    if done.entry.move.what != "rename":
+        before, after = done.entry.move.before, done.entry.move.after
+        told = replace(told, effects=(yield from _undone(site, done.now, before, after)))
     return (yield from _previewed(site, done, told)) if dry_run else told
 
 

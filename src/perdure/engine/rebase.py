@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+RECORD_STRATEGIES: Mapping[str, Strategy] = {"perdure.tasks/*/*": "theirs"}
+"""For the agent's own record: who saved a task's field first is right; whoever came second sees it.
+
+So the first to hold a task has it. Different tasks, and different fields, merge as all else does.
+"""
+
 
 class _Group(msgspec.Struct, frozen=True):
     """Bodies that share a record, and what that is to say."""
@@ -191,7 +197,8 @@ def _put_on_top(
     Raises:
         MergeConflicts: both changed the same places, and no strategy says which is right.
     """
-    strategies = dict(core.strategies)  # they may be edited while this is computed
+    # The user's may be edited while this is computed, and are the first to count.
+    strategies = {**RECORD_STRATEGIES, **core.strategies}
     putting = _putting(theirs, bodies, exchanged(strategies))
     put: _Put = yield from base.answering(putting, since)
     if not put.merged.conflicts:

@@ -434,7 +434,7 @@ def _settling(
     """A change that records the outcomes of claims too."""
     from perdure.engine.claims import keeping, settled
 
-    kept = yield from keeping(site, sent.base.head, sent.settles)
+    kept = yield from keeping(site, sent.settles)
     return lambda head: settled(sent.settles, kept, sent.sealed, change(head))
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from perdure.core.claims import origin_of
-from perdure.core.head import MAIN, Base, Branch, Head, Unknown, brought_back, lives, next_life
+from perdure.core.head import MAIN, Base, Branch, Head, brought_back, lives, next_life
 from perdure.core.journal import bare
 from perdure.core.lineage import bases_through
 from perdure.core.pack import seal_pack
 from perdure.core.record import Record, Sealed, seal_again
 from perdure.core.refs import Ref
-from perdure.engine.carry import carry, require_staged
+from perdure.engine.carry import carry, require_staged, unknown_of_copy
 from perdure.engine.leases import infos_of
 from perdure.engine.lines import every_span
 from perdure.engine.marks import judge
@@ -318,7 +318,7 @@ def adopt(
         deleted_us=None,
         leases=UNSET,
         former=former,
-        unknown=_of_a_copy(source.unknown),
+        unknown=unknown_of_copy(source),
         # Nobody is at work on the new state, whoever may still be on the old one.
         marks=tuple(
             mark if mark.end is not None else replace(mark, end="interrupted")
@@ -336,11 +336,6 @@ def adopt(
             f"a state {target.key!r} was made meanwhile; nothing was changed"
         ) from None
     return (yield from info_of(target.key, position.head, now))
-
-
-def _of_a_copy(unknown: Unknown | UnsetType) -> Unknown | UnsetType:
-    """What a newer version wrote, but for what it says of branches and sessions of the source."""
-    return Unknown(unknown.keys, {}) if isinstance(unknown, Unknown) else unknown
 
 
 def whole_history(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
@@ -20,12 +21,23 @@ from perdure.engine.parked import all_branches
 from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, Now, Random, Steps
 from perdure.engine.save import HeadMoved, Position, append
-from perdure.errors import BranchNotFound, Busy, PerdureError, Retryable, SchemaMismatch
+from perdure.errors import (
+    BranchNotFound,
+    Busy,
+    NewerFormat,
+    PerdureError,
+    Retryable,
+    SchemaMismatch,
+    StoreUnavailable,
+)
 from perdure.evolving import MIGRATED
 from perdure.fleet.looked import Looked
 from perdure.fleet.trying import Outcome, Sampling, Tried, try_branch
-from perdure.fleet.undo import began_us
+from perdure.fleet.undo import OF_THE_STORE, began_us
 from perdure.schemas.report import Fate
+
+OF_WRITING = (*OF_THE_STORE, StoreUnavailable, NewerFormat)
+"""The same of a commit. Of what is read these tell of one state."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -67,6 +79,7 @@ def _branch(task: Task, site: Site, branch: str, found: Tried | None) -> Steps[O
     What the look `found`, if it looked and nothing changed since, is committed as it is.
     """
     tried: Tried | Outcome | None = found
+    writes = False
     try:
         for _ in range(limits.migration_tries_max):
             if tried is None:
@@ -75,10 +88,13 @@ def _branch(task: Task, site: Site, branch: str, found: Tried | None) -> Steps[O
                 return tried
             if task.run is None:
                 return _looked(task, tried)
+            writes = True
             if (yield from _commit(site, branch, tried, task.run)):
                 return tried.outcome
-            tried = None
+            tried, writes = None, False
     except (PerdureError, HeadMoved) as error:
+        if isinstance(error, OF_WRITING if writes else OF_THE_STORE):
+            raise  # it is nothing of this state, and would meet all others, too
         return _failed(site, branch, error)
     tries = limits.migration_tries_max
     return _failed(site, branch, Busy(f"others saved to it {tries} times in a row meanwhile"))
@@ -120,13 +136,26 @@ def _commit(site: Site, branch: str, tried: Tried, run: str) -> Steps[bool]:
     sealed = yield from _sealed(site, head, tip, tried.body, run)
 
     def change(now: Head) -> Head:
-        return removing(branch, dead)(now) if dead is not None else now
+        if dead is not None:
+            now = removing(branch, dead)(now)
+        return _expiring_as_before(head, now, branch)
 
     try:
         yield from append(site, position, branch, sealed, change, "power")
     except HeadMoved:
         return False
     return True
+
+
+def _expiring_as_before(old: Head, now: Head, branch: str) -> Head:
+    """The head, of which a state expires when it would have: that it was migrated is no use of it.
+
+    Were it one, states that are to be deleted would stay for as long as there are migrations.
+    """
+    if now.expires_us is None:
+        return now
+    others = (tip.time_us for name, tip in now.branches.items() if name != branch)
+    return replace(now, updated_us=max(old.updated_us, *others, 0))
 
 
 def _sealed(site: Site, head: Head, tip: Branch, body: Body, run: str) -> Steps[Sealed]:

@@ -228,13 +228,15 @@ def unmigrate(fleet: Fleet, run: str, *, dry_run: bool) -> Unmigrated:
     undo.began_us(run)
     left: list[tuple[str, str]] = []
     failures: list[MigrationFailure] = []
-    counts = {"rolled back": 0, "left": 0, "failed": 0}
+    held: list[MigrationFailure] = []
+    counts = {"rolled back": 0, "left": 0, "busy": 0, "failed": 0}
     for found in fleet.each(partial(undo.state, run, dry_run=dry_run)):
         counts[found.fate] += 1
         if found.fate == "left" and len(left) < limits.migration_failures_max:
             left.append((found.key, found.branch))
-        if found.fate == "failed" and len(failures) < limits.migration_failures_max:
-            failures.append(MigrationFailure(found.key, found.branch, "", found.problem))
+        named = held if found.fate == "busy" else failures
+        if found.problem and len(named) < limits.migration_failures_max:
+            named.append(MigrationFailure(found.key, found.branch, "", found.problem))
     return Unmigrated(
         run=run,
         dry_run=dry_run,
@@ -242,7 +244,8 @@ def unmigrate(fleet: Fleet, run: str, *, dry_run: bool) -> Unmigrated:
         rolled_back=counts["rolled back"],
         left=tuple(left),
         left_count=counts["left"],
-        failures=tuple(failures),
+        failures=(*failures, *held)[: limits.migration_failures_max],
         failed=counts["failed"],
+        busy=counts["busy"],
         seconds=time.perf_counter() - began,
     )

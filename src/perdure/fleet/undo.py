@@ -19,8 +19,13 @@ from perdure.engine.requests import HeadRow, Steps
 from perdure.errors import (
     BranchNotFound,
     CheckpointPruned,
+    CommitUnknown,
     PerdureError,
+    ReadOnlyStore,
+    Retryable,
     StateNotFound,
+    StorageFull,
+    StoreClosed,
     UsageError,
 )
 from perdure.evolving import MIGRATED
@@ -37,12 +42,16 @@ AT_ONCE = 64
 """Checkpoints that are looked through at once, from the newest back (checkpoints)."""
 
 
+OF_THE_STORE = (StorageFull, CommitUnknown, ReadOnlyStore, StoreClosed)
+"""What ends a run: it is nothing of the one state, and would meet all others, too."""
+
+
 class Undone(msgspec.Struct, frozen=True):
     """What became of one branch of a state."""
 
     key: str
     branch: str
-    fate: Literal["rolled back", "left", "failed"]
+    fate: Literal["rolled back", "left", "busy", "failed"]
     problem: str = ""
 
 
@@ -82,6 +91,10 @@ def state(run: str, site: Site, row: HeadRow, *, dry_run: bool) -> Steps[list[Un
             continue
         try:
             found = yield from _branch(run, site, head, name, tip, dry_run)
+        except OF_THE_STORE:
+            raise
+        except Retryable as error:
+            found = Undone(site.key, name, "busy", f"{error.kind}: {error}")
         except PerdureError as error:
             found = Undone(site.key, name, "failed", f"{error.kind}: {error}")
         outcomes += [found] if found is not None else []

@@ -253,6 +253,10 @@ def _variable(hint: TypeVar, scope: Scope) -> Kind:
 
 def _class(hint: Any, scope: Scope) -> Kind:
     """What an annotation without arguments says."""
+    own = getattr(hint, "_perdure_annotation", None)
+    if own is not None:  # a class of ours, which knows itself
+        kind: Kind = own()
+        return kind
     if hint in _BARE:
         return _container(hint, _BARE[hint], scope)
     if isinstance(hint, type) and issubclass(hint, Enum):

@@ -187,17 +187,25 @@ def shortest(
     by: dict[int, list[int]] = {}
     for one, two in sorted(steps):
         by.setdefault(one, []).append(two)
-    ways: dict[int, tuple[tuple[int, int], ...]] = {older: ()}
+    came_from = {older: older}
     front = [older]
-    while front and newer not in ways:
+    while front and newer not in came_from:
         reached = []
         for at in front:
             for to in by.get(at, ()):
-                if to not in ways:
-                    ways[to] = (*ways[at], (at, to))
+                if to not in came_from:
+                    came_from[to] = at
                     reached.append(to)
         front = reached
-    return ways.get(newer)
+    return None if newer not in came_from else _way(came_from, older, newer)
+
+
+def _way(came_from: dict[int, int], older: int, newer: int) -> tuple[tuple[int, int], ...]:
+    found = []
+    while newer != older:
+        found.append((came_from[newer], newer))
+        newer = came_from[newer]
+    return tuple(reversed(found))
 
 
 def _checked(lenses: Sequence[Lens]) -> tuple[Lens, ...]:

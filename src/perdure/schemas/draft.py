@@ -21,6 +21,8 @@ LIKE_MIN = 0.6
 LIKE_TO_CONVERT_MIN = 0.75
 """How like they are at least if its type changed too."""
 
+NAMELESS = "a field whose name is empty is out of a lens's reach: write a function if it changed"
+
 _JSON: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -106,14 +108,18 @@ class _Draft:
             yield Step(why, "rename", (*place, before), literal(after))
         for name, field in old.fields.items():
             after = names.get(name, name)
-            if after in new.fields:
+            if not name:
+                yield Step(NAMELESS)
+            elif after in new.fields:
                 yield from self._kept(old, new, (name, after), place)
             else:
                 why = f"nothing new is like {name}: it is kept beside, older code sees it"
                 default = literal(zero(field, self._old))
                 yield Step(why, "remove", (*place, name), default)
         for name in new.fields:
-            if name not in old.fields and name not in names.values():
+            if not name and name not in old.fields:
+                yield Step(NAMELESS)
+            elif name not in old.fields and name not in names.values():
                 yield self._added(new, name, (*place, name))
 
     def _kept(self, old: Form, new: Form, names: tuple[str, str], place: Place) -> Iterator[Step]:
@@ -131,8 +137,8 @@ class _Draft:
 
     def _renames(self, old: Form, new: Form) -> dict[str, str]:
         """By older name the newer one, the most like names first."""
-        gone = [name for name in old.fields if name not in new.fields]
-        came = [name for name in new.fields if name not in old.fields]
+        gone = [name for name in old.fields if name and name not in new.fields]
+        came = [name for name in new.fields if name and name not in old.fields]
         pairs = [
             (self._likeness(old, new, one, other), one, other) for one in gone for other in came
         ]

@@ -16,6 +16,11 @@ from perdure.errors import UsageError
 
 Schema = Mapping[str, Any]
 _TYPED_BY = {"properties": "object", "additionalProperties": "object", "items": "array"}
+_ARE: dict[str, type] = {
+    **dict.fromkeys(("anyOf", "oneOf", "enum", "required", "prefixItems"), list),
+    **dict.fromkeys(("$ref", "format"), str),
+}
+"""What the values of some keywords are, where they are there."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -104,9 +109,14 @@ def _checked(schema: Any) -> Schema:
     Raises:
         UsageError: it is none.
     """
-    if not isinstance(schema, Mapping) and schema is not True:
+    if schema is True:
+        return {}
+    if not isinstance(schema, Mapping):
         raise _none(schema)
-    return {} if schema is True else schema
+    for word, kind in _ARE.items():
+        if word in schema and not isinstance(schema[word], kind | tuple):
+            raise _none(schema)
+    return schema
 
 
 def _none(found: Any) -> UsageError:

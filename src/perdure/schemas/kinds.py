@@ -131,6 +131,10 @@ class Kind:
         """Of a scalar: the typed form of a stored value that fits."""
         return stored
 
+    def claim(self, stored: Any) -> Any:
+        """What a section that is handed out is: the live value, which may have to know its kind."""
+        return stored
+
 
 def reachable(kind: Kind) -> Iterator[Kind]:
     """A kind and all that may be below it, each once."""

@@ -235,15 +235,20 @@ def validated(kind: ModelKind, view: Any, name: str, value: Any) -> Any:
         if len(view.__dict__) == len(kind.fields):
             raise
         return value  # a validator asked for a field that cannot be read: it has to be mended first
-    made = stand_in.__dict__[name]
-    return value if _has_views(value) and made == materialize(value) else made
+    return _with_views(value, stand_in.__dict__[name])
 
 
-def _has_views(value: Any) -> bool:
+def _with_views(value: Any, made: Any) -> Any:
+    """What pydantic made of a value, with the views that it left as they are in their places."""
     if getattr(type(value), "_perdure_view", False):
-        return True
-    values = value.values() if isinstance(value, dict) else value
-    return isinstance(value, dict | list | tuple) and any(map(_has_views, values))
+        if made == materialize(value):
+            return value
+        value = value.copy() if isinstance(value, list | dict) else value
+    if type(value) in (list, tuple) and type(value) is type(made) and len(value) == len(made):
+        return type(value)([_with_views(*pair) for pair in zip(value, made)])
+    if isinstance(value, dict) and isinstance(made, dict) and value.keys() == made.keys():
+        return {key: _with_views(value[key], item) for key, item in made.items()}
+    return made
 
 
 def through_real(cls: type[BaseModel], real: Callable[[Any], Any]) -> dict[str, Any]:

@@ -109,8 +109,10 @@ class Unmigrated(msgspec.Struct, frozen=True, kw_only=True):
     """Key and branch of the first that were saved to since, and stay as they are."""
     left_count: int = 0
     failures: tuple[MigrationFailure, ...] = ()
-    """The first of those that could not be rolled back."""
+    """The first of those that could not be rolled back, then of those that are busy."""
     failed: int = 0
+    busy: int = 0
+    """Those that others hold, or moved again and again: run it again."""
     seconds: float = 0.0
 
     def summary(self) -> str:
@@ -119,6 +121,8 @@ class Unmigrated(msgspec.Struct, frozen=True, kw_only=True):
         parts = [f"{done} {self.rolled_back:,} of run {self.run}"]
         if self.left_count:
             parts.append(f"{self.left_count:,} saved to since are left as they are")
+        if self.busy:
+            parts.append(f"{self.busy:,} busy")
         if self.failed:
             parts.append(f"{self.failed:,} failed")
         return "; ".join([*parts, f"{count(self.states, 'state')} in {self.seconds:.1f} s"])

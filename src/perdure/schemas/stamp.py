@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from perdure.core.abbreviate import abbreviate
 from perdure.core.lens import Lens, Unknown, from_wire, to_wire
 from perdure.core.versions import SECTION, STEPS, VERSION
 from perdure.errors import Malformed
@@ -103,24 +104,25 @@ def _stamp(name: str, found: Any) -> Stamp:
     wires = found.get(STEPS, [])
     if not isinstance(wires, list | tuple):
         raise _malformed({name: found})
-    steps: Steps = {}
-    for wire in wires:
-        match wire:
-            case [int(older), int(newer), lenses, touches, *_] if _is_names(touches):
-                known = None if lenses is None else from_wire(lenses)
-                names = None if touches is None else frozenset(touches)
-                steps[older, newer] = Step(older, newer, known, names)
-            case _:
-                raise _malformed({name: found})
-    return Stamp(found[VERSION], steps)
+    steps = map(_step, wires)
+    return Stamp(found[VERSION], {(step.older, step.newer): step for step in steps})
 
 
-def _is_names(touches: Any) -> bool:
-    """Whether these are the sections that a step touched, or None."""
-    if touches is None:
-        return True
-    return isinstance(touches, list | tuple) and all(isinstance(name, str) for name in touches)
+def _step(wire: Any) -> Step:
+    match wire:
+        case [int(older), int(newer), lenses, touches, *_]:
+            known = None if lenses is None else from_wire(lenses)
+            return Step(older, newer, known, None if touches is None else _names(touches))
+    raise _malformed(wire)
+
+
+def _names(touches: Any) -> frozenset[str]:
+    if not isinstance(touches, list | tuple) or not all(isinstance(name, str) for name in touches):
+        raise _malformed(touches)
+    return frozenset(touches)
 
 
 def _malformed(section: Any) -> Malformed:
-    return Malformed(f"the section {SECTION} does not say a schema and its version: {section!r}")
+    return Malformed(
+        f"the section {SECTION} does not say a schema and its version: {abbreviate(section)}"
+    )

@@ -14,7 +14,7 @@ from perdure.state.cells import wrap_tuple
 from perdure.state.mapping import wrap_dict, wrap_dicts
 from perdure.state.marks import ABSENT, Mark
 from perdure.state.members import wrap_set
-from perdure.state.node import Node, replaced
+from perdure.state.node import Node, plain, replaced
 from perdure.state.place import BULK_WRAPPERS, WRAPPERS, Place, place_of
 from perdure.state.receive import put_last, receive
 from perdure.state.root import wrap_root
@@ -377,6 +377,10 @@ class Document(Capturing):
     def seen(self, name: str) -> Any:
         """The value of a section of a view; this is no view."""
         return self.state[name]
+
+    def read_reserved(self, name: str) -> Any:
+        """A plain copy of a section of the library; None if there is none."""
+        return plain(self._root[name]) if name in self._root else None
 
     def write_reserved(self, name: str, value: Any) -> None:
         """Assign a section of the library, which users cannot; also as the session ends."""

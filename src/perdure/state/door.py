@@ -73,6 +73,11 @@ class Door:
                 kind = kind.resolve(place if isinstance(place, _STORED) else place._items())
         return kind
 
+    def claim(self, name: str, value: Any) -> Any:
+        """A section that is handed out, typed or not."""
+        kind = self.kind.child(name)
+        return value if kind is None else kind.claim(value)
+
     def admit(self, node: Place, at: str | int, value: Any) -> Any:
         """The stored form of a value that is to be at `at` in `node`.
 

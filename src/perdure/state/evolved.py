@@ -3,9 +3,9 @@
     source   what is stored, in the newer layout: what saves, refreshes and merges work on
     view     what the session's user sees, in the older layout: the lenses, run backwards
 
-`push` makes the edits of the view in the source, before anything is captured there and before work
-of others comes into it; `pull` brings the view up to date after that, in the same step, so that no
-edit is ever made to a view that is not in step.
+`push` makes the edits of the view in the source, before anything is captured there and before
+others' work comes into it; `pull` brings the view up to date after that, in the same step, so that
+no edit is ever made to a view that is not in step.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class EvolvedDocument(Document):
         return self._group(name)[0] if self._is_reached(name) else frozenset((name,))
 
     def sources_touched(self) -> set[str]:
-        """The sections of the source that edits of the view may change."""
+        """The sections of the source that edits of the view may change, once made there."""
         return {each for name in self.touched() for each in self.sources_of(name)}
 
     def _is_reached(self, name: str) -> bool:

@@ -41,9 +41,10 @@ class Root(TrackedDict):
                     self._tracker.wrapped[id(value)] = value, wrapped
                 dict.__setitem__(self, name, wrapped)
             value = wrapped
-        if type(value) is TrackedList:
+        if isinstance(value, TrackedList):
             self._tracker.watch(value)
-        return value
+        door = self._tracker.door
+        return value if door is None else door.claim(name, value)
 
     def _restore_content(
         self, content: dict[str, Any], wrapped: dict[int, tuple[Any, Any]]

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from perdure import limits
 from perdure.core.paths import format_path
-from perdure.errors import ConcurrentEdit, Detached
+from perdure.errors import ConcurrentEdit, Detached, ParallelEdit
 
 if TYPE_CHECKING:
     from perdure.state.door import Door
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from perdure.state.place import Place
     from perdure.state.sequence import TrackedList
 
+
+OURS = "perdure."
+"""How the names of the library's own sections start."""
 
 _within: ContextVar[frozenset[object]] = ContextVar("perdure.atomic", default=frozenset())
 """The blocks, of all documents, that the running code is inside of."""
@@ -102,7 +105,8 @@ class Tracker:
 
     __slots__ = (
         *("blocks", "capturing", "closed", "door", "ending", "guarded", "lists", "lists_made"),
-        *("locked", "moving", "released", "root", "settle", "wrapped"),
+        *("locked", "moving", "parallel", "released", "root", "settle"),
+        "wrapped",
     )
 
     def __init__(self) -> None:
@@ -122,6 +126,8 @@ class Tracker:
         """Sections that cannot be edited, with what makes the error; `guard` has to hear of it."""
         self.lists: dict[int, TrackedList] = {}
         """By id: lists handed out one by one, whose length a capture checks."""
+        self.parallel = 0
+        """How many steps of an agent run at once here; `guard` has to hear of it."""
         self.released: list[Place] | None = None
         """Places that lost their place, collected while somebody else's changes are applied."""
         self.lists_made = 0
@@ -135,7 +141,7 @@ class Tracker:
     def guard(self) -> None:
         """Bring `guarded` up to date."""
         is_under_way = self.settle is not None or self.ending is not None
-        is_held = bool(self.capturing or self.blocks or self.locked)
+        is_held = bool(self.capturing or self.blocks or self.locked or self.parallel > 1)
         self.guarded = self.closed or is_under_way or is_held
 
     def before_edit(self, place: Place) -> None:
@@ -148,7 +154,22 @@ class Tracker:
             self._refuse(place)
         if self.locked and self.released is None and place is not self.root:
             self._pass_locks(place)
+        if self.parallel > 1 and not self.blocks:
+            self._refuse_parallel(place)
         self.keep_before(place)
+
+    def _refuse_parallel(self, place: Place) -> None:
+        """Refuse an edit of which nobody could tell which step, and so which save, it goes with."""
+        if place._top() is not self.root:
+            return
+        path = place._path()
+        if path and str(path[0]).startswith(OURS):
+            return  # the record of the steps themselves
+        raise ParallelEdit(
+            f"{format_path(path)} was edited while {self.parallel} steps run: it "
+            "would be saved with whichever of them ends first. Edit it in the step's apply=, which "
+            "is saved with its result, or in an atomic block"
+        )
 
     def _pass_locks(self, place: Place) -> None:
         if place._top() is self.root:

@@ -18,7 +18,7 @@ def decide(session: Any, text: str) -> Acts[int]:
     """Note a decision and save it; how many there are."""
     now = yield Clock()
     decisions = yield from edit(session, DECISIONS)
-    decisions.append({"text": text, "at": now})
+    decisions[text] = {"text": text, "at": now}
     yield Sleep(0)
     yield Save()
     return len(decisions)
@@ -38,9 +38,9 @@ def test_a_record_is_read_by_the_next_session(tmp_path: Path) -> None:
         with store.open("a") as session:
             assert session._act(decide(session, "two")) == 2
             found = session.raw[DECISIONS]
-        assert [each["text"] for each in found] == ["one", "two"]
-        assert isinstance(found[0]["at"], datetime)
-        assert abs((datetime.now(UTC) - found[0]["at"]).total_seconds()) < 600
+        assert list(found) == ["one", "two"]
+        assert isinstance(found["one"]["at"], datetime)
+        assert abs((datetime.now(UTC) - found["one"]["at"]).total_seconds()) < 600
 
 
 def test_async_session_does_the_same_and_loads_what_it_was_not_opened_with(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_async_session_does_the_same_and_loads_what_it_was_not_opened_with(tmp_p
                 assert await session._act(decide(session, "one")) == 1
             async with store.open("a", sections=[]) as session:
                 assert await session._act(decide(session, "two")) == 2
-                return [each["text"] for each in session.raw[DECISIONS]]
+                return list(session.raw[DECISIONS])
 
     assert asyncio.run(run()) == ["one", "two"]
 

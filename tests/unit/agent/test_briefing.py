@@ -35,10 +35,10 @@ RECORDS: dict[str, Any] = {
         "approval": {"payload": "May I refund 40 EUR?", "asked": THEN},
         "old": {"payload": "?", "asked": THEN, "answered": THEN, "answer": True},
     },
-    "perdure.decisions": [
-        {"text": "Use the ledger", "at": THEN},
-        {"text": "Pay by card", "because": "it is faster", "at": THEN},
-    ],
+    "perdure.decisions": {
+        "1": {"text": "Use the ledger", "at": THEN},
+        "2": {"text": "Pay by card", "because": "it is faster", "at": THEN},
+    },
     "perdure.facts": {
         "rate": {"value": 1.2, "source": "bank", "at": THEN, "until": THEN + timedelta(hours=1)},
         "name": {"value": "Alice", "at": THEN},
@@ -159,7 +159,7 @@ decided = st.lists(st.fixed_dictionaries({"text": st.text(), "at": st.just(THEN)
 def test_no_budget_is_passed_and_every_item_is_shown_or_counted(
     tasks: dict[str, Any], decided: list[Any], tokens: int
 ) -> None:
-    made = source(tasks=tasks, decisions=decided)
+    made = source(tasks=tasks, decisions=dict(enumerate(decided)))
     items, left_out = fitted(made, tokens, estimate)
     everything = {title: [tell() for tell in part(made)] for title, part in PARTS.items()}
     shown = [(item.title, item.text) for item in items]

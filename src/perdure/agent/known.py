@@ -1,0 +1,115 @@
+"""What `Session.goals` and `Session.facts` do: a method each, whose body is acts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from perdure.agent import facts, goals
+
+if TYPE_CHECKING:
+    from perdure.agent.facts import Fact
+    from perdure.agent.goals import Goal
+    from perdure.agent.on_session import AgentSession
+
+
+class Goals:
+    """What the agent is after; kept in the section `perdure.goals`.
+
+    Example:
+        >>> session.goals.add("Refund order 17")
+        >>> session.goals.complete("Refund order 17", because="the bank confirmed it")
+    """
+
+    def __init__(self, session: AgentSession[Any]) -> None:
+        self._session = session
+
+    def add(self, text: str, *, id: str | None = None) -> Goal:
+        """Add a goal; one that is there with the same text stays as it is.
+
+        Args:
+            text: what is to be reached.
+            id: a name for it; by default its text.
+
+        Raises:
+            UsageError: another goal has this name.
+        """
+        return self._session._act(goals.add(self._session, text, id))
+
+    def complete(self, id: str, *, because: str | None = None) -> Goal:
+        """Say that a goal is reached.
+
+        Raises:
+            PathNotFound: there is no such goal.
+            UsageError: it was dropped.
+        """
+        return self._session._act(goals.end(self._session, id, "done", because))
+
+    def drop(self, id: str, *, because: str | None = None) -> Goal:
+        """Give a goal up.
+
+        Raises:
+            PathNotFound: there is no such goal.
+            UsageError: it is reached.
+        """
+        return self._session._act(goals.end(self._session, id, "dropped", because))
+
+    def all(self) -> list[Goal]:
+        """Every goal, in the order in which they were added."""
+        return self._session._act(goals.every(self._session))
+
+    def active(self) -> list[Goal]:
+        """Those that are neither reached nor dropped."""
+        return [goal for goal in self.all() if goal.status == "active"]
+
+
+class Facts:
+    """What the agent found out; kept in the section `perdure.facts`.
+
+    Example:
+        >>> session.facts.set("rate", 1.17, source="the bank", valid_for=timedelta(hours=1))
+        >>> fact = session.facts.get("rate")
+        >>> fact.value, fact.is_stale
+        (1.17, False)
+    """
+
+    def __init__(self, session: AgentSession[Any]) -> None:
+        self._session = session
+
+    def set(
+        self,
+        name: str,
+        value: Any,
+        *,
+        source: str | None = None,
+        valid_for: timedelta | None = None,
+    ) -> Fact:
+        """Note a fact, in the place of what was known by this name.
+
+        Args:
+            name: what it is about.
+            value: anything that a state can hold.
+            source: where it comes from.
+            valid_for: how long it may be relied on.
+
+        Raises:
+            NotStorable: the value cannot be stored.
+            UsageError: the name says nothing, or the duration is none.
+        """
+        return self._session._act(facts.put(self._session, name, value, source, valid_for))
+
+    def get(self, name: str) -> Fact | None:
+        """What is known, with its age; None: nothing is."""
+        return self._session._act(facts.get(self._session, name))
+
+    def all(self) -> list[Fact]:
+        """Every fact."""
+        return self._session._act(facts.every(self._session))
+
+    def stale(self) -> list[Fact]:
+        """Those that were to be relied on no longer than until now."""
+        return [fact for fact in self.all() if fact.is_stale]
+
+    def forget(self, name: str) -> bool:
+        """Take a fact away; whether there was one."""
+        return self._session._act(facts.forget(self._session, name))

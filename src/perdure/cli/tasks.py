@@ -1,0 +1,104 @@
+"""`perdure tasks`: what is to be done, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from perdure.agent.plan import after_of, ordered, progress, statuses, tasks_in
+from perdure.cli.context import examples, gives_json, on_branch, on_store, opened, settings
+from perdure.cli.documents import document
+from perdure.cli.output import print_json, say, table
+from perdure.cli.words import iso, safe
+from perdure.core.head import MAIN
+from perdure.core.json_forms import encode
+
+MARKS = {
+    "done": "x",
+    "running": ">",
+    "waiting": "?",
+    "failed": "!",
+    "abandoned": "-",
+    "blocked": "#",
+}
+"""By status, what stands before a task in a graph; a space before one that can be begun."""
+
+
+@click.command(epilog=examples("tasks support/alice", "tasks support/alice --graph"))
+@click.argument("key")
+@click.option("--graph", is_flag=True, help="Show what comes after what.")
+@on_branch
+@on_store
+@gives_json
+def tasks(key: str, graph: bool, branch: str | None) -> None:
+    """Print the tasks of the state KEY, each after what it comes after, and how far they are.
+
+    A task is blocked if it comes after one that failed, waits, was abandoned or is not there.
+    """
+    with opened(key) as store, store.open(key, branch=branch or MAIN, must_exist=True) as session:
+        found = tasks_in(session)
+        how, after, order = statuses(found), after_of(found), ordered(found)
+        plain = {name: found[name].plain() for name in order}
+        told = progress(found)
+    if settings().json:
+        print_json({"progress": document(told), "tasks": _documents(plain, how)})
+        return
+    if graph:
+        for line in drawn(order, after, how):
+            say(safe(line))
+    elif plain:
+        table(
+            ("task", "status", ">attempts", ">steps", "ended"),
+            [_row(name, record, how[name]) for name, record in plain.items()],
+        )
+    say(str(told))
+
+
+def _row(name: str, record: dict[str, Any], how: str) -> tuple[str, ...]:
+    ended = iso(record["ended"]) if "ended" in record else ""
+    steps = str(len(record.get("steps", {})) or "")
+    return name, how, str(record.get("attempts", 0)), steps, ended
+
+
+def _documents(plain: dict[str, dict[str, Any]], how: dict[str, str]) -> list[Any]:
+    return [
+        {"name": name, "blocked": how[name] == "blocked", "record": encode(record)}
+        for name, record in plain.items()
+    ]
+
+
+def drawn(order: list[str], after: dict[str, list[str]], how: dict[str, str]) -> Iterator[str]:
+    """A graph as lines: a task below the last of those that it comes after; others it names.
+
+    Example:
+        >>> list(drawn(["a", "b"], {"a": [], "b": ["a"]}, {"a": "done", "b": "pending"}))
+        ['[x] a', ' └─ [ ] b']
+    """
+    below: dict[str | None, list[str]] = {}
+    place = {name: at for at, name in enumerate(order)}
+    for name in order:
+        known = [each for each in after[name] if each in place]
+        below.setdefault(max(known, key=place.__getitem__, default=None), []).append(name)
+    stack = [(name, "", "", "") for name in reversed(below.get(None, []))]
+    while stack:
+        name, indent, branch, deeper = stack.pop()
+        yield f"{indent}{branch}{_titled(name, after[name], place, below, how[name])}"
+        inner = below.get(name, [])
+        for at, each in reversed(list(enumerate(inner))):
+            is_last = at == len(inner) - 1
+            indented = indent + deeper
+            stack.append(
+                (each, indented, " └─ " if is_last else " ├─ ", "    " if is_last else " │  ")
+            )
+
+
+def _titled(
+    name: str, after: list[str], place: dict[str, int], below: dict[str | None, list[str]], how: str
+) -> str:
+    others = [each for each in after if name not in below.get(each, [])]
+    missing = [f"{each} (not there)" if each not in place else each for each in others]
+    told = f"  after {', '.join(missing)}" if missing else ""
+    status = "" if how in ("done", "pending") else f"  {how}"
+    return f"[{MARKS.get(how, ' ')}] {name}{status}{told}"
