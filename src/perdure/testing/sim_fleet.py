@@ -142,7 +142,7 @@ class Fleet(Branched):
         if MIGRATED in told:
             _check_migration(before, record, version, is_first=is_first)
         else:
-            edit = self.edits.get(told.get(TOKEN, ""))
+            edit = self.edits.get(str(told.get(TOKEN)))
             require(edit is not None, f"P2: checkpoint {record.number} was never saved: {told}")
             assert edit is not None
             was = before.version if before is not None else edit.version
