@@ -20,6 +20,7 @@ from perdure.core.values import take
 from perdure.engine.read import Site
 from perdure.errors import Conflict, Reload, SchemaChanged, UsageError
 from perdure.fleet.trying import try_branch
+from perdure.lenses import rename
 from perdure.schemas.declare import declared_of, migration, schema
 from perdure.schemas.run import run
 
@@ -105,6 +106,14 @@ def test_deleted_other_and_new_states_are_left_alone_and_counted(url: str) -> No
     found = store.migrate("", Research)
     assert found.counts == {"migrated": 2, "deleted": 1, "new": 1}
     assert store.migrate("", Plan).counts == {"other": 2, "deleted": 1, "new": 1}
+
+    @schema("Apart", version=2)
+    @dataclass
+    class Apart:
+        cents: int = 0
+
+    migration(Apart, 1, 2, [rename("euros", "cents")])
+    assert store.migrate("", Apart).counts == {"other": 2, "deleted": 1, "new": 1}
 
 
 def test_nothing_is_migrated_if_one_fails(url: str) -> None:

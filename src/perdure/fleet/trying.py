@@ -69,6 +69,8 @@ def try_branch(schema: type, samples: Sampling, site: Site, branch: str) -> Step
     if found.is_older_code:
         return Outcome(site.key, branch, "newer")
     if not found.migrations:
+        if found.section and found.declared.name not in found.section:
+            return Outcome(site.key, branch, "other")
         is_new = all(name.startswith(RESERVED) for name in loaded.sections)
         return Outcome(site.key, branch, "new" if is_new else "current")
     return _tried(samples, site, branch, loaded, found)
