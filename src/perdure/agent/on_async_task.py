@@ -12,7 +12,8 @@ from perdure.agent.acts import Acts, Call
 from perdure.agent.plan import Given, Progress, add_missing, ordered, progress, tasks_in
 from perdure.agent.retrying import Backoff
 from perdure.agent.steps import PLAIN, Options, step, step_call
-from perdure.agent.tasks import TaskBase, abandon, enter, leave, run
+from perdure.agent.tasks import TaskBase, enter, leave
+from perdure.agent.whole_tasks import abandon, run
 from perdure.agent.work import Work, take_next
 from perdure.turn import Turn
 

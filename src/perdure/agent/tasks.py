@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from perdure import limits
 from perdure.agent import graph, status
-from perdure.agent.acts import Acts, Call, Clock, Edit, Save, Sleep
+from perdure.agent.acts import Acts, Clock, Edit, Save, Sleep
 from perdure.agent.holding import Held, hold_of, holds, state_of_hold
 from perdure.agent.records import KINDS, TASKS, field, read, section
-from perdure.core.abbreviate import abbreviate
 from perdure.core.values import take
 from perdure.errors import (
     Busy,
@@ -351,30 +350,6 @@ def told(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__qualname__, "message": text[: limits.error_chars_max]}
 
 
-def abandon(task: TaskBase, because: str | None) -> Acts[None]:
-    """Record that nobody will do a task.
-
-    Raises:
-        UsageError: it has ended.
-    """
-    now = yield Clock()
-    yield from read(task._session, TASKS)
-    yield Edit(partial(_abandon, task, because, now))
-    yield from saved()
-
-
-def _abandon(task: TaskBase, because: str | None, now: datetime) -> None:
-    tasks = tasks_of(task._session)
-    if task._name not in tasks:
-        tasks[task._name] = new(now, task._after)
-    record = tasks[task._name]
-    status.require(task._name, record, status.ABANDONED)
-    record.update(status=status.ABANDONED, ended=now)
-    record["holder"] = None
-    if because is not None:
-        record["because"] = abbreviate(because, limits.error_chars_max)
-
-
 def saved() -> Acts[None]:
     """Save; where others keep the store, again and again for a while.
 
@@ -396,24 +371,3 @@ def renewed(record: Any, now: datetime) -> None:
     hold = field(record, "holder")
     if hold and hold["until"] - now < HALF_A_HOLD:
         record["holder"]["until"] = now + timedelta(seconds=limits.task_hold_s)
-
-
-def run(task: TaskBase, call: Call) -> Acts[Any]:
-    """The result of a task that is done; else of doing it by calling a function.
-
-    Raises:
-        TaskTaken: another session is at it.
-        UsageError: it was abandoned, is entered already, or comes after one that is not done.
-    """
-    yield from read(task._session, TASKS)
-    if task.done:
-        return task.result
-    status.require(task._name, {"status": task.status}, status.RUNNING)
-    yield from enter(task)
-    try:
-        task.result = yield call
-    except BaseException as error:
-        yield from leave(task, error)
-        raise
-    yield from leave(task, None)
-    return task.result
