@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from perdure import evolving
+from perdure import locking
 from perdure.core.changes import Change, apply
 from perdure.core.diff import to_changes
 from perdure.core.lens import Lenses
@@ -72,7 +72,7 @@ def _rolled_back() -> Iterator[None]:
     def planted(self: Evolution) -> int:
         return self.plan.version  # of the state as it was opened, migrated or not
 
-    with patch.object(Evolution, "_version", property(planted)):
+    with patch.object(Evolution, "_held", property(planted)):
         yield
 
 
@@ -84,7 +84,7 @@ def _not_shown() -> Iterator[None]:
 
 @contextmanager
 def _unlocked() -> Iterator[None]:
-    with patch.object(evolving, "locks_of", lambda *_: {}):
+    with patch.object(locking, "locks_of", lambda *_: {}):
         yield
 
 
