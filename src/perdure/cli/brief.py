@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_branch, on_store, opened, settings
+from perdure.cli.context import MAIN, examples, gives_json, on_branch, on_store, opened, settings
 from perdure.cli.documents import document
 from perdure.cli.output import print_json, say
 from perdure.cli.words import safe
-from perdure.core.head import MAIN
 
 
 @click.command(epilog=examples("brief support/alice", "brief support/alice --max-tokens 500"))

@@ -7,12 +7,10 @@ from typing import Any
 
 import click
 
-from perdure.agent.plan import after_of, ordered, progress, statuses, tasks_in
-from perdure.cli.context import examples, gives_json, on_branch, on_store, opened, settings
+from perdure.cli.context import MAIN, examples, gives_json, on_branch, on_store, opened, settings
 from perdure.cli.documents import document
 from perdure.cli.output import print_json, say, table
 from perdure.cli.words import iso, safe
-from perdure.core.head import MAIN
 from perdure.core.json_forms import encode
 
 MARKS = {
@@ -37,6 +35,8 @@ def tasks(key: str, graph: bool, branch: str | None) -> None:
 
     A task is blocked if it comes after one that failed, waits, was abandoned or is not there.
     """
+    from perdure.agent.plan import after_of, ordered, progress, statuses, tasks_in
+
     with opened(key) as store, store.open(key, branch=branch or MAIN, must_exist=True) as session:
         found = tasks_in(session)
         how, after, order = statuses(found), after_of(found), ordered(found)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_branch, on_store, opened, settings
+from perdure.cli.context import MAIN, examples, gives_json, on_branch, on_store, opened, settings
 from perdure.cli.documents import document
 from perdure.cli.output import Cell, hint, print_json, say, table
 from perdure.cli.words import moment, moments
 from perdure.core.abbreviate import abbreviate
-from perdure.core.head import MAIN
 from perdure.core.json_forms import encode
 
 if TYPE_CHECKING:
