@@ -18,6 +18,7 @@ from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.errors import MigrationFailed
 from perdure.evolving import Plan, body_of, planned
+from perdure.fleet.fitting import require_fit
 from perdure.schemas.report import Fate, MigrationSample
 from perdure.state.sections import RESERVED
 
@@ -80,7 +81,8 @@ def _tried(samples: Sampling, site: Site, branch: str, loaded: Loaded, found: Pl
     """Run the migrations of a plan; what they change is packed, and proved to give their result.
 
     Raises:
-        MigrationFailed: they do not fit, or what is packed would not give their result.
+        MigrationFailed: they do not fit, the schema does not fit their result, or what is packed
+            would not give it.
         NotStorable: they give something that cannot be stored, or not in one save.
     """
     names = found.reached(loaded.sections)
@@ -88,7 +90,9 @@ def _tried(samples: Sampling, site: Site, branch: str, loaded: Loaded, found: Pl
     migrated, changes = found.migrated(dict(loaded.sections))
     body = body_of(found, changes)
     before = _hash(content)
-    after = _hash({name: migrated[name] for name in migrated if _is_reached(name, names, loaded)})
+    reached = [name for name in migrated if _is_reached(name, names, loaded)]
+    require_fit(found.cls, migrated, reached)
+    after = _hash({name: migrated[name] for name in reached})
     _prove(loaded, names, body, after)
     sample = _sample(site, branch, loaded, migrated, names) if samples() else None
     size = len(body.changes)
