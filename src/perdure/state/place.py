@@ -149,7 +149,7 @@ class Place:
         return depth
 
     def _path(self) -> Path:
-        """Where it is; in a free tree, where it is there."""
+        """Where it is; in a free tree, where it is there, after where that would take its place."""
         parts: list[str | int] = []
         place: Place = self
         while place._parent is not None:
@@ -157,7 +157,7 @@ class Place:
             at = parent._find(place)
             parts.append(parent._part(place._at if at is None else at))
             place = parent
-        return tuple(reversed(parts))
+        return (*place._tracker.above(), *reversed(parts))
 
 
 def place_of(value: Any) -> Place | None:

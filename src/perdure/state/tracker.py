@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from perdure import limits
-from perdure.core.paths import format_path
+from perdure.core.paths import Path, format_path
 from perdure.errors import ConcurrentEdit, Detached, ParallelEdit
 
 if TYPE_CHECKING:
@@ -143,6 +143,10 @@ class Tracker:
         is_under_way = self.settle is not None or self.ending is not None
         is_held = bool(self.capturing or self.blocks or self.locked or self.parallel > 1)
         self.guarded = self.closed or is_under_way or is_held
+
+    def above(self) -> Path:
+        """Where that is which has nothing above it."""
+        return ()
 
     def before_edit(self, place: Place) -> None:
         """Let an edit of `place` pass, and keep what it will change, or refuse it."""

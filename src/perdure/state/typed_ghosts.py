@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from perdure import limits
-from perdure.core.paths import format_path
+from perdure.core.paths import Path, format_path
 from perdure.errors import Detached
 from perdure.schemas.models import Field
 from perdure.state.door import Defaults, Home, admitted_at
 from perdure.state.mapping import wrap_dict
 from perdure.state.place import Place, place_of
+from perdure.state.sections import State
 from perdure.state.tracker import Tracker
 
 
@@ -25,6 +26,11 @@ class GhostTracker(Tracker):
         self._at = at
         self._ghost = ghost
         self.guarded = True
+
+    def above(self) -> Path:
+        """The place that the default would take."""
+        holder = self._holder
+        return (self._at,) if isinstance(holder, State) else (*holder._path(), self._at)
 
     def before_edit(self, place: Place) -> None:
         """Put the default in its place, where the edit then is one like any other."""

@@ -131,17 +131,33 @@ def _scalar(kind: Kind, stored: Any, home: Home, holder: Any, at: Any) -> Any:
 
 
 def _bad(kind: Kind, stored: Any, holder: Any, at: str | int) -> BadStored:
-    path: Path = (at,) if isinstance(holder, State) else (*holder._path(), holder._part(at))
-    return bad_at(kind, stored, path)
+    is_state = isinstance(holder, State)
+    path: Path = (at,) if is_state else (*holder._path(), holder._part(at))
+    tracker = (holder._root if is_state else holder)._tracker
+    return bad_at(kind, stored, path, is_newer=path[0] in tracker.locked)
 
 
-def bad_at(kind: Kind, stored: Any, path: Path) -> BadStored:
-    """The error for what is stored at a path and does not fit there."""
+def bad_at(kind: Kind, stored: Any, path: Path, *, is_newer: bool = False) -> BadStored:
+    """The error for what is stored at a path and does not fit there.
+
+    Args:
+        kind: what was to be there.
+        stored: what is.
+        path: where.
+        is_newer: whether newer code changed its section in a way that this code does not
+            understand: then it is as it should be, and not to be mended.
+    """
+    section = path[0]
     problem = kind.problem(stored, path)
     path = path if problem is None else problem.path
     said = f"expected {kind.said}" if problem is None else str(problem)
+    way_out = f'It can be read and mended as it is: session.raw["{section}"]'
+    if is_newer:
+        way_out = (
+            f"Newer code changed {section!r} in a way that this code does not understand: deploy "
+            f'the newer version; as stored: session.raw["{section}"]'
+        )
     return BadStored(
-        f"{format_path(path)}: what is stored does not fit the schema: {said}. "
-        f'It can be read and mended as it is: session.raw["{path[0]}"]',
+        f"{format_path(path)}: what is stored does not fit the schema: {said}. {way_out}",
         path=path,
     )

@@ -229,6 +229,40 @@ def test_sections_that_a_function_touched_are_not_edited(
     assert newest(old_state)["notes"] == "fine too"
 
 
+def test_what_a_function_made_unreadable_is_not_told_to_be_mended(store: perdure.Store) -> None:
+    first, second = make_tags()
+    with store.open("a", schema=first) as session:
+        session.state.tags.append("late")
+    with store.open("a", schema=second) as session:
+        session.save()
+    with store.open("a", schema=first) as session:
+        with pytest.raises(errors.BadStored, match=r"tags/0.*deploy the newer version") as bad:
+            print(session.state.tags)
+        assert bad.value.path == ("tags", 0)
+        assert "mended" not in str(bad.value)
+        assert session.raw["tags"] == [{"name": "late"}]
+
+
+def make_tags() -> tuple[type[Any], type[Any]]:
+    """Tags as texts, and as a function makes them models."""
+
+    @perdure.schema("Tagged")
+    @dataclass
+    class First:
+        tags: list[str] = field(default_factory=list)
+
+    @perdure.schema("Tagged", version=2)
+    @dataclass
+    class Second:
+        tags: list[dict[str, str]] = field(default_factory=list)
+
+    @perdure.migration(Second, 1, 2, touches=["tags"])
+    def tags_have_names(state: dict[str, Any]) -> None:
+        state["tags"] = [{"name": each} for each in state["tags"]]
+
+    return First, Second
+
+
 def test_a_function_that_does_not_say_may_have_touched_all(
     old_state: perdure.Store, v1: type[Any]
 ) -> None:
