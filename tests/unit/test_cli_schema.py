@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.unit.fleet_agent import Research
 
 from perdure import Store, lenses
 from perdure.cli.app import FOUND, USAGE, app
-from perdure.schemas.declare import declared_of
+from perdure.schemas.declare import declared_of, schema
 from perdure.schemas.json_schema import json_schema_of
 
 
@@ -128,6 +129,30 @@ def test_draft_imports_the_class_and_runs(tmp_path: Path) -> None:
     named = CliRunner().invoke(app, ["schema", "draft", old, new, "--name", "Other", "--to", "3"])
     assert "    Other,\n    1,\n    3,\n" in named.stdout
     assert "import Research" not in named.stdout
+
+
+@schema("Draft", version=2)
+@dataclass
+class Second:
+    topic: str = ""
+
+
+@schema("Draft", version=4)
+@dataclass
+class Fourth:
+    subject: str = ""
+
+
+def test_a_draft_is_of_the_versions_that_its_classes_have() -> None:
+    old, new = f"{__name__}:Second", f"{__name__}:Fourth"
+    assert (
+        "    Fourth,\n    2,\n    4,\n"
+        in CliRunner().invoke(app, ["schema", "draft", old, new]).stdout
+    )
+    said = CliRunner().invoke(app, ["schema", "draft", old, new, "--from", "3"]).stdout
+    assert "    Fourth,\n    3,\n    4,\n" in said
+    back = CliRunner().invoke(app, ["schema", "draft", new, old]).stdout
+    assert "    Second,\n    4,\n    5,\n" in back
 
 
 @pytest.mark.parametrize(

@@ -82,3 +82,9 @@ def test_what_migrations_do_not_reach_is_none_of_their_doing(store: perdure.Stor
     with store.open("t/1") as session:
         session.state["other"] = "not a number"
     assert store.migrate("t/", of_parts(str | None)).counts == {"migrated": 2}
+
+
+def test_states_of_another_schema_are_not_counted_as_current(store: perdure.Store) -> None:
+    with store.open("t/3") as session:
+        session.state["agent"] = "Cy"
+    assert store.migrate("t/", Tag, dry_run=True).counts == {"other": 2, "current": 1}

@@ -24,6 +24,9 @@ def class_named(text: str) -> type:
     module, _, name = text.partition(":")
     if not module or not name:
         raise click.UsageError(f"a class is named as module:Class, not {text!r}")
+    if "/" in module or module.endswith(".py"):
+        said = module.removesuffix(".py").replace("/", ".").strip(".")
+        raise click.UsageError(f"{text}: name the module as Python imports it: {said}:{name}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -33,7 +36,8 @@ def class_named(text: str) -> type:
                 found = getattr(found, part)
     # Whatever the module raises; one that exits would end this as if all had been done.
     except (Exception, SystemExit) as error:
-        raise click.UsageError(f"{text} cannot be imported: {_said(error)}") from error
+        said = _said(error) + _where_looked(module, error)
+        raise click.UsageError(f"{text} cannot be imported: {said}") from error
     if not isinstance(found, type):
         raise click.UsageError(f"{text} is no class, but {found!r:.80}")
     return found
@@ -45,3 +49,15 @@ def _said(error: BaseException) -> str:
         return str(error)
     at = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})"
+
+
+def _where_looked(module: str, error: BaseException) -> str:
+    """What to do where the module itself is not found."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    if not f"{module}.".startswith(f"{error.name}."):
+        return ""  # it was found, and imports another that is not
+    return (
+        f". It is looked for in the working directory, {os.getcwd()}, and wherever Python looks: "
+        "run this where it is, or set PYTHONPATH"
+    )

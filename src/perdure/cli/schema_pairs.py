@@ -47,7 +47,7 @@ def compare(old: str, new: str) -> None:
 
 @click.command(
     epilog=examples(
-        "schema draft old.json agent:Research --from 1 --to 2",
+        "schema draft agent_before:Research agent:Research",
         "schema draft old.json new.json --name Research > migration.py",
     )
 )
@@ -58,20 +58,18 @@ def compare(old: str, new: str) -> None:
     "--from",
     "older",
     type=click.IntRange(min=0),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="The version that OLD is.",
+    help="The version that OLD is. By default that of the class, 1 of a file.",
 )
 @click.option(
     "--to",
     "newer",
     type=click.IntRange(min=1),
     metavar="N",
-    help="The version that NEW is. By default the next one.",
+    help="The version that NEW is. By default that of the class, if later, else the next one.",
 )
 @gives_json
-def draft(old: str, new: str, name: str | None, older: int, newer: int | None) -> None:
+def draft(old: str, new: str, name: str | None, older: int | None, newer: int | None) -> None:
     """Print a draft of the migration from OLD to NEW, as Python source.
 
     OLD and NEW are named as for schema compare. What is renamed is guessed from names and types,
@@ -80,7 +78,8 @@ def draft(old: str, new: str, name: str | None, older: int, newer: int | None) -
     """
     from perdure.schemas.draft import draft
 
-    newer = older + 1 if newer is None else newer
+    older = (_version(old) or 1) if older is None else older
+    newer = max(older + 1, _version(new) or 0) if newer is None else newer
     if newer <= older:
         raise click.UsageError(f"a migration leads to a later version, not from {older} to {newer}")
     module, cls = _class(new)
@@ -93,6 +92,15 @@ def draft(old: str, new: str, name: str | None, older: int, newer: int | None) -
         print_json({"source": text})
     else:
         say(text.rstrip())
+
+
+def _version(text: str) -> int | None:
+    """The version of a class; None of a file, which says none."""
+    if text.endswith(FILE_END):
+        return None
+    from perdure.schemas.declare import declared_of
+
+    return declared_of(class_named(text)).version
 
 
 def _class(text: str) -> tuple[str, str]:

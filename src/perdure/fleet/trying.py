@@ -70,11 +70,16 @@ def try_branch(schema: type, samples: Sampling, site: Site, branch: str) -> Step
     if found.is_older_code:
         return Outcome(site.key, branch, "newer")
     if not found.migrations:
-        if found.section and found.declared.name not in found.section:
-            return Outcome(site.key, branch, "other")
-        is_new = all(name.startswith(RESERVED) for name in loaded.sections)
-        return Outcome(site.key, branch, "new" if is_new else "current")
+        return Outcome(site.key, branch, _as_it_is(found, loaded))
     return _tried(samples, site, branch, loaded, found)
+
+
+def _as_it_is(found: Plan, loaded: Loaded) -> Fate:
+    """What is said of a branch that no migration is for."""
+    if all(name.startswith(RESERVED) for name in loaded.sections):
+        return "new"
+    is_of_others = bool(found.section) and found.declared.name not in found.section
+    return "other" if is_of_others else "current"
 
 
 def _tried(samples: Sampling, site: Site, branch: str, loaded: Loaded, found: Plan) -> Tried:

@@ -248,7 +248,8 @@ class _Draft:
 
     def _replaced(self, old: Schema, new: Schema, at: Place) -> list[Step]:
         before, after = words(forms(old, self._old)), words(forms(new, self._new))
-        why = f"nothing makes {after} of {before}: it is kept beside; or write a function"
+        made = f"{after} of {before}" if after != before else f"of one {before} the other"
+        why = f"no lens makes {made}: it is kept beside; to carry it over, write a function"
         return [
             Step(why, "remove", at, literal(zero(old, self._old))),
             Step("and what there is of it now: a guess", "add", at, literal(zero(new, self._new))),

@@ -237,7 +237,7 @@ def test_what_a_function_made_unreadable_is_not_told_to_be_mended(store: perdure
         session.save()
     with store.open("a", schema=first) as session:
         with pytest.raises(errors.BadStored, match=r"tags/0.*deploy the newer version") as bad:
-            print(session.state.tags)
+            _ = session.state.tags
         assert bad.value.path == ("tags", 0)
         assert "mended" not in str(bad.value)
         assert session.raw["tags"] == [{"name": "late"}]
