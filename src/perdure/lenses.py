@@ -65,7 +65,7 @@ def rename(at: Place, to: str) -> Lens:
         to: the newer name.
 
     Raises:
-        UsageError: a name is empty, reserved, or the same as before.
+        UsageError: a name is empty, reserved, the same as before, or the whole path again.
 
     Example:
         >>> rename("plan/goal", "aim")
@@ -74,6 +74,11 @@ def rename(at: Place, to: str) -> Lens:
     place, name = _place(at), _name(to)
     if place[-1] == name:
         raise UsageError(f"rename {name!r} to another name than it has")
+    if len(place) > 1 and parse_path(name)[:-1] == place[:-1]:
+        raise UsageError(
+            f"rename takes a new name, and not a path: {parse_path(name)[-1]!r}; `move` puts a "
+            "field elsewhere"
+        )
     return Rename(place, name)
 
 
@@ -91,7 +96,8 @@ def add(at: Place, default: Any) -> Lens:
         >>> add("plan/budget", default=0)
         Add(at=('plan', 'budget'), default=0)
     """
-    return Add(_place(at), take(default))
+    place = _place(at)
+    return Add(place, take(default, place))
 
 
 def remove(at: Place, default: Any, *, keep: bool = True, lossy: bool = False) -> Lens:

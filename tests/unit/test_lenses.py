@@ -486,8 +486,15 @@ def test_arguments_are_checked(make: Any) -> None:
 
 
 def test_a_default_must_be_storable() -> None:
-    with pytest.raises(NotStorable):
-        made.add("a", object())
+    with pytest.raises(NotStorable, match=r"^a/b: "):
+        made.add("a/b", object())
+
+
+def test_a_new_name_is_not_the_whole_path_again() -> None:
+    with pytest.raises(UsageError, match="not a path: 'email'"):
+        made.rename("customer/mail", "customer/email")
+    assert made.rename("customer/mail", "email").to == "email"
+    assert made.rename("mails/of", "all/mails").to == "all/mails"  # a key may have slashes
 
 
 @pytest.mark.parametrize(

@@ -142,14 +142,22 @@ def migration(
     """
     declared = declared_of(schema)
     _check_version(older, least=0)
-    _check_version(newer, least=older + 1)
+    _check_version(newer, least=1)
+    if newer <= older:
+        raise UsageError(
+            f"a migration leads to a later version, not from {older} to {newer}: declare the way "
+            f"from {newer} to {older} by lenses, which also lead back"
+        )
     if newer > declared.version:
         raise UsageError(
             f"{declared.name} is at version {declared.version}: declare it first with "
             f"@perdure.schema({declared.name!r}, version={newer})"
         )
     if (older, newer) in declared.migrations:
-        raise UsageError(f"the migration of {declared.name} from {older} to {newer} is declared")
+        raise UsageError(
+            f"the migration of {declared.name} from {older} to {newer} is declared already: "
+            "declare each once; to change it, declare the class anew before it"
+        )
     if lenses is not None:
         found = with_slots(_checked(lenses), newer)
         declared.migrations[older, newer] = Migration(older, newer, found)

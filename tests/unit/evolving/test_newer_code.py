@@ -378,3 +378,10 @@ def test_a_session_that_migrated_is_told_of_the_next_migration_by_others(
     with pytest.raises(errors.SchemaChanged, match="from version 2 of Research to 3"):
         session.refresh()
     session.close()
+
+
+def test_what_is_declared_wrongly_is_told_with_the_way_out(v2: type[Any]) -> None:
+    with pytest.raises(errors.UsageError, match="declared already: declare each once"):
+        perdure.migration(v2, 1, 2, [])
+    with pytest.raises(errors.UsageError, match="not from 2 to 1"):
+        perdure.migration(v2, 2, 1, [])
