@@ -5,16 +5,27 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from perdure import Store
+from perdure import Store, lenses
 from perdure.cli.app import FOUND, RETRY, USAGE, app
+from perdure.schemas.declare import migration, schema
 
 RESEARCH, PLAN = "tests.unit.fleet_agent:Research", "tests.unit.fleet_agent:Plan"
+
+
+@schema("Mistaken", version=2)
+@dataclass
+class Mistaken:
+    subject: str = ""
+
+
+migration(Mistaken, 1, 2, [lenses.rename("topik", "subject")])
 
 
 @pytest.fixture
@@ -43,6 +54,12 @@ def test_dry_run_shows_samples_and_changes_nothing(path: str) -> None:
     assert "added subject: 'r/a'" in found.stdout
     assert "would migrate 2 to Research 2" in found.stdout
     assert answer(path, RESEARCH, "r/*", "--dry-run")["migration"]["counts"] == {"migrated": 2}
+
+
+def test_a_migration_that_changes_nothing_is_told_of(path: str) -> None:
+    typed = call(path, f"{__name__}:Mistaken", "r/*", "--dry-run")
+    assert typed.stdout.count("nothing but its version") == 2
+    assert "nothing but its version" not in call(path, RESEARCH, "r/*", "--dry-run").stdout
 
 
 def test_run_is_migrated_and_taken_back(path: str) -> None:

@@ -127,6 +127,8 @@ def _show(found: Migrated) -> None:
         say(f"{safe(sample.key)} ({safe(sample.branch)}): {sample.before} → {sample.after}")
         for line in sample.differences:
             say(f"  {safe(line)}")
+        if not sample.differences:
+            say("  nothing but its version: no lens or function found anything to change")
         if sample.more:
             say(f"  {sample.more:,} more")
     _show_failures(found.failures)

@@ -78,8 +78,8 @@ def _as_it_is(found: Plan, loaded: Loaded) -> Fate:
     """What is said of a branch that no migration is for."""
     if all(name.startswith(RESERVED) for name in loaded.sections):
         return "new"
-    is_of_others = bool(found.section) and found.declared.name not in found.section
-    return "other" if is_of_others else "current"
+    stamps = found.section or {}
+    return "other" if stamps and found.declared.name not in stamps else "current"
 
 
 def _tried(samples: Sampling, site: Site, branch: str, loaded: Loaded, found: Plan) -> Tried:
