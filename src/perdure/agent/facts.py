@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from perdure.agent.acts import Acts, Clock
-from perdure.agent.records import FACTS, edit, read, worded
+from perdure.agent.records import FACTS, edit, lasting, read, worded
 from perdure.core.values import take
-from perdure.errors import UsageError
 from perdure.state.node import plain
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ def put(
 ) -> Acts[Fact]:
     """Set a fact; see `Facts.set`."""
     worded(name, "fact's name")
-    if valid_for is not None and not _is_duration(valid_for):
-        raise UsageError(f"valid_for is a timedelta of more than nothing, not {valid_for!r}")
+    lasting(valid_for, "valid_for")
     facts = yield from edit(session, FACTS)
     now = yield Clock()
     record: dict[str, Any] = {"value": take(value, (FACTS, name)), "at": now}
@@ -70,10 +68,6 @@ def forget(session: SessionBase[Any], name: str) -> Acts[bool]:
     """Take a fact away; whether there was one."""
     facts = yield from read(session, FACTS)
     return facts.pop(name, None) is not None
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, timedelta) and value > timedelta(0)
 
 
 def _fact(name: str, record: Any, now: datetime) -> Fact:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from perdure.agent.acts import Acts, Load
+from perdure.engine import questions
 from perdure.errors import Malformed, UsageError
 
 if TYPE_CHECKING:
     from perdure.session_base import SessionBase
 
 TASKS = "perdure.tasks"
-QUESTIONS = "perdure.questions"
+QUESTIONS = questions.SECTION
 GOALS = "perdure.goals"
 DECISIONS = "perdure.decisions"
 FACTS = "perdure.facts"
@@ -39,6 +41,17 @@ def worded(text: object, what: str) -> str:
     if not isinstance(text, str) or not text.strip():
         raise UsageError(f"a {what} is a text that says something, not {text!r}")
     return text
+
+
+def lasting(duration: object, what: str) -> None:
+    """Refuse what is no duration; None is: it is not said.
+
+    Raises:
+        UsageError: it is none, or nothing.
+    """
+    if duration is None or (isinstance(duration, timedelta) and duration > timedelta(0)):
+        return
+    raise UsageError(f"{what} is a timedelta of more than nothing, not {duration!r}")
 
 
 def read(session: SessionBase[Any], name: str) -> Acts[Any]:

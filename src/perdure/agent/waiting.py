@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from perdure.agent.acts import Acts, Ask, Clock, Save
-from perdure.agent.records import QUESTIONS, edit, worded
+from perdure.agent.records import QUESTIONS, edit, lasting, worded
 from perdure.core.values import take
 from perdure.engine.questions import HASH, answer_of, hash_of
 from perdure.engine.view import when
@@ -22,8 +22,7 @@ def ask(
 ) -> Acts[Any]:
     """See `Session.ask`."""
     worded(id_, "question's id")
-    if expires_in is not None and not _is_duration(expires_in):
-        raise UsageError(f"expires_in is a timedelta of more than nothing, not {expires_in!r}")
+    lasting(expires_in, "expires_in")
     asked = take(payload, ("payload",))
     hash_ = hash_of(asked)
     questions = yield from edit(session, QUESTIONS)
@@ -76,7 +75,3 @@ def _waiting(session: SessionBase[Any], id_: str, what: str) -> Waiting:
     error = Waiting(f"{session.key!r}: {what}; open the state again then")
     error.id = id_
     return error
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, timedelta) and value > timedelta(0)
