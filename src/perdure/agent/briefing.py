@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,6 +22,9 @@ from perdure.agent.records import (
     read,
 )
 from perdure.core.abbreviate import count as abbreviated
+from perdure.core.claims import claims_of, is_open
+from perdure.engine.questions import ANSWERS
+from perdure.engine.view import when
 from perdure.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,9 +94,21 @@ def briefing(
         resumed=session.resumed,
         as_of=newest.time if newest is not None else None,
         latest=(yield from _latest(session, conversation)),
+        unknown=_unknown(session),
     )
     items, left_out = fitted(source, max_tokens, count or estimate)
     return Briefing(session.key, session.branch, tuple(items), left_out)
+
+
+def _unknown(session: SessionBase[Any]) -> list[tuple[str, datetime, str]]:
+    """The effects whose outcome nobody knows, as far as the session does: the head has them all."""
+    position = session._core.position
+    claims = claims_of(position.head) if position is not None else {}
+    return [
+        (key, when(claim.at_us), claim.about)
+        for key, claim in claims.items()
+        if is_open(claim) and not key.startswith(ANSWERS)
+    ]
 
 
 def _latest(session: SessionBase[Any], name: str | None) -> Acts[list[Any]]:

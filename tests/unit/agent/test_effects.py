@@ -217,6 +217,18 @@ def test_a_result_that_cannot_be_stored_is_told_and_not_performed_again(store: S
     assert len(bank.paid) == 1
 
 
+def test_what_is_unknown_is_told_in_the_briefing(store: Store) -> None:
+    with store.open("a") as session, pytest.raises(UnknownOutcome):
+        perform(session, Bank(TimeoutError()))
+    with store.open("a") as session:
+        text = str(session.briefing())
+        assert "## Effects with unknown outcome\n\n- orders/17: claimed " in text
+        assert " by refund/pay; find out whether it happened" in text
+    store.settle("a", "orders/17", happened=True)
+    with store.open("a") as session:
+        assert "orders/17" not in str(session.briefing())
+
+
 def test_current_effect_is_for_inside_of_one() -> None:
     with pytest.raises(UsageError, match="inside the function"):
         current_effect()
