@@ -1,25 +1,29 @@
 """`perdure upgrade` from every golden store: what they hold stays what it was (P5, P7, P10)."""
 
 import asyncio
-import json
-import multiprocessing
-import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from click.testing import CliRunner, Result
-from tests.format.make_golden import tagged
+from tests.format.upgrades import (
+    EARLY,
+    EXPORTS,
+    GOLDEN,
+    STORES,
+    assert_whole,
+    copied,
+    named,
+    schema,
+    stored,
+)
 
 import perdure
-from perdure.backends import sqlite_backup, sqlite_open, sqlite_upgrade
+from perdure.backends import sqlite_backup
 from perdure.backends.sqlite_open import Place
 from perdure.backends.sqlite_upgrade import STEPS, Progress, Step, upgrade
-from perdure.cli.app import app
 from perdure.errors import (
     Busy,
     Malformed,
@@ -31,78 +35,6 @@ from perdure.errors import (
     StoreUnavailable,
     UsageError,
 )
-from perdure.testing.kill import die
-from perdure.testing.powercut import PowerCut
-
-GOLDEN = Path(__file__).parent / "golden"
-STORES = sorted(GOLDEN.glob("*/*.db"))
-EXPORTS = sorted(GOLDEN.glob("*/*.perdure"))
-EARLY = GOLDEN / "format-0" / "early.db"
-
-
-def named(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
-
-
-@pytest.fixture(params=STORES, ids=named)
-def golden(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of one golden store."""
-    return copied(request.param, tmp_path)
-
-
-@pytest.fixture
-def early(tmp_path: Path) -> Path:
-    """A store as versions before packs and pages made it."""
-    return copied(EARLY, tmp_path)
-
-
-def copied(store: Path, directory: Path) -> Path:
-    return Path(shutil.copy(store, directory / "agents.db"))
-
-
-def stored(path: Path) -> dict[str, Any]:
-    """Every blob with its place, as it is in the file, whatever its tables look like."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as base:
-        places = {
-            "perdure": "name, value",
-            "heads": "key, token, head, incarnation, line, after",
-            "records": "incarnation, line, number, blob",
-            "staged": "incarnation",
-        }
-        return {
-            table: sorted(base.execute(f"SELECT {columns} FROM {table}").fetchall())
-            for table, columns in places.items()
-        }
-
-
-def schema(path: Path) -> list[tuple[str, str]]:
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as base:
-        rows = base.execute("SELECT name, sql FROM sqlite_schema ORDER BY name")
-        return [(name, sql) for name, sql in rows if sql is not None]
-
-
-def assert_whole(path: Path, written_as: Path) -> None:
-    """That a store is read as the JSON beside the golden one says."""
-    beside = written_as.with_suffix(".json")
-    if not beside.exists():
-        beside = written_as.with_name("expected.json")
-    expected = json.loads(beside.read_text(encoding="ascii"))
-    with perdure.Store(path, read_only=True) as store:
-        history = store.history(expected["key"])[::-1]
-        checkpoints = expected.get("checkpoints", [])
-        hashes = expected.get("hashes") or [each["hash"] for each in checkpoints]
-        assert [each.hash for each in history] == hashes
-        for found, each in zip(history, checkpoints, strict=False):
-            assert (found.id, found.label) == (each["id"], each["label"])
-            if "state" in each:  # of the early one, the newest alone: the hashes tell of the others
-                state = store.at(expected["key"], found.number).plain()
-                assert tagged(state) == each["state"]
-        assert [each for each in store.verify() if not each.ok] == []
-
-
-def run(path: Path, *args: str) -> Result:
-    return CliRunner().invoke(app, ["--store", str(path), *args])
-
 
 # ---- from every golden store ----------------------------------------------------------------
 
@@ -349,186 +281,3 @@ def test_the_async_store_does_the_same(early: Path) -> None:
 
     assert [step.what for step in asyncio.run(upgraded()).steps] == [STEPS[0].what]
     assert_whole(early, EARLY)
-
-
-# ---- interrupted ----------------------------------------------------------------------------
-
-
-def upgrade_and_die(path: str, calls: int) -> None:
-    """In a child: as by `kill -9`, at the n-th time that progress is told."""
-    left = calls
-
-    def progress(_done: int, _total: int) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            die()
-
-    with perdure.Store(path) as store:
-        store.upgrade(progress=progress)
-
-
-def test_killed_in_the_middle_it_is_upgraded_again(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    found: list[bool] = []
-    for calls in range(1, 30):
-        directory = tmp_path / str(calls)
-        directory.mkdir()
-        path = copied(EARLY, directory)
-        before = stored(path)
-        child = context.Process(target=upgrade_and_die, args=(str(path), calls))
-        child.start()
-        child.join()
-        if child.exitcode == 0:
-            break
-        with perdure.Store(path) as store:
-            done = store.upgrade()
-        assert done.ok
-        found.append(bool(done.steps))
-        assert stored(path) == before
-        assert_whole(path, EARLY)
-    # Killed before the step's end, in the middle of it too, it was done again; after it, not.
-    assert found == sorted(found, reverse=True)
-    assert found.count(True) >= 1 + len(sqlite_upgrade._EARLY) + 1
-    assert found.count(False) >= 1
-
-
-def test_a_power_cut_leaves_a_store_that_is_upgraded_again(tmp_path: Path) -> None:
-    path = copied(EARLY, tmp_path)
-    before = stored(path)
-    cuts: list[Path] = []
-    with PowerCut() as disk:
-
-        def cut(_operation: str) -> None:
-            cuts.append(tmp_path / str(len(cuts)))
-            cuts[-1].mkdir()
-            disk.survivors(cuts[-1], seed=len(cuts))
-
-        disk.on_operation = cut
-        upgrade(Place(str(path), vfs=disk.name), dry_run=False, backup=False, progress=None)
-    needed = []
-    for directory in cuts:
-        left = directory / "agents.db"
-        if not left.exists():  # its connection had been opened, and nothing written
-            continue
-        with perdure.Store(left) as store:
-            done = store.upgrade(backup=False)
-        needed.append(bool(done.steps))
-        assert done.ok
-        assert stored(left) == before
-    assert True in needed
-    assert False in needed
-
-
-# ---- steps to come --------------------------------------------------------------------------
-
-
-def later_steps(fails: Callable[[], None] = lambda: None) -> tuple[Step, ...]:
-    """The table as it will be: formats 1 and 2 too."""
-
-    def renamed(connection: apsw.Connection, progress: Progress) -> None:
-        connection.execute("ALTER TABLE records RENAME TO rows")
-        progress(1, 2)
-        fails()
-
-    def noted(connection: apsw.Connection, _progress: Progress) -> None:
-        connection.execute("INSERT INTO perdure VALUES ('noted', 1)")
-
-    return (
-        *STEPS,
-        Step("rows", 0, 1, lambda _: True, renamed),
-        Step("a note", 1, 2, lambda _: True, noted),
-    )
-
-
-def formats(path: Path) -> tuple[int, bool, bool]:
-    with closing(sqlite3.connect(path)) as base:
-        [(format_,)] = base.execute("PRAGMA user_version")
-        tables = {name for (name,) in base.execute("SELECT name FROM sqlite_schema")}
-        noted = base.execute("SELECT count(*) FROM perdure WHERE name = 'noted'").fetchone()[0]
-    return format_, "rows" in tables, bool(noted)
-
-
-def test_a_later_format_is_one_more_entry_in_the_table(
-    golden: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_open, "FORMAT", 2)
-    with perdure.Store(golden) as store, pytest.raises(OlderFormat, match="upgrade"):
-        store.states()
-    place = Place(str(golden))
-    done = upgrade(place, dry_run=False, backup=False, progress=None, steps=later_steps())
-    assert (done.before, done.after) == (0, 2)
-    assert [step.what for step in done.steps][-2:] == ["rows", "a note"]
-    assert formats(golden) == (2, True, True)
-    with closing(sqlite3.connect(golden)) as base:
-        assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-
-
-def test_a_step_that_fails_is_undone_whole_and_those_before_it_stay(
-    early: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails() -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sqlite_open, "FORMAT", 2)
-    place = Place(str(early))
-    with pytest.raises(KeyboardInterrupt):
-        upgrade(place, dry_run=False, backup=False, progress=None, steps=later_steps(fails))
-    assert formats(early) == (0, False, False)
-    done = upgrade(place, dry_run=False, backup=False, progress=None, steps=later_steps())
-    assert [step.what for step in done.steps] == ["rows", "a note"]  # the first one stayed
-    assert formats(early) == (2, True, True)
-
-
-def test_the_table_of_steps_leads_to_the_newest_format() -> None:
-    assert all(step.before <= step.after for step in STEPS)
-    assert [step.before for step in STEPS] == sorted(step.before for step in STEPS)
-    assert STEPS[-1].after == sqlite_open.FORMAT
-    assert {step.after for step in STEPS} == set(range(sqlite_open.FORMAT + 1))
-
-
-# ---- the command ----------------------------------------------------------------------------
-
-
-def test_the_command_says_what_it_would_do_and_did(early: Path) -> None:
-    assert run(early, "ls").exit_code == 6
-    assert "upgrade" in run(early, "ls").stderr
-    assert "perdure upgrade" in run(early, "doctor").stdout
-    assert run(early, "upgrade", "--dry-run").stdout == f"would be done: {STEPS[0].what}\n"
-    assert run(early, "upgrade").stdout == (
-        f"copied to {early}.before-upgrade first\n"
-        f"done: {STEPS[0].what}\n"
-        "verified: 3 states, none damaged\n"
-    )
-    assert run(early, "upgrade").stdout == (
-        "nothing to do: the store is of the newest form, format 0\n"
-        "verified: 3 states, none damaged\n"
-    )
-    assert run(early, "verify").exit_code == 0
-
-
-def test_the_command_gives_json_and_takes_where_the_copy_goes(golden: Path) -> None:
-    file = golden.parent / "old.db"
-    planned = json.loads(run(golden, "upgrade", "--dry-run", "--json").stdout)["upgraded"]
-    told = json.loads(run(golden, "upgrade", "--backup", str(file), "--json").stdout)
-    done = told["upgraded"]
-    assert done["steps"] == planned["steps"]
-    assert (told["ok"], done["before"], done["after"]) == (True, 0, 0)
-    assert all(each["ok"] for each in done["verified"])
-    assert file.exists() == bool(done["steps"])
-    both = run(golden, "upgrade", "--backup", str(file), "--no-backup")
-    assert both.exit_code == 2
-
-
-def test_the_command_makes_no_copy_where_it_is_told_so(early: Path) -> None:
-    assert run(early, "upgrade", "--no-backup").exit_code == 0
-    assert [path.name for path in early.parent.iterdir()] == ["agents.db"]
-
-
-def test_damage_is_told_and_is_the_exit_code(early: Path) -> None:
-    with closing(sqlite3.connect(early)) as base, base:
-        base.execute("UPDATE records SET blob = x'00' WHERE number = 5")
-    found = run(early, "upgrade")
-    assert found.exit_code == 1
-    assert "verified: 3 states, 1 damaged" in found.stdout
-    assert "golden/all" in found.stdout
