@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from tests.format.make_golden import tagged
+from tests.format.tagged import tagged
 
 import perdure
 from perdure import limits

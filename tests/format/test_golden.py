@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
-from tests.format.make_golden import tagged
+from tests.format.tagged import tagged
 
 import perdure
 from perdure import limits

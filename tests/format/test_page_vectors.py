@@ -194,7 +194,7 @@ def test_the_library_reads_the_pages(vector: dict[str, Any]) -> None:
 
 
 def test_the_library_reads_the_tree() -> None:
-    from tests.format.make_golden import tagged
+    from tests.format.tagged import tagged
 
     from perdure.core.page import Ref, Shape
     from perdure.core.tree_read import read_value
@@ -211,8 +211,8 @@ def test_the_library_reads_the_tree() -> None:
 
 
 def test_the_library_reads_the_maintained_store_and_goes_on(tmp_path: Path) -> None:
-    from tests.format.make_golden import tagged
     from tests.format.make_pages import digest_of
+    from tests.format.tagged import tagged
 
     import perdure
 

@@ -172,7 +172,7 @@ def test_what_the_library_writes_today_is_read_from_the_specification(tmp_path: 
 
 
 def test_the_library_writes_the_vectors() -> None:
-    from tests.format.make_golden import make_vectors
+    from tests.format.make_records import make_vectors
 
     # The bytes of a compressed body are the compressor's; that they are read is proved above.
     def without_compressed(vectors: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
-from tests.format.make_golden import tagged
+from tests.format.tagged import tagged
 
 import perdure
 from perdure.cli.app import app
