@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_maintenance import (
+from tests.unit.maintained import (
     SNAPSHOT,
     filled,
     head_of,

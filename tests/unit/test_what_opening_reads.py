@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_maintenance import filled, head_of, pages_of
+from tests.unit.maintained import filled, head_of, pages_of
 
 import perdure
 from perdure import errors, limits
