@@ -33,6 +33,12 @@ TOKEN_BYTES = 16
 PAUSE_FIRST_S = 0.002
 PAUSE_MAX_S = 0.25
 
+LOST_AT_ONCE = 4
+"""Races for a head that may be lost before the next try waits: mostly the second is won."""
+LOST_PAUSE_FIRST_S = 0.001
+LOST_PAUSE_GROWS = 1.3
+LOST_PAUSE_MAX_S = 0.1
+
 
 class Position(msgspec.Struct, frozen=True):
     """The head a session builds on, and the token it is stored under (None: not stored yet)."""
@@ -99,7 +105,9 @@ def commit(
     `HeadMoved`, and `Busy` when that never ends.
     """
     expected, doubt = position, doubt or Doubt()
-    for _ in range(limits.commit_tries_max):
+    for lost in range(limits.commit_tries_max):
+        if lost >= LOST_AT_ONCE:
+            yield _giving_way(lost, position.head.token)
         token = token or (yield Random(TOKEN_BYTES))
         try:
             head = replace(change(position.head), token=token)
@@ -126,6 +134,16 @@ def commit(
         f"{site.key!r}: other writers moved its head {limits.commit_tries_max} times in a row; "
         "nothing was written, try again"
     )
+
+
+def _giving_way(lost: int, token: bytes) -> Pause:
+    """The longer the pause the oftener it lost: fewer are in each race then, and each is won.
+
+    Its length is drawn, by a token that is random anyhow, lest all come back together; see Metcalfe
+    and Boggs, "Ethernet: Distributed Packet Switching" (1976), on backing off.
+    """
+    longest = min(LOST_PAUSE_FIRST_S * LOST_PAUSE_GROWS ** (lost - LOST_AT_ONCE), LOST_PAUSE_MAX_S)
+    return Pause(longest * (1 + token[0] / 255) / 2)
 
 
 def _with_parked(site: Site, head: Head, branch: str) -> Steps[Head]:
