@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncLooking(StoreBase):
+class AsyncLooking(StoreBase, is_part=True):
     """What can be asked of states; nothing here writes."""
 
     async def _ask(self, steps: Steps[T]) -> T:

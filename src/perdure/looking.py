@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Looking(StoreBase):
+class Looking(StoreBase, is_part=True):
     """What can be asked of states; nothing here writes."""
 
     def history(

@@ -64,9 +64,10 @@ Progress: TypeAlias = Callable[[int, int], None]
 class StoreBase:
     """What `Store` and `AsyncStore` have in common."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, is_part: bool = False) -> None:
         # Python's errors name the function that was called: let that be the class the user knows.
-        if StoreBase in cls.__bases__ and "__init__" not in vars(cls):
+        # A part of one (`is_part`) is no such class.
+        if not is_part and cls.__init__ is StoreBase.__init__:
             shared: Any = StoreBase.__init__
             own = FunctionType(shared.__code__, shared.__globals__)
             update_wrapper(own, shared)
