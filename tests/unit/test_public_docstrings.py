@@ -21,6 +21,7 @@ MODULES = (
     "perdure",
     "perdure.types",
     "perdure.errors",
+    "perdure.agent",
     *(f"perdure.testing.{found.name}" for found in pkgutil.iter_modules(perdure.testing.__path__)),
 )
 # It runs at import, as every `__main__` does.
@@ -41,8 +42,13 @@ def exported(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def members(cls: type) -> Iterator[tuple[str, Any]]:
-    """Public functions and properties that a class defines itself."""
-    for name, value in vars(cls).items():
+    """Public functions and properties that a class has of this library, its parts' included."""
+    own = [base for base in cls.__mro__ if base.__module__.startswith("perdure")]
+    every = {name: value for base in reversed(own) for name, value in vars(base).items()}
+    python = {name for base in cls.__mro__ if base in (list, dict, set) for name in vars(base)}
+    for name, value in every.items():
+        if name in python and name not in vars(cls):
+            continue  # it does what Python says it does
         function = getattr(value, "__func__", value)
         if not name.startswith("_") and (
             inspect.isfunction(function) or isinstance(value, property)

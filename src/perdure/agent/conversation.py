@@ -188,7 +188,7 @@ class Conversation(TrackedList, Generic[P]):
             a plain list of the messages, tracked. Empty if the newest turn alone does not fit.
 
         Example:
-            >>> client.chat.completions.create(messages=chat.window(tokens=8000, system=True), …)
+            >>> client.chat.completions.create(model=model, messages=chat.window(tokens=8000))
         """
         return windowed(self, self._shape, tokens=tokens, count=count, last=last, system=system)
 

@@ -57,6 +57,11 @@ class AsyncTask(TaskBase):
     async def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """The result of the task: kept if it is done, else what the function gives, as it is kept.
 
+        Args:
+            function: what to call, inside of the task.
+            args: what to call it with.
+            kwargs: the same.
+
         Raises:
             TaskTaken: another session is at it.
             UsageError: it was abandoned, is entered already, or comes after one that is not done.
