@@ -192,7 +192,7 @@ class AsyncStore(
                 founding = self._founding(args[1])
                 if founding is None or await self._driver.arun(founding):
                     break
-            session: AsyncSession[Any] = AsyncSession(*args, **options, effects=effects)
+            session: AsyncSession[Any] = AsyncSession(*args, **options, effects=effects, store=self)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 

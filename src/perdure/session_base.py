@@ -106,7 +106,10 @@ class SessionBase(Generic[T_co]):
         claim: Claim | None = None,
         evolution: Evolution | None = None,
         effects: Effects = "allow",
+        store: Any = None,
     ) -> None:
+        self._store = store
+        """What opened it, and opens its children."""
         self._driver = driver
         self._upkeep = upkeep
         self._claim = claim

@@ -147,7 +147,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
                 founding = self._founding(args[1])
                 if founding is None or self._driver.run(founding):
                     break
-            session: Session[Any] = Session(*args, **options, effects=effects)
+            session: Session[Any] = Session(*args, **options, effects=effects, store=self)
             detail["number"] = session.checkpoint.number if session.checkpoint else 0
             return session
 

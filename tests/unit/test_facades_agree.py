@@ -10,7 +10,7 @@ import pytest
 
 import perdure
 from perdure import aio_session, aio_watch, session_base, store_base, watching
-from perdure.agent import on_async_task, on_task
+from perdure.agent import async_known, known, on_async_task, on_task
 
 PAIRS = (
     (perdure.Store, perdure.AsyncStore),
@@ -20,6 +20,7 @@ PAIRS = (
     (on_task.TaskOptions, on_async_task.AsyncTaskOptions),
     (on_task.Plan, on_async_task.AsyncPlan),
     (on_task.Working, on_async_task.AsyncWorking),
+    (known.Children, async_known.AsyncChildren),
 )
 
 # The few words in which the docstrings may differ, sync on the left: all there is to allow.
@@ -34,6 +35,7 @@ TWINS = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__next__": "__anex
 # Sync methods whose async twin is no coroutine function: what to call it gives something to enter.
 ENTERED = {
     "open": aio_session.Opening,
+    "child": aio_session.Opening,
     "atomic": AbstractAsyncContextManager,
     "watch": aio_watch.AsyncWatch,
     "task": on_async_task.AsyncTask,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from perdure.agent.briefing import Briefing as Briefing
     from perdure.agent.briefing import BriefingItem as BriefingItem
+    from perdure.agent.children import Child as Child
     from perdure.agent.conversation import AnthropicConversation as AnthropicConversation
     from perdure.agent.conversation import Conversation as Conversation
     from perdure.agent.conversation import OpenAIConversation as OpenAIConversation
@@ -42,6 +43,7 @@ _HOMES = {
     "Briefing": "briefing",
     "BriefingItem": "briefing",
     "CannotTell": "effects",
+    "Child": "children",
     "Conversation": "conversation",
     "Decision": "decisions",
     "DidNotHappen": "effects",

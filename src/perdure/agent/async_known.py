@@ -1,13 +1,14 @@
-"""What `AsyncSession.goals` and `AsyncSession.facts` do: a method each, whose body is acts."""
+"""What `AsyncSession.goals`, `.facts` and `.children` do: a method each, whose body is acts."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from perdure.agent import facts, goals
+from perdure.agent import children, facts, goals
 
 if TYPE_CHECKING:
+    from perdure.agent.children import Child
     from perdure.agent.facts import Fact
     from perdure.agent.goals import Goal
     from perdure.agent.on_async_session import AsyncAgentSession
@@ -113,3 +114,56 @@ class AsyncFacts:
     async def forget(self, name: str) -> bool:
         """Take a fact away; whether there was one."""
         return await self._session._act(facts.forget(self._session, name))
+
+
+class AsyncChildren:
+    """The states of sub-agents that this one has linked; kept in the section `perdure.children`.
+
+    How each stands is read from its own state when it is asked for.
+
+    Example:
+        >>> for child in await session.children.unfinished():
+        ...     print(child.name, child.status, child.tasks)
+        researcher unfinished 2
+    """
+
+    def __init__(self, session: AsyncAgentSession[Any]) -> None:
+        self._session = session
+
+    async def all(self) -> list[Child]:
+        """Every child, in the order in which they were linked, as it stands now.
+
+        One that is missing, deleted or damaged is told as such.
+        """
+        return await self._session._act(children.every(self._session))
+
+    async def unfinished(self) -> list[Child]:
+        """Those that somebody has to go on with, or to look after."""
+        return [child for child in await self.all() if not child.is_finished]
+
+    async def get(self, name: str) -> Child | None:
+        """One child as it stands now; None: none of this name is linked."""
+        return await self._session._act(children.one(self._session, name))
+
+    async def complete(self, name: str, result: Any = None) -> Child:
+        """Say, durably, that a child is finished, however it stands; opening it takes that back.
+
+        Args:
+            name: what the parent calls it.
+            result: what came of it: anything that a state can hold.
+
+        Raises:
+            PathNotFound: none of this name is linked.
+            NotStorable: the result cannot be stored.
+        """
+        return await self._session._act(children.end(self._session, name, "finished", result))
+
+    async def drop(self, name: str, *, because: str | None = None) -> Child:
+        """Say, durably, that nobody goes on with a child; its state stays. Opening it undoes that.
+
+        Raises:
+            PathNotFound: none of this name is linked.
+        """
+        return await self._session._act(
+            children.end(self._session, name, "dropped", because=because)
+        )

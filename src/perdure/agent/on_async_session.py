@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
 from perdure.events import log
-from perdure.session_base import SessionBase
+from perdure.session_base import OpenOptions, SessionBase
 from perdure.state.variable import T_co
 
 if TYPE_CHECKING:
     from perdure.agent.acts import Acts
-    from perdure.agent.async_known import AsyncFacts, AsyncGoals
+    from perdure.agent.async_known import AsyncChildren, AsyncFacts, AsyncGoals
     from perdure.agent.briefing import Briefing
     from perdure.agent.decisions import Decision
     from perdure.agent.environment import EnvironmentChanges
     from perdure.agent.on_async_task import AsyncPlan, AsyncTask
-    from perdure.aio_session import AsyncSession
+    from perdure.aio_session import AsyncSession, Opening
 
 T = TypeVar("T")
 
@@ -139,6 +140,86 @@ class AsyncAgentSession(SessionBase[T_co]):
         from perdure.agent.briefing import briefing
 
         return await self._act(briefing(self, max_tokens, count, conversation))
+
+    @overload
+    def child(
+        self,
+        name: str,
+        *,
+        key: str | None = None,
+        schema: None = None,
+        **options: Unpack[OpenOptions],
+    ) -> Opening: ...
+
+    @overload
+    def child(
+        self,
+        name: str,
+        *,
+        key: str | None = None,
+        schema: type[T],
+        **options: Unpack[OpenOptions],
+    ) -> Opening[T]: ...
+
+    def child(
+        self,
+        name: str,
+        *,
+        key: str | None = None,
+        schema: type[Any] | None = None,
+        **options: Unpack[OpenOptions],
+    ) -> Opening[Any]:
+        """Open the state of a sub-agent, and link it here, so that it is not lost with its parent.
+
+        It is a state like any other, in the same store. The link is saved, durably, before the
+        child can save anything: this session's edits so far are saved with it. A child that is
+        linked already is opened again, on the branch that it was linked with, and counts as
+        unfinished again if it was completed or dropped. Its session performs effects as this one
+        does, unless `effects=` says otherwise. `children` tells how it stands.
+
+        Args:
+            name: what this state calls it.
+            key: of its state; by default one that follows from this state's key, from its branch
+                and from the name, and is no other child's.
+            schema: as in `Store.open`.
+            options: those of `Store.open`.
+
+        Raises:
+            UsageError: the child has another key already, or this would be the state itself.
+            InvalidKey: the key is no key, or too long: give another.
+            SaveInsideAtomic: inside an atomic block.
+
+        And as `Store.open` and `save`; a child that could not be opened is not linked.
+
+        Example:
+            >>> with session.child("researcher") as child:
+            ...     child.state["messages"] = [{"role": "user", "content": "Find the order"}]
+        """
+        from perdure.aio_session import Opening
+
+        return Opening(partial(self._child, name, key, schema, options))
+
+    async def _child(
+        self, name: str, key: str | None, schema: type[Any] | None, options: OpenOptions
+    ) -> AsyncSession[Any]:
+        from perdure.agent.children import keep_link, link_for
+
+        link = await self._act(link_for(self, name, key, options.get("branch")))
+        options = {"effects": self._effects, **options, "branch": link.branch}
+        child: AsyncSession[Any] = await self._store.open(link.key, schema=schema, **options)
+        try:
+            await self._act(keep_link(self, name, link))
+        except BaseException as error:
+            await child.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return child
+
+    @property
+    def children(self) -> AsyncChildren:
+        """The states of sub-agents that this one has linked with `child`, and how they stand."""
+        from perdure.agent.async_known import AsyncChildren
+
+        return AsyncChildren(self)
 
     @property
     def goals(self) -> AsyncGoals:

@@ -109,12 +109,17 @@ def _open(site: Site, row: HeadRow) -> Steps[list[Question]]:
     if site.head(row).deleted_us is not None:
         return []
     loaded = yield from load(site, MAIN, lambda name: name == SECTION)
-    if loaded is None or SECTION not in loaded.sections:
+    return (yield from open_in(site, loaded, MAIN)) if loaded is not None else []
+
+
+def open_in(site: Site, loaded: Loaded, branch: str) -> Steps[list[Question]]:
+    """The open questions and timers of a state that was loaded, in order."""
+    if SECTION not in loaded.sections:
         return []
     found: list[Question] = []
-    for id_, record in (yield from _section(site, loaded, MAIN)).items():
+    for id_, record in (yield from _section(site, loaded, branch)).items():
         if not (yield from _is_over(site, loaded.head, id_, record)):
-            found.append(_question(site.key, MAIN, id_, record))
+            found.append(_question(site.key, branch, id_, record))
     return found
 
 

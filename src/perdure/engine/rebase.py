@@ -41,10 +41,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RECORD_STRATEGIES: Mapping[str, Strategy] = {"perdure.tasks/*/*": "theirs"}
-"""For the agent's own record: who saved a task's field first is right; whoever came second sees it.
+RECORD_STRATEGIES: Mapping[str, Strategy] = {
+    "perdure.tasks/*/*": "theirs",
+    "perdure.children/*/*": "theirs",
+}
+"""For the agent's own record: who saved a field first is right; whoever came second sees it.
 
-So the first to hold a task has it. Different tasks, and different fields, merge as all else does.
+So the first to hold a task has it, and the first to link a child. Different tasks, and different
+fields, merge as all else does.
 """
 
 
