@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perdure.agent.conversation import OpenAIConversation as OpenAIConversation
     from perdure.agent.decisions import Decision as Decision
     from perdure.agent.decorated import current_task as current_task
+    from perdure.agent.decorated import effect as effect
     from perdure.agent.decorated import step as step
     from perdure.agent.effects import CannotTell as CannotTell
     from perdure.agent.effects import DidNotHappen as DidNotHappen
@@ -62,6 +63,7 @@ _HOMES = {
     "Task": "on_task",
     "Todo": "plan",
     "current_task": "decorated",
+    "effect": "decorated",
     "step": "decorated",
 }
 """By public name, the module that it is in."""

@@ -200,9 +200,15 @@ def _pair(name: str, what: str) -> str:
 def blocked(source: Source) -> Iterator[Telling]:
     """Tasks that wait, and those that are behind one that waits or failed."""
     for name, task in source.tasks.of("waiting"):
-        yield partial(_pair, name, f"waits for {task['waits']}" if task.get("waits") else "waits")
+        yield partial(_pair, name, _awaited(task))
     for name, behind in source.tasks.blocked:
         yield partial(_pair, name, "after " + ", ".join(behind))
+
+
+def _awaited(task: Mapping[str, Any]) -> str:
+    if task.get("effect"):
+        return f"waits to know what became of {task['effect']}"
+    return f"waits for {task['waits']}" if task.get("waits") else "waits"
 
 
 def pending(source: Source) -> Iterator[Telling]:

@@ -106,8 +106,10 @@ def link_for(
 
     Raises:
         UsageError: the name says nothing, has another key already, or the key is the parent's own.
+        SaveInsideAtomic: inside an atomic block, where a link cannot be saved.
     """
     worded(name, "child's name")
+    session._refuse_inside_atomic()
     record = field((yield from read(session, CHILDREN)), name)
     if record is None:
         found = Link(key or derived_key(session, name), branch or MAIN)
@@ -140,10 +142,11 @@ def keep_link(session: SessionBase[Any], name: str, link: Link) -> Acts[None]:
         UsageError: another session of the parent linked another state meanwhile.
     """
     record = field((yield from read(session, CHILDREN)), name)
-    if record is not None and _fits(record, link) and not any(each in record for each in END):
+    if record is None or not _fits(record, link) or any(each in record for each in END):
+        now = yield Clock()
+        yield Edit(partial(_link, session, name, link, now))
+    elif not any(change.path[0] == CHILDREN for change in session.changes()):
         return
-    now = yield Clock()
-    yield Edit(partial(_link, session, name, link, now))
     yield from saved()
     kept = section(session, CHILDREN)[name]
     if not _fits(kept, link):

@@ -1,4 +1,4 @@
-"""Functions that are steps wherever they are called inside a task."""
+"""Functions that are steps or effects wherever they are called inside a task."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.agent.effects import Effect
 from perdure.agent.on_task import Task
 from perdure.agent.retrying import Backoff
 from perdure.agent.steps import Options
@@ -98,5 +99,74 @@ def step(
             attempts_max=rest.attempts_max,
             backoff=rest.backoff,
         ).step(title, called, *args, **kwargs)
+
+    return call
+
+
+def effect(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    key: Callable[..., str] | None = None,
+    not_done: tuple[type[BaseException], ...] = (),
+    reconcile: Callable[[Effect], Any] | None = None,
+    repeatable: bool = False,
+    retries: int = 0,
+    attempts_max: int | None = None,
+    backoff: Backoff | None = None,
+) -> Callable[..., Any]:
+    """Make a function an effect of whatever task it is called in: performed at most once.
+
+    Under asyncio, the call is awaited. The function itself is its attribute `__wrapped__`.
+
+    Args:
+        function: what to call; the decorator may stand without parentheses.
+        name: of the step; that of the function by default.
+        key: a function of the same arguments that gives what is done once in the whole state:
+            needed where it is called more than once.
+        not_done: as in `Task.options`, as the rest.
+        reconcile: see there.
+        repeatable: see there.
+        retries: see there.
+        attempts_max: see there.
+        backoff: see there.
+
+    Raises:
+        UsageError: when called outside of a task.
+
+    Example:
+        >>> @effect(key=lambda order: f"orders/{order}", not_done=(CardDeclined,))
+        ... def refund(order): ...
+        >>> with session.task("refunds"):
+        ...     refund(17)
+    """
+    if function is None:
+        return partial(
+            effect,
+            name=name,
+            key=key,
+            not_done=not_done,
+            reconcile=reconcile,
+            repeatable=repeatable,
+            retries=retries,
+            attempts_max=attempts_max,
+            backoff=backoff,
+        )
+    called = function
+    title = name or str(getattr(function, "__name__", type(function).__name__))
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        task: Task = current_task()
+        return task.options(
+            key=None if key is None else key(*args, **kwargs),
+            not_done=not_done,
+            reconcile=reconcile,
+            repeatable=repeatable,
+            retries=retries,
+            attempts_max=attempts_max,
+            backoff=backoff,
+        ).effect(title, called, *args, **kwargs)
 
     return call

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from perdure.agent.acts import Acts, Ask, Call, Clock, Save
+from perdure.agent.acts import Acts, Ask, Call, Clock, Edit, Save
 from perdure.core.claims import idempotency_key, is_open, origin_of
 from perdure.core.codec import pack, unpack
 from perdure.core.head import Claim
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 class Effect(msgspec.Struct, frozen=True):
     """One action on the world."""
 
-    key: str
+    name: str
     """Its effect key: what is done once, like "orders/17"."""
-    idempotency_key: str
-    """For the service: the same at every try, wherever the state was copied to."""
+    key: str
+    """Its idempotency key, for the service: the same at every try, wherever the state is copied."""
     about: str
     """The task and the step that perform it."""
     claimed: datetime | None = None
@@ -78,7 +79,7 @@ def current_effect() -> Effect:
 
     Example:
         >>> def pay(order):
-        ...     key = perdure.agent.current_effect().idempotency_key
+        ...     key = perdure.agent.current_effect().key
         ...     return client.refunds.create(order=order, idempotency_key=key)
     """
     effect = _current.get()
@@ -105,7 +106,7 @@ class Place(msgspec.Struct, frozen=True):
     about: str
     """The task and the step."""
     record: Callable[[Any, datetime, Effect], None]
-    """Writes the record, and what goes with it, into the state."""
+    """Writes the record, and what goes with it, into the state; of one that was not claimed too."""
 
 
 def effect(session: SessionBase[Any], place: Place, terms: Terms, call: Call) -> Acts[Any]:
@@ -132,7 +133,7 @@ def effect(session: SessionBase[Any], place: Place, terms: Terms, call: Call) ->
             if is_ours:
                 return (yield from _perform(session, place, terms, call, claim, told))
             if not is_open(claim):
-                raise (yield from _performed(session, claim, told))
+                return (yield from _settled(session, place, terms, claim, told))
             if (yield Ask(_is_elsewhere(session, claim))):
                 raise _running(session, told, Holder(*claim.holder))
             verdict = yield from _asked(terms, told)
@@ -179,7 +180,11 @@ def _instead(session: SessionBase[Any], place: Place, terms: Terms) -> Acts[Any]
             'opened with effects="refuse"'
         )
     assert callable(session._effects)
-    return take((yield Call(session._effects, (told,))), ("effect", terms.key))
+    value = take((yield Call(session._effects, (told,))), ("effect", terms.key))
+    now = yield Clock()
+    yield Edit(partial(place.record, value, now, told))
+    yield Save()
+    return take(value)
 
 
 # ---- performing -----------------------------------------------------------------------------
@@ -221,9 +226,13 @@ def _recorded(
         raise
     now = yield Clock()
     packed = pack(value)
-    with session._document.block():
-        place.record(value, now, told)
-    yield Save("power", (Settling(terms.key, claim, packed),))
+    try:
+        yield Edit(partial(place.record, value, now, told))
+    except Exception as error:  # what was done stays known, wherever it could not be recorded
+        yield Save("power", (Settling(terms.key, claim, packed),))
+        error.add_note(f"{terms.key!r} was performed all the same")
+        raise
+    yield Save("power", (Settling(terms.key, claim, packed, claim.by),))
     return unpack(packed)
 
 
@@ -236,7 +245,7 @@ def _asked(terms: Terms, told: Effect) -> Acts[Verdict]:
         verdict = yield Call(terms.reconcile, (told,))
         if not isinstance(verdict, Happened | DidNotHappen | CannotTell):
             raise UsageError(
-                f"reconcile gave {verdict!r} for {told.key!r}: give Happened(result), "
+                f"reconcile gave {verdict!r} for {told.name!r}: give Happened(result), "
                 "DidNotHappen() or CannotTell()"
             )
         if not isinstance(verdict, CannotTell):
@@ -251,21 +260,31 @@ def _is_elsewhere(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
     return (yield from is_running((yield from read_head(session._core.site)), claim))
 
 
-def _performed(session: SessionBase[Any], claim: Claim, told: Effect) -> Acts[PerdureError]:
-    _, result = yield Ask(known(session._core.site, told.key))
+def _settled(
+    session: SessionBase[Any], place: Place, terms: Terms, claim: Claim, told: Effect
+) -> Acts[Any]:
+    """The result that a person found out for whom claimed it, who records it here.
+
+    Raises:
+        AlreadyClaimed: it is recorded elsewhere already, or another claimed it.
+    """
+    _, result = yield Ask(known(session._core.site, told.name))
+    is_to_record = claim.by is not None and not claim.number and claim.about == place.about
+    if is_to_record:
+        return (yield from _recorded(session, place, terms, claim, told, result))
     by = f"settled by {claim.by}" if claim.by is not None else f"performed by {claim.about}"
     error = AlreadyClaimed(
-        f"{session.key!r}: {told.key!r} was {by} before, and this branch has no record of it: it "
+        f"{session.key!r}: {told.name!r} was {by} before, and this branch has no record of it: it "
         "was not performed again. `error.result` is what it gave"
     )
     error.result = result
-    return error
+    raise error
 
 
 def _running(session: SessionBase[Any], told: Effect, holder: Holder) -> PerdureError:
     since = f", since {told.claimed:%Y-%m-%d %H:%M:%SZ}" if told.claimed is not None else ""
     error = AlreadyClaimed(
-        f"{session.key!r}: {told.key!r} is being performed by process {holder.pid} on "
+        f"{session.key!r}: {told.name!r} is being performed by process {holder.pid} on "
         f"{holder.host}{since}: it was not performed again"
     )
     error.is_running = True
@@ -275,9 +294,9 @@ def _running(session: SessionBase[Any], told: Effect, holder: Holder) -> Perdure
 def _unknown(session: SessionBase[Any], told: Effect) -> PerdureError:
     claimed = f"{told.claimed:%Y-%m-%d %H:%M:%SZ}"
     error = UnknownOutcome(
-        f"{session.key!r}: whether {told.key!r} was performed is not known: {told.about} claimed "
+        f"{session.key!r}: whether {told.name!r} was performed is not known: {told.about} claimed "
         f"it {claimed} and recorded no outcome. It was not repeated. Find out, "
-        f"then: perdure effects settle {session.key} {told.key} --done RESULT, or --not-done; or "
+        f"then: perdure effects settle {session.key} {told.name} --done RESULT, or --not-done; or "
         "give reconcile=, or repeatable=True where the service knows its idempotency key"
     )
     error.effect = told

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import msgspec
 
 from perdure.agent.acts import Acts, Call
+from perdure.agent.effects import Effect
 from perdure.agent.plan import Given, Progress, add_missing, ordered, progress, tasks_in
 from perdure.agent.retrying import Backoff
 from perdure.agent.steps import PLAIN, Options, step, step_call
+from perdure.agent.task_effects import effect, effect_call
 from perdure.agent.tasks import TaskBase, enter, leave
 from perdure.agent.whole_tasks import abandon, run
 from perdure.agent.work import Work, take_next
@@ -95,6 +97,37 @@ class Task(TaskBase):
         options, call = step_call(PLAIN, function, args, kwargs)
         return self._session._act(step(self, options, name, call))
 
+    def effect(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Act on the world at most once; later sessions are given the result (P9).
+
+        It is claimed, durably, before the call, and its outcome is saved after it: two saves. What
+        the function raises leaves it unknown whether the action was performed, and it is not
+        repeated; unless that is an exception of `not_done`, or the service knows the action's key,
+        which `current_effect().key` gives inside of the function.
+
+        Args:
+            name: of the step, within the task.
+            function: what to call.
+            args: what to call it with.
+            kwargs: the same, but for `key=`, `not_done=`, `reconcile=`, `repeatable=` and `apply=`:
+                they are as in `options`, and refused where they may be meant for the function.
+
+        Raises:
+            UnknownOutcome: whether it was performed is not known: ask the world (`reconcile`), or
+                a person (`perdure effects settle`).
+            AlreadyClaimed: it was performed elsewhere, or is being; the error has its result.
+            EffectRefused: the session was opened with `effects="refuse"`.
+            StepFailed: it was certainly not performed, or `apply` raised.
+            StepRepeated: this entry of the task came to that name or key before.
+            TaskTaken: another session took the task over.
+            UsageError: the task is not entered, or has ended; or an option may be the function's.
+
+        Example:
+            >>> task.effect("refund", pay, order, key="orders/17", not_done=(CardDeclined,))
+        """
+        options, call = effect_call(function, args, kwargs)
+        return self._session._act(effect(self, options, name, call))
+
     def options(
         self,
         *,
@@ -105,11 +138,16 @@ class Task(TaskBase):
         attempts_max: int | None = None,
         backoff: Backoff | None = None,
         apply: Callable[[Any], object] | None = None,
+        not_done: tuple[type[BaseException], ...] = (),
+        reconcile: Callable[[Effect], Any] | None = None,
+        repeatable: bool = False,
     ) -> TaskOptions:
-        """How the step that is called on it is done, so that no option is taken for the function's.
+        """How what is called on it is done, so that no option is taken for the function's.
 
         Args:
-            key: what the step is known by within the task; its name by default.
+            key: what the step is known by within the task; its name by default. Of an effect: what
+                is done once in the whole state, by whatever task; by default the names of the task
+                and of the step.
             inputs: what the result follows from: with others than recorded, it is done anew.
             version: of the function: with another than recorded, it is done anew.
             retries: how often it is tried again at once when the function raises.
@@ -118,6 +156,12 @@ class Task(TaskBase):
             backoff: how long to wait in between: seconds, or a function of how often it was tried,
                 or a `wait` strategy of tenacity. By default longer and longer, with jitter.
             apply: is given the result, to edit the state in the same checkpoint.
+            not_done: of an effect, as the rest: exceptions that say that the action was not
+                performed. It has failed then, may be tried again, and is not unknown.
+            reconcile: asks the world about an unknown outcome: is given the `Effect`, gives
+                `Happened(result)`, `DidNotHappen()` (it is performed then) or `CannotTell()`.
+            repeatable: whether it may be called again when its outcome is unknown, as the service
+                knows `current_effect().key`.
 
         Raises:
             UsageError: these are no such options.
@@ -126,7 +170,19 @@ class Task(TaskBase):
             >>> task.options(retries=3, attempts_max=10).step("fetch", fetch, url, timeout=5)
         """
         return TaskOptions(
-            self, Options(key, inputs, version, retries, attempts_max, backoff, apply)
+            self,
+            Options(
+                key,
+                inputs,
+                version,
+                retries,
+                attempts_max,
+                backoff,
+                apply,
+                not_done,
+                reconcile,
+                repeatable,
+            ),
         )
 
     def abandon(self, because: str | None = None) -> None:
@@ -139,7 +195,7 @@ class Task(TaskBase):
 
 
 class TaskOptions:
-    """A task with options for a step; `Task.options` gives it."""
+    """A task with options for a step or an effect; `Task.options` gives it."""
 
     def __init__(self, task: Task, options: Options) -> None:
         self._task = task
@@ -156,6 +212,21 @@ class TaskOptions:
         """
         call = Call(function, args, kwargs)
         return self._task._session._act(step(self._task, self._options, name, call))
+
+    def effect(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """As `Task.effect`, with these options; every keyword is the function's.
+
+        Raises:
+            UnknownOutcome: whether it was performed is not known.
+            AlreadyClaimed: it was performed elsewhere, or is being; the error has its result.
+            EffectRefused: the session was opened with `effects="refuse"`.
+            StepFailed: it was certainly not performed, or `apply` raised.
+            StepRepeated: this entry of the task came to that name or key before.
+            TaskTaken: another session took the task over.
+            UsageError: the task is not entered, or has ended; or `inputs` or `version` was given.
+        """
+        call = Call(function, args, kwargs)
+        return self._task._session._act(effect(self._task, self._options, name, call))
 
 
 class Plan:

@@ -10,6 +10,9 @@ from perdure.errors import UsageError
 PENDING, RUNNING, WAITING = "pending", "running", "waiting"
 DONE, FAILED, ABANDONED = "done", "failed", "abandoned"
 
+UNKNOWN = "unknown"
+"""What only the record of a step can be: an action on the world whose outcome nobody knows."""
+
 FOLLOWS: Mapping[str, frozenset[str]] = {
     PENDING: frozenset({RUNNING, ABANDONED}),
     # Again running: whoever was at it died. Pending: it was let go of, and nothing came of it.

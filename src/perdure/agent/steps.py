@@ -16,7 +16,7 @@ from perdure.agent.records import TASKS, field, section
 from perdure.agent.retrying import Backoff, pause
 from perdure.agent.tasks import PASSING, TaskBase, named, renewed, saved, told
 from perdure.core.values import same, take
-from perdure.errors import StepFailed, StepRepeated, UsageError, Waiting
+from perdure.errors import StepFailed, StepRepeated, UnknownOutcome, UsageError, Waiting
 
 INTERRUPTED = {"type": "Interrupted", "message": "the process died in it"}
 """The error of a step that has no attempt left after one that nobody saw the end of."""
@@ -32,12 +32,42 @@ class Options(msgspec.Struct, frozen=True):
     attempts_max: int | None = None
     backoff: Backoff | None = None
     apply: Callable[[Any], object] | None = None
+    not_done: tuple[type[BaseException], ...] = ()
+    """Of an effect, as the rest: exceptions that say that the action was not performed."""
+    reconcile: Callable[[Any], Any] | None = None
+    repeatable: bool = False
 
     def __post_init__(self) -> None:
         if self.key is not None:
             named(self.key)
         if self.retries < 0 or (self.attempts_max is not None and self.attempts_max < 1):
             raise UsageError("retries= is 0 or more, and attempts_max= 1 or more")
+        if not all(isinstance(each, type) for each in self.not_done):
+            raise UsageError("not_done= is a tuple of types of exceptions")
+
+    def require_of_step(self) -> None:
+        """See to it that nothing is asked of a step that only an effect has.
+
+        Raises:
+            UsageError: something is.
+        """
+        if self.not_done or self.reconcile is not None or self.repeatable:
+            raise UsageError(
+                "not_done=, reconcile= and repeatable= are for an action on the world, which is "
+                "performed at most once: task.options(…).effect(…)"
+            )
+
+    def require_of_effect(self) -> None:
+        """See to it that nothing is asked of an effect that only a step has.
+
+        Raises:
+            UsageError: something is.
+        """
+        if self.inputs is not msgspec.UNSET or self.version is not None:
+            raise UsageError(
+                "inputs= and version= would do the action again: give what is to be done once more "
+                "another key=, and leave them to task.options(…).step(…)"
+            )
 
 
 PLAIN = Options()
@@ -55,6 +85,12 @@ class Run(msgspec.Struct):
     is_begun: bool
     """Whether the record has it already, or is to have it before the function is called."""
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there is no attempt left."""
+        most = self.options.attempts_max
+        return most is not None and self.attempts >= most
+
 
 def step(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]:
     """The result of a step: as it was recorded, or of calling its function now.
@@ -65,8 +101,29 @@ def step(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]:
         TaskTaken: another session took the task over.
         UsageError: the task is not entered, or has ended.
     """
-    task._require_open()
+    options.require_of_step()
     key = options.key or named(name)
+    whole, record = come_to(task, name, key)
+    is_same = record is not None and _is_same(record, options)
+    if is_same and field(record, "status") == status.DONE:
+        return take(field(record, "result"))
+    attempts = record["attempts"] if record is not None and is_same else 0
+    run = run_of(task, options, name, key, whole, attempts)
+    run.is_begun |= task._died > 0 or attempts > 0
+    if run.is_used_up:
+        raise (yield from given_up(run, record))
+    with running(task):
+        return (yield from _tried(run, call))
+
+
+def come_to(task: TaskBase, name: str, key: str) -> tuple[dict[str, Any], Any]:
+    """Come to a step or an effect: the records of its task, and of itself, if there is one.
+
+    Raises:
+        StepRepeated: this entry of the task came to it before.
+        UsageError: the task is not entered.
+    """
+    task._require_open()
     if key in task._reached:
         raise StepRepeated(
             f"the task {task._name!r} came to its step {key!r} twice: give each its own name, or a "
@@ -74,19 +131,22 @@ def step(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]:
         )
     task._reached.add(key)
     whole = task._record()
-    record = field(field(whole, "steps", {}), key)
-    is_same = record is not None and _is_same(record, options)
-    if is_same and field(record, "status") == status.DONE:
-        return take(field(record, "result"))
+    return whole, field(field(whole, "steps", {}), key)
+
+
+def run_of(
+    task: TaskBase, options: Options, name: str, key: str, whole: dict[str, Any], attempts: int
+) -> Run:
+    """What is to be done, so many attempts after the first.
+
+    Raises:
+        TaskTaken: another session took the task over.
+        SaveInsideAtomic: the running code is inside an atomic block.
+        UsageError: the task has ended.
+    """
     task._require_running(whole)
     task._session._refuse_inside_atomic()
-    attempts = record["attempts"] if record is not None and is_same else 0
-    is_limited = options.attempts_max is not None
-    run = Run(task, name, key, options, attempts, is_limited or task._died > 0 or attempts > 0)
-    if options.attempts_max is not None and attempts >= options.attempts_max:
-        raise (yield from _given_up(run, record))
-    with running(task):
-        return (yield from _tried(run, call))
+    return Run(task, name, key, options, attempts, options.attempts_max is not None)
 
 
 def _is_same(record: Mapping[str, Any], options: Options) -> bool:
@@ -106,17 +166,16 @@ def _tried(run: Run, call: Call) -> Acts[Any]:
     for tried in range(1, options.retries + 2):
         run.attempts += 1
         if run.is_begun:
-            yield Edit(partial(_note, run, {"status": status.RUNNING}))
+            yield Edit(partial(note, run, {"status": status.RUNNING}))
             yield from saved()
         try:
             found = yield call
-        except (Waiting, *PASSING):
+        except (Waiting, UnknownOutcome, *PASSING):
             yield Edit(partial(_untried, run))
             raise
         except Exception as error:
-            is_last = tried > options.retries or run.attempts == options.attempts_max
-            if is_last:
-                raise (yield from _failed(run, told(error))) from error
+            if tried > options.retries or run.is_used_up:
+                raise (yield from failed(run, told(error))) from error
             yield Sleep(pause(options.backoff, tried))
         else:
             return (yield from _kept(run, found))
@@ -134,30 +193,31 @@ def _kept(run: Run, found: Any) -> Acts[Any]:
     except PASSING:
         raise
     except Exception as error:  # no state can hold it, or what was to follow from it failed
-        raise (yield from _failed(run, told(error))) from error
+        raise (yield from failed(run, told(error))) from error
     yield from saved()
     return result
 
 
 def _keep(run: Run, fields: dict[str, Any], result: Any) -> None:
-    renewed(_note(run, fields), fields["ended"])
+    renewed(note(run, fields), fields["ended"])
     if run.options.apply is not None:
         run.options.apply(take(result))
 
 
-def _failed(run: Run, error: Mapping[str, Any]) -> Acts[StepFailed]:
+def failed(run: Run, error: Mapping[str, Any]) -> Acts[StepFailed]:
+    """Record, durably, that a step failed; the error that says so."""
     now = yield Clock()
     fields = {"status": status.FAILED, "ended": now, "error": dict(error)}
-    yield Edit(partial(_note, run, fields))
+    yield Edit(partial(note, run, fields))
     yield from saved()
     return failure(run, error)
 
 
-def _given_up(run: Run, record: Any) -> Acts[StepFailed]:
+def given_up(run: Run, record: Any) -> Acts[StepFailed]:
     """The error of a step that has no attempt left, as it is recorded."""
     if field(record, "status") == status.FAILED:
         return failure(run, record["error"])
-    return (yield from _failed(run, INTERRUPTED))
+    return (yield from failed(run, INTERRUPTED))
 
 
 def failure(run: Run, error: Mapping[str, Any]) -> StepFailed:
@@ -174,7 +234,7 @@ def failure(run: Run, error: Mapping[str, Any]) -> StepFailed:
     )
 
 
-def _note(run: Run, fields: dict[str, Any]) -> Any:
+def note(run: Run, fields: dict[str, Any]) -> Any:
     """Write the record of a step, one assignment, whatever it was before; that of its task."""
     record: dict[str, Any] = {**fields, "attempts": run.attempts}
     if run.options.version is not None:
@@ -191,7 +251,7 @@ def _untried(run: Run) -> None:
     """Take an attempt back that was none: its function waits, or others were in the way."""
     run.attempts -= 1
     if run.is_begun:
-        _note(run, {"status": status.WAITING})
+        note(run, {"status": status.WAITING})
 
 
 # ---- several at once ------------------------------------------------------------------------
@@ -255,16 +315,17 @@ def step_call(
     options: Options, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Options, Call]:
     """What to call, and how: `apply=` is an option where it cannot be meant for the function."""
-    if "apply" in kwargs and not _takes_apply(function):
+    if "apply" in kwargs and not takes(function, "apply"):
         kwargs = dict(kwargs)
         options = Options(apply=kwargs.pop("apply"))
     return options, Call(function, args, kwargs)
 
 
-def _takes_apply(function: Callable[..., Any]) -> bool:
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a keyword may be meant for a function."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return True  # nobody can tell
     kinds = {each.kind for each in parameters}
-    return inspect.Parameter.VAR_KEYWORD in kinds or "apply" in {each.name for each in parameters}
+    return inspect.Parameter.VAR_KEYWORD in kinds or name in {each.name for each in parameters}

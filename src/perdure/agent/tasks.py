@@ -20,6 +20,7 @@ from perdure.errors import (
     Reload,
     Retryable,
     TaskTaken,
+    UnknownOutcome,
     UsageError,
     Waiting,
 )
@@ -243,7 +244,7 @@ def begun(
     if name not in tasks:
         tasks[name] = {**record, **fields, "holder": hold}
         return
-    for gone in ("error", "waits", "ended"):
+    for gone in ("error", "waits", "effect", "ended"):
         record.pop(gone, None)
     record.update(fields, holder=hold)
 
@@ -322,7 +323,7 @@ def leave(task: TaskBase, error: BaseException | None) -> Acts[None]:
 def _left_as(error: BaseException | None) -> str:
     if error is None:
         return status.DONE
-    if isinstance(error, Waiting):
+    if isinstance(error, Waiting | UnknownOutcome):
         return status.WAITING
     is_interrupted = not isinstance(error, Exception) or isinstance(error, PASSING)
     return status.PENDING if is_interrupted else status.FAILED
@@ -339,9 +340,10 @@ def _leave(task: TaskBase, to: str, error: BaseException | None, now: datetime) 
         record["result"] = task._result
     if to == status.FAILED and error is not None:
         record["error"] = told(error)
-    waits = getattr(error, "id", None)
-    if to == status.WAITING and isinstance(waits, str):
-        record["waits"] = waits
+    if isinstance(error, UnknownOutcome) and error.effect is not None:
+        record["effect"] = error.effect.name
+    elif isinstance(error, Waiting) and isinstance(error.id, str):
+        record["waits"] = error.id
 
 
 def told(error: BaseException) -> dict[str, str]:

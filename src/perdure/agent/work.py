@@ -11,6 +11,7 @@ import msgspec
 from perdure import limits
 from perdure.agent import status
 from perdure.agent.acts import Acts, Clock, Edit, Refresh, Sleep
+from perdure.agent.awaited import come
 from perdure.agent.holding import Held, holds, state_of_hold
 from perdure.agent.plan import ordered, tasks_in
 from perdure.agent.records import TASKS, field, read
@@ -61,7 +62,8 @@ def take_next(work: Work) -> Acts[str | None]:
     wait = limits.work_poll_first_s
     while True:
         now = yield Clock()
-        sight, name = yield Edit(partial(_taken, work, now))
+        come_since = yield from come(session, now)
+        sight, name = yield Edit(partial(_taken, work, now, come_since))
         if name is not None or sight.used_up:
             yield from saved()
         if name is not None:
@@ -78,8 +80,8 @@ def take_next(work: Work) -> Acts[str | None]:
             yield Refresh()
 
 
-def look(work: Work, now: datetime) -> Sight:
-    """What there is to take."""
+def look(work: Work, now: datetime, come_since: frozenset[str]) -> Sight:
+    """What there is to take; `come_since` names the tasks that wait no longer."""
     session = work.session
     tasks = tasks_in(session)
     free: list[str] = []
@@ -100,8 +102,10 @@ def look(work: Work, now: datetime) -> Sight:
             if held is Held.BY_DEAD:
                 died.add(name)
             (used_up if _is_used_up(work, record) else free).append(name)
-        elif (how == status.PENDING and _is_ready(tasks, record)) or (
-            how == status.FAILED and work.attempts_max and not _is_used_up(work, record)
+        elif (
+            (how == status.PENDING and _is_ready(tasks, record))
+            or (how == status.WAITING and name in come_since)
+            or (how == status.FAILED and work.attempts_max and not _is_used_up(work, record))
         ):
             free.append(name)
     return Sight(free, died, used_up, is_over and not free)
@@ -126,10 +130,10 @@ def outstanding(work: Work) -> list[str]:
     return [name for name in work.handed if holds(work.session, field(tasks, name, {}))]
 
 
-def _taken(work: Work, now: datetime) -> tuple[Sight, str | None]:
+def _taken(work: Work, now: datetime, come_since: frozenset[str]) -> tuple[Sight, str | None]:
     """Look, and write this session's hold into a task that is free, if there is one."""
     session = work.session
-    sight = look(work, now)
+    sight = look(work, now, come_since)
     _give_up(session, sight, now)
     if not sight.free or len(outstanding(work)) >= work.concurrency:
         return sight, None

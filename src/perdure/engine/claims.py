@@ -62,6 +62,8 @@ class Settling(msgspec.Struct, frozen=True):
     """As it was made."""
     result: bytes
     """Packed."""
+    by: str | None = None
+    """The person who found it out; None: it is known from the action itself."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -235,7 +237,7 @@ def settled(settlings: tuple[Settling, ...], kept: Kept | None, sealed: Sealed, 
 
     What somebody settled meanwhile gives way: who performed the action knows better.
     """
-    at = {"ended_us": sealed.time_us, "line": sealed.line, "number": sealed.number, "by": None}
+    at = {"ended_us": sealed.time_us, "line": sealed.line, "number": sealed.number}
     return _with_outcomes(head, settlings, kept, at)
 
 
@@ -248,7 +250,8 @@ def _with_outcomes(
         ours = found if found is not None and found.id == each.claim.id else each.claim
         root = roots.get(each.key)
         result = each.result if root is None else None
-        head = with_claim(head, each.key, replace(ours, result=result, kept=root, **at))
+        ended = replace(ours, result=result, kept=root, by=each.by, **at)
+        head = with_claim(head, each.key, ended)
     if kept is None or not roots:
         return head
     # What refers to new pages begins a new generation: none of them is collected meanwhile.
@@ -284,8 +287,8 @@ def settle(
         HeadMoved: the claim was released or has an outcome, or the state was deleted.
     """
     now = yield Now()
-    at = {"ended_us": now, "line": 0, "number": 0, "by": by}
-    settlings = (Settling(key, claim, result),)
+    at = {"ended_us": now, "line": 0, "number": 0}
+    settlings = (Settling(key, claim, result, by),)
     kept = yield from keeping(site, settlings)
 
     def change(head: Head) -> Head:

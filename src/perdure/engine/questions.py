@@ -118,12 +118,12 @@ def open_in(site: Site, loaded: Loaded, branch: str) -> Steps[list[Question]]:
         return []
     found: list[Question] = []
     for id_, record in (yield from _section(site, loaded, branch)).items():
-        if not (yield from _is_over(site, loaded.head, id_, record)):
+        if not (yield from is_over(site, loaded.head, id_, record)):
             found.append(_question(site.key, branch, id_, record))
     return found
 
 
-def _is_over(site: Site, head: Head, id_: str, record: Mapping[str, Any]) -> Steps[bool]:
+def is_over(site: Site, head: Head, id_: str, record: Mapping[str, Any]) -> Steps[bool]:
     """Whether nothing is waited for: it was answered, if only the agent has not come back since."""
     if "answered" in record or HASH not in record:
         return "answered" in record

@@ -74,6 +74,21 @@ def test_a_child_that_cannot_be_linked_is_not_handed_out(store: Store) -> None:
     assert [each.key for each in store.states()] == ["lead"]
 
 
+def test_a_link_whose_save_failed_is_saved_when_it_is_tried_again(store: Store) -> None:
+    lead = store.open("lead", on_error="save")
+    lead.state["x"] = 1
+    lead.save()
+    with store.open("lead") as other:
+        other.state["y"] = 2
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            lead.child("researcher")
+    lead.refresh(keep_changes=True)
+    lead.child("researcher").close()
+    assert "researcher" in store.at("lead", "main")["perdure.children"]
+    lead.close()
+
+
 def test_a_child_that_cannot_be_opened_is_not_linked(store: Store) -> None:
     with store.open("lead") as lead:
         with pytest.raises(StateNotFound):
@@ -133,7 +148,7 @@ def test_options_and_schema_are_those_of_open(store: Store) -> None:
     with store.open("lead") as lead, lead.child("researcher", schema=Research) as child:
         child.state.notes.append("two")
         with pytest.raises(UsageError):
-            lead.child("researcher", on_error="nope")  # type: ignore[arg-type]
+            lead.child("researcher", on_error="nope")  # type: ignore[call-overload]
     assert store.at(KEY, "main").plain()["notes"] == ["one", "two"]
 
 

@@ -46,7 +46,7 @@ class Bank:
         problem = self._problems.pop(0) if self._problems else None
         if isinstance(problem, CardDeclined):
             raise problem
-        self.paid.append(current_effect().idempotency_key)
+        self.paid.append(current_effect().key)
         if problem is not None:
             raise problem
         return {"receipt": f"re_{order}"}
@@ -54,7 +54,7 @@ class Bank:
 
 def place(session: Any) -> Place:
     def record(value: Any, now: datetime, told: Effect) -> None:
-        session.state["refund"] = {"result": value, "at": now, "key": told.key}
+        session.state["refund"] = {"result": value, "at": now, "key": told.name}
 
     return Place("refund/pay", record)
 
@@ -109,7 +109,7 @@ def test_an_exception_leaves_it_unknown_and_it_is_not_repeated(store: Store) -> 
             perform(session, bank)
         assert isinstance(caught.value.__cause__, TimeoutError)
         assert caught.value.effect is not None
-        assert caught.value.effect.key == "orders/17"
+        assert caught.value.effect.name == "orders/17"
         with pytest.raises(UnknownOutcome):
             perform(session, bank)
     with store.open("a") as session, pytest.raises(UnknownOutcome, match="refund/pay claimed it"):
@@ -139,7 +139,7 @@ def test_reconcile_finds_out_that_it_happened(store: Store) -> None:
         assert perform(session, bank, reconcile=ask) == {"receipt": "found"}
         assert session.state["refund"]["result"] == {"receipt": "found"}
     (told,) = asked
-    assert (told.key, told.idempotency_key) == ("orders/17", bank.paid[0])
+    assert (told.name, told.key) == ("orders/17", bank.paid[0])
     assert (told.about, told.claimed is None) == ("refund/pay", False)
     assert len(bank.paid) == 1
 
@@ -192,7 +192,7 @@ def test_effects_are_refused_or_stood_in_for(store: Store) -> None:
     refused = pytest.raises(EffectRefused, match=r"refund/pay would perform 'orders/17'")
     with store.open("a", effects="refuse") as session, refused:
         perform(session, bank)
-    with store.open("a", effects=lambda told: {"receipt": f"as if {told.key}"}) as session:
+    with store.open("a", effects=lambda told: {"receipt": f"as if {told.name}"}) as session:
         assert perform(session, bank) == {"receipt": "as if orders/17"}
     assert bank.paid == []
     with pytest.raises(UsageError, match="effects is"):
@@ -239,7 +239,7 @@ def test_async_session_does_the_same(tmp_path: Path) -> None:
 
     async def pay(order: str) -> str:
         await asyncio.sleep(0)
-        paid.append(current_effect().idempotency_key)
+        paid.append(current_effect().key)
         return order
 
     async def ask(told: Effect) -> Happened:

@@ -1,0 +1,58 @@
+"""Tasks that wait, and whether what they wait for has come: an answer, a time, or an outcome."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from perdure.agent import status
+from perdure.agent.acts import Acts, Ask
+from perdure.agent.plan import tasks_in
+from perdure.agent.records import QUESTIONS, field, read
+from perdure.core.claims import is_open
+from perdure.engine import claims, questions
+from perdure.engine.read import Site, read_head
+from perdure.engine.requests import Steps
+
+if TYPE_CHECKING:
+    from perdure.session_base import SessionBase
+
+
+def come(session: SessionBase[Any], now: datetime) -> Acts[frozenset[str]]:
+    """Names of the tasks that waited for what has come since, whoever brought it."""
+    waiting = {
+        name: record
+        for name, record in dict.items(tasks_in(session))
+        if field(record, "status") == status.WAITING
+    }
+    if not waiting or session._core.position is None:
+        return frozenset()
+    asked = yield from read(session, QUESTIONS)
+    found: set[str] = yield Ask(_come(session._core.site, waiting, asked, now))
+    return frozenset(found)
+
+
+def _come(
+    site: Site, waiting: dict[str, Any], asked: dict[str, Any], now: datetime
+) -> Steps[set[str]]:
+    head = yield from read_head(site)
+    found: set[str] = set()
+    for name, record in waiting.items():
+        effect, id_ = field(record, "effect"), field(record, "waits")
+        if effect is not None:
+            claim = yield from claims.find(site, head, effect)
+            has_come = claim is None or not is_open(claim)
+        else:
+            question = field(asked, id_) if id_ is not None else None
+            has_come = question is not None and (
+                _is_due(question, now) or (yield from questions.is_over(site, head, id_, question))
+            )
+        if has_come:
+            found.add(name)
+    return found
+
+
+def _is_due(question: Any, now: datetime) -> bool:
+    """Whether a timer ran out; or a question, of which the agent has to be told."""
+    due = field(question, "until") or field(question, "expires")
+    return due is not None and bool(due <= now)
