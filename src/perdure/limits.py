@@ -329,11 +329,18 @@ briefing_tokens_min = 50
 briefing_item_chars_max = 400
 """What a briefing shows of one text (characters); how much more there is, it tells."""
 
+briefing_missing_chars_max = 1_000
+"""What a briefing shows of what is missing, of each thing (characters)."""
+
 briefing_first_items = 5
 """Items of each part of a briefing that come before the further ones of any (items)."""
 
 briefing_messages_max = 50
 """Messages that are looked through for the last instruction, from the newest back (messages)."""
+
+receipt_movements_max = 20
+"""Movements that are looked through for the one that brought a branch where it stands, from the
+newest back (movements)."""
 
 briefing_count_max = 999_999
 """Items left out of a part that room is kept to tell of (items)."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from perdure.agent.on_task import Task as Task
     from perdure.agent.plan import Progress as Progress
     from perdure.agent.plan import Todo as Todo
+    from perdure.agent.receipt import LossReceipt as LossReceipt
     from perdure.agent.turns import ToolCall as ToolCall
 
 _HOMES = {
@@ -53,6 +54,7 @@ _HOMES = {
     "Fact": "facts",
     "Goal": "goals",
     "Happened": "effects",
+    "LossReceipt": "receipt",
     "OpenAIConversation": "conversation",
     "ToolCall": "turns",
     "current_effect": "effects",

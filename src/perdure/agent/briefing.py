@@ -12,17 +12,13 @@ import msgspec
 from perdure import limits
 from perdure.agent.acts import Acts, Window
 from perdure.agent.briefing_parts import PARTS, Source, Tasks
-from perdure.agent.records import (
-    DECISIONS,
-    ENVIRONMENT,
-    FACTS,
-    GOALS,
-    QUESTIONS,
-    TASKS,
-    read,
-)
+from perdure.agent.children import Child
+from perdure.agent.children import every as every_child
+from perdure.agent.receipt import LossReceipt, receipt_of
+from perdure.agent.records import CHILDREN, KINDS, TASKS, read
 from perdure.core.abbreviate import count as abbreviated
 from perdure.core.claims import claims_of, is_open
+from perdure.engine.around import UNREADABLE
 from perdure.engine.questions import ANSWERS
 from perdure.engine.view import when
 from perdure.errors import UsageError
@@ -63,6 +59,10 @@ class Briefing(msgspec.Struct, frozen=True):
     """In the order in which they are shown."""
     left_out: dict[str, int]
     """Items that the budget had no room for, by title."""
+    receipt: LossReceipt | None = None
+    """What was resumed, how much of it is there, and what is missing; None: the state is new."""
+    children: tuple[Child, ...] = ()
+    """Those that are not finished, as they stand."""
 
     def __str__(self) -> str:
         return "\n".join(_lines(self.items, self.left_out))
@@ -84,20 +84,35 @@ def briefing(
         raise UsageError(
             f"a briefing takes at least {limits.briefing_tokens_min} tokens, not {max_tokens}"
         )
+    unreadable: list[str] = []
     records = {}
-    for name in (QUESTIONS, GOALS, DECISIONS, FACTS, ENVIRONMENT):
-        records[name] = yield from read(session, name)
+    for name in KINDS:
+        records[name] = yield from _readable(session, name, unreadable)
+    length, latest = yield from _latest(session, conversation, unreadable)
+    receipt = yield from receipt_of(session, records, length, unreadable)
     newest = session.checkpoint
     source = Source(
         records,
-        Tasks((yield from read(session, TASKS))),
+        Tasks(records[TASKS]),
         resumed=session.resumed,
         as_of=newest.time if newest is not None else None,
-        latest=(yield from _latest(session, conversation)),
+        latest=latest,
         unknown=_unknown(session),
+        receipt=receipt,
+        children=(yield from every_child(session)) if records[CHILDREN] else (),
     )
     items, left_out = fitted(source, max_tokens, count or estimate)
-    return Briefing(session.key, session.branch, tuple(items), left_out)
+    unfinished = tuple(child for child in source.children if not child.is_finished)
+    return Briefing(session.key, session.branch, tuple(items), left_out, receipt, unfinished)
+
+
+def _readable(session: SessionBase[Any], name: str, unreadable: list[str]) -> Acts[Any]:
+    """A section of the record; an empty one, and a word about it, where it cannot be read."""
+    try:
+        return (yield from read(session, name))
+    except UNREADABLE as error:
+        unreadable.append(f"section {name}: {error.kind}: {error}")
+        return KINDS[name]()
 
 
 def _unknown(session: SessionBase[Any]) -> list[tuple[str, datetime, str]]:
@@ -111,8 +126,10 @@ def _unknown(session: SessionBase[Any]) -> list[tuple[str, datetime, str]]:
     ]
 
 
-def _latest(session: SessionBase[Any], name: str | None) -> Acts[list[Any]]:
-    """The newest messages of the conversation.
+def _latest(
+    session: SessionBase[Any], name: str | None, unreadable: list[str]
+) -> Acts[tuple[int, list[Any]]]:
+    """How many messages the conversation has, and the newest of them.
 
     Raises:
         UsageError: there is no such section, or it is no list.
@@ -124,11 +141,13 @@ def _latest(session: SessionBase[Any], name: str | None) -> Acts[list[Any]]:
         if each in session.raw:
             try:
                 found: list[Any] = yield Window(each, limits.briefing_messages_max)
-                return found
+                return session.length(each), found
             except UsageError:  # it is no list: then it is none of these
                 if name is not None:
                     raise
-    return []
+            except UNREADABLE as error:
+                unreadable.append(f"section {each}: {error.kind}: {error}")
+    return 0, []
 
 
 # ---- the budget -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeAlias
@@ -11,8 +11,11 @@ from typing import Any, TypeAlias
 import msgspec
 
 from perdure import limits
+from perdure.agent.children import Child
+from perdure.agent.receipt import LossReceipt
 from perdure.agent.records import DECISIONS, ENVIRONMENT, FACTS, GOALS, QUESTIONS
 from perdure.core.abbreviate import abbreviate, count
+from perdure.core.head import MAIN
 from perdure.types import Resumed, SessionInfo
 
 Telling: TypeAlias = Callable[[], str]
@@ -64,6 +67,9 @@ class Source(msgspec.Struct, frozen=True):
     """The newest messages of the conversation, oldest first."""
     unknown: Iterable[tuple[str, datetime, str]] = ()
     """Effects with an unknown outcome: key, when it was claimed, by what."""
+    receipt: LossReceipt | None = None
+    children: Sequence[Child] = ()
+    """All that were linked, as they stand."""
 
 
 Part: TypeAlias = Callable[[Source], Iterable[Telling]]
@@ -125,12 +131,22 @@ def standing(source: Source) -> Iterator[Telling]:
     if resumed is None:
         yield told("This is the first session on this state.")
         return
-    at = resumed.checkpoint
+    at, receipt = resumed.checkpoint, source.receipt
     label = f" ({line(at.label)})" if at.label else ""
-    yield told(
-        f"Resumed at checkpoint {at.number:,}{label} of {when(at.time)}; everything that was "
-        f"acknowledged is present: {count(at.number, 'checkpoint')}."
-    )
+    resumed_at = f"Resumed at checkpoint {at.number:,}{label} of {when(at.time)}"
+    if receipt is not None:
+        is_whole = not receipt.missing
+        there = "everything that was acknowledged is present" if is_whole else "there are"
+        yield told(f"{resumed_at}; {there}: {receipt}.")
+        for missing in receipt.missing:
+            yield partial(line, f"Missing: {missing}.", limits.briefing_missing_chars_max)
+        if receipt.pruned:
+            yield told(
+                f"The history of {count(receipt.pruned, 'checkpoint')} was pruned: what they came "
+                "to is there."
+            )
+    else:
+        yield told(f"{resumed_at}.")
     yield partial(_last_session, resumed.session)
     for other in resumed.others:
         yield told(f"A session of {when(other.started)} never ended: {other.ended}.")
@@ -139,9 +155,10 @@ def standing(source: Source) -> Iterator[Telling]:
 def _last_session(last: SessionInfo) -> str:
     error = f" ({last.error})" if last.error else ""
     saved = count(last.last - last.first + 1, "checkpoint")
+    unsaved = f"; what it did after {when(last.last_saved)} it had not saved"
     return (
         f"The last session ended: {last.ended}{error}. It began {when(last.started)} and saved "
-        f"{saved}."
+        f"{saved}{unsaved if last.ended == 'interrupted' else ''}."
     )
 
 
@@ -184,6 +201,28 @@ def _running(name: str, task: Record) -> str:
     attempts = task.get("attempts", 1)
     again = f" (attempt {attempts})" if attempts > 1 else ""
     return f"{line(name)}{again}" + (f": done {shown}" if done else "")
+
+
+def children(source: Source) -> Iterator[Telling]:
+    """Sub-agents that are not finished, as they stand, and how many are."""
+    unfinished = [child for child in source.children if not child.is_finished]
+    for child in unfinished:
+        yield partial(_child, child)
+    if source.children:
+        ended = len(source.children) - len(unfinished)
+        yield told(f"{ended:,} of {len(source.children):,} finished")
+
+
+def _child(child: Child) -> str:
+    ended = f"last session {child.ended}" if child.ended is not None else ""
+    error = f" ({child.error})" if child.error else ""
+    units = ("unfinished task", child.tasks), ("waiting question", child.questions)
+    left = [count(number, unit) for unit, number in units if number]
+    if child.effects:
+        left.append(f"{count(child.effects, 'effect')} of unknown outcome")
+    on = f" on {line(child.branch)}" if child.branch != MAIN else ""
+    parts = [ended + error, *left, line(child.problem or ""), f"state {line(child.key)}{on}"]
+    return f"{line(child.name)}: {child.status} ({'; '.join(filter(None, parts))})"
 
 
 def failed(source: Source) -> Iterator[Telling]:
@@ -313,6 +352,7 @@ PARTS: dict[str, Part] = {
     "Effects with unknown outcome": unknown,
     "Waiting for an answer": questions,
     "In progress": running,
+    "Children": children,
     "Failed": failed,
     "Blocked": blocked,
     "Changed around it": surroundings,

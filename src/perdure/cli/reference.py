@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 import click
 
 from perdure.agent.briefing import Briefing, BriefingItem
+from perdure.agent.children import Child
 from perdure.agent.plan import Progress
+from perdure.agent.receipt import LossReceipt
 from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
@@ -50,7 +52,8 @@ DOCUMENTS = {
     "waiting": '{"questions": [Question]}',
     "answer": '{"question": Question}',
     "brief": '{"briefing": Briefing, "markdown": TEXT}',
-    "tasks": '{"progress": Progress, "tasks": [TASK]}',
+    "tasks": '`{"progress": Progress, "tasks": [TASK]}`; with `--children` each Child also, in '
+    "`children`",
     "sessions": '{"sessions": [SessionInfo]}',
     "branches": '{"branches": [BranchInfo]}',
     "fork": '{"branch": BranchInfo, "made": BOOL}',
@@ -100,6 +103,8 @@ RESULTS = (
         Briefing,
         BriefingItem,
     ),
+    LossReceipt,
+    Child,
     Progress,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from perdure.cli.documents import document
 from perdure.cli.output import print_json, say, table
 from perdure.cli.words import iso, safe
 from perdure.core.json_forms import encode
+
+if TYPE_CHECKING:
+    from perdure.agent.children import Child
 
 MARKS = {
     "done": "x",
@@ -24,13 +27,18 @@ MARKS = {
 """By status, what stands before a task in a graph; a space before one that can be begun."""
 
 
-@click.command(epilog=examples("tasks support/alice", "tasks support/alice --graph"))
+@click.command(
+    epilog=examples(
+        "tasks support/alice", "tasks support/alice --graph", "tasks support/alice --children"
+    )
+)
 @click.argument("key")
 @click.option("--graph", is_flag=True, help="Show what comes after what.")
+@click.option("--children", is_flag=True, help="Show the states of sub-agents too, as they stand.")
 @on_branch
 @on_store
 @gives_json
-def tasks(key: str, graph: bool, branch: str | None) -> None:
+def tasks(key: str, graph: bool, children: bool, branch: str | None) -> None:
     """Print the tasks of the state KEY, each after what it comes after, and how far they are.
 
     A task is blocked if it comes after one that failed, waits, was abandoned or is not there.
@@ -42,8 +50,12 @@ def tasks(key: str, graph: bool, branch: str | None) -> None:
         how, after, order = statuses(found), after_of(found), ordered(found)
         plain = {name: found[name].plain() for name in order}
         told = progress(found)
+        linked = session.children.all() if children else []
     if settings().json:
-        print_json({"progress": document(told), "tasks": _documents(plain, how)})
+        found = {"progress": document(told), "tasks": _documents(plain, how)}
+        print_json(
+            {**found, "children": [document(each) for each in linked]} if children else found
+        )
         return
     if graph:
         for line in drawn(order, after, how):
@@ -54,6 +66,16 @@ def tasks(key: str, graph: bool, branch: str | None) -> None:
             [_row(name, record, how[name]) for name, record in plain.items()],
         )
     say(str(told))
+    if linked:
+        table(
+            ("child", "status", ">tasks", ">questions", ">effects", "state"),
+            [_child_row(each) for each in linked],
+        )
+
+
+def _child_row(child: Child) -> tuple[str, ...]:
+    left = (child.tasks, child.questions, child.effects)
+    return (child.name, child.status, *(str(each or "") for each in left), child.key)
 
 
 def _row(name: str, record: dict[str, Any], how: str) -> tuple[str, ...]:

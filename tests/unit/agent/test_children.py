@@ -1,6 +1,7 @@
 """Children: linked before they can save, told as they stand, and never lost in silence."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from perdure import AsyncStore, Session, Store
 from perdure.agent import Child
+from perdure.cli.app import app
 from perdure.errors import (
     Conflict,
     PathNotFound,
@@ -379,3 +382,57 @@ def test_a_session_without_children_reads_nothing_for_them(store: Store) -> None
         assert session.children.all() == []
         assert session.children.unfinished() == []
     assert store.states() == []
+
+
+# ---- telling ------------------------------------------------------------------------------------
+
+
+def led(store: Store) -> None:
+    """A parent with one finished child, one that waits and one that was never saved."""
+    with store.open("lead") as lead:
+        with lead.child("writer") as child:
+            child.state["x"] = 1
+        lead.child("editor").close()
+        with pytest.raises(Waiting), lead.child("researcher", key="r\n1") as child:
+            child.plan.add_missing(["a", "b"])
+            child.ask("go on", 1)
+
+
+def test_the_briefing_tells_of_those_that_are_not_finished(store: Store) -> None:
+    led(store)
+    with store.open("lead") as lead:
+        found = lead.briefing()
+    gone = "nothing was ever saved of it, or all is gone"
+    left = "last session waiting; 2 unfinished tasks; 1 waiting question"
+    assert [item.text for item in found.items if item.title == "Children"] == [
+        f"editor: missing ({gone}; state lead/perdure.child/editor)",
+        f"researcher: waiting ({left}; state r 1)",
+        "1 of 3 finished",
+    ]
+    assert [child.name for child in found.children] == ["editor", "researcher"]
+    assert "## Children\n\n- editor: missing" in str(found)
+
+
+def test_the_command_line_tells_of_them(tmp_path: Path) -> None:
+    path = str(tmp_path / "agents.db")
+    with Store(path) as store:
+        led(store)
+
+    def run(*args: str) -> str:
+        found = CliRunner().invoke(app, ["--store", path, *args])
+        assert found.exit_code == 0
+        return found.stdout
+
+    assert "- editor: missing" in run("brief", "lead")
+    briefing = json.loads(run("brief", "lead", "--json"))["briefing"]
+    assert [child["status"] for child in briefing["children"]] == ["missing", "waiting"]
+    assert briefing["receipt"]["counts"]["children"] == 3
+    told = run("tasks", "lead", "--children")
+    assert [line.split()[:2] for line in told.splitlines() if "perdure.child" in line] == [
+        ["writer", "finished"],
+        ["editor", "missing"],
+    ]
+    assert "researcher  waiting       2          1" in told
+    children = json.loads(run("tasks", "lead", "--children", "--json"))["children"]
+    assert [child["name"] for child in children] == ["writer", "editor", "researcher"]
+    assert "children" not in json.loads(run("tasks", "lead", "--json"))
