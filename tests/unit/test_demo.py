@@ -21,9 +21,10 @@ import perdure.demo
 from perdure import Store
 from perdure.cli.app import app
 from perdure.demo import about_saves, about_steps
+from perdure.demo.agent import STEPS
 from perdure.demo.display import Lines, Picture, display_for
-from perdure.demo.supervisor import AgentFailed, Supervisor, kill_moments
-from perdure.demo.witness import Witness, place_for_store
+from perdure.demo.supervisor import AgentFailed, KillMoment, Supervisor, kill_moments
+from perdure.demo.witness import Witness, content, place_for_store
 from perdure.errors import StoreUnavailable
 
 MODULES = 12
@@ -65,11 +66,13 @@ def test_a_killed_agent_does_the_work_of_an_undisturbed_one(
     assert perdure.demo.main(long_code, kills=3, seed=7, json=True) == 0
     found = outcome(capsys)
     assert found["ok"]
-    assert [proof["ok"] for proof in found["proofs"]] == [True] * 4
+    assert [proof["ok"] for proof in found["proofs"]] == [True] * 5
     assert found["modules"] == MODULES
     assert found["kills"] == found["sessions"] - 1
     assert found["kills"] >= 1
-    assert found["saves"] == 2 + 3 * MODULES
+    assert found["saves"] == 2 + 4 * MODULES
+    assert found["lines"] == MODULES
+    assert len(Path("perdure-demo/audit-1.txt").read_text().splitlines()) == MODULES
     assert found["report"]["findings"] == {"mutable default": 66, "no docstring": 66}
     with Store(found["store"]) as store:
         sessions = store.sessions(found["key"])
@@ -190,10 +193,13 @@ def test_every_proof_can_fail(code: Path, capsys: pytest.CaptureFixture[str]) ->
     tried = Supervisor(found["store"], found["key"], code, display)
     tried.witness.lost.append("checkpoint 3")
     tried.witness.redone.append(("m01.py", "read"))
-    proofs = list(perdure.demo.prove(tried, {"report": 1}, {"report": 2}))
-    assert [proof.ok for proof in proofs] == [False, False, False, True]
+    lines = [f"m{number:02}.py\tleave" for number in (0, *range(MODULES - 1))]
+    shown = {"plan": content(found["store"], found["key"], tried.file)["plan"], "lines": lines}
+    proofs = list(perdure.demo.prove(tried, shown, {}))
+    assert [proof.ok for proof in proofs] == [False, False, False, False, True]
     assert "checkpoint 3" in proofs[0].detail
     assert "m01.py" in proofs[1].detail
+    assert proofs[2].detail.endswith("not there once: m00.py, m11.py")
 
 
 def saved(step: str, number: int) -> dict[str, Any]:
@@ -202,8 +208,10 @@ def saved(step: str, number: int) -> dict[str, Any]:
 
 def test_the_witness_notices_what_was_lost(tmp_path: Path) -> None:
     with Store("a.db") as store, store.open("k") as session:
-        session.state["plan"] = [{"module": "m", "done": ["read"]}]
-        checkpoint = session.save()
+        with session.task("m") as task:
+            task.step("read", int)
+            checkpoint = session.checkpoint
+        assert checkpoint is not None
     witness = Witness()
     witness.hear(saved("read", 1) | {"id": checkpoint.id})
     witness.compare("a.db", "k")
@@ -228,7 +236,21 @@ def test_kills_are_spread_over_the_work_and_follow_the_seed() -> None:
     moments = kill_moments(100, 5, random.Random(1))
     assert moments == kill_moments(100, 5, random.Random(1))
     assert moments != kill_moments(100, 5, random.Random(2))
-    assert [each.saves // 60 for each in moments] == [0, 1, 2, 3, 4]
+    assert [each.saves // 80 for each in moments] == [0, 1, 2, 3, 4]
+    assert [each.event for each in moments] == ["saved", "acted", "start", "saved", "acted"]
+
+
+def test_an_agent_killed_at_the_file_finds_out_what_became_of_its_line(code: Path) -> None:
+    moments = [KillMoment(at, "acted", 0) for at in (4, 12, 20)]
+    moments += [KillMoment(at, "start", 0) for at in (28, 36)]
+    display = Lines(Console(quiet=True))
+    agent = Supervisor("a.db", "audit/1", code, display, moments)
+    agent.run()
+    assert agent.kills == 5
+    assert agent.witness.happened >= 1
+    assert [line.split("\t")[0] for line in agent.file.read_text().splitlines()] == [
+        f"m{number:02}.py" for number in range(MODULES)
+    ]
 
 
 def test_the_live_picture_shows_each_session_and_its_fate() -> None:
@@ -238,9 +260,9 @@ def test_the_live_picture_shows_each_session_and_its_fate() -> None:
     witness = Witness()
     picture.begin("An audit", tasks=4)
     picture.heard({"event": "new"}, witness)
-    for number, step in enumerate(("read", "examine", "decide"), start=1):
+    for number, step in enumerate(STEPS, start=1):
         witness.hear(saved(step, number))
-    picture.heard(saved("decide", 3), witness)
+    picture.heard(saved("append", 4), witness)
     picture.killed(("[m].py", "read"))
     picture.heard({"event": "resumed", "number": 3, "ended": "interrupted"}, witness)
     picture.heard({"event": "finished"}, witness)

@@ -1,10 +1,11 @@
 """The demo: an agent at real work is killed again and again, and its work comes out the same.
 
-The agent (`agent`) audits a Python code base, one task a module, and saves after each step. Its
-supervisor (`supervisor`) kills it with SIGKILL at random moments and starts it again. A witness
-(`witness`), fed by a pipe that survives every kill, knows which saves were acknowledged and which
-steps were finished, and looks for each of them in the store. In the end the outcome is compared
-with that of a second agent that nobody disturbed.
+The agent (`agent`) audits a Python code base, one task a module, saves after each step, and appends
+a line for each module to a file. Its supervisor (`supervisor`) kills it with SIGKILL at random
+moments, also while it is at that file, and starts it again. A witness (`witness`), fed by a pipe
+that survives every kill, knows which saves were acknowledged and which steps were finished, and
+looks for each of them in the store. In the end the outcome is compared with that of a second agent
+that nobody disturbed.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ class Outcome:
     seconds: float
     undisturbed_seconds: float
     report: dict[str, Any]
+    lines: int
+    reconciled: int
     proofs: tuple[Proof, ...]
     commands: tuple[str, ...]
 
@@ -114,7 +117,7 @@ def run(
 
     store_path = str(place_for_store() / "agents.db")
     with Store(store_path) as store:
-        number = first_free(store)
+        number = first_free(store, store_path)
     display = display_for(console, silent=silent)
     moments = kill_moments(tasks, kills, random.Random(seed))
     tried = Supervisor(store_path, f"audit/{number}", root, display, moments)
@@ -147,13 +150,17 @@ def tell_what_is_kept(agent: Supervisor) -> None:
     )
 
 
-def first_free(store: Store) -> int:
-    """The first number under which the store has no audit yet, so that none is overwritten."""
+def first_free(store: Store, store_path: str) -> int:
+    """The first number under which there is no audit yet, so that none is overwritten."""
     from perdure import StateNotFound
+    from perdure.demo.agent import report_file
 
     for number in itertools.count(1):
+        keys = f"audit/{number}", f"undisturbed/{number}"
+        if any(report_file(store_path, key).exists() for key in keys):
+            continue
         try:
-            store.info(f"audit/{number}")
+            store.info(keys[0])
         except StateNotFound:
             return number
     raise AssertionError("unreachable: counting has no end")
@@ -163,8 +170,8 @@ def judge(tried: Supervisor, calm: Supervisor, seed: int) -> Outcome:
     """Compare what came of both agents, and gather the numbers."""
     from perdure.demo.witness import content
 
-    found = content(tried.store_path, tried.key)
-    expected = content(calm.store_path, calm.key)
+    found = content(tried.store_path, tried.key, tried.file)
+    expected = content(calm.store_path, calm.key, calm.file)
     proofs = tuple(prove(tried, found, expected))
     witness = tried.witness
     return Outcome(
@@ -174,7 +181,7 @@ def judge(tried: Supervisor, calm: Supervisor, seed: int) -> Outcome:
         undisturbed_key=calm.key,
         root=str(tried.root),
         seed=seed,
-        modules=len(found["plan"]),
+        modules=found["report"]["modules"],
         kills=tried.kills,
         sessions=tried.sessions,
         saves=len(witness.saved) + witness.unanswered,
@@ -183,6 +190,8 @@ def judge(tried: Supervisor, calm: Supervisor, seed: int) -> Outcome:
         seconds=round(tried.seconds, 2),
         undisturbed_seconds=round(calm.seconds, 2),
         report=found["report"],
+        lines=len(found["lines"]),
+        reconciled=witness.happened + witness.did_not,
         proofs=proofs,
         commands=tuple(commands(tried.store_path, tried.key)),
     )
@@ -205,6 +214,7 @@ def prove(tried: Supervisor, found: dict[str, Any], expected: dict[str, Any]) ->
         not witness.redone,
         about_steps(witness) + (f"; redone: {witness.redone}" if witness.redone else ""),
     )
+    yield prove_lines(tried, found)
     yield Proof(
         "the report is that of an undisturbed run",
         found == expected,
@@ -215,6 +225,30 @@ def prove(tried: Supervisor, found: dict[str, Any], expected: dict[str, Any]) ->
     yield Proof(
         "the store verifies", not problems, "; ".join(str(each.problem) for each in problems)
     )
+
+
+def prove_lines(tried: Supervisor, found: dict[str, Any]) -> Proof:
+    """Whether the file has one line for each module, however often the agent died over it."""
+    from collections import Counter
+
+    from perdure import Store
+
+    modules = [name for name in found["plan"] if name not in ("plan", "report")]
+    counted = Counter(line.partition("\t")[0] for line in found["lines"])
+    wrong = sorted(name for name in {*modules, *counted} if counted[name] != (name in modules))
+    with Store(tried.store_path) as store:
+        unknown = [each.key for each in store.effects(tried.key) if each.status != "done"]
+    happened, did_not = tried.witness.happened, tried.witness.did_not
+    detail = f"{count(len(found['lines']), 'line')} in {tried.file} for "
+    detail += (
+        f"{count(len(modules), 'module')}; of {count(happened + did_not, 'unknown outcome')}, "
+    )
+    detail += f"{happened} had happened and {did_not} had not"
+    for what, names in (("not there once", wrong), ("unknown", unknown)):
+        if names:
+            detail += f"; {what}: {', '.join(names)}"
+    claim = "each line that it appended to a file is there once"
+    return Proof(claim, not wrong and not unknown, detail)
 
 
 def about_saves(witness: Witness, kills: int) -> str:
@@ -238,8 +272,9 @@ def commands(store_path: str, key: str) -> Iterator[str]:
     """What to type to look into what was kept."""
     from shlex import quote
 
-    looks = ("ls", f"show {key}", f"log {key}", f"sessions {key}", f"verify {key}")
-    for command in (*looks, f"prune {key} --keep-last 20 --dry-run"):
+    looks = ("ls", f"brief {key}", f"tasks {key}", f"effects list {key}", f"show {key}")
+    more = (f"log {key}", f"sessions {key}", f"verify {key}")
+    for command in (*looks, *more, f"prune {key} --keep-last 20 --dry-run"):
         yield f"perdure --store {quote(store_path)} {command}"
 
 

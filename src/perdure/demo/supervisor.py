@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from perdure.demo.agent import STEPS
+from perdure.demo.agent import STEPS, report_file
 from perdure.demo.display import Display
 from perdure.demo.witness import Witness
 
@@ -24,19 +24,31 @@ class AgentFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KillMoment:
-    """When to kill: after so many saves, and then a part of the time a step takes."""
+    """When to kill: after so many saves, and then at what is told next of this kind."""
 
     saves: int
+    event: str
+    """`saved`, and then a part of the time a step takes; `start` or `acted` of an action on the
+    world, at once: before it is known whether it happened."""
     delay: float
     """In mean steps: 0.5 is half the time that a step took so far."""
 
+    def has_come(self, event: dict[str, Any], saves: int) -> bool:
+        """Whether it is now that the agent told of this event, after so many saves."""
+        is_action = event["event"] != "start" or event["step"] == STEPS[-1]
+        return saves >= self.saves and event["event"] == self.event and is_action
+
+
+KINDS = ("saved", "acted", "start")
+
 
 def kill_moments(modules: int, kills: int, chance: random.Random) -> list[KillMoment]:
-    """`kills` moments, one drawn from each of as many equal parts of the work."""
+    """`kills` moments, one drawn from each of as many equal parts of the work, of all kinds."""
     total = modules * len(STEPS)
     return [
         KillMoment(
             saves=max(1, min(total - 1, int((part + chance.random()) * total / kills))),
+            event=KINDS[part % len(KINDS)],
             delay=chance.random(),
         )
         for part in range(kills)
@@ -57,6 +69,11 @@ class Supervisor:
     sessions: int = 0
     seconds: float = 0.0
     killed_pid: int | None = None
+
+    @property
+    def file(self) -> Path:
+        """Where the agent appends its lines."""
+        return report_file(self.store_path, self.key)
 
     def run(self) -> None:
         """Start the agent, again and again, until it ends by itself.
@@ -107,9 +124,9 @@ class Supervisor:
         first = 0.0
         for count, event in enumerate(self._listen(stdout)):
             first = first or time.monotonic()
-            if moment and event["event"] == "saved" and len(self.witness.saved) >= moment.saves:
-                # Two events a step.
-                time.sleep(moment.delay * (time.monotonic() - first) / count * 2)
+            if moment and moment.has_come(event, len(self.witness.saved)):
+                if event["event"] == "saved":  # two events a step
+                    time.sleep(moment.delay * (time.monotonic() - first) / count * 2)
                 process.kill()
                 self.killed_pid = process.pid
                 moment = None  # what it had said before it died still counts: listen on

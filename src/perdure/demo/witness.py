@@ -11,7 +11,7 @@ from typing import Any
 Step = tuple[str, str]
 """A task and the name of a step of it."""
 
-CONTENT = ("goal", "plan", "findings", "decisions", "progress", "report")
+CONTENT = ("findings", "decisions", "progress", "report")
 """The sections that say the same however often the agent was killed."""
 
 
@@ -37,6 +37,10 @@ class Witness:
     """What was acknowledged and then missing. There must be nothing."""
     unanswered: int = 0
     """Saves that took effect although the process died before it could say so."""
+    happened: int = 0
+    """Actions on the world of unknown outcome that had happened, as the agent found out."""
+    did_not: int = 0
+    """Those that had not."""
     current: Step = ("", "")
     work_is_over: bool = False
     """Whether the agent said that nothing is left to do: a kill after that interrupts no work."""
@@ -52,12 +56,15 @@ class Witness:
             case {"event": "saved", "task": task, "step": step, "number": number, "id": id_}:
                 self.saved[number] = id_
                 self.finished.add((task, step))
+            case {"event": "reconciled", "happened": happened}:
+                self.happened += happened
+                self.did_not += not happened
             case {"event": "finished"}:
                 self.work_is_over = True
 
     def tasks_done(self) -> int:
         """How many modules are wholly audited."""
-        return sum(step == "decide" for _, step in self.finished)
+        return sum(step == "append" for _, step in self.finished)
 
     def compare(self, store_path: str, key: str) -> None:
         """Open the store anew and look for everything that was acknowledged."""
@@ -80,22 +87,36 @@ class Witness:
 
 def steps_done(state: dict[str, Any]) -> set[Step]:
     """The steps that a state of the agent has behind it."""
-    done = {(name, "") for name in ("plan", "report") if name in state}
-    return done | {(task["module"], step) for task in state["plan"] for step in task["done"]}
+    return {
+        (name, "append" if "effect" in step else key)
+        for name, task in state["perdure.tasks"].items()
+        for key, step in task.get("steps", {}).items()
+        if step["status"] == "done"
+    }
 
 
-def content(store_path: str, key: str) -> dict[str, Any]:
-    """What the agent found out: its state without the notes on its own lives."""
+def content(store_path: str, key: str, file: Path) -> dict[str, Any]:
+    """What the agent found out, and what it did: without the times and the tries of its steps."""
     from perdure import Store
 
     with Store(store_path) as store:
         state = store.at(key, store.info(key).number).plain()
-    return {name: state.get(name) for name in CONTENT}
+    plan = {
+        name: {key: step.get("result") for key, step in task.get("steps", {}).items()}
+        for name, task in state["perdure.tasks"].items()
+    }
+    found = {name: state.get(name) for name in CONTENT}
+    return {"plan": plan, **found, "lines": lines_in(file)}
+
+
+def lines_in(file: Path) -> list[str]:
+    """The lines that the agent appended."""
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def fingerprint(found: dict[str, Any]) -> str:
     """A short name for a content, equal for equal contents."""
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(found, default=repr).encode()).hexdigest()[:16]
 
 
 def place_for_store() -> Path:
