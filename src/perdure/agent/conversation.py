@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, get_args, get_origin
 
+import msgspec
+from msgspec.structs import replace
+
+from perdure.agent.call_results import content_of, recorded
 from perdure.agent.conversation_anthropic import AnthropicShape
 from perdure.agent.conversation_openai import OpenAIShape
 from perdure.agent.turns import Break, Shape, ToolCall, Turn, breaks
 from perdure.agent.windowing import windowed
 from perdure.core.paths import Path, format_path
-from perdure.core.values import take
 from perdure.errors import BrokenTurn, SectionNotLoaded, UsageError, WrongType
 from perdure.schemas.kinds import bare
-from perdure.state.node import plain
 from perdure.state.sections import State
 from perdure.state.sequence import TrackedList
 
@@ -49,8 +50,8 @@ class Conversation(TrackedList, Generic[P]):
         >>> chat.append(client.chat.completions.create(model="…", messages=chat, tools=tools))
         >>> session.save()
         >>> for call in chat.open_calls():
-        ...     chat.answer(call, run(call.name, call.arguments))
-        ...     session.save()
+        ...     answer = functools.partial(chat.answer, call)
+        ...     task.options(key=call.key, apply=answer).effect("refund", refund, **call.arguments)
     """
 
     __slots__ = ()
@@ -118,18 +119,29 @@ class Conversation(TrackedList, Generic[P]):
     def open_calls(self) -> list[ToolCall]:
         """The tool calls at the tail that have no result yet, in the model's order.
 
-        Raises:
-            SectionNotLoaded: the window begins inside the turn.
-        """
-        return [self._shape.read(call) for call in self._open().values()]
+        Of one whose step or effect was done under its `key`, also what that gave.
 
-    def answer(self, call: ToolCall | str, result: Any, *, is_error: bool = False) -> Any:
+        Raises:
+            SectionNotLoaded: the window begins inside the turn; or tasks are not loaded, under
+                asyncio.
+        """
+        calls = [self._shape.read(call) for call in self._open().values()]
+        found = recorded(self, [call.key for call in calls])
+        return [
+            replace(call, is_done=True, result=found[call.key]) if call.key in found else call
+            for call in calls
+        ]
+
+    def answer(
+        self, call: ToolCall | str, result: Any = msgspec.UNSET, *, is_error: bool = False
+    ) -> Any:
         """Put in the result of an open call, in the provider's shape; the message that has it.
 
         Args:
             call: the call, or its id.
             result: a text, or a list of the provider's own parts (dicts with a `type`), as it is;
-                an exception as an error, by its type and text; anything else as JSON.
+                an exception as an error, by its type and text; anything else as JSON. Left out:
+                what the step or effect gave that was done under the call's `key`.
             is_error: whether the tool failed. Where the provider has no field for it, the result
                 says so in words.
 
@@ -137,6 +149,7 @@ class Conversation(TrackedList, Generic[P]):
             BrokenTurn: it is no open call.
             NotStorable: the result cannot be stored.
             SectionNotLoaded: the window begins inside the turn.
+            UsageError: no result is given, and none is recorded.
         """
         shape, calls = self._shape, self._open()
         key = call.id if isinstance(call, ToolCall) else call
@@ -145,6 +158,8 @@ class Conversation(TrackedList, Generic[P]):
             raise BrokenTurn(
                 f"{self._where()}: {key!r} is no open call (open: {there})", calls=(key,)
             )
+        if result is msgspec.UNSET:
+            result = self._result_of(shape.read(calls[key]))
         is_error = is_error or isinstance(result, BaseException)
         made = shape.result(calls[key], content_of(result, shape.part_types), is_error=is_error)
         last = self[-1]
@@ -153,6 +168,21 @@ class Conversation(TrackedList, Generic[P]):
         else:
             self.append(shape.together(made))
         return self[-1]
+
+    def _result_of(self, call: ToolCall) -> Any:
+        """What is recorded under the key of a call.
+
+        Raises:
+            UsageError: nothing is.
+        """
+        found = recorded(self, [call.key])
+        if call.key not in found:
+            raise UsageError(
+                f"{self._where()}: no step or effect was done under the key {call.key!r} of the "
+                f"call {call.id!r}: give its result, chat.answer(call, …), or do what it asks for "
+                f"in task.options(key=call.key).effect({call.name!r}, …)"
+            )
+        return found[call.key]
 
     def check(self) -> None:
         """Look at every message, also at what was edited in place or stored by other code.
@@ -361,21 +391,3 @@ def broken(found: Break, path: Path) -> BrokenTurn:
     role = found.message.get("role") if isinstance(found.message, dict) else None
     where = f"{format_path(path)} ({role})"
     return BrokenTurn(f"{where}: {found.why}", path=path, calls=found.calls)
-
-
-def content_of(result: Any, part_types: frozenset[str]) -> Any:
-    """What a tool gave, as the content of a result."""
-    if isinstance(result, str):
-        return result
-    if isinstance(result, BaseException):
-        return f"{type(result).__name__}: {result}"
-    result = plain(take(result))
-    if isinstance(result, list) and result:
-        types = [part.get("type") if isinstance(part, dict) else None for part in result]
-        if all(isinstance(each, str) and each in part_types for each in types):
-            return result
-    return json.dumps(result, ensure_ascii=False, default=_in_json)
-
-
-def _in_json(value: Any) -> Any:
-    return list(value) if isinstance(value, set | frozenset) else str(value)

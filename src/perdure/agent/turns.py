@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from perdure.agent.call_results import key_of
+
 
 class ToolCall(msgspec.Struct, frozen=True):
     """A call that the model asks for and that has no result yet.
@@ -24,14 +26,27 @@ class ToolCall(msgspec.Struct, frozen=True):
     """
 
     id: str
-    """The provider's, one of a kind within its turn; with it the result is told to be of this call,
-    and a tool that acts on the world can have it as the key of its effect."""
+    """The provider's, one of a kind within its turn; with it the result is told to be of this call.
+    """
     name: str
     """Of the tool."""
     arguments: Any
     """What the model gave: parsed, most often a dict; of a tool that takes free text, the text."""
     malformed: str | None = None
     """Why the arguments could not be parsed ({} then), in words that the model may be answered."""
+    is_done: bool = False
+    """Whether a step or an effect was done under its `key`, though the call has no answer yet."""
+    result: Any = None
+    """What that gave; what `answer` takes where it is given none."""
+
+    @property
+    def key(self) -> str:
+        """What the call is known by, for the step or the effect that does what it asks for.
+
+        The name, the id and a hash of the arguments. Where an endpoint gives the same id to calls
+        of later turns, with the same arguments, they count as one: give those keys of your own.
+        """
+        return key_of(self.name, self.id, self.arguments)
 
 
 class Shape(Protocol):
