@@ -1,19 +1,22 @@
 """An agent that refunds orders with a tool, on any OpenAI-compatible endpoint. What the model asks
-for is saved before it is done: killed at any moment, the same command goes on with the calls that
-have no result yet, each under the key that it had. It needs `pip install openai`.
+for is saved before it is done; each refund is an effect, and its answer is saved with its record. So
+killed at any moment, the same command goes on where it was. It needs `pip install openai`.
     SHOP_URL=… OPENAI_BASE_URL=… python examples/openai_tools/agent.py "Refund orders 17 and 18"
 story.py beside it runs it against a model and a shop of its own, and kills it."""
 
 import json
 import os
 import sys
+from functools import partial
 from typing import Any
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import openai
 
 import perdure
-from perdure.agent import OpenAIConversation, ToolCall
+from perdure.agent import Conversation, OpenAIConversation, Task, ToolCall, current_effect
+from perdure.errors import StepFailed
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
 ORDER = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
@@ -21,21 +24,29 @@ REFUND = {"name": "refund", "description": "Refund an order", "parameters": ORDE
 TOOLS: Any = [{"type": "function", "function": REFUND}]
 
 
-def refund(order: int, *, key: str) -> Any:
+def refund(order: int) -> Any:
     """The shop refunds once for each key: asked again, it tells what it did."""
-    body = json.dumps({"order": order}).encode()
+    body, key = json.dumps({"order": order}).encode(), current_effect().key
     with urlopen(Request(os.environ["SHOP_URL"], body, {"Idempotency-Key": key})) as answer:
         return json.load(answer)
 
 
-def run(call: ToolCall) -> Any:
+def run(task: Task, chat: Conversation[Any], call: ToolCall) -> None:
+    """Do what the model asks for, once, and answer it in the same checkpoint."""
     print(f"{call.name} {call.arguments}", flush=True)
     if call.malformed:
-        return ValueError(call.malformed)
+        chat.answer(call, ValueError(call.malformed))
+        return
+    once = task.options(
+        key=call.key,
+        apply=partial(chat.answer, call),
+        not_done=(URLError, TypeError),  # refused, or not what the tool takes
+        repeatable=True,  # the shop knows the key
+    )
     try:
-        return refund(**call.arguments, key=call.id)
-    except Exception as error:  # the model may learn from it
-        return error
+        once.effect(call.name, refund, **call.arguments)
+    except StepFailed as error:  # the model may learn from it
+        chat.answer(call, error)
 
 
 with perdure.Store("agent.db") as store, store.open("refunds") as session:
@@ -44,10 +55,10 @@ with perdure.Store("agent.db") as store, store.open("refunds") as session:
     if not chat:
         chat.append({"role": "user", "content": " ".join(sys.argv[1:])})
         session.save()
-    while chat[-1]["role"] != "assistant" or chat.open_calls():
-        for call in chat.open_calls():  # at first, those that a session which was killed left
-            chat.answer(call, run(call))
+    with session.task("refunds") as task:
+        while chat[-1]["role"] != "assistant" or chat.open_calls():
+            for call in chat.open_calls():  # at first, those that a session which was killed left
+                run(task, chat, call)
+            chat.append(client.chat.completions.create(model=MODEL, messages=chat, tools=TOOLS))
             session.save()
-        chat.append(client.chat.completions.create(model=MODEL, messages=chat, tools=TOOLS))
-        session.save()
     print(chat[-1]["content"])
