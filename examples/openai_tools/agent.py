@@ -1,6 +1,6 @@
 """An agent that refunds orders with a tool, on any OpenAI-compatible endpoint. What the model asks
-for is saved before it is done; each refund is an effect, and its answer is saved with its record. So
-killed at any moment, the same command goes on where it was. It needs `pip install openai`.
+for is saved before it is done; each refund is an effect, and its answer is saved with its record.
+So killed at any moment, the same command goes on where it was. It needs `pip install openai`.
     SHOP_URL=… OPENAI_BASE_URL=… python examples/openai_tools/agent.py "Refund orders 17 and 18"
 story.py beside it runs it against a model and a shop of its own, and kills it."""
 

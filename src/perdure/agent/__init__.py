@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from perdure.agent.on_task import Task as Task
     from perdure.agent.plan import Progress as Progress
     from perdure.agent.plan import Todo as Todo
+    from perdure.agent.project import project_key as project_key
     from perdure.agent.receipt import LossReceipt as LossReceipt
     from perdure.agent.turns import ToolCall as ToolCall
 
@@ -65,6 +66,7 @@ _HOMES = {
     "Task": "on_task",
     "Todo": "plan",
     "current_task": "decorated",
+    "project_key": "project",
     "effect": "decorated",
     "step": "decorated",
 }
