@@ -57,6 +57,14 @@ def _edit(session: Session[Any], act: Edit) -> Any:
         return act.function()
 
 
+def _clock(session: Session[Any], _: Clock) -> Any:
+    return when(session._driver.answer(Now()))
+
+
+def _ask(session: Session[Any], act: Ask) -> Any:
+    return session._driver.run(session._in_store(act.steps))
+
+
 DOING: dict[type, Callable[[Session[Any], Any], Any]] = {
     Call: lambda session, act: _not_awaitable(act.function(*act.args, **act.kwargs), act.function),
     Work: lambda session, act: act.function(*act.args),
@@ -66,8 +74,8 @@ DOING: dict[type, Callable[[Session[Any], Any], Any]] = {
     Load: lambda session, act: session.load(act.name),
     Window: lambda session, act: session.window(act.name, last=act.last),
     Sleep: lambda session, act: time.sleep(act.seconds),
-    Clock: lambda session, act: when(session._driver.answer(Now())),
-    Ask: lambda session, act: session._driver.run(session._in_store(act.steps)),
+    Clock: _clock,
+    Ask: _ask,
 }
 """By act, how a session does it: a table, since a step is four acts and costs microseconds."""
 
