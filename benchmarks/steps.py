@@ -1,4 +1,4 @@
-"""What a step of a task costs beyond its save, and what finding finished ones costs."""
+"""What a step and an effect of a task cost beyond their saves, and finding finished steps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ADDED = 100
 
 
 def steps(run: Run) -> list[Figure]:
-    """A step beside a save of the same record; 2,000 finished steps found again."""
-    return [_step(run), _resume(run)]
+    """A step beside a save, an effect beside two; 2,000 finished steps found again."""
+    return [_step(run), _effect(run), _resume(run)]
 
 
 def _made() -> str:
@@ -58,6 +58,30 @@ def _step(run: Run) -> Figure:
     value, least = (percentile(each, 50) * MICROSECONDS for each in (times, floor))
     goal = Goal(over_floor_max=30)
     return Figure("a step", "µs", value, least, "a save of the same record", goal, "median")
+
+
+def _effect(run: Run) -> Figure:
+    numbers = count()
+    with perdure.Store(run.path("effects"), maintenance="off") as store:
+        session, plain = store.open("bench/agent"), store.open("bench/plain")
+        with session, plain, session.task("first") as task:
+            plain.state["steps"] = {}
+
+            def effect() -> None:
+                task.effect(f"effect {next(numbers)}", _made)
+
+            def save_twice() -> None:
+                number = next(numbers)
+                plain.state["steps"][f"effect {number}"] = {"status": "claimed"}
+                ended = plain.save().time
+                record = {"status": "done", "ended": ended, "result": "made", "attempts": 1}
+                plain.state["steps"][f"effect {number}"] = record
+                plain.save()
+
+            times, floor = interleaved(run.size(20, 1), run.size(20, 2), effect, save_twice)
+    value, least = (percentile(each, 50) * MICROSECONDS for each in (times, floor))
+    goal = Goal(over_floor_max=30)
+    return Figure("an effect", "µs", value, least, "two saves of its record", goal, "median")
 
 
 def _resume(run: Run) -> Figure:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from perdure.core.refs import label as label
     from perdure.core.refs import time as time
     from perdure.core.retention import Retention as Retention
+    from perdure.errors import AlreadyClaimed as AlreadyClaimed
     from perdure.errors import BadStored as BadStored
     from perdure.errors import BranchMoved as BranchMoved
     from perdure.errors import Busy as Busy
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from perdure.errors import SchemaChanged as SchemaChanged
     from perdure.errors import SchemaNewer as SchemaNewer
     from perdure.errors import StateNotFound as StateNotFound
+    from perdure.errors import StepFailed as StepFailed
+    from perdure.errors import UnknownOutcome as UnknownOutcome
+    from perdure.errors import Waiting as Waiting
     from perdure.errors import WrongType as WrongType
     from perdure.events import Event as Event
     from perdure.materializing import materialize as materialize
@@ -81,6 +85,7 @@ _HOMES = {
     "time": "perdure.core.refs",
     "Retention": "perdure.core.retention",
     "MergeConflict": "perdure.core.merge",
+    "AlreadyClaimed": "perdure.errors",
     "BadStored": "perdure.errors",
     "WrongType": "perdure.errors",
     "materialize": "perdure.materializing",
@@ -95,6 +100,9 @@ _HOMES = {
     "SchemaChanged": "perdure.errors",
     "SchemaNewer": "perdure.errors",
     "StateNotFound": "perdure.errors",
+    "StepFailed": "perdure.errors",
+    "UnknownOutcome": "perdure.errors",
+    "Waiting": "perdure.errors",
     "Event": "perdure.events",
     "migration": "perdure.schemas.declare",
     "schema": "perdure.schemas.declare",

@@ -38,7 +38,7 @@ JUDGED = {
     "worst-save": 0,
     "fleet": 1,
     "resuming": 2,
-    "steps": 2,
+    "steps": 3,
     "trajectories": 0,
     "branches": 8,
     "many-branches": 4,
