@@ -16,7 +16,7 @@ import anthropic
 
 import perdure
 from perdure.agent import AnthropicConversation, Conversation, Task, ToolCall, current_effect
-from perdure.errors import StepFailed
+from perdure.errors import AlreadyClaimed, StepFailed
 
 MODEL = os.environ.get("ANTHROPIC_MODEL", "claude-sonnet-5-5")
 ORDER = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
@@ -46,6 +46,10 @@ def run(task: Task, chat: Conversation[Any], call: ToolCall) -> None:
         once.effect(call.name, refund, **call.arguments)
     except StepFailed as error:  # the model may learn from it
         chat.answer(call, error)
+    except AlreadyClaimed as error:  # before a rollback, say: it has the result
+        if error.is_running:
+            raise
+        chat.answer(call, error.result)
 
 
 with perdure.Store("agent.db") as store, store.open("refunds") as session:

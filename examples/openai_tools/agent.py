@@ -16,7 +16,7 @@ import openai
 
 import perdure
 from perdure.agent import Conversation, OpenAIConversation, Task, ToolCall, current_effect
-from perdure.errors import StepFailed
+from perdure.errors import AlreadyClaimed, StepFailed
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
 ORDER = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
@@ -47,6 +47,10 @@ def run(task: Task, chat: Conversation[Any], call: ToolCall) -> None:
         once.effect(call.name, refund, **call.arguments)
     except StepFailed as error:  # the model may learn from it
         chat.answer(call, error)
+    except AlreadyClaimed as error:  # before a rollback, say: it has the result
+        if error.is_running:
+            raise
+        chat.answer(call, error.result)
 
 
 with perdure.Store("agent.db") as store, store.open("refunds") as session:

@@ -1,5 +1,6 @@
 """examples/openai_tools and examples/anthropic_tools as they are run, over real HTTP."""
 
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,43 @@ def answers(provider: str, message: dict[str, Any]) -> dict[str, Any]:
     return {"id": "1", "type": "message", "role": "assistant", "content": blocks}
 
 
+def names_for(url: str, shop: str) -> dict[str, str]:
+    """The environment of an agent whose model is at an endpoint."""
+    return {
+        "OPENAI_BASE_URL": f"{url}/v1",
+        "OPENAI_API_KEY": "k",
+        "ANTHROPIC_BASE_URL": url,
+        "ANTHROPIC_API_KEY": "k",
+        "ANTHROPIC_MODEL": "stub",
+        "SHOP_URL": shop,
+    }
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_rolled_back_it_answers_with_what_was_done_P9(provider: str, tmp_path: Path) -> None:
+    refunds: list[Any] = []
+
+    def serve(path: str, body: dict[str, Any]) -> Any:
+        if path == "/refunds":
+            refunds.append(body["order"])
+            return {"refunded": body["order"]}
+        has_asked = len(body["messages"]) > 1
+        return answers(provider, said("Done.") if has_asked else asks(provider, "17"))
+
+    agent = EXAMPLES / f"{provider}_tools" / "agent.py"
+    with Endpoint(serve) as endpoint:
+        names = names_for(endpoint.url, f"{endpoint.url}/refunds")
+        for _ in range(2):
+            ran = run(agent, tmp_path, "Refund order 17", **names)
+            assert (ran.returncode, ran.stderr) == (0, "")
+            assert ran.stdout.splitlines() == ["refund {'order': '17'}", "Done."]
+            with perdure.Store(str(tmp_path / "agent.db")) as store:
+                chat = store.at("refunds", "main").plain()["chat"]
+                assert '{\\"refunded\\": \\"17\\"}' in json.dumps(chat)
+                store.rollback("refunds", to=2)
+    assert refunds == ["17"]
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_tool_that_fails_is_told_to_the_model(provider: str, tmp_path: Path) -> None:
     def think(path: str, body: dict[str, Any]) -> Any:
@@ -64,14 +102,7 @@ def test_a_tool_that_fails_is_told_to_the_model(provider: str, tmp_path: Path) -
         return answers(provider, said("Sorry.") if has_asked else asks(provider, "a"))
 
     with Endpoint(think) as endpoint:
-        names = {
-            "OPENAI_BASE_URL": f"{endpoint.url}/v1",
-            "OPENAI_API_KEY": "k",
-            "ANTHROPIC_BASE_URL": endpoint.url,
-            "ANTHROPIC_API_KEY": "k",
-            "ANTHROPIC_MODEL": "stub",
-            "SHOP_URL": "http://127.0.0.1:1/closed",
-        }
+        names = names_for(endpoint.url, "http://127.0.0.1:1/closed")
         agent = EXAMPLES / f"{provider}_tools" / "agent.py"
         ran = run(agent, tmp_path, "Refund order 17", **names)
         assert (ran.returncode, ran.stderr) == (0, "")

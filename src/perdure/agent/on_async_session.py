@@ -117,9 +117,10 @@ class AsyncAgentSession(SessionBase[T_co]):
     ) -> Briefing:
         """What is needed to carry on from here, as Markdown for a prompt (`str` of it) and as data.
 
-        Goal, last instruction, where it stopped and how the last session ended, what is unknown,
-        waited for, in progress, blocked, to do and done, decisions, facts, and what changed around
-        the agent: most important first. The same state gives the same bytes, whenever it is asked:
+        Goal, last instruction, where it stopped, what is there of it and what is missing, how the
+        last session ended, what is unknown, waited for, in progress, blocked, to do and done, its
+        children, decisions, facts, and what changed around the agent: most important first. The
+        same state gives the same bytes, whenever it is asked, while its children stand as they did:
         a prompt cache holds. What has no room is left out whole, and how much that is, is told.
 
         Args:
