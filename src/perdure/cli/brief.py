@@ -31,8 +31,9 @@ from perdure.cli.words import safe
 def brief(key: str, max_tokens: int, conversation: str | None, branch: str | None) -> None:
     """Print what an agent or a person needs to carry on with the state KEY, as Markdown.
 
-    Goal, last instruction, where it stopped, what is unknown, waited for, in progress, blocked and
-    to do, decisions, facts, and what changed around the agent: most important first.
+    Goal, last instruction, where it stopped, what is there and what is missing, what is unknown,
+    waited for, in progress, blocked and to do, sub-agents, decisions, facts, and what changed
+    around the agent: most important first.
     """
     with opened(key) as store, store.open(key, branch=branch or MAIN, must_exist=True) as session:
         found = session.briefing(max_tokens, conversation=conversation)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from perdure.errors import (
     PathNotFound,
     SaveInsideAtomic,
     StateNotFound,
+    UnknownOutcome,
     UsageError,
     Waiting,
 )
@@ -283,6 +285,39 @@ def test_one_whose_process_died_is_unfinished_and_an_unsaved_one_missing(tmp_pat
         assert (one.name, one.status, one.ended) == ("researcher", "unfinished", "interrupted")
         assert (two.name, two.status, two.ended) == ("writer", "missing", None)
         assert "nothing was ever saved" in str(two.problem)
+
+
+def test_one_with_an_effect_of_unknown_outcome_is_unfinished(store: Store) -> None:
+    def pay() -> None:
+        raise TimeoutError
+
+    with (
+        store.open("lead") as lead,
+        lead.child("researcher") as child,
+        pytest.raises(UnknownOutcome),
+        child.task("pay") as task,
+    ):
+        task.effect("refund", pay)
+    found = stands(store)
+    assert (found.status, found.ended, found.effects, found.tasks) == ("unfinished", "closed", 1, 1)
+    store.settle(KEY, "pay/refund", happened=True)
+    assert stands(store).effects == 0
+
+
+def test_one_that_is_damaged_is_told_and_hides_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with Store(path) as store:
+        linked(store)
+        with store.open("lead") as lead, lead.child("writer") as child:
+            child.state["x"] = 1
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE heads SET head = x'00' WHERE CAST(key AS TEXT) = ?", (KEY,))
+    connection.close()
+    with Store(path) as store, store.open("lead") as lead:
+        one, two = lead.children.all()
+        assert (one.status, two.status) == ("unreadable", "finished")
+        assert str(one.problem).startswith("damaged: ")
+        assert "- researcher: unreadable (damaged: " in str(lead.briefing())
 
 
 def test_one_that_is_gone_is_told_and_no_error(store: Store) -> None:
