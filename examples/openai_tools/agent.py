@@ -9,7 +9,7 @@ import os
 import sys
 from functools import partial
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import openai
@@ -40,7 +40,7 @@ def run(task: Task, chat: Conversation[Any], call: ToolCall) -> None:
     once = task.options(
         key=call.key,
         apply=partial(chat.answer, call),
-        not_done=(URLError, TypeError),  # refused, or not what the tool takes
+        not_done=(HTTPError, TypeError),  # refused, or not what the tool takes
         repeatable=True,  # the shop knows the key
     )
     try:
