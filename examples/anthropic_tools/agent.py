@@ -9,7 +9,7 @@ import os
 import sys
 from functools import partial
 from typing import Any
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import anthropic
@@ -23,11 +23,23 @@ ORDER = {"type": "object", "properties": {"order": {"type": "integer"}}, "requir
 TOOLS: Any = [{"name": "refund", "description": "Refund an order", "input_schema": ORDER}]
 
 
+class Refused(Exception):
+    """Nothing was refunded."""
+
+
 def refund(order: int) -> Any:
     """The shop refunds once for each key: asked again, it tells what it did."""
     body, key = json.dumps({"order": order}).encode(), current_effect().key
-    with urlopen(Request(os.environ["SHOP_URL"], body, {"Idempotency-Key": key})) as answer:
-        return json.load(answer)
+    request = Request(os.environ["SHOP_URL"], body, {"Idempotency-Key": key})
+    try:
+        with urlopen(request) as answer:
+            return json.load(answer)
+    except HTTPError as error:
+        raise Refused(str(error)) from error
+    except URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError):
+            raise Refused("the shop is closed") from error
+        raise  # it may have refunded all the same
 
 
 def run(task: Task, chat: Conversation[Any], call: ToolCall) -> None:
@@ -39,7 +51,7 @@ def run(task: Task, chat: Conversation[Any], call: ToolCall) -> None:
     once = task.options(
         key=call.key,
         apply=partial(chat.answer, call),
-        not_done=(HTTPError, TypeError),  # refused, or not what the tool takes
+        not_done=(Refused, TypeError),  # or not what the tool takes
         repeatable=True,  # the shop knows the key
     )
     try:

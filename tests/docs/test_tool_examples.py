@@ -114,5 +114,5 @@ def test_a_tool_that_fails_is_told_to_the_model(provider: str, tmp_path: Path) -
         kind = OpenAIConversation if provider == "openai" else AnthropicConversation
         chat = kind.of(session.state, "chat")
         chat.check()
-        assert "URLError" in str(chat[2]["content"])
+        assert "Refused: the shop is closed" in str(chat[2]["content"])
         assert all(each.ok for each in store.verify())
