@@ -224,7 +224,7 @@ def test_a_frozen_model_refuses_its_fields_and_is_replaced_whole() -> None:
     assert document.capture() == []
     state.one = Still(name="b")
     state.many.append(Still(name="c"))
-    assert document.plain() == {"one": {"name": "b"}, "many": [{"name": "c"}]}
+    assert document.plain() == {"one": {"name": "b", "new": 1}, "many": [{"name": "c"}]}
     assert hash(perdure.materialize(state.one)) == hash(Still(name="b"))
 
 

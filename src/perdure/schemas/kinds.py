@@ -82,6 +82,8 @@ class Kind:
     """What reads its values in a live state, once one was read."""
     view: Any = None
     """What makes the views of its values, once one was made."""
+    has_models: bool | None = None
+    """Whether objects of model classes may be given for it, once that was asked."""
     _is_plain: bool | None = None
 
     def __init__(self, said: str) -> None:

@@ -14,6 +14,7 @@ from perdure.state.door import admitted, is_watched
 from perdure.state.sequence import TrackedList
 from perdure.state.typed_reading import shown, typed
 from perdure.state.typed_view import TypedView
+from perdure.state.unseen import replacing, replacing_items
 
 _item = list.__getitem__
 
@@ -146,9 +147,12 @@ class TypedList(TypedView, MutableSequence[Any]):
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(index, slice):
             start = index.indices(len(self))[0]
+            old = _item(self._perdure_node, index)
+            value = replacing_items(self._perdure_kind, list(value), self._perdure_node, start, old)
             self._perdure_node[index] = self._all_stored(value, start)
         else:
             at = operator.index(index)
+            value = replacing(self._perdure_kind.item, value, self._perdure_node, at)
             self._perdure_node[at] = self._stored(bare(value), at)
 
     def __delitem__(self, index: Any) -> None:

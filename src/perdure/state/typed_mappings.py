@@ -16,6 +16,7 @@ from perdure.state.marks import ABSENT
 from perdure.state.sections import RESERVED, State
 from perdure.state.typed_reading import shown, typed
 from perdure.state.typed_view import TypedView
+from perdure.state.unseen import replacing
 
 
 class TypedMapping(TypedView, MutableMapping[str, Any]):
@@ -99,7 +100,7 @@ class TypedMapping(TypedView, MutableMapping[str, Any]):
     def _stored(self, key: str, value: Any) -> Any:
         """What to give the node: its door does the rest, if it has one."""
         node = self._perdure_node
-        value = bare(value)
+        value = bare(replacing(self._item_kind(key), value, node, key))
         if isinstance(node, State) or is_watched(node):
             return value
         return admitted(self._item_kind(key), value, node, key)

@@ -26,6 +26,7 @@ from perdure.state.sections import State
 from perdure.state.typed_ghosts import default_of
 from perdure.state.typed_reading import shown, typed
 from perdure.state.typed_view import TypedView
+from perdure.state.unseen import replacing
 
 _SKIPPED = frozenset(
     {
@@ -173,6 +174,7 @@ def write(view: Any, field: Field, value: Any) -> None:
         from perdure.schemas.pydantic_models import validated
 
         value = validated(kind, view, field.name, value)
+    value = replacing(field.kind, value, node, field.name)
     if not isinstance(node, State) and not is_watched(node):
         value = admitted(field.kind, value, node, field.name)
     node[field.name] = value
