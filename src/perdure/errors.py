@@ -360,6 +360,16 @@ class SchemaMismatch(UsageError):
     kind = "schema-mismatch"
 
 
+class MigrationChanged(UsageError):
+    """A migration is declared otherwise than the state has it, so a version means two things.
+
+    Old code reads the state by what it has. Declare the migration as it was, and what is to be
+    changed as one to a new version; or roll the state back to before it was migrated.
+    """
+
+    kind = "migration-changed"
+
+
 class MigrationMissing(UsageError):
     """No declared migrations lead from the version of a state to that of its schema."""
 

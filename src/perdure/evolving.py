@@ -23,7 +23,7 @@ from perdure.core.changes import (
     unpack_changes,
 )
 from perdure.core.diff import to_changes
-from perdure.core.lens import Lens
+from perdure.core.lens import Lens, describe
 from perdure.core.lens_reach import around, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
@@ -35,10 +35,10 @@ from perdure.engine.read import Site
 from perdure.engine.refresh import News
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
-from perdure.errors import SchemaChanged, SchemaMismatch
+from perdure.errors import MigrationChanged, SchemaChanged, SchemaMismatch
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.run import reached, run
-from perdure.schemas.stamp import Step, stamped, stamps_in
+from perdure.schemas.stamp import Stamp, Step, is_one_way, redeclared, stamped, stamps_in
 from perdure.state.sections import RESERVED
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Plan(msgspec.Struct, frozen=True):
         """The stamps as they are to be; None: as they are."""
         if self.is_older_code:
             return None
-        section = stamped(self.section, self.declared)
+        section = stamped(self.section, self.declared, self.migrations)
         return None if section == self.section else section
 
     @property
@@ -105,7 +105,7 @@ class Plan(msgspec.Struct, frozen=True):
         names = self.reached(content)
         before = {name: content[name] for name in content if name in names}
         after = run(self.migrations, take(before))
-        after[SECTION] = stamped(self.section, self.declared)
+        after[SECTION] = stamped(self.section, self.declared, self.migrations)
         if SECTION in content:
             before[SECTION] = content[SECTION]
         changes = to_changes(before, after)
@@ -136,10 +136,13 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     Raises:
         SchemaMismatch: it has stamps, of other schemas, and this one would have to migrate it.
         MigrationMissing: nothing leads from its version to the schema's.
+        MigrationChanged: a migration is declared otherwise than the state has it.
         Malformed: the stamps are none.
     """
     declared, stamps = declared_of(cls), stamps_in(section)
     stamp = stamps.get(declared.name)
+    if stamp is not None:
+        _require_as_declared(declared, stamp)
     if stamp is not None and stamp.version > declared.version:
         back = stamp.back_to(declared.version)
         return Plan(cls, declared, section, stamp.version, back=back)
@@ -153,6 +156,25 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
             f"@perdure.schema({next(iter(stamps))!r}, version={declared.version})"
         )
     return Plan(cls, declared, section, version, migrations)
+
+
+def _require_as_declared(declared: Declared, stamp: Stamp) -> None:
+    """See to it that versions mean to the code what they mean to a state.
+
+    Raises:
+        MigrationChanged: a step that the state has is declared otherwise.
+    """
+    step = redeclared(stamp, declared)
+    if step is None:
+        return
+    had = "a function" if step.lenses is None else ", ".join(map(describe, step.lenses))
+    raise MigrationChanged(
+        f"the migration of {declared.name} from {step.older} to {step.newer} is declared otherwise "
+        f"than the state has it, which is by: {had or 'no lenses'}. Old code reads the state by "
+        "that, and it cannot be changed afterwards. Declare it as it was, with the same values "
+        f"each time, and what is to be changed as a migration from {declared.version} to "
+        f"{declared.version + 1}; or roll the state back to before it was migrated"
+    )
 
 
 def _unstamped(declared: Declared, stamps: Iterable[str], names: Iterable[str]) -> int:
@@ -231,15 +253,21 @@ class Evolution(msgspec.Struct, eq=False):
                 "was migrating the state, nor give up its edits. Nothing of it was saved; open the "
                 "state again"
             )
-        now = self._version_after(core, news)
-        if now is not None and now != self._held:
+        now = self._stamp_after(core, news)
+        if now is not None and (now.version != self._held or self._is_by_another_way(now)):
+            by = " by another way" if now.version == self._held else ""
             raise SchemaChanged(
                 f"{core.site.key!r}: the state was migrated meanwhile, or rolled back, from "
-                f"version {self._held} of {self.plan.declared.name} to {now}: what this session "
-                "holds is of the former. `session.changes()` tells what it has not saved; open the "
-                "state again"
+                f"version {self._held} of {self.plan.declared.name} to {now.version}{by}: what "
+                "this session holds is of the former. `session.changes()` tells what it has not "
+                "saved; open the state again"
             )
         self.is_stamped = False
+
+    def _is_by_another_way(self, now: Stamp) -> bool:
+        """Whether what old code sees would be seen through other lenses than this session has."""
+        back = self.plan.back
+        return back is not None and not is_one_way(now.back_to(self.plan.declared.version), back)
 
     @property
     def _label(self) -> str:
@@ -250,20 +278,19 @@ class Evolution(msgspec.Struct, eq=False):
         """The version of what is live, once a migration of this session is saved."""
         return self.plan.version if self.plan.is_older_code else self.plan.declared.version
 
-    def _version_after(self, core: SessionCore, news: News) -> int | None:
-        """The version that the news leave the state in; None: they do not say."""
+    def _stamp_after(self, core: SessionCore, news: News) -> Stamp | None:
+        """The stamp that the news leave the state with; None: they do not say."""
         declared = self.plan.declared
         if news.instead is not None and news.instead.is_whole:
             stamps = stamps_in(news.instead.sections.get(SECTION))
-            unstamped = _unstamped(declared, stamps, news.instead.sections)
-            return stamps[declared.name].version if declared.name in stamps else unstamped
+            unstamped = Stamp(_unstamped(declared, stamps, news.instead.sections))
+            return stamps.get(declared.name, unstamped)
         changes = [each for each in news.changes if each.path[0] == SECTION]
         if not changes:
             return None
         held: dict[str, Any] = {SECTION: core.document.read_reserved(SECTION) or {}}
         apply(held, changes)
-        stamp = stamps_in(held.get(SECTION)).get(declared.name)
-        return None if stamp is None else stamp.version
+        return stamps_in(held.get(SECTION)).get(declared.name)
 
 
 def evolved(
