@@ -37,7 +37,8 @@ from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
 from perdure.errors import MigrationChanged, SchemaChanged, SchemaMismatch
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
-from perdure.schemas.run import reached, run
+from perdure.schemas.fitting import require_fit
+from perdure.schemas.run import made_by_functions, reached, run
 from perdure.schemas.stamp import Stamp, Step, is_one_way, redeclared, stamped, stamps_in
 from perdure.state.sections import RESERVED
 
@@ -111,6 +112,18 @@ class Plan(msgspec.Struct, frozen=True):
         changes = to_changes(before, after)
         order = reordered(content, moves_of(changes))
         return {name: after.get(name, content.get(name)) for name in order}, changes
+
+    def require_fit(self, migrated: dict[str, Any]) -> None:
+        """See to it that what functions made of a state is what the schema says.
+
+        What lenses make is as good as what was there, and that is told when it is read.
+
+        Raises:
+            MigrationFailed: it is not; `path` says where.
+        """
+        if any(each.lenses is None for each in self.migrations):
+            names = [name for name in migrated if not name.startswith(RESERVED)]
+            require_fit(self.cls, migrated, sorted(made_by_functions(self.migrations, names)))
 
     def shown(self, content: dict[str, Any]) -> dict[str, Any]:
         """The sections as the schema has them, to be read; takes what `migrated` does.

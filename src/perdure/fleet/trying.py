@@ -18,7 +18,7 @@ from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.errors import MigrationFailed
 from perdure.evolving import Plan, body_of, planned
-from perdure.fleet.fitting import require_fit
+from perdure.schemas.fitting import require_fit
 from perdure.schemas.report import Fate, MigrationSample
 from perdure.state.sections import RESERVED
 

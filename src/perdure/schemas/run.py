@@ -26,6 +26,19 @@ def reached(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[
     return frozenset(names).intersection(found)
 
 
+def made_by_functions(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[str]:
+    """Those of the sections, as they are after migrations, that functions had a hand in."""
+    found: set[str] = set()
+    for at, each in enumerate(migrations):
+        if each.lenses is not None:
+            continue
+        if each.touches is None:
+            return frozenset(names)
+        later = reach(tuple(lens for one in migrations[at + 1 :] for lens in one.lenses or ()))
+        found = found.union(*map(later.newer_of, each.touches))
+    return frozenset(names).intersection(found)
+
+
 @lru_cache(maxsize=256)
 def _sections_of(migration: Migration) -> frozenset[str]:
     """The sections that its lenses reach: the same for every state of a fleet."""

@@ -177,6 +177,44 @@ def test_a_function_that_fails_says_so(old_state: perdure.Store) -> None:
         old_state.open("a", schema=make_broken(fails))
 
 
+def test_what_a_function_makes_has_to_fit_the_schema(old_state: perdure.Store) -> None:
+    @perdure.schema("Research", version=3)
+    @dataclass
+    class Research:
+        subject: str = ""
+        notes: int = 0  # which is text, as it was: told when it is read
+        messages: list[Newer] = field(default_factory=list)
+
+    @perdure.migration(Research, 1, 2, touches=["topic", "messages"])
+    def half_done(state: dict[str, Any]) -> None:
+        for message in state["messages"][1:]:
+            message["author"] = message.pop("role")
+
+    perdure.migration(Research, 2, 3, [rename("topic", "subject")])
+    with pytest.raises(errors.MigrationFailed, match="messages/0") as raised:
+        old_state.open("a", schema=Research)
+    assert raised.value.path[:2] == ("messages", 0)
+    with old_state.open("a") as session:
+        session.state["messages"][0]["author"] = session.state["messages"][0].pop("role")
+    with old_state.open("a", schema=Research) as session:
+        assert [each.author for each in session.state.messages] == ["user", "bot"]
+        with pytest.raises(errors.BadStored):
+            _ = session.state.notes
+
+
+def test_what_a_function_makes_under_another_name_has_to_fit(old_state: perdure.Store) -> None:
+    @perdure.schema("Research", version=3)
+    @dataclass
+    class Research:
+        subject: str = ""
+
+    perdure.migration(Research, 1, 2, touches=["topic"])(lambda state: {"topic": 1})
+    perdure.migration(Research, 2, 3, [rename("topic", "subject")])
+    with pytest.raises(errors.MigrationFailed) as raised:
+        old_state.open("a", schema=Research)
+    assert raised.value.path == ("subject",)
+
+
 def test_a_function_sees_and_makes_what_it_says(old_state: perdure.Store) -> None:
     seen: list[list[str]] = []
 
