@@ -7,8 +7,8 @@ works on a view of it (`perdure.state.evolved`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -39,13 +39,15 @@ from perdure.errors import MigrationChanged, SchemaChanged, SchemaMismatch
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.fitting import require_fit
 from perdure.schemas.run import made_by_functions, reached, run
-from perdure.schemas.stamp import Stamp, Step, is_one_way, redeclared, stamped, stamps_in
+from perdure.schemas.stamp import Run, Stamp, Step, is_one_way, redeclared, stamped, stamps_in
 from perdure.state.sections import RESERVED
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
     from perdure.state.document import Document
     from perdure.types import Durability
+
+Seen: TypeAlias = Callable[[Migration, dict[str, Any]], None]
 
 MIGRATED = "perdure.migrated"
 """What the metadata of a migration's checkpoint says, below this key: schema, from, to, run."""
@@ -65,6 +67,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Of newer code: to be run."""
     back: tuple[Step, ...] | None = None
     """Of older code: what led from its version to the state's, as far as that is known."""
+    run: Run | None = None
+    """The migration of many states of which this is a part."""
 
     @property
     def is_older_code(self) -> bool:
@@ -91,12 +95,15 @@ class Plan(msgspec.Struct, frozen=True):
             return (found.older | found.newer).intersection(names)
         return reached(self.migrations, names) if self.migrations else frozenset()
 
-    def migrated(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[Change]]:
+    def migrated(
+        self, content: dict[str, Any], seen: Seen | None = None
+    ) -> tuple[dict[str, Any], list[Change]]:
         """The sections after the migrations, in order, and what these change.
 
         Args:
             content: the sections: those that are reached as plain values, which are not changed;
                 any others as they are.
+            seen: called before each migration, with the sections that are reached.
 
         Raises:
             MigrationFailed: a migration does not fit what is there.
@@ -105,8 +112,8 @@ class Plan(msgspec.Struct, frozen=True):
             return content, []
         names = self.reached(content)
         before = {name: content[name] for name in content if name in names}
-        after = run(self.migrations, take(before))
-        after[SECTION] = stamped(self.section, self.declared, self.migrations)
+        after = run(self.migrations, take(before), seen)
+        after[SECTION] = stamped(self.section, self.declared, self.migrations, self.run)
         if SECTION in content:
             before[SECTION] = content[SECTION]
         changes = to_changes(before, after)

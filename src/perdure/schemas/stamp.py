@@ -9,8 +9,9 @@ A step is: from, to, lenses (null for a function), the sections touched (null: n
 older version one step leads on, so that there is one way to this version: the steps that it took,
 and for versions that the state was never in the way that was declared when it first could be seen
 from there. It is never changed after that: what older code writes is kept where that way keeps it.
-Steps stay when the code that declared them is gone. Keys that this version does not know are kept
-(P10).
+Steps stay when the code that declared them is gone. A state that a run of `Store.migrate` migrated
+says so below "runs": by the run's id the versions from and to, and the prefix that it was for.
+Keys that this version does not know are kept (P10).
 """
 
 from __future__ import annotations
@@ -48,6 +49,15 @@ class Step(msgspec.Struct, frozen=True):
 
 Steps: TypeAlias = dict[tuple[int, int], Step]
 """By older and newer version."""
+RUNS = "runs"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A migration of many states."""
+
+    id: str
+    prefix: str
+    """Of their keys."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -55,6 +65,8 @@ class Stamp(msgspec.Struct, frozen=True):
 
     version: int
     steps: Steps = {}
+    runs: dict[str, Any] = {}
+    """Of migrations of many states, as they are stored: by id."""
 
     def back_to(self, version: int) -> tuple[Step, ...] | None:
         """The steps that led here from an older version, first to last; None: not known."""
@@ -75,13 +87,16 @@ def stamps_in(section: Any) -> dict[str, Stamp]:
     return {name: _stamp(name, found) for name, found in section.items()}
 
 
-def stamped(section: Any, declared: Declared, taken: Sequence[Migration] = ()) -> dict[str, Any]:
+def stamped(
+    section: Any, declared: Declared, taken: Sequence[Migration] = (), run: Run | None = None
+) -> dict[str, Any]:
     """The section with the stamp of this version of a schema, and the way to it.
 
     Args:
         section: what it holds now, plain; None: there is none.
         declared: the schema in whose newest version the state now is.
         taken: the migrations that were run, from the version that the section says.
+        run: the migration of many states that ran them.
     """
     sections = dict(section or {})
     former = sections.get(declared.name, {})
@@ -92,7 +107,10 @@ def stamped(section: Any, declared: Declared, taken: Sequence[Migration] = ()) -
     way = _with_others(way, declared)
     steps = steps_of(declared)
     wires = [stored.get(at) or steps[at].wire() for at in sorted(way.items())]
-    sections[declared.name] = {**former, VERSION: declared.version, STEPS: wires}
+    made = {**former, VERSION: declared.version, STEPS: wires}
+    if run is not None and taken:
+        made[RUNS] = {**stamp.runs, run.id: [taken[0].older, declared.version, run.prefix]}
+    sections[declared.name] = made
     return sections
 
 
@@ -167,8 +185,9 @@ def _stamp(name: str, found: Any) -> Stamp:
     wires = found.get(STEPS, [])
     if not isinstance(wires, list | tuple):
         raise _malformed({name: found})
-    steps = map(_step, wires)
-    return Stamp(found[VERSION], {(step.older, step.newer): step for step in steps})
+    steps = {(step.older, step.newer): step for step in map(_step, wires)}
+    runs = found.get(RUNS)
+    return Stamp(found[VERSION], steps, runs if isinstance(runs, dict) else {})
 
 
 def _step(wire: Any) -> Step:

@@ -194,8 +194,8 @@ def test_what_a_function_makes_has_to_fit_the_schema(old_state: perdure.Store) -
     with pytest.raises(errors.MigrationFailed, match="messages/0") as raised:
         old_state.open("a", schema=Research)
     assert raised.value.path[:2] == ("messages", 0)
-    with old_state.open("a") as session:
-        session.state["messages"][0]["author"] = session.state["messages"][0].pop("role")
+    with old_state.open("a") as raw:
+        raw.state["messages"][0]["author"] = raw.state["messages"][0].pop("role")
     with old_state.open("a", schema=Research) as session:
         assert [each.author for each in session.state.messages] == ["user", "bot"]
         with pytest.raises(errors.BadStored):
