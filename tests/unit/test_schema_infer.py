@@ -58,6 +58,7 @@ def test_every_state_fits_under_narrow_limits(states: list[dict[str, Any]]) -> N
         patch.setattr(limits, "inferred_tuple_max", 1)
         patch.setattr(limits, "inferred_choices_max", 2)
         patch.setattr(limits, "inferred_choice_times_min", 1)
+        patch.setattr(limits, "inferred_choice_states_min", 1)
         schema = infer(states)
     assert all(fits(schema, state) for state in states)
 
@@ -163,6 +164,14 @@ def test_texts_of_several_places_that_are_told_together_may_be_an_enum() -> None
     together = infer(states * 3)["properties"]["a"]["additionalProperties"]
     assert together == {"enum": ["closed", "open"]}
     assert infer(states)["properties"]["a"]["additionalProperties"] == {"type": "string"}
+
+
+def test_names_of_the_library_are_left_out_of_mappings_whose_keys_are_data() -> None:
+    states = [{"a": {"2026-01": 1, "perdure.kept": "x"}}]
+    schema = infer(states)
+    assert schema["properties"]["a"]["additionalProperties"] == {"type": "integer"}
+    assert fits(schema, states[0])
+    assert not fits(schema, {"a": {"2026-01": "x"}})
 
 
 def test_mappings_whose_keys_are_data_are_told_by_their_values() -> None:

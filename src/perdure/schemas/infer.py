@@ -18,6 +18,7 @@ Schema = dict[str, Any]
 
 RESERVED = "perdure."
 
+_OWN = "^" + re.escape(RESERVED)
 _WORD = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*|[A-Z][A-Z0-9]*([_-][A-Z0-9]+)*")
 
 
@@ -239,15 +240,19 @@ class _Records:
         self.times = 0
         self.fields: dict[str, tuple[_Shape, int]] = {}
         self.rest: _Shape | None = None
+        self.has_reserved = False
 
     def see(self, value: Mapping[str, Any]) -> None:
         self.times += 1
         for name, held in value.items():
-            if not str(name).startswith(RESERVED):
+            if str(name).startswith(RESERVED):
+                self.has_reserved = True
+            else:
                 self._place(name, 1).see(held)
 
     def join(self, other: _Records) -> None:
         self.times += other.times
+        self.has_reserved |= other.has_reserved
         for name, (shape, times) in other.fields.items():
             self._place(name, times).join(shape)
         if other.rest is not None:
@@ -290,7 +295,12 @@ class _Records:
             together.join(shape)
         if self.rest is not None:
             together.join(self.rest)
-        return {"type": "object", "additionalProperties": together.schema()}
+        return {"type": "object", **self._of_others(together)}
+
+    def _of_others(self, shape: _Shape) -> Schema:
+        """What is said of fields that are not named; of the library's own among them nothing."""
+        own: Schema = {"patternProperties": {_OWN: {}}} if self.has_reserved else {}
+        return {**own, "additionalProperties": shape.schema()}
 
     def record(self) -> Schema:
         properties = {name: shape.schema() for name, (shape, _) in self.fields.items()}
@@ -299,7 +309,7 @@ class _Records:
         if required:
             found["required"] = required
         if self.rest is not None:
-            found["additionalProperties"] = self.rest.schema()
+            found |= self._of_others(self.rest)
         return found
 
 
