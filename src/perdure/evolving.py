@@ -23,7 +23,7 @@ from perdure.core.changes import (
     unpack_changes,
 )
 from perdure.core.diff import to_changes
-from perdure.core.lens import Lens, describe
+from perdure.core.lens import Lens
 from perdure.core.lens_reach import around, reach
 from perdure.core.lens_run import get
 from perdure.core.record import LABEL, METADATA
@@ -35,11 +35,19 @@ from perdure.engine.read import Site
 from perdure.engine.refresh import News
 from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
-from perdure.errors import MigrationChanged, SchemaChanged, SchemaMismatch
+from perdure.errors import SchemaChanged, SchemaMismatch
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
 from perdure.schemas.fitting import require_fit
 from perdure.schemas.run import made_by_functions, reached, run
-from perdure.schemas.stamp import Run, Stamp, Step, is_one_way, redeclared, stamped, stamps_in
+from perdure.schemas.stamp import (
+    Run,
+    Stamp,
+    Step,
+    is_one_way,
+    require_as_declared,
+    stamped,
+    stamps_in,
+)
 from perdure.state.sections import RESERVED
 
 if TYPE_CHECKING:
@@ -162,7 +170,7 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     declared, stamps = declared_of(cls), stamps_in(section)
     stamp = stamps.get(declared.name)
     if stamp is not None:
-        _require_as_declared(declared, stamp)
+        require_as_declared(stamp, declared)
     if stamp is not None and stamp.version > declared.version:
         back = stamp.back_to(declared.version)
         return Plan(cls, declared, section, stamp.version, back=back)
@@ -176,25 +184,6 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
             f"@perdure.schema({next(iter(stamps))!r}, version={declared.version})"
         )
     return Plan(cls, declared, section, version, migrations)
-
-
-def _require_as_declared(declared: Declared, stamp: Stamp) -> None:
-    """See to it that versions mean to the code what they mean to a state.
-
-    Raises:
-        MigrationChanged: a step that the state has is declared otherwise.
-    """
-    step = redeclared(stamp, declared)
-    if step is None:
-        return
-    had = "a function" if step.lenses is None else ", ".join(map(describe, step.lenses))
-    raise MigrationChanged(
-        f"the migration of {declared.name} from {step.older} to {step.newer} is declared otherwise "
-        f"than the state has it, which is by: {had or 'no lenses'}. Old code reads the state by "
-        "that, and it cannot be changed afterwards. Declare it as it was, with the same values "
-        f"each time, and what is to be changed as a migration from {declared.version} to "
-        f"{declared.version + 1}; or roll the state back to before it was migrated"
-    )
 
 
 def _unstamped(declared: Declared, stamps: Iterable[str], names: Iterable[str]) -> int:

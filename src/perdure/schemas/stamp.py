@@ -23,10 +23,10 @@ from typing import Any, TypeAlias
 import msgspec
 
 from perdure.core.abbreviate import abbreviate
-from perdure.core.lens import Lens, Unknown, from_wire, to_wire
+from perdure.core.lens import Lens, Unknown, describe, from_wire, to_wire
 from perdure.core.values import same
 from perdure.core.versions import SECTION, STEPS, VERSION
-from perdure.errors import Malformed
+from perdure.errors import Malformed, MigrationChanged
 from perdure.schemas.declare import Declared, Migration, shortest
 
 
@@ -139,7 +139,26 @@ def _with_others(way: dict[int, int], declared: Declared) -> dict[int, int]:
     return found
 
 
-def redeclared(stamp: Stamp, declared: Declared) -> Step | None:
+def require_as_declared(stamp: Stamp, declared: Declared) -> None:
+    """See to it that versions mean to the code what they mean to a state.
+
+    Raises:
+        MigrationChanged: a step that the state has is declared otherwise.
+    """
+    step = _redeclared(stamp, declared)
+    if step is None:
+        return
+    had = "a function" if step.lenses is None else ", ".join(map(describe, step.lenses))
+    raise MigrationChanged(
+        f"the migration of {declared.name} from {step.older} to {step.newer} is declared otherwise "
+        f"than the state has it, which is by: {had or 'no lenses'}. Old code reads the state by "
+        "that, and it cannot be changed afterwards. Declare it as it was, with the same values "
+        f"each time, and what is to be changed as a migration from {declared.version} to "
+        f"{declared.version + 1}; or roll the state back to before it was migrated"
+    )
+
+
+def _redeclared(stamp: Stamp, declared: Declared) -> Step | None:
     """The first of the steps of a state that is declared otherwise now; None: there is none.
 
     Two functions are taken to be one: what they do nobody can tell.
