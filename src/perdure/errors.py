@@ -355,9 +355,24 @@ class SchemaNewer(UsageError):
 
 
 class SchemaMismatch(UsageError):
-    """The state was saved under another schema: a class was renamed, or the key is another's."""
+    """The state is stamped with other schemas only, and this one's migrations would run on it.
+
+    Either the class was renamed, and its migrations would run twice: keep the schema's name; or the
+    key is another agent's. Where they would reach nothing that is there, nothing is raised: a state
+    may be in several schemas, and is new to this one.
+    """
 
     kind = "schema-mismatch"
+
+
+class MigrationChanged(UsageError):
+    """A migration is declared otherwise than the state has it, so a version means two things.
+
+    Old code reads the state by what it has. Declare the migration as it was, and what is to be
+    changed as one to a new version; or roll the state back to before it was migrated.
+    """
+
+    kind = "migration-changed"
 
 
 class MigrationMissing(UsageError):

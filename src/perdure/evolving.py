@@ -7,8 +7,8 @@ works on a view of it (`perdure.state.evolved`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -37,14 +37,25 @@ from perdure.engine.requests import Steps
 from perdure.engine.unread import Unread
 from perdure.errors import SchemaChanged, SchemaMismatch
 from perdure.schemas.declare import UNSTAMPED, Declared, Migration, declared_of
-from perdure.schemas.run import reached, run
-from perdure.schemas.stamp import Step, stamped, stamps_in
+from perdure.schemas.fitting import require_fit
+from perdure.schemas.run import made_by_functions, reached, run
+from perdure.schemas.stamp import (
+    Run,
+    Stamp,
+    Step,
+    is_one_way,
+    require_as_declared,
+    stamped,
+    stamps_in,
+)
 from perdure.state.sections import RESERVED
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
     from perdure.state.document import Document
     from perdure.types import Durability
+
+Seen: TypeAlias = Callable[[Migration, dict[str, Any]], None]
 
 MIGRATED = "perdure.migrated"
 """What the metadata of a migration's checkpoint says, below this key: schema, from, to, run."""
@@ -64,6 +75,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Of newer code: to be run."""
     back: tuple[Step, ...] | None = None
     """Of older code: what led from its version to the state's, as far as that is known."""
+    run: Run | None = None
+    """The migration of many states of which this is a part."""
 
     @property
     def is_older_code(self) -> bool:
@@ -75,7 +88,7 @@ class Plan(msgspec.Struct, frozen=True):
         """The stamps as they are to be; None: as they are."""
         if self.is_older_code:
             return None
-        section = stamped(self.section, self.declared)
+        section = stamped(self.section, self.declared, self.migrations)
         return None if section == self.section else section
 
     @property
@@ -90,12 +103,15 @@ class Plan(msgspec.Struct, frozen=True):
             return (found.older | found.newer).intersection(names)
         return reached(self.migrations, names) if self.migrations else frozenset()
 
-    def migrated(self, content: dict[str, Any]) -> tuple[dict[str, Any], list[Change]]:
+    def migrated(
+        self, content: dict[str, Any], seen: Seen | None = None
+    ) -> tuple[dict[str, Any], list[Change]]:
         """The sections after the migrations, in order, and what these change.
 
         Args:
             content: the sections: those that are reached as plain values, which are not changed;
                 any others as they are.
+            seen: called before each migration, with the sections that are reached.
 
         Raises:
             MigrationFailed: a migration does not fit what is there.
@@ -104,13 +120,25 @@ class Plan(msgspec.Struct, frozen=True):
             return content, []
         names = self.reached(content)
         before = {name: content[name] for name in content if name in names}
-        after = run(self.migrations, take(before))
-        after[SECTION] = stamped(self.section, self.declared)
+        after = run(self.migrations, take(before), seen)
+        after[SECTION] = stamped(self.section, self.declared, self.migrations, self.run)
         if SECTION in content:
             before[SECTION] = content[SECTION]
         changes = to_changes(before, after)
         order = reordered(content, moves_of(changes))
         return {name: after.get(name, content.get(name)) for name in order}, changes
+
+    def require_fit(self, migrated: dict[str, Any]) -> None:
+        """See to it that what functions made of a state is what the schema says.
+
+        What lenses make is as good as what was there, and that is told when it is read.
+
+        Raises:
+            MigrationFailed: it is not; `path` says where.
+        """
+        if any(each.lenses is None for each in self.migrations):
+            names = [name for name in migrated if not name.startswith(RESERVED)]
+            require_fit(self.cls, migrated, sorted(made_by_functions(self.migrations, names)))
 
     def shown(self, content: dict[str, Any]) -> dict[str, Any]:
         """The sections as the schema has them, to be read; takes what `migrated` does.
@@ -136,10 +164,13 @@ def plan(cls: type, section: Any, names: Iterable[str]) -> Plan:
     Raises:
         SchemaMismatch: it has stamps, of other schemas, and this one would have to migrate it.
         MigrationMissing: nothing leads from its version to the schema's.
+        MigrationChanged: a migration is declared otherwise than the state has it.
         Malformed: the stamps are none.
     """
     declared, stamps = declared_of(cls), stamps_in(section)
     stamp = stamps.get(declared.name)
+    if stamp is not None:
+        require_as_declared(stamp, declared)
     if stamp is not None and stamp.version > declared.version:
         back = stamp.back_to(declared.version)
         return Plan(cls, declared, section, stamp.version, back=back)
@@ -231,15 +262,21 @@ class Evolution(msgspec.Struct, eq=False):
                 "was migrating the state, nor give up its edits. Nothing of it was saved; open the "
                 "state again"
             )
-        now = self._version_after(core, news)
-        if now is not None and now != self._held:
+        now = self._stamp_after(core, news)
+        if now is not None and (now.version != self._held or self._is_by_another_way(now)):
+            by = " by another way" if now.version == self._held else ""
             raise SchemaChanged(
                 f"{core.site.key!r}: the state was migrated meanwhile, or rolled back, from "
-                f"version {self._held} of {self.plan.declared.name} to {now}: what this session "
-                "holds is of the former. `session.changes()` tells what it has not saved; open the "
-                "state again"
+                f"version {self._held} of {self.plan.declared.name} to {now.version}{by}: what "
+                "this session holds is of the former. `session.changes()` tells what it has not "
+                "saved; open the state again"
             )
         self.is_stamped = False
+
+    def _is_by_another_way(self, now: Stamp) -> bool:
+        """Whether what old code sees would be seen through other lenses than this session has."""
+        back = self.plan.back
+        return back is not None and not is_one_way(now.back_to(self.plan.declared.version), back)
 
     @property
     def _label(self) -> str:
@@ -250,20 +287,19 @@ class Evolution(msgspec.Struct, eq=False):
         """The version of what is live, once a migration of this session is saved."""
         return self.plan.version if self.plan.is_older_code else self.plan.declared.version
 
-    def _version_after(self, core: SessionCore, news: News) -> int | None:
-        """The version that the news leave the state in; None: they do not say."""
+    def _stamp_after(self, core: SessionCore, news: News) -> Stamp | None:
+        """The stamp that the news leave the state with; None: they do not say."""
         declared = self.plan.declared
         if news.instead is not None and news.instead.is_whole:
             stamps = stamps_in(news.instead.sections.get(SECTION))
-            unstamped = _unstamped(declared, stamps, news.instead.sections)
-            return stamps[declared.name].version if declared.name in stamps else unstamped
+            unstamped = Stamp(_unstamped(declared, stamps, news.instead.sections))
+            return stamps.get(declared.name, unstamped)
         changes = [each for each in news.changes if each.path[0] == SECTION]
         if not changes:
             return None
         held: dict[str, Any] = {SECTION: core.document.read_reserved(SECTION) or {}}
         apply(held, changes)
-        stamp = stamps_in(held.get(SECTION)).get(declared.name)
-        return None if stamp is None else stamp.version
+        return stamps_in(held.get(SECTION)).get(declared.name)
 
 
 def evolved(

@@ -309,7 +309,10 @@ inferred_choice_chars_max = 32
 """The longest text of an inferred enum (characters)."""
 
 inferred_choice_times_min = 10
-"""How often each text of an inferred enum must have come, on average (times)."""
+"""How often each text of an inferred enum must have come (times)."""
+
+inferred_choice_states_min = 3
+"""In how many states each of them must have come (states): what one user wrote is no choice."""
 
 environment_file_bytes_max = 64 * 1024 * 1024
 """A file of an agent's environment that is compared by its content (bytes); larger ones by time."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from perdure.drive import Driver
-    from perdure.schemas.report import Migrated, Unmigrated
+    from perdure.schemas.report import Migrated, Migrations, Unmigrated
     from perdure.store_base import Progress
 
 
@@ -52,6 +52,13 @@ class _Migrating:
 
         fleet = Fleet(self._driver, prefix, 1, progress, pausing)
         return unmigrate(fleet, run, dry_run=dry_run)
+
+    def _listing_runs(
+        self, prefix: str, progress: Progress | None, pausing: Callable[[], None] | None = None
+    ) -> Migrations:
+        from perdure.fleet.runs import Fleet, migrations
+
+        return migrations(Fleet(self._driver, prefix, 1, progress, pausing))
 
 
 class Migrating(_Migrating):
@@ -131,6 +138,26 @@ class Migrating(_Migrating):
             (('support/alice', 'main'),)
         """
         return self._unmigrating(run, prefix, dry_run, progress)
+
+    def migrations(self, prefix: str = "", *, progress: Progress | None = None) -> Migrations:
+        """List the runs of `migrate` that states tell of, the newest first.
+
+        Each branch of each state has with its version which runs brought it there. So what was
+        rolled back since is not counted, and a run that was taken back is not listed.
+
+        Args:
+            prefix: of the states' keys; empty for all.
+            progress: called with (states done, all).
+
+        Returns:
+            Of each run its id, when it began, the schema, the version, how many branches it
+            migrated, and how many are left in an older version.
+
+        Example:
+            >>> [(each.run, each.migrated, each.is_done) for each in store.migrations().runs]
+            [('06612da10217cc-f7a572a4', 812, True)]
+        """
+        return self._listing_runs(prefix, progress)
 
 
 class AsyncMigrating(_Migrating):
@@ -216,3 +243,25 @@ class AsyncMigrating(_Migrating):
         from perdure.fleet.beside import beside
 
         return await beside(partial(self._unmigrating, run, prefix, dry_run, progress))
+
+    async def migrations(self, prefix: str = "", *, progress: Progress | None = None) -> Migrations:
+        """List the runs of `migrate` that states tell of, the newest first.
+
+        Each branch of each state has with its version which runs brought it there. So what was
+        rolled back since is not counted, and a run that was taken back is not listed.
+
+        Args:
+            prefix: of the states' keys; empty for all.
+            progress: called with (states done, all).
+
+        Returns:
+            Of each run its id, when it began, the schema, the version, how many branches it
+            migrated, and how many are left in an older version.
+
+        Example:
+            >>> [(each.run, each.migrated, each.is_done) for each in store.migrations().runs]
+            [('06612da10217cc-f7a572a4', 812, True)]
+        """
+        from perdure.fleet.beside import beside
+
+        return await beside(partial(self._listing_runs, prefix, progress))

@@ -112,6 +112,7 @@ def open_session(site: Site, *, loading: Loading, branch: str, id_: bytes | None
     changes: list[Change] = []
     if plan is not None:
         content, changes = plan.migrated(content)
+        plan.require_fit(content)
     resumed, told = yield from marks.resumed_from(site, loaded, branch)
     id_ = id_ or (yield Random(16))
     now = yield Now()

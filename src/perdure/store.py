@@ -120,7 +120,9 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
             Damaged: what is stored is not what was saved.
-            MigrationFailed: what is stored does not fit a migration.
+            MigrationFailed: what is stored does not fit a migration, or what one makes by a
+                function does not fit the schema.
+            MigrationChanged: a migration is declared otherwise than the state has it.
             SchemaMismatch: the state was saved under another schema.
             UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
         """

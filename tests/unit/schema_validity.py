@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -57,7 +58,14 @@ def _fits_object(schema: Mapping[str, Any], value: dict[str, Any], root: Mapping
     if any(name not in value for name in schema.get("required", ())):
         return False
     known, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
-    return all(fits(known.get(name, rest), held, root) for name, held in value.items())
+    patterns = schema.get("patternProperties", {})
+
+    def applying(name: str) -> list[Any]:
+        found = [known[name]] if name in known else []
+        found += [each for pattern, each in patterns.items() if re.search(pattern, name)]
+        return found or [rest]
+
+    return all(fits(each, held, root) for name, held in value.items() for each in applying(name))
 
 
 def _fits_array(schema: Mapping[str, Any], value: Any, root: Mapping[str, Any]) -> bool:

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from click.testing import CliRunner, Result
 
@@ -26,6 +28,15 @@ class Mistaken:
 
 
 migration(Mistaken, 1, 2, [lenses.rename("topik", "subject")])
+
+
+@schema("Unreachable", version=3)
+@dataclass
+class Unreachable:
+    subject: str = ""
+
+
+migration(Unreachable, 2, 3, [lenses.rename("topic", "subject")])
 
 
 @pytest.fixture
@@ -213,5 +224,49 @@ def test_interrupted_it_says_how_what_was_migrated_is_taken_back(path: str) -> N
 
 
 def test_prefix_that_no_key_has_is_told(path: str) -> None:
-    found = call(path, RESEARCH, "nobody/*")
-    assert (found.exit_code, found.stderr) == (0, "no keys begin so\n")
+    for args in ((), ("--dry-run",)):
+        found = call(path, RESEARCH, "nobody/*", *args)
+        told = "nothing to migrate: no key begins with 'nobody/'\n"
+        assert (found.exit_code, found.stderr) == (FOUND, told)
+    with closing(apsw.Connection(path)) as connection:
+        connection.execute("DELETE FROM heads")
+    assert "the store is empty" in call(path, RESEARCH, "*").stderr
+
+
+def test_samples_are_left_out_where_nobody_is_to_see_what_users_wrote(path: str) -> None:
+    assert "'r/a'" in call(path, RESEARCH, "r/*", "--dry-run").stdout
+    for args in (("--dry-run",), ()):
+        found = call(path, RESEARCH, "r/*", "--no-samples", *args)
+        assert "r/a" not in found.stdout
+        assert "migrate" in found.stdout
+    assert answer(path, RESEARCH, "s/*", "--no-samples")["migration"]["samples"] == []
+
+
+def test_what_no_state_had_is_named(path: str) -> None:
+    found = call(path, f"{__name__}:Mistaken", "r/*", "--dry-run")
+    assert "no state had topik: rename topik to subject (1 → 2) did nothing" in found.stderr
+    (unmet,) = answer(path, f"{__name__}:Mistaken", "r/*", "--dry-run")["migration"]["unmet"]
+    assert unmet == {"older": 1, "newer": 2, "path": "topik", "lens": "rename topik to subject"}
+
+
+def test_a_missing_migration_is_told_once(path: str) -> None:
+    found = call(path, f"{__name__}:Unreachable", "*", "--dry-run")
+    assert found.exit_code == FOUND
+    assert found.stdout.count("no migrations lead from version 1 of Unreachable to 3") == 1
+    assert "(so are 2 more)" in found.stdout
+
+
+def test_runs_are_listed(path: str) -> None:
+    assert "no state says" in call(path, "--list").stderr
+    first = answer(path, RESEARCH, "r/*")["migration"]["run"]
+    second = answer(path, RESEARCH, "*")["migration"]["run"]
+    found = call(path, "--list")
+    assert found.exit_code == 0
+    assert [line.split()[0] for line in found.stdout.splitlines()] == ["run", second, first]
+    assert "0 → 2: 2" in found.stdout
+    assert "done" in found.stdout
+    (run,) = answer(path, "--list", "r/*")["runs"]
+    assert (run["run"], run["counts"], run["left"]) == (first, {"0": 2}, 0)
+    assert call(path, "--list", "--dry-run").exit_code == USAGE
+    call(path, "--undo", second)
+    assert [run["run"] for run in answer(path, "--list")["runs"]] == [first]

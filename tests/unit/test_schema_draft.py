@@ -245,3 +245,101 @@ def test_schema_that_always_holds_itself_has_no_value() -> None:
     loop = {"Loop": record(again={"$ref": "#/$defs/Loop"})}
     with pytest.raises(UsageError, match="holds itself"):
         draft(record(), {**record(a={"$ref": "#/$defs/Loop"}), "$defs": loop}, "R", 1, 2)
+
+
+# ---- texts that become models ---------------------------------------------------------------
+
+
+@dataclass
+class Tag:
+    name: str
+    weight: int = 0
+
+
+@dataclass
+class Pinned:
+    name: str
+    at: int
+
+
+@dataclass
+class Pair:
+    first: str
+    second: str
+
+
+def of(**fields: Any) -> dict[str, Any]:
+    made: Any = type("Case", (), {"__annotations__": fields})
+    return json_schema_of(dataclass(made))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value", "made"),
+    [
+        (str, Tag, "owls", {"name": "owls"}),
+        (str, Pinned, "owls", {"name": "owls", "at": 0}),
+        (str, list[Tag], "owls", [{"name": "owls"}]),
+        (Tag, list[Tag], {"name": "owls"}, [{"name": "owls"}]),
+        (str, Tag | None, "owls", {"name": "owls"}),
+    ],
+)
+def test_a_value_that_became_a_model_is_carried_over(
+    old: Any, new: Any, value: Any, made: Any
+) -> None:
+    lenses = drafted(of(tag=old), of(tag=new))
+    sections = {"tag": value}
+    forward(sections, lenses)
+    assert sections["tag"] == made
+    assert get(sections, lenses) == {"tag": value}
+    nothing: dict[str, Any] = {}
+    forward(nothing, lenses)
+    assert nothing == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(str, Pair), (str | None, Tag), (int, Pair), (dict[str, int], Tag)]
+)
+def test_what_it_became_is_not_guessed_where_that_is_not_clear(old: Any, new: Any) -> None:
+    source = draft(of(tag=old), of(tag=new), "Case", 1, 2)
+    assert "remove('tag'" in source
+    assert "move(" not in source.replace("remove(", "")
+
+
+def test_a_list_of_texts_that_became_models_says_what_a_function_would_make() -> None:
+    source = draft(of(tags=list[str]), of(tags=list[Pinned]), "Case", 1, 2)
+    assert "write a function that makes {'name': each, 'at': 0} of each" in source
+    source = draft(of(tags=dict[str, str]), of(tags=dict[str, Tag]), "Case", 1, 2)
+    assert "write a function that makes {'name': each} of each" in source
+    source = draft(of(tags=list[str]), of(tags=list[Pair]), "Case", 1, 2)
+    assert "write a function\n" in source
+
+
+# ---- what only a comment says ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lens"),
+    [
+        (of(plan=OldPlan), of(plan=Tag, goal=str), "move('plan/goal', 'goal')"),
+        (of(name=str), of(first=str, last=str | None), "split('name', into=['first', 'last'])"),
+        (of(first=str, last=str), of(name=str), "merge(['first', 'last'], into='name')"),
+    ],
+)
+def test_what_looks_moved_split_or_merged_is_said(old: Any, new: Any, lens: str) -> None:
+    (said,) = [line for line in draft(old, new, "Case", 1, 2).splitlines() if lens in line]
+    assert said.lstrip().startswith("# ")
+    assert "came: if it was " in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (of(name=str), of(first=str, count=int)),
+        (of(plan=OldPlan), of(plan=Tag, goal=int)),
+        (of(name=str), of(title=str)),
+        (of(name=str), of(**dict.fromkeys("abcde", str))),
+        (of(items=list[OldPlan]), of(items=list[Tag], goal=str)),
+    ],
+)
+def test_what_does_not_look_so_is_not_said(old: Any, new: Any) -> None:
+    assert "came: if it was " not in draft(old, new, "Case", 1, 2)

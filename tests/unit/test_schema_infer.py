@@ -58,6 +58,7 @@ def test_every_state_fits_under_narrow_limits(states: list[dict[str, Any]]) -> N
         patch.setattr(limits, "inferred_tuple_max", 1)
         patch.setattr(limits, "inferred_choices_max", 2)
         patch.setattr(limits, "inferred_choice_times_min", 1)
+        patch.setattr(limits, "inferred_choice_states_min", 1)
         schema = infer(states)
     assert all(fits(schema, state) for state in states)
 
@@ -122,6 +123,55 @@ def test_texts_that_come_again_and_again_are_an_enum() -> None:
     states = [{"a": word} for word in ("open", "closed") * times]
     assert infer(states)["properties"]["a"] == {"enum": ["closed", "open"]}
     assert infer(states[1:])["properties"]["a"] == {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("Ann", "Bo"),
+        ("ann lee", "bo lee"),
+        ("ann@example.org", "bo@example.org"),
+        ("555-1234", "555-4321"),
+        ("open", "Ann"),
+        ("open", ""),
+        ("a" * 33, "open"),
+        tuple(f"word{at}" for at in range(limits.inferred_choices_max + 1)),
+    ],
+    ids=str,
+)
+def test_what_users_write_is_no_enum_however_often_it_comes(texts: tuple[str, ...]) -> None:
+    states = [{"a": text} for text in texts * 50]
+    assert infer(states)["properties"]["a"] == {"type": "string"}
+
+
+def test_what_few_states_hold_is_no_enum_however_often_they_do() -> None:
+    many = limits.inferred_choice_times_min * 5
+    often = [{"a": {"b": ["ann", "bo"] * many}}] * 2
+    schema = infer(often)["properties"]["a"]["properties"]["b"]
+    assert schema == {"type": "array", "items": {"type": "string"}}
+    schema = infer([*often, often[0]])["properties"]["a"]["properties"]["b"]
+    assert schema == {"type": "array", "items": {"enum": ["ann", "bo"]}}
+
+
+def test_one_text_that_is_rare_makes_no_enum_of_the_others() -> None:
+    states = [{"a": word} for word in ["open", "closed"] * 50 + ["anna"]]
+    assert infer(states)["properties"]["a"] == {"type": "string"}
+
+
+def test_texts_of_several_places_that_are_told_together_may_be_an_enum() -> None:
+    times = limits.inferred_choice_times_min
+    states = [{"a": {f"k {n}": "open", f"l {n}": "closed"}} for n in range(times)]
+    together = infer(states * 3)["properties"]["a"]["additionalProperties"]
+    assert together == {"enum": ["closed", "open"]}
+    assert infer(states)["properties"]["a"]["additionalProperties"] == {"type": "string"}
+
+
+def test_names_of_the_library_are_left_out_of_mappings_whose_keys_are_data() -> None:
+    states = [{"a": {"2026-01": 1, "perdure.kept": "x"}}]
+    schema = infer(states)
+    assert schema["properties"]["a"]["additionalProperties"] == {"type": "integer"}
+    assert fits(schema, states[0])
+    assert not fits(schema, {"a": {"2026-01": "x"}})
 
 
 def test_mappings_whose_keys_are_data_are_told_by_their_values() -> None:

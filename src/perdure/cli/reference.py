@@ -17,7 +17,7 @@ from perdure.cli.findings import Finding
 from perdure.core.json_forms import FORMS
 from perdure.schemas.compare import SchemaDifference
 from perdure.schemas.present import SchemaVersion, UnreadableState
-from perdure.schemas.report import Migrated, Unmigrated
+from perdure.schemas.report import Migrated, MigrationRun, Unmigrated
 from perdure.types import (
     BranchInfo,
     Checkpoint,
@@ -75,7 +75,8 @@ DOCUMENTS = {
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
-    "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`',
+    "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`; of `--list` '
+    "a list of MigrationRun as `runs`",
     "upgrade": '{"ok": BOOL, "upgraded": Upgraded}',
     "schema versions": '{"versions": [SchemaVersion], "unreadable": [UnreadableState]}',
     "schema infer": '{"schema": SCHEMA, "states": NUMBER, "unreadable": [UnreadableState]}',
@@ -91,7 +92,7 @@ DOCUMENTS = {
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
-    *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
+    *(Migrated, MigrationRun, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
     *(
         EffectInfo,
         Question,

@@ -79,9 +79,10 @@ def versions(ctx: click.Context, keys: str | None) -> None:
 def infer(ctx: click.Context, keys: str | None, sections: tuple[str, ...], sample: int) -> None:
     """Print a JSON Schema (2020-12) that all states fit whose keys begin with PREFIX, or all do.
 
-    Of each state the newest checkpoint of main is read. Fields that all have are required; where
-    a few words come again and again they are an enum. The exit code is 1 if any state could not be
-    read.
+    Of each state the newest checkpoint of main is read. Fields that all have are required. Texts
+    are an enum only where a few words without spaces come again and again in several states: what
+    users wrote is not to get into a schema, so look at the enums before you pass it on. The exit
+    code is 1 if any state could not be read.
     """
     from perdure.schemas.infer import Inference
 

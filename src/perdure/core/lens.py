@@ -184,6 +184,8 @@ def _lens(wire: Any) -> Lens:
     if kind is None:
         return Unknown(wire)
     names = kind.__struct_fields__
+    if len(wire) > len(names) + 1:
+        return Unknown(wire)  # a newer Perdure says more of it
     if len(wire) != len(names) + 1:
         raise Malformed(f"not a lens that this version knows: {abbreviate(wire)}")
     try:

@@ -15,7 +15,7 @@ from perdure.core.lineage import bases_at, is_empty
 from perdure.core.merge import merge
 from perdure.core.merge_rules import Rules
 from perdure.core.record import BASE, ID_BYTES, LABEL, MERGED, Draft, Sealed, changes_of, seal_draft
-from perdure.core.versions import are_apart
+from perdure.core.versions import are_apart, came_apart
 from perdure.engine.ancestors import newest_ancestor
 from perdure.engine.bodies import too_much
 from perdure.engine.branches import common_number
@@ -62,7 +62,8 @@ def merge_branch(
     Raises:
         UsageError: there is no such strategy, whether it would be needed or not.
         MergeConflicts: both changed the same places, and no strategy says which is right.
-        SchemaChanged: the branches are in different versions of a schema.
+        SchemaChanged: the branches are in different versions of a schema, or came to one by
+            different ways.
         Busy: the branch is held exclusively, or others saved to it again and again.
         NotStorable: what the branch did since is more than one checkpoint can hold.
     """
@@ -80,6 +81,8 @@ def merge_branch(
         if parted.ours and are_apart(parted.ours, parted.theirs):
             raise SchemaChanged(_apart(site, source, into))
         base = MergeBase(site, head, parted.tip, parted.number)
+        if (yield from base.answering(came_apart(parted.ours, parted.theirs))):
+            raise SchemaChanged(_by_other_ways(site, source, into))
         merged = yield from base.answering(merge(parted.ours, parted.theirs, strategies))
         told = Merge(site.key, source, into, parted.number, tuple(merged.changes), merged.conflicts)
         if dry_run:
@@ -99,6 +102,15 @@ def _apart(site: Site, source: str, into: str) -> str:
         f"{source!r} cannot be merged into {into!r} of {site.key!r}: they are in different "
         "versions of a schema. Open the older one with the newer code, save, and merge then: "
         f"store.open({site.key!r}, branch=…, schema=…)"
+    )
+
+
+def _by_other_ways(site: Site, source: str, into: str) -> str:
+    return (
+        f"{source!r} cannot be merged into {into!r} of {site.key!r}: they came to one version of a "
+        "schema by different migrations, and what each of these keeps for older code the other "
+        "does not know. Roll one of them back to before its migration, and migrate it with the "
+        f"code that migrated the other: store.rollback({site.key!r}, to=…, branch=…)"
     )
 
 

@@ -32,7 +32,7 @@ from perdure.errors import (
 )
 from perdure.evolving import MIGRATED
 from perdure.fleet.looked import Looked
-from perdure.fleet.trying import Outcome, Sampling, Tried, try_branch
+from perdure.fleet.trying import Outcome, Tried, Trying, try_branch
 from perdure.fleet.undo import OF_THE_STORE, began_us
 from perdure.schemas.report import Fate
 
@@ -43,10 +43,9 @@ OF_WRITING = (*OF_THE_STORE, StoreUnavailable, NewerFormat)
 class Task(msgspec.Struct, frozen=True):
     """What is done to every state."""
 
-    schema: type
+    trying: Trying
     run: str | None
     """The run whose migrations are committed; None: they are only tried."""
-    samples: Sampling
     looked: Looked | None
     """What a look keeps for the run after it."""
 
@@ -83,7 +82,7 @@ def _branch(task: Task, site: Site, branch: str, found: Tried | None) -> Steps[O
     try:
         for _ in range(limits.migration_tries_max):
             if tried is None:
-                tried = yield from try_branch(task.schema, task.samples, site, branch)
+                tried = yield from try_branch(task.trying, site, branch)
             if isinstance(tried, Outcome):
                 return tried
             if task.run is None:
@@ -112,6 +111,8 @@ def _failed(site: Site, branch: str, error: Exception) -> Outcome:
     fate: Fate = "failed"
     if isinstance(error, SchemaMismatch):
         return Outcome(site.key, branch, "other")
+    if isinstance(error, NewerFormat):
+        return Outcome(site.key, branch, "newer")
     if isinstance(error, Retryable):
         fate = "busy"
     elif isinstance(error, UNREADABLE):

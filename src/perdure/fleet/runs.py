@@ -13,14 +13,23 @@ from perdure import limits
 from perdure.core.diff import name_of
 from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, ListHeads, Now, Random, Steps
-from perdure.errors import UsageError
-from perdure.fleet import moving, undo
+from perdure.errors import MigrationChanged, MigrationMissing, UsageError
+from perdure.fleet import listing, moving, undo
 from perdure.fleet.looked import Looked
 from perdure.fleet.moving import Task
 from perdure.fleet.together import run_together
-from perdure.fleet.trying import Outcome
+from perdure.fleet.trying import Outcome, Trying
 from perdure.schemas.declare import Declared, declared_of
-from perdure.schemas.report import Fate, Migrated, MigrationFailure, MigrationSample, Unmigrated
+from perdure.schemas.met import Met
+from perdure.schemas.report import (
+    Fate,
+    Migrated,
+    MigrationFailure,
+    Migrations,
+    MigrationSample,
+    Unmigrated,
+)
+from perdure.schemas.stamp import Run
 
 if TYPE_CHECKING:
     from perdure.drive import Driver
@@ -29,6 +38,9 @@ T = TypeVar("T")
 
 Progress: TypeAlias = Callable[[int, int], None]
 Pausing: TypeAlias = Callable[[], None]
+
+OF_THE_CODE = (MigrationChanged.kind, MigrationMissing.kind)
+"""Failures that are the code's, and the same for each state: they are told once, and counted."""
 
 _HASHES = 1 << 128
 """Hashes of all states are added up below this: whatever their order, the sum is the same."""
@@ -117,6 +129,7 @@ class _Tally:
         self.failures: list[MigrationFailure] = []
         self._held: list[MigrationFailure] = []
         self.samples: list[MigrationSample] = []
+        self.met = Met()
         self._before = self._after = self._bytes = 0
 
     def wants_sample(self) -> bool:
@@ -128,7 +141,8 @@ class _Tally:
         self.counts[found.fate] = self.counts.get(found.fate, 0) + 1
         # Those that are busy, however many, leave no failure without its name.
         named = self._held if found.fate == "busy" else self.failures
-        if found.problem and len(named) < limits.migration_failures_max:
+        is_new = bool(found.problem) and not self._is_told(found)
+        if is_new and len(named) < limits.migration_failures_max:
             named.append(MigrationFailure(found.key, found.branch, found.path, found.problem))
         if found.sample is not None and self.wants_sample():
             self.samples.append(found.sample)
@@ -136,6 +150,16 @@ class _Tally:
             self._bytes += found.size
             self._before = (self._before + _number(found, found.before)) % _HASHES
             self._after = (self._after + _number(found, found.after)) % _HASHES
+
+    def _is_told(self, found: Outcome) -> bool:
+        """Whether the same was told of another branch: it is counted there."""
+        if found.problem.partition(":")[0] not in OF_THE_CODE:
+            return False
+        for at, failure in enumerate(self.failures):
+            if failure.problem == found.problem:
+                self.failures[at] = replace(failure, count=failure.count + 1)
+                return True
+        return False
 
     def report(self, fleet: Fleet, declared: Declared, run: str | None) -> Migrated:
         """What it comes to."""
@@ -149,6 +173,7 @@ class _Tally:
             counts=self.counts,
             failures=(*self.failures, *self._held)[: limits.migration_failures_max],
             samples=tuple(self.samples),
+            unmet=self.met.unmet(),
             bytes=self._bytes,
             before=f"{self._before:032x}",
             after=f"{self._after:032x}",
@@ -168,26 +193,32 @@ def migrate(
     """Look at every state, and then migrate those that need it; see `Store.migrate`."""
     began = time.perf_counter()
     look = _checked(first, declared_of(schema), fleet) if isinstance(first, Migrated) else None
+    run = None if dry_run else Run(_new_run(fleet.driver), fleet.prefix)
     looked = None
     if dry_run or first is True:
         looked = Looked() if not dry_run else None
-        look = _round(fleet, schema, None, looked)
+        look = _round(fleet, schema, run, looked, commits=False)
         if dry_run:
             return replace(look, seconds=time.perf_counter() - began)
+    assert run is not None
     if look is not None and look.failed and not skip_failures:
         taken = time.perf_counter() - began
         return replace(look, dry_run=False, refused=True, seconds=taken)
-    done = _named(fleet, schema, _new_run(fleet.driver), looked)
+    done = _named(fleet, schema, run, looked)
     foretold = None if look is None else (done.before, done.after) == (look.before, look.after)
-    return replace(done, as_foretold=foretold, seconds=time.perf_counter() - began)
+    unmet = done.unmet if look is None else look.unmet
+    seconds = time.perf_counter() - began
+    return replace(done, as_foretold=foretold, unmet=unmet, seconds=seconds)
 
 
-def _named(fleet: Fleet, schema: type, run: str, looked: Looked | None) -> Migrated:
+def _named(fleet: Fleet, schema: type, run: Run, looked: Looked | None) -> Migrated:
     """Migrate all; what ends that says by which name the part that is done is taken back."""
     try:
-        return _round(fleet, schema, run, looked)
+        return _round(fleet, schema, run, looked, commits=True)
     except BaseException as error:
-        error.add_note(f"what was migrated until then is of run {run}, by which it is taken back")
+        error.add_note(
+            f"what was migrated until then is of run {run.id}, by which it is taken back"
+        )
         raise
 
 
@@ -206,13 +237,17 @@ def _checked(look: Migrated, declared: Declared, fleet: Fleet) -> Migrated:
     return look
 
 
-def _round(fleet: Fleet, schema: type, run: str | None, looked: Looked | None) -> Migrated:
-    """Go over all states once."""
+def _round(
+    fleet: Fleet, schema: type, run: Run | None, looked: Looked | None, *, commits: bool
+) -> Migrated:
+    """Go over all states once: look, or commit what was looked at."""
     tally = _Tally()
-    task = Task(schema, run, tally.wants_sample, looked)
+    met = None if commits and looked is not None else tally.met  # else the look saw it
+    trying = Trying(schema, tally.wants_sample, met, run)
+    task = Task(trying, run.id if run is not None and commits else None, looked)
     for outcome in fleet.each(partial(moving.state, task)):
         tally.add(outcome)
-    return tally.report(fleet, declared_of(schema), run)
+    return tally.report(fleet, declared_of(schema), task.run)
 
 
 def _new_run(driver: Driver) -> str:
@@ -249,3 +284,14 @@ def unmigrate(fleet: Fleet, run: str, *, dry_run: bool) -> Unmigrated:
         busy=counts["busy"],
         seconds=time.perf_counter() - began,
     )
+
+
+# ---- what there was -------------------------------------------------------------------------
+
+
+def migrations(fleet: Fleet) -> Migrations:
+    """The runs that migrated states; see `Store.migrations`."""
+    found = listing.Listing()
+    for each in fleet.each(listing.state):
+        found.add(each)
+    return found.result(fleet.states)

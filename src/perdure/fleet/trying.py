@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, apply, unpack_changes
@@ -18,8 +19,10 @@ from perdure.engine.read import Site
 from perdure.engine.requests import Steps
 from perdure.errors import MigrationFailed
 from perdure.evolving import Plan, body_of, planned
-from perdure.fleet.fitting import require_fit
+from perdure.schemas.fitting import require_fit
+from perdure.schemas.met import Met
 from perdure.schemas.report import Fate, MigrationSample
+from perdure.schemas.stamp import Run
 from perdure.state.sections import RESERVED
 
 Sampling: TypeAlias = Callable[[], bool]
@@ -51,12 +54,23 @@ class Tried(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-def try_branch(schema: type, samples: Sampling, site: Site, branch: str) -> Steps[Tried | Outcome]:
+class Trying(msgspec.Struct, frozen=True):
+    """What is tried on each branch, and what is wanted of it."""
+
+    schema: type
+    """To whose version it is to be migrated."""
+    samples: Sampling
+    met: Met | None = None
+    """What notes which lenses found what they are about."""
+    run: Run | None = None
+    """The run that commits what is tried."""
+
+
+def try_branch(task: Trying, site: Site, branch: str) -> Steps[Tried | Outcome]:
     """Read what the migrations reach, run them, and prove what would be sealed.
 
     Args:
-        schema: to whose version it is to be migrated.
-        samples: whether another sample is wanted.
+        task: to what it is to be migrated.
         site: where the state is.
         branch: of it.
 
@@ -66,12 +80,12 @@ def try_branch(schema: type, samples: Sampling, site: Site, branch: str) -> Step
     loaded = yield from load(site, branch, lambda _: False)
     if loaded is None or loaded.head.deleted_us is not None:
         return Outcome(site.key, branch, "deleted")
-    found = yield from planned(schema, loaded, site, branch, whole=False)
+    found = yield from planned(task.schema, loaded, site, branch, whole=False)
     if found.is_older_code:
         return Outcome(site.key, branch, "newer")
     if not found.migrations:
         return Outcome(site.key, branch, _as_it_is(found, loaded))
-    return _tried(samples, site, branch, loaded, found)
+    return _tried(task, site, branch, loaded, replace(found, run=task.run))
 
 
 def _as_it_is(found: Plan, loaded: Loaded) -> Fate:
@@ -82,7 +96,7 @@ def _as_it_is(found: Plan, loaded: Loaded) -> Fate:
     return "other" if stamps and found.declared.name not in stamps else "current"
 
 
-def _tried(samples: Sampling, site: Site, branch: str, loaded: Loaded, found: Plan) -> Tried:
+def _tried(task: Trying, site: Site, branch: str, loaded: Loaded, found: Plan) -> Tried:
     """Run the migrations of a plan; what they change is packed, and proved to give their result.
 
     Raises:
@@ -92,14 +106,15 @@ def _tried(samples: Sampling, site: Site, branch: str, loaded: Loaded, found: Pl
     """
     names = found.reached(loaded.sections)
     content = {name: value for name, value in loaded.sections.items() if name in names}
-    migrated, changes = found.migrated(dict(loaded.sections))
+    seen = task.met.see if task.met is not None else None
+    migrated, changes = found.migrated(dict(loaded.sections), seen)
     body = body_of(found, changes)
     before = _hash(content)
     reached = [name for name in migrated if _is_reached(name, names, loaded)]
     require_fit(found.cls, migrated, reached)
     after = _hash({name: migrated[name] for name in reached})
     _prove(loaded, names, body, after)
-    sample = _sample(site, branch, loaded, migrated, names) if samples() else None
+    sample = _sample(site, branch, loaded, migrated, names) if task.samples() else None
     size = len(body.changes)
     own = Outcome(site.key, branch, "migrated", "", "", size, before, after, sample)
     return Tried(loaded.head, body, own)

@@ -1,7 +1,8 @@
 """Drafts of migrations: which lenses lead from one JSON Schema to another, guessed.
 
-What stays where it was is converted, wrapped or entered; fields that went and fields that came are
-renamed if they are of like types and names, else removed and added.
+What stays where it was is converted, wrapped, nested or entered; fields that went and fields that
+came are renamed if they are of like types and names, else removed and added. Where these look like
+a move, a split or a merge a comment says so: which it is, only who wrote the schemas knows.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from typing import Any
 
 from perdure.core.conversions import conversion
 from perdure.schemas.compare import compare, paired
-from perdure.schemas.drafted import Place, Step, literal, source, zero
+from perdure.schemas.drafted import Place, Step, literal, placed, source, zero
 from perdure.schemas.forms import Form, Schema, forms, words
+from perdure.schemas.guesses import Guesses, parted
 
 LIKE_MIN = 0.6
 """How like two names are at least, of 1, for a field of one type to be renamed."""
@@ -88,20 +90,26 @@ class _Draft:
         self._old = old
         self._new = new
         self._above: list[tuple[str, str]] = []
+        self._guesses = Guesses()
 
     def of(self) -> list[Step]:
         before, after = forms(self._old, self._old), forms(self._new, self._new)
-        return [
+        steps = [
             step
             for one, other in paired(before, after)
             if one.kind == "object"
             for step in self._fields(one, other, ())
         ]
+        return [*self._guesses.moves(), *steps]
 
     # ---- fields -------------------------------------------------------------------------
 
     def _fields(self, old: Form, new: Form, place: Place) -> Iterator[Step]:
         names = self._renames(old, new)
+        gone = {name: self._old_kinds(old, name) for name in old.fields if name not in new.fields}
+        came = {name: self._new_kinds(new, name) for name in new.fields if name not in old.fields}
+        self._guesses.note(gone, came, names, place)
+        yield from parted(gone, came, place)
         for before, after in names.items():
             kinds = words(forms(old.fields[before], self._old))
             why = f"guessed: {before} and {after} are of like names, and what was {kinds}"
@@ -135,6 +143,12 @@ class _Draft:
         guessed = "its default" if "default" in field else "a guess: what do older states have?"
         return Step(f"{name} is new: {guessed}", "add", at, literal(zero(field, self._new)))
 
+    def _old_kinds(self, form: Form, name: str) -> list[str]:
+        return _kinds(forms(form.fields[name], self._old))
+
+    def _new_kinds(self, form: Form, name: str) -> list[str]:
+        return _kinds(forms(form.fields[name], self._new))
+
     def _renames(self, old: Form, new: Form) -> dict[str, str]:
         """By older name the newer one, the most like names first."""
         gone = [name for name in old.fields if name and name not in new.fields]
@@ -152,8 +166,10 @@ class _Draft:
         """How like two fields are, of 1; 0: not enough."""
         names = SequenceMatcher(None, one.lower(), other.lower(), autojunk=False).ratio()
         before, after = old.fields[one], new.fields[other]
-        alike = _kinds(forms(before, self._old)) == _kinds(forms(after, self._new))
-        if not alike and any(step.call == "remove" for step in self._value(before, after, ("x",))):
+        alike = self._old_kinds(old, one) == self._new_kinds(new, other)
+        with self._guesses.aside():
+            steps = [] if alike else self._value(before, after, ("x",))
+        if any(step.call == "remove" for step in steps):
             return 0.0
         return names if names >= (LIKE_MIN if alike else LIKE_TO_CONVERT_MIN) else 0.0
 
@@ -167,6 +183,8 @@ class _Draft:
             steps = self._one(ones[0], others[0], at)
         else:
             steps = self._several(ones, others, at)
+        if steps is None and len(before) == len(ones) == 1 == len(others):
+            steps = self._nested(ones[0], others[0], at)
         if steps is None:
             return self._replaced(old, new, at)
         if len(before) > len(ones) and len(after) == len(others) and "any" not in _kinds(after):
@@ -215,7 +233,8 @@ class _Draft:
             return []
         if old.kind == "set" or _kinds(before) != ["object"] or _kinds(after) != ["object"]:
             return [] if set(_kinds(before)) < set(_kinds(after)) else None
-        steps = self._same(before[0], after[0], ())
+        with self._guesses.aside():  # their places are not of the state
+            steps = self._same(before[0], after[0], ())
         if not steps or not any(step.call for step in steps):
             return steps
         call = "map_values" if old.kind == "map" else "in_items"
@@ -246,10 +265,64 @@ class _Draft:
         why = f"{'/'.join(at)} was a list: its first item is taken, of an empty one None"
         return None if within is None else [Step(why, "unwrap", at), *within]
 
+    def _nested(self, old: Form, new: Form, at: Place) -> list[Step] | None:
+        """What makes of a value a mapping that has it in one of its fields, or a list of such."""
+        if new.kind == "array":
+            items = _held(forms(new.item, self._new))
+            within = self._nested(old, items[0], at) if len(items) == 1 else None
+            why = f"{'/'.join(at)} is a list now: what there was is its first item"
+            return None if within is None else [*within, Step(why, "wrap", at)]
+        name = self._home_of(old, new)
+        if name is None:
+            return None
+        where, beside = "/".join(at), f"{at[-1]}_was"
+        others = [each for each in new.fields if each != name and new.requires(each)]
+        return [
+            Step(f"{where} is a mapping now, and what it was is its {name}: out of its place,",
+                 "rename", at, literal(beside)),
+            Step("and into it", "move", (*at[:-1], beside), placed((*at, name))),
+            *(self._added(new, each, (*at, each)) for each in others),
+        ]  # fmt: skip
+
+    def _home_of(self, old: Form, new: Form) -> str | None:
+        """The field of a mapping that is all a value can have become; None: there is no such."""
+        if old.kind in ("any", "object", "map") or new.kind != "object":
+            return None
+        alike = [
+            name
+            for name, field in new.fields.items()
+            if name and self._new_kinds(new, name) == [old.kind] and not self._differs(old, field)
+        ]
+        needed = [name for name in alike if new.requires(name)]
+        found = needed or alike
+        return found[0] if len(found) == 1 else None
+
+    def _differs(self, old: Form, new: Schema) -> bool:
+        return old.kind not in _JSON and self._differ(old.schema, new)
+
+    def _made_of_each(self, old: Schema, new: Schema) -> str:
+        """What a function would make of each item or value, in Python; empty if it is not clear."""
+        before, after = forms(old, self._old), forms(new, self._new)
+        if _kinds(before) != _kinds(after) or _kinds(before) not in (["array"], ["map"]):
+            return ""
+        ones, others = forms(before[0].item, self._old), forms(after[0].item, self._new)
+        name = self._home_of(ones[0], others[0]) if len(ones) == 1 == len(others) else None
+        if name is None:
+            return ""
+        form = others[0]
+        rest = [
+            f"{each!r}: {literal(zero(form.fields[each], self._new))}"
+            for each in form.fields
+            if each != name and form.requires(each)
+        ]
+        return "{" + ", ".join([f"{name!r}: each", *rest]) + "}"
+
     def _replaced(self, old: Schema, new: Schema, at: Place) -> list[Step]:
         before, after = words(forms(old, self._old)), words(forms(new, self._new))
         made = f"{after} of {before}" if after != before else f"of one {before} the other"
         why = f"no lens makes {made}: it is kept beside; to carry it over, write a function"
+        each = self._made_of_each(old, new)
+        why += f" that makes {each} of each" if each else ""
         return [
             Step(why, "remove", at, literal(zero(old, self._old))),
             Step("and what there is of it now: a guess", "add", at, literal(zero(new, self._new))),

@@ -133,7 +133,7 @@ def _lines(step: Step, indent: str) -> list[str]:
     lines = [f"{indent}# {_one_line(step.comment)}"]
     if not step.call:
         return lines
-    start = f"{indent}{step.call}({_place(step.at)}"
+    start = f"{indent}{step.call}({placed(step.at)}"
     if not step.inner:
         return [*lines, f"{start}{', ' if step.rest else ''}{step.rest}),"]
     inner = [line for each in step.inner for line in _lines(each, f"{indent}    ")]
@@ -145,7 +145,8 @@ def _one_line(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
-def _place(at: Place) -> str:
+def placed(at: Place) -> str:
+    """A place as Python source."""
     path = "/".join(at)
     try:
         return repr(path) if tuple(parse_path(path)) == at else repr(at)

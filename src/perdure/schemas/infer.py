@@ -5,8 +5,11 @@ The forms are those of `perdure.schemas.json_schema`, so that the two can be com
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import msgspec
 
 from perdure import limits
 from perdure.schemas.json_schema import DIALECT, LEAVES
@@ -15,12 +18,17 @@ Schema = dict[str, Any]
 
 RESERVED = "perdure."
 
+_OWN = "^" + re.escape(RESERVED)
+_WORD = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*|[A-Z][A-Z0-9]*([_-][A-Z0-9]+)*")
+
 
 def infer(sections: Iterable[Mapping[str, Any]]) -> Schema:
     """The JSON Schema 2020-12 that every one of some states fits.
 
-    Fields that all have are required. Mappings whose keys are data are told by their values, texts
-    of a few words that come again and again as an enum. What is kept while states are looked at
+    Fields that all have are required. Mappings whose keys are data are told by their values. Texts
+    are an enum only where they look like words of a program, and not like what a user wrote: a few,
+    each without spaces, of small letters or of capitals, each many times and in several states.
+    What is kept while states are looked at
     is bounded: fields beyond `limits.inferred_fields_max` are described together.
 
     Args:
@@ -40,7 +48,8 @@ class Inference:
     """A schema that is inferred state by state, as `infer` does."""
 
     def __init__(self) -> None:
-        self._records = _Records(_Room())
+        self._room = _Room()
+        self._records = _Records(self._room)
 
     @property
     def states(self) -> int:
@@ -49,6 +58,7 @@ class Inference:
 
     def see(self, sections: Mapping[str, Any]) -> None:
         """Take in what a state holds."""
+        self._room.state += 1
         self._records.see(sections)
 
     def schema(self) -> Schema:
@@ -57,9 +67,10 @@ class Inference:
 
 
 class _Room:
-    """How many places may yet be told apart."""
+    """How many places may yet be told apart; and which state is looked at."""
 
     def __init__(self) -> None:
+        self.state = 0
         self.left = limits.inferred_places_max
 
     def take(self) -> bool:
@@ -73,7 +84,7 @@ class _Shape:
     def __init__(self, room: _Room) -> None:
         self._room = room
         self.leaves: set[type] = set()
-        self.texts = _Texts()
+        self.texts = _Texts(room)
         self.records = _Records(room)
         self.several: dict[str, _Shape] = {}
         self.tuples: list[_Shape] | None = None
@@ -153,38 +164,72 @@ class _Shape:
             yield {"type": "array", "items": shape.schema(), **unique}
 
 
-class _Texts:
-    """The texts seen at one place, as long as they are few."""
+class _Text(msgspec.Struct):
+    """How often a text came."""
 
-    def __init__(self) -> None:
-        self.times = 0
-        self.known: set[str] | None = set()
+    times: int = 0
+    states: int = 0
+    """In how many states."""
+    last: int = 0
+    """The state in which it came last."""
+
+
+class _Texts:
+    """The texts seen at one place, as long as they are few and look like words of a program."""
+
+    def __init__(self, room: _Room) -> None:
+        self._room = room
+        self.is_seen = False
+        self.known: dict[str, _Text] | None = {}
 
     def see(self, text: str) -> None:
-        self.times += 1
-        if self.known is not None:
-            self._know({str(text)})
+        self.is_seen = True
+        found = self._known(str(text))
+        if found is not None:
+            found.times += 1
+            found.states += found.last != self._room.state
+            found.last = self._room.state
 
-    def _know(self, texts: set[str]) -> None:
-        known = (self.known or set()) | texts
-        many = len(known) > limits.inferred_choices_max
-        long = any(len(each) > limits.inferred_choice_chars_max for each in texts)
-        self.known = None if many or long else known
+    def _known(self, text: str) -> _Text | None:
+        """What is known of a text; None: it is no choice, and so none of them is."""
+        if self.known is None:
+            return None
+        found = self.known.get(text)
+        if found is not None:
+            return found
+        if len(self.known) == limits.inferred_choices_max or not _is_word(text):
+            self.known = None
+            return None
+        found = self.known[text] = _Text()
+        return found
 
     def join(self, other: _Texts) -> None:
-        self.times += other.times
+        self.is_seen |= other.is_seen
         if other.known is None:
             self.known = None
-        elif self.known is not None:
-            self._know(other.known)
+        for text, theirs in (other.known or {}).items():
+            found = self._known(text)
+            if found is not None:
+                found.times += theirs.times
+                found.states = max(found.states, theirs.states)  # they may be the same states
 
     def schema(self) -> Schema:
-        if not self.times:
+        if not self.is_seen:
             return {}
-        known = self.known or set()
-        if len(known) < 2 or self.times < len(known) * limits.inferred_choice_times_min:
+        known = self.known or {}
+        if len(known) < 2 or not all(map(_is_often, known.values())):
             return {"type": "string"}
         return {"enum": sorted(known)}
+
+
+def _is_word(text: str) -> bool:
+    """Whether a program may have written it: names and addresses of people look otherwise."""
+    return len(text) <= limits.inferred_choice_chars_max and bool(_WORD.fullmatch(text))
+
+
+def _is_often(text: _Text) -> bool:
+    is_often = text.times >= limits.inferred_choice_times_min
+    return is_often and text.states >= limits.inferred_choice_states_min
 
 
 class _Records:
@@ -195,15 +240,19 @@ class _Records:
         self.times = 0
         self.fields: dict[str, tuple[_Shape, int]] = {}
         self.rest: _Shape | None = None
+        self.has_reserved = False
 
     def see(self, value: Mapping[str, Any]) -> None:
         self.times += 1
         for name, held in value.items():
-            if not str(name).startswith(RESERVED):
+            if str(name).startswith(RESERVED):
+                self.has_reserved = True
+            else:
                 self._place(name, 1).see(held)
 
     def join(self, other: _Records) -> None:
         self.times += other.times
+        self.has_reserved |= other.has_reserved
         for name, (shape, times) in other.fields.items():
             self._place(name, times).join(shape)
         if other.rest is not None:
@@ -246,7 +295,12 @@ class _Records:
             together.join(shape)
         if self.rest is not None:
             together.join(self.rest)
-        return {"type": "object", "additionalProperties": together.schema()}
+        return {"type": "object", **self._of_others(together)}
+
+    def _of_others(self, shape: _Shape) -> Schema:
+        """What is said of fields that are not named; of the library's own among them nothing."""
+        own: Schema = {"patternProperties": {_OWN: {}}} if self.has_reserved else {}
+        return {**own, "additionalProperties": shape.schema()}
 
     def record(self) -> Schema:
         properties = {name: shape.schema() for name, (shape, _) in self.fields.items()}
@@ -255,7 +309,7 @@ class _Records:
         if required:
             found["required"] = required
         if self.rest is not None:
-            found["additionalProperties"] = self.rest.schema()
+            found |= self._of_others(self.rest)
         return found
 
 

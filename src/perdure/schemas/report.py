@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -12,8 +13,9 @@ Fate: TypeAlias = Literal[
     "migrated", "current", "newer", "other", "new", "deleted", "busy", "damaged", "failed"
 ]
 """What became of a branch of a state, or would: it is migrated; it is in the schema's version
-already; newer code wrote it; it is another schema's; nothing was saved in it yet; it is deleted;
-others hold it, or moved it again and again; it cannot be read; a migration does not fit it."""
+already; newer code wrote it, or a newer Perdure; it is another schema's; nothing was saved in it
+yet; it is deleted; others hold it, or moved it again and again; it cannot be read; a migration does
+not fit it."""
 
 
 class MigrationFailure(msgspec.Struct, frozen=True):
@@ -25,6 +27,9 @@ class MigrationFailure(msgspec.Struct, frozen=True):
     """Where in the state; empty if that is not known."""
     problem: str
     """The error's kind, and what it says."""
+    count: int = 1
+    """Of how many branches the same is told, this one the first: of a migration that is missing, or
+    was changed."""
 
 
 class MigrationSample(msgspec.Struct, frozen=True):
@@ -40,6 +45,22 @@ class MigrationSample(msgspec.Struct, frozen=True):
     """Hash of the sections that the migrations reach, as they were (hex)."""
     after: str
     """The same, as they are then."""
+
+
+class UnmetLens(msgspec.Struct, frozen=True):
+    """A lens that did nothing: no state that was migrated had what it is about."""
+
+    older: int
+    newer: int
+    """Of the migration that has it."""
+    path: str
+    """What no state had; `[]` are the items of a list, `{}` the values of a mapping."""
+    lens: str
+
+    def summary(self) -> str:
+        """One line: what was not there, for which lens."""
+        step = f"{self.older} → {self.newer}"
+        return f"no state had {self.path}: {self.lens} ({step}) did nothing; is it spelt right?"
 
 
 class Migrated(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +86,8 @@ class Migrated(msgspec.Struct, frozen=True, kw_only=True):
     """The first of those that failed or are damaged, then of those that are busy; `counts` has
     all."""
     samples: tuple[MigrationSample, ...] = ()
+    unmet: tuple[UnmetLens, ...] = ()
+    """Lenses that take from a place which none of the states that they were run on had."""
     bytes: int = 0
     """What the changes take that are written, before they are compressed (bytes)."""
     before: str = ""
@@ -126,3 +149,47 @@ class Unmigrated(msgspec.Struct, frozen=True, kw_only=True):
         if self.failed:
             parts.append(f"{self.failed:,} failed")
         return "; ".join([*parts, f"{count(self.states, 'state')} in {self.seconds:.1f} s"])
+
+
+class MigrationRun(msgspec.Struct, frozen=True):
+    """A run of `Store.migrate`, as the states tell of it that it migrated.
+
+    What was rolled back, or deleted, tells of it no more; a run that was taken back whole is gone.
+    """
+
+    run: str
+    """Its id, for `Store.unmigrate`."""
+    began: datetime
+    """When it began (UTC)."""
+    schema: str
+    version: int
+    """To which it migrated."""
+    prefix: str
+    """Of the states that it was for."""
+    counts: dict[int, int]
+    """Branches that it migrated, by the version in which they were."""
+    left: int
+    """Branches below the prefix that are in an older version now: the run was interrupted or
+    passed them over, or they came there later."""
+
+    @property
+    def migrated(self) -> int:
+        """Branches that it migrated."""
+        return sum(self.counts.values())
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no state that is stamped with the schema is left in an older version."""
+        return not self.left
+
+
+class Migrations(msgspec.Struct, frozen=True):
+    """The runs that `Store.migrations` found."""
+
+    runs: tuple[MigrationRun, ...] = ()
+    """The newest first."""
+    states: int = 0
+    """States looked at."""
+    unreadable: tuple[MigrationFailure, ...] = ()
+    """The first of the branches that could not be read, whose runs are not known."""
+    unreadable_count: int = 0

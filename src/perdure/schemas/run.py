@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,19 @@ def reached(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[
     return frozenset(names).intersection(found)
 
 
+def made_by_functions(migrations: Sequence[Migration], names: Iterable[str]) -> frozenset[str]:
+    """Those of the sections, as they are after migrations, that functions had a hand in."""
+    found: set[str] = set()
+    for at, each in enumerate(migrations):
+        if each.lenses is not None:
+            continue
+        if each.touches is None:
+            return frozenset(names)
+        later = reach(tuple(lens for one in migrations[at + 1 :] for lens in one.lenses or ()))
+        found = found.union(*map(later.newer_of, each.touches))
+    return frozenset(names).intersection(found)
+
+
 @lru_cache(maxsize=256)
 def _sections_of(migration: Migration) -> frozenset[str]:
     """The sections that its lenses reach: the same for every state of a fleet."""
@@ -33,17 +46,24 @@ def _sections_of(migration: Migration) -> frozenset[str]:
     return reaching.older | reaching.newer
 
 
-def run(migrations: Sequence[Migration], sections: dict[str, Any]) -> dict[str, Any]:
+def run(
+    migrations: Sequence[Migration],
+    sections: dict[str, Any],
+    seen: Callable[[Migration, dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
     """The sections after migrations.
 
     Args:
         migrations: in order.
         sections: plain; those that they reach, at least. Given up by the caller.
+        seen: called before each, with the sections as they are by then.
 
     Raises:
         MigrationFailed: one does not fit what is there.
     """
     for each in migrations:
+        if seen is not None:
+            seen(each, sections)
         if each.lenses is not None:
             forward(sections, each.lenses)
         else:

@@ -38,9 +38,14 @@ def test_a_new_state_of_newer_code_is_in_its_version(store: perdure.Store, v2: t
 
 
 def test_steps_that_are_declared_later_come_with_the_next_save(
-    store: perdure.Store, v1: type[Any], v2: type[Any]
+    store: perdure.Store, v1: type[Any]
 ) -> None:
-    with store.open("a", schema=v2) as session:
+    @perdure.schema("Research", version=2)
+    @dataclass
+    class Undeclared:
+        subject: str = ""
+
+    with store.open("a", schema=Undeclared) as session:
         session.state.subject = "owls"
     later = make_second(lenses=[rename("topic", "subject")])
     with store.open("a", schema=later) as session:
@@ -170,6 +175,44 @@ def test_a_function_that_fails_says_so(old_state: perdure.Store) -> None:
 
     with pytest.raises(errors.MigrationFailed, match=r"fails.* failed: ZeroDivisionError: oh"):
         old_state.open("a", schema=make_broken(fails))
+
+
+def test_what_a_function_makes_has_to_fit_the_schema(old_state: perdure.Store) -> None:
+    @perdure.schema("Research", version=3)
+    @dataclass
+    class Research:
+        subject: str = ""
+        notes: int = 0  # which is text, as it was: told when it is read
+        messages: list[Newer] = field(default_factory=list)
+
+    @perdure.migration(Research, 1, 2, touches=["topic", "messages"])
+    def half_done(state: dict[str, Any]) -> None:
+        for message in state["messages"][1:]:
+            message["author"] = message.pop("role")
+
+    perdure.migration(Research, 2, 3, [rename("topic", "subject")])
+    with pytest.raises(errors.MigrationFailed, match="messages/0") as raised:
+        old_state.open("a", schema=Research)
+    assert raised.value.path[:2] == ("messages", 0)
+    with old_state.open("a") as raw:
+        raw.state["messages"][0]["author"] = raw.state["messages"][0].pop("role")
+    with old_state.open("a", schema=Research) as session:
+        assert [each.author for each in session.state.messages] == ["user", "bot"]
+        with pytest.raises(errors.BadStored):
+            _ = session.state.notes
+
+
+def test_what_a_function_makes_under_another_name_has_to_fit(old_state: perdure.Store) -> None:
+    @perdure.schema("Research", version=3)
+    @dataclass
+    class Research:
+        subject: str = ""
+
+    perdure.migration(Research, 1, 2, touches=["topic"])(lambda state: {"topic": 1})
+    perdure.migration(Research, 2, 3, [rename("topic", "subject")])
+    with pytest.raises(errors.MigrationFailed) as raised:
+        old_state.open("a", schema=Research)
+    assert raised.value.path == ("subject",)
 
 
 def test_a_function_sees_and_makes_what_it_says(old_state: perdure.Store) -> None:

@@ -32,6 +32,7 @@ def require_fit(cls: type, migrated: Mapping[str, Any], names: Iterable[str]) ->
         if problem is not None:
             raise MigrationFailed(
                 f"{format_path(problem.path)}: what the migrations make does not fit the schema: "
-                f"{problem}. Mend the migration, or the stored value, or let the schema allow it",
+                f"{problem}. Mend the migration, or the stored value, or let the schema allow it; "
+                "without a schema the state opens as it is stored",
                 path=problem.path,
             )
