@@ -22,7 +22,8 @@ from perdure.agent.records import (
     read,
 )
 from perdure.core.abbreviate import count as abbreviated
-from perdure.core.claims import claims_of, is_open
+from perdure.core.claims import claims_of, effect_key, is_open
+from perdure.core.head import Claim
 from perdure.engine.questions import ANSWERS
 from perdure.engine.view import when
 from perdure.errors import UsageError
@@ -105,10 +106,17 @@ def _unknown(session: SessionBase[Any]) -> list[tuple[str, datetime, str]]:
     position = session._core.position
     claims = claims_of(position.head) if position is not None else {}
     return [
-        (key, when(claim.at_us), claim.about)
+        (_named(key, claim), when(claim.at_us), claim.about)
         for key, claim in claims.items()
         if is_open(claim) and not key.startswith(ANSWERS)
     ]
+
+
+def _named(key: str, claim: Claim) -> str:
+    """What an effect is called; one of another state, with that."""
+    if claim.elsewhere is None:
+        return key
+    return f"{effect_key(key)} in {claim.elsewhere.key}"
 
 
 def _latest(session: SessionBase[Any], name: str | None) -> Acts[list[Any]]:

@@ -18,12 +18,13 @@ from perdure.core.claims import (
     claimed_of,
     claims_of,
     is_open,
+    open_count,
     told_more_of_claims,
     with_claim,
     without_claims,
 )
 from perdure.core.codec import pack, unpack
-from perdure.core.head import MAIN, Claim, Head, to_wire
+from perdure.core.head import MAIN, Claim, Head, Life, to_wire
 from perdure.core.page import Ref
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.tree import build
@@ -45,7 +46,7 @@ from perdure.engine.save import (
     secured,
     send,
 )
-from perdure.errors import Busy, Damaged
+from perdure.errors import Busy, Damaged, TooManyOpen
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
@@ -155,6 +156,7 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
     Raises:
         HeadMoved: the state was deleted meanwhile, or is another life of its key.
         Busy: others moved the head again and again; nothing was claimed.
+        TooManyOpen: there are so many of which no outcome is known; nothing was claimed.
         CommitUnknown: whether it was claimed is not known; the same claim may be made again.
     """
     head = yield from _with_room(site, head)
@@ -167,6 +169,8 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
             found = yield from find(site, head, key)
             if found is not None:  # a person may have settled or released it meanwhile
                 return head, found
+        if is_open(made) and open_count(head) >= limits.claims_open_max:
+            raise _too_many(site, key)
         new = replace(with_claim(head, key, made), token=(yield Random(TOKEN_BYTES)))
         position = Position(head, head.token)
         answer = yield from send(request_for(site, position, new, MAIN, None, "power"))
@@ -180,8 +184,20 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
     )
 
 
-def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, bool]]:
+def _too_many(site: Site, key: str) -> TooManyOpen:
+    return TooManyOpen(
+        f"{site.key!r}: {limits.claims_open_max:,} effects have no known outcome, and no more are "
+        f"claimed before some are settled: {key!r} was not. Find out what became of them: perdure "
+        f"effects {site.key} --unknown"
+    )
+
+
+def claim_for(
+    core: SessionCore, key: str, about: str, elsewhere: Life | None = None
+) -> Steps[tuple[Claim, bool]]:
     """Claim an effect for a session: the claim that stands, and whether it is this one, and open.
+
+    One that is to be claimed in another state too names that state's life.
 
     The session must have saved something, or resumed something: its state is there.
 
@@ -191,7 +207,8 @@ def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, boo
     made = core.claiming.pop(key, None)
     if made is None:
         id_, now = (yield Random(ID_BYTES)), (yield Now())
-        made = Claim(id_, core.id, core.holder, now, about)
+        about = about[: limits.claim_about_chars_max]
+        made = Claim(id_, core.id, core.holder, now, about, elsewhere=elsewhere)
     try:
         head, standing = yield from claim(core.site, core.position.head, key, made)
     except BaseException:  # it may stand: it is claimed again by the same id
@@ -276,9 +293,18 @@ def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
 
 
 def settle(
-    site: Site, position: Position, key: str, claim: Claim, result: bytes, by: str
+    site: Site,
+    position: Position,
+    key: str,
+    claim: Claim,
+    result: bytes,
+    by: str | None,
+    *,
+    is_sure: bool = False,
 ) -> Steps[Position]:
-    """Record that an action happened, as a person found out.
+    """Record that an action happened, with no record of a branch: as a person found out, if `by`.
+
+    Who performed it is sure: what somebody settled or released meanwhile gives way.
 
     Raises:
         HeadMoved: the claim was released or has an outcome, or the state was deleted.
@@ -290,14 +316,14 @@ def settle(
 
     def change(head: Head) -> Head:
         found = claims_of(head).get(key)
-        if found is None or found.id != claim.id or not is_open(found):
+        if not is_sure and (found is None or found.id != claim.id or not is_open(found)):
             raise HeadMoved(head)
         return _with_outcomes(head, settlings, kept, at)
 
-    return (yield from _on_any(site, position, change, MAIN))
+    return (yield from on_any(site, position, change, MAIN))
 
 
-def _on_any(
+def on_any(
     site: Site, position: Position, change: Callable[[Head], Head], branch: str
 ) -> Steps[Position]:
     """Commit a change of claims, whatever is saved meanwhile: they belong to no branch.
@@ -330,7 +356,7 @@ def release(site: Site, position: Position, branch: str, key: str, id_: bytes) -
             raise HeadMoved(head)
         return without_claims(head, frozenset({key}))
 
-    return (yield from _on_any(site, position, change, branch))
+    return (yield from on_any(site, position, change, branch))
 
 
 # ---- making room in the head ----------------------------------------------------------------

@@ -48,6 +48,8 @@ def undone_by(site: Site, head: Head, left: Branch, standing: Branch) -> Steps[d
 
 
 def _is_undone(claim: Claim, runs: Sequence[Run], standing: Branch) -> bool:
+    if claim.of is not None:
+        return False  # it is in the history of another state
     if not claim.number:
         return claim.at_us > standing.time_us
     return any(run.line == claim.line and run.first <= claim.number <= run.last for run in runs)
