@@ -22,7 +22,7 @@ def read_claims(path: Path, key: str) -> tuple[list[dict[str, Any]], int]:
             "SELECT head FROM heads WHERE key = ?", (key.encode(),)
         ).fetchone()
         wire: Any = value_of(payload_of(blob, HEAD, place(store, key.encode())))
-        head = dict(wire["map"])
+        head: dict[str, Any] = dict(wire["map"])
         incarnation = bytes.fromhex(head["inc"]["bytes"])
         pages = dict(
             database.execute("SELECT id, blob FROM pages WHERE incarnation = ?", (incarnation,))

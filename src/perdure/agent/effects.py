@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -71,13 +70,6 @@ class CannotTell(msgspec.Struct, frozen=True):
 Verdict: TypeAlias = Happened | DidNotHappen | CannotTell
 
 _current: ContextVar[Effect | None] = ContextVar("effect", default=None)
-
-_performing: dict[tuple[bytes, str, str], object] = {}
-"""By store, state and effect key: what this process is at."""
-
-if hasattr(os, "register_at_fork"):
-    # A forked child has none of the threads that are at it, and could never end what they began.
-    os.register_at_fork(after_in_child=_performing.clear)
 
 
 def current_effect() -> Effect:
@@ -206,15 +198,16 @@ def alone(session: SessionBase[Any], terms: Terms, place: Place) -> Iterator[Non
         AlreadyClaimed: it is at it.
     """
     site, mine = session._core.site, object()
-    places = [(site.store, site.key, terms.name)]
+    process = session._core.holder
+    places = [(process, site.store, site.key, terms.name)]
     if terms.claims is not None:
-        places.append((site.store, terms.claims, terms.key))
+        places.append((process, site.store, terms.claims, terms.key))
     with ExitStack() as held:
         for at in places:
-            if _performing.setdefault(at, mine) is not mine:
+            if session._performing.setdefault(at, mine) is not mine:
                 told = _effect(session, place, terms, None)
-                raise running(session, told, Holder(*session._core.holder))
-            held.callback(_performing.pop, at, None)
+                raise running(session, told, Holder(*process))
+            held.callback(session._performing.pop, at, None)
         yield
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure.agent import effects
 from perdure.agent.acts import Acts, Ask, Call
@@ -15,14 +16,14 @@ from perdure.core.codec import pack
 from perdure.core.head import Claim, Life
 from perdure.core.values import take
 from perdure.engine import elsewhere
-from perdure.engine.claims import claim_for, release_for
+from perdure.engine.claims import claim_for, release_for, take_over
 from perdure.engine.effects import is_running
 from perdure.engine.elsewhere import Gone, There
 from perdure.engine.read import read_head
 from perdure.engine.requests import Steps
 from perdure.engine.save import HeadMoved
 from perdure.engine.view import when
-from perdure.errors import AlreadyClaimed, NotStorable, PerdureError, UnknownOutcome
+from perdure.errors import AlreadyClaimed, NotStorable, PerdureError, Retryable, UnknownOutcome
 from perdure.types import Holder
 
 if TYPE_CHECKING:
@@ -75,8 +76,29 @@ def effect(session: SessionBase[Any], place: Place, terms: Terms, call: Call) ->
             raise (yield from effects.performed(session, terms.name, claim, right.told()))
         if not is_new and (yield Ask(effects.is_elsewhere(session, claim))):
             raise _running(right, claim)
-        if found := (yield from _attempted(right, call)):
-            return found[0]
+        try:
+            right = yield from _taken(right)
+            if found := (yield from _attempted(right, call)):
+                return found[0]
+        except HeadMoved as moved:
+            if moved.head is None or moved.head.deleted_us is not None:
+                raise
+            # Somebody has settled or released it meanwhile.
+
+
+def _taken(right: Right) -> Acts[Right]:
+    """Take the claim here over, if it never came to the call, or was found not to have."""
+    if right.is_new:
+        return right
+    core, terms = right.session._core, right.terms
+    try:
+        there = yield Ask(elsewhere.look(core.site, right.life, terms.key))
+    except Gone:
+        return right
+    if right.is_ours(there.claim):
+        return right
+    made = yield Ask(take_over(core, terms.name, right.claim, right.place.about))
+    return replace(right, claim=made, is_new=True)
 
 
 def foreseen(session: SessionBase[Any], place: Place, terms: Terms) -> Acts[Effect]:
@@ -89,23 +111,23 @@ def foreseen(session: SessionBase[Any], place: Place, terms: Terms) -> Acts[Effe
 
 def _attempted(right: Right, call: Call) -> Acts[tuple[Any] | None]:
     """What the action gave, in a tuple of its own; None: the right was given back, begin anew."""
-    core, there = right.session._core, There(None, None)
+    core = right.session._core
     try:
         if right.is_new:
             made = yield Ask(elsewhere.claim_there(core, right.terms.name, right.claim))
             if made.id == right.claim.id and is_open(made):
-                return ((yield from _perform(right, call)),)
+                return ((yield from _perform(right, made, call)),)
         there = yield Ask(elsewhere.look(core.site, right.life, right.terms.key))
     except Gone:
         if right.is_new:
             yield from _release_here(right)
             raise elsewhere.deleted(right.life.key) from None
         return (yield from _judged(right, None, (yield from _asked(right, None))))
-    claim = there.claim
-    if claim is None or not (right.is_new or right.is_ours(claim)):
-        yield from _release_here(right)  # it never came to the call, or was found not to have
+    if there.claim is None:  # who was at it has given it back
+        if right.is_new:
+            yield from _release_here(right)
         return None
-    return (yield from _judged(right, claim, (yield from _verdict(right, there))))
+    return (yield from _judged(right, there.claim, (yield from _verdict(right, there))))
 
 
 def _verdict(right: Right, there: There) -> Acts[Verdict | Running]:
@@ -113,13 +135,24 @@ def _verdict(right: Right, there: There) -> Acts[Verdict | Running]:
     assert there.claim is not None
     if not is_open(there.claim):
         return Happened(there.result)
-    if there.claim.id != right.claim.id and (yield Ask(_is_at_it(right, there.claim))):
-        return Running()
+    if there.claim.id != right.claim.id:
+        known = yield Ask(_known(right, there.claim))
+        if known is not None and known.claim is not None and not is_open(known.claim):
+            return Happened(known.result)  # who performed it could not tell of it there
+        if (yield Ask(_is_at_it(right, there.claim))):
+            return Running()
     return (yield from _asked(right, there.claim))
 
 
 def _asked(right: Right, there: Claim | None) -> Acts[Verdict]:
     return (yield from effects.asked(right.terms, right.told(there)))
+
+
+def _known(right: Right, there: Claim) -> Steps[There | None]:
+    """What the state that made a claim knows of it."""
+    site = elsewhere.site_of(right.session._core.site, right.life.key)
+    head = yield from read_head(site)
+    return (yield from elsewhere.counterpart(site, head, right.terms.key, there))
 
 
 def _is_at_it(right: Right, there: Claim) -> Steps[bool]:
@@ -136,18 +169,15 @@ def _judged(
 ) -> Acts[tuple[Any] | None]:
     """Do what follows from a verdict; `there` is None where the life of that state is no more."""
     is_ours = there is None or right.is_ours(there)
-    try:
-        match verdict:
-            case Happened(result):
-                if there is not None and is_open(there):
-                    yield from _settle_there(right, there, result)
-                if is_ours:
-                    return ((yield from _recorded(right, result)),)
-            case DidNotHappen():
-                if there is not None:
-                    yield from _release_there(right, there)
-    except HeadMoved:
-        return None  # somebody has settled or released it meanwhile
+    match verdict:
+        case Happened(result):
+            if there is not None and is_open(there):
+                yield from _settle_there(right, there, result)
+            if is_ours:
+                return ((yield from _recorded(right, result)),)
+        case DidNotHappen():
+            if there is not None:
+                yield from _release_there(right, there)
     if not is_ours or isinstance(verdict, DidNotHappen):
         yield from _release_here(right)
     match verdict:
@@ -163,34 +193,23 @@ def _judged(
 # ---- performing -----------------------------------------------------------------------------
 
 
-def _perform(right: Right, call: Call) -> Acts[Any]:
+def _perform(right: Right, there: Claim, call: Call) -> Acts[Any]:
     """Call, and record the outcome: there first, so that nobody repeats it."""
     try:
         with effects.inside(right.told()):
             result = yield call
     except right.terms.not_done:
         try:
-            yield from _release_there(right, right.claim)
+            yield from _release_there(right, there)
             yield from _release_here(right)
         except HeadMoved:
             pass  # a person has settled it meanwhile
         raise
     except Exception as error:
-        raise _unknown(right, right.claim) from error
-    problem = None
-    try:
-        yield from _settle_there(right, right.claim, result, is_sure=True)
-    except PerdureError as error:
-        problem = error  # what it gave is not to be lost here as well
-    value = yield from _recorded(right, result)
-    if problem is not None:
-        problem.add_note(
-            f"{right.terms.key!r} was performed, and is recorded here, but not in "
-            f"{right.life.key!r}, where it stands as unknown. Settle it there: "
-            f"{_way_out(right, right.claim)}"
-        )
-        raise problem
-    return value
+        raise _unknown(right, there) from error
+    with suppress(Retryable):  # what it gave is recorded here then, where all others look too
+        yield from _settle_there(right, there, result, is_sure=True)
+    return (yield from _recorded(right, result))
 
 
 def _recorded(right: Right, result: Any) -> Acts[Any]:

@@ -163,7 +163,10 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
     for _ in range(limits.commit_tries_max):
         found = yield from find(site, head, key)
         if found is not None and found.id != made.id:
-            return (yield from _newest(site, head, key, found))
+            head = yield from _newest(site, head)
+            found = yield from find(site, head, key)  # it may be settled or released since
+            if found is not None and found.id != made.id:
+                return head, found
         if found is not None:  # the answer to an earlier try was lost
             head = _same_life(site, head, (yield from secured(site, head)))
             found = yield from find(site, head, key)
@@ -222,6 +225,38 @@ def claim_for(
     return standing, is_ours
 
 
+def take_over(core: SessionCore, key: str, old: Claim, about: str) -> Steps[Claim]:
+    """Put a session's own claim in the place of one that nobody acts by: there is always one.
+
+    Raises:
+        HeadMoved: it is not there any more, or has an outcome; or the state was deleted.
+    """
+    assert core.position is not None
+    id_, now = (yield Random(ID_BYTES)), (yield Now())
+    about = about[: limits.claim_about_chars_max]
+    made = Claim(id_, core.id, core.holder, now, about, elsewhere=old.elsewhere)
+
+    def change(head: Head) -> Head:
+        found = claims_of(head).get(key)
+        if found is not None and found.id == made.id:
+            return head  # the answer was lost
+        if found is None or found.id != old.id or not is_open(found):
+            raise HeadMoved(head)
+        return with_claim(head, key, made)
+
+    try:
+        position = yield from on_any(core.site, core.position, change, core.branch)
+    except HeadMoved:
+        raise
+    except BaseException:  # it may stand: it is claimed again by the same id
+        core.claiming[key] = made
+        raise
+    core.acting.add(key)
+    if same_place(position.head, core.position.head, core.branch):
+        core.position = position
+    return made
+
+
 def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
     """Give back a claim of a session whose action did certainly not happen."""
     assert core.position is not None
@@ -231,11 +266,10 @@ def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
         core.position = position
 
 
-def _newest(site: Site, head: Head, key: str, found: Claim) -> Steps[tuple[Head, Claim]]:
-    """What stands of a claim of another by now: it may have been settled since it was read."""
+def _newest(site: Site, head: Head) -> Steps[Head]:
+    """What there is by now of a life of a state."""
     row = yield ReadHead(site.key)
-    head = _same_life(site, head, site.head(row) if row is not None else None)
-    return head, ((yield from find(site, head, key)) or found)
+    return _same_life(site, head, site.head(row) if row is not None else None)
 
 
 def _same_life(site: Site, before: Head, now: Head | None) -> Head:
@@ -336,8 +370,10 @@ def on_any(
             return (yield from commit(site, position, change, branch))
         except HeadMoved as moved:
             now = _same_life(site, position.head, moved.head)
+            if now.token == position.token:  # it was the change that refused what was known
+                now = yield from _newest(site, now)
             if now.token == position.token:
-                raise  # it was the change that refused
+                raise
             position = Position(now, now.token)
 
 
@@ -380,8 +416,7 @@ def _movable(head: Head) -> dict[str, Claim]:
 def _with_room(site: Site, head: Head) -> Steps[Head]:
     """A head with room for a claim: where no maintenance made it, who claims does."""
     if is_crowded(head, times=4) and (yield from shelve(site, head)):
-        row = yield ReadHead(site.key)
-        return _same_life(site, head, site.head(row) if row is not None else None)
+        return (yield from _newest(site, head))
     return head
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from perdure.core.claims import effect_key, elsewhere_key, idempotency_key, is_open, origin_of
 from perdure.core.head import Claim, Head
 from perdure.engine import claims, elsewhere
-from perdure.engine.elsewhere import Gone, There
+from perdure.engine.elsewhere import Gone
 from perdure.engine.questions import ANSWERS
 from perdure.engine.read import Site, as_of_now, read_head
 from perdure.engine.requests import IsAlive, Steps
@@ -33,7 +33,9 @@ def info_of(site: Site, head: Head, key: str, claim: Claim) -> Steps[EffectInfo]
 
     What is open here, and claimed in another state too, has the outcome that is known there.
     """
-    there = yield from _there(site, head, key, claim)
+    there = None
+    if is_open(claim):
+        there = yield from elsewhere.counterpart(site, head, key, claim)
     ended = claim if there is None else there.claim or claim
     status: EffectStatus = "done"
     if is_open(ended):
@@ -57,17 +59,6 @@ def info_of(site: Site, head: Head, key: str, claim: Claim) -> Steps[EffectInfo]
         claims=life.key if life is not None else None,
         state=claim.of.key if claim.of is not None else None,
     )
-
-
-def _there(site: Site, head: Head, key: str, claim: Claim) -> Steps[There | None]:
-    """What stands of an open claim in the state that it is claimed in too; None: nothing."""
-    if claim.elsewhere is None or not is_open(claim):
-        return None
-    try:
-        there = yield from elsewhere.look(site, claim.elsewhere, effect_key(key))
-    except Gone:
-        return None
-    return there if elsewhere.is_same(head, claim, there.claim) else None
 
 
 def is_running(head: Head, claim: Claim) -> Steps[bool]:
@@ -133,8 +124,10 @@ def _settle_there(
     Raises:
         HeadMoved: it was settled there meanwhile.
     """
-    there = yield from _there(site, head, name, claim)
-    if there is None or there.claim is None or claim.elsewhere is None:
+    if claim.elsewhere is None:
+        return
+    there = yield from elsewhere.counterpart(site, head, name, claim)
+    if there is None or there.claim is None:
         return
     life, key = claim.elsewhere, effect_key(name)
     try:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from perdure.core import chain
 from perdure.core.changes import pack_changes
-from perdure.core.claims import effect_key, left_open, life_of
+from perdure.core.claims import effect_key, elsewhere_key, left_open, life_of
 from perdure.core.head import MAIN, Claim, Head, Life, Mark, mark_to_wire
 from perdure.core.record import END, ID_BYTES, LABEL, START, Draft, seal_draft
 from perdure.engine import claims
@@ -136,6 +136,23 @@ def is_same(head: Head, claim: Claim, there: Claim | None) -> bool:
         return False
     of = there.of
     return there.id == claim.id or (of is not None and of.incarnation == head.incarnation)
+
+
+def counterpart(site: Site, head: Head, name: str, claim: Claim) -> Steps[There | None]:
+    """What stands of a claim of this state in the other one, under whatever name; None: nothing.
+
+    So an outcome that is recorded in one of both is known, if the other was not reached any more.
+    """
+    life, its = claim.elsewhere, effect_key(name)
+    if claim.of is not None:
+        life, its = claim.of, elsewhere_key(site.key, name)
+    if life is None:
+        return None
+    try:
+        found = yield from look(site, life, its)
+    except Gone:
+        return None
+    return found if is_same(head, claim, found.claim) else None
 
 
 def _position(site: Site, life: Life) -> Steps[Position]:
