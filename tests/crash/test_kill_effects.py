@@ -5,13 +5,13 @@ they die: no line is there twice, none is there of which nobody is told, and in 
 knows what each effect gave (P9).
 """
 
-import multiprocessing
 import os
 import random
 import sys
 import time
 from collections import Counter
 from datetime import datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,16 @@ from perdure.agent.acts import Call
 from perdure.agent.effects import DidNotHappen, Effect, Happened, Place, Terms, effect
 from perdure.engine.requests import Commit
 from perdure.errors import AlreadyClaimed, Conflict, UnknownOutcome
-from perdure.testing.kill import die
+from perdure.testing.kill import Worker, die
 
-# Sizes for the suite; a longer proof is PERDURE_EFFECTS=60,1000.
-ORDERS, KILLS = map(int, os.environ.get("PERDURE_EFFECTS", "24,40").split(","))
+# How many are killed, for the suite; a longer proof is PERDURE_EFFECTS=1000.
+KILLS = int(os.environ.get("PERDURE_EFFECTS", "40"))
+NEW_ORDERS = 10
+"""Orders that come up each time that all agents are started."""
 AGENTS = "agents/0", "agents/1", "agents/0", "agents/2"
 """The states of those that work at one time: two are at one."""
+ORDERS = NEW_ORDERS * KILLS // len(AGENTS)
+LIFETIME_S = 0.6
 COMMITS_MAX = 40
 DIES_IN_CALL = 0.1
 
@@ -68,7 +72,15 @@ class World:
 
 
 def work(
-    url: str, path: str, key: str, seed: str, asks: bool, dies: float, commits: int | None
+    url: str,
+    path: str,
+    key: str,
+    seed: str,
+    asks: bool,
+    orders_max: int,
+    dies: float,
+    commits: int | None,
+    begun: Connection,
 ) -> None:
     """Come to every order, in some order, until what each gave is known; or die at a commit."""
     chance = random.Random(seed)
@@ -79,7 +91,8 @@ def work(
     ):
         if commits is not None:
             _die_at(store, chance.randint(0, commits), chance)
-        orders = [each for each in range(ORDERS) if str(each) not in session.state]
+        begun.send_bytes(b"begun")
+        orders = [each for each in range(orders_max) if str(each) not in session.state]
         while orders:
             order = chance.choice(orders)
             if _perform(session, world, order, asks):
@@ -130,36 +143,38 @@ def _perform(session: Any, world: World, order: int, asks: bool) -> bool:
     return True
 
 
-def start(*args: Any) -> Any:
-    context: Any = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
-    process = context.Process(target=work, args=args, daemon=True)
-    process.start()
-    return process
+def start(*args: Any) -> Worker:
+    return Worker.start(work, *args)
 
 
 def kill_many(url: str, path: str, *, asks: bool) -> None:
     """Let agents die, at commits and at any time."""
-    chance = random.Random(f"{ORDERS} {asks}")
+    chance = random.Random(f"{KILLS} {asks}")
     kills = 0
     while kills < KILLS:
         # The first ones die in their first call, the others anywhere.
         how = (DIES_IN_CALL, COMMITS_MAX) if kills else (1.0, None)
-        processes = [start(url, path, key, f"{chance.random()}", asks, *how) for key in AGENTS]
-        deadline = time.monotonic() + 0.2 + chance.random() / 2
-        for process in processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-            process.kill()
-            process.join()
-            assert process.exitcode != 1, "an agent failed; its traceback is on stderr"
+        orders_max = NEW_ORDERS * (kills // len(AGENTS) + 1)
+        workers = [
+            start(url, path, key, f"{chance.random()}", asks, orders_max, *how) for key in AGENTS
+        ]
+        for worker in workers:
+            assert worker.acks.poll(30), "an agent does not begin"
+        deadline = time.monotonic() + LIFETIME_S * chance.random()
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            worker.process.kill()
+            worker.process.join()
+            assert worker.process.exitcode != 1, "an agent failed; its traceback is on stderr"
             kills += 1
 
 
 def finish(url: str, path: str, *, asks: bool) -> None:
     """Let agents work to their end."""
-    processes = [start(url, path, key, key, asks, 0.0, None) for key in AGENTS]
-    for process in processes:
-        process.join(30)
-        assert process.exitcode == 0, "an agent failed; its traceback is on stderr"
+    workers = [start(url, path, key, key, asks, ORDERS, 0.0, None) for key in AGENTS]
+    for worker in workers:
+        worker.process.join(30)
+        assert worker.process.exitcode == 0, "an agent failed; its traceback is on stderr"
 
 
 @pytest.mark.timeout(120)
