@@ -29,7 +29,7 @@ from perdure.core.page import Ref
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
-from perdure.core.tree_read import find_pair, read_root, read_value
+from perdure.core.tree_read import find_pair, newest_pairs, read_root, read_value
 from perdure.engine.carry import put_twice
 from perdure.engine.generations import commit_step
 from perdure.engine.pages import walk
@@ -109,10 +109,38 @@ def every(site: Site, head: Head) -> Steps[dict[str, Claim]]:
     return dict(sorted(found.items(), key=lambda each: each[1].at_us))
 
 
+def newest(site: Site, head: Head, is_enough: Callable[[Claim], bool]) -> Steps[dict[str, Claim]]:
+    """Claims by effect key, in the order of their outcomes: at least those after the last such one.
+
+    Of what is in pages, no more are read than it takes to come to it.
+    """
+    inline, root = claims_of(head), claimed_of(head)
+    more = told_more_of_claims(head)  # those stay, however old they are
+    if root is None or any(is_enough(each) for key, each in inline.items() if key not in more):
+        return inline
+
+    def is_there(page: dict[str, Any]) -> bool:
+        # A large one is a tree of its own, and does not tell.
+        return any(
+            type(wire) is not Ref and is_enough(_converted(site, key, wire))
+            for key, wire in page.items()
+        )
+
+    found: dict[str, Claim] = {}
+    wires = yield from walk(site, head.incarnation, newest_pairs(root, is_there))
+    for key, wire in wires.items():
+        found[key] = yield from _claim_of(site, head, key, wire)
+    return found | inline
+
+
 def _claim_of(site: Site, head: Head, key: str, wire: Any) -> Steps[Claim]:
     """A claim as the tree keeps it: its fields, or the tree that keeps them."""
     if type(wire) is Ref:
         wire = yield from walk(site, head.incarnation, read_value(wire))
+    return _converted(site, key, wire)
+
+
+def _converted(site: Site, key: str, wire: Any) -> Claim:
     try:
         return msgspec.convert(wire, Claim)
     except msgspec.ValidationError as error:
