@@ -201,6 +201,33 @@ def test_what_a_rollback_leaves_is_found_without_reading_all_claims(
     assert any(some < most for some, most in read)
 
 
+def test_an_outcome_that_took_the_place_of_one_in_pages_is_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "claims_inline_max", 4)
+    monkeypatch.setattr(tree, "LEAVES", Bounds(64, 128, 256))
+    with opened(store) as session:
+        made, _ = claim(session, "late")
+        head = head_of(store)
+        position = Position(head, head.token)
+        erred = claims.settle(site(store), position, "late", made, pack("erred"), "ann")
+        store._driver.run(erred)
+        for number in range(20):
+            act(session, f"k{number}")
+        store.maintain("a")
+        session.state["late"] = True
+        settle(session, "late", made, "performed")
+        for number in range(20, 40):
+            act(session, f"k{number}")
+        store.maintain("a")
+    tip = store.info("a").number
+    moved = store.rollback("a", tip - 21)
+    assert moved is not None
+    assert "late" in keys(moved.effects)
+    assert [each.by for each in moved.effects if each.key == "late"] == [None]
+    assert len(moved.effects) == 21
+
+
 def test_a_rollback_is_made_whether_or_not_its_effects_can_be_read(
     acted: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

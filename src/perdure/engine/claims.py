@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.changes import Change, Set
+from perdure.core.changes import Change, Delete, Set
 from perdure.core.claims import (
     claimed_of,
     claims_of,
@@ -29,7 +29,7 @@ from perdure.core.page import Ref
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
-from perdure.core.tree_read import find_pair, newest_pairs, read_root, read_value
+from perdure.core.tree_read import find_pair, newest_pairs, read_keys, read_root, read_value
 from perdure.engine.carry import put_twice
 from perdure.engine.generations import commit_step
 from perdure.engine.pages import walk
@@ -468,7 +468,10 @@ def shelve(site: Site, head: Head) -> Steps[bool]:
             {str(each.path[0]): each.value for each in changes if type(each) is Set}, secret
         )
     else:
-        built = yield from walk(site, head.incarnation, edit(root, changes, secret))
+        # In the order of the outcomes: one that took the place of another comes last, too.
+        there = yield from walk(site, head.incarnation, read_keys(root))
+        old: list[Change] = [Delete((key,)) for key in going if pack(key) in there]
+        built = yield from walk(site, head.incarnation, edit(root, [*old, *changes], secret))
     yield from put_twice(site, head.incarnation, built.pages)  # nothing can make them anew
 
     def still(now: Head) -> bool:
