@@ -31,10 +31,10 @@ class _Acting:
         return self._asking(effects.told, key)
 
     def _settling(
-        self, key: str, effect: str, happened: bool, result: Any, by: str
+        self, key: str, effect: str, happened: bool, result: Any, by: str, claims: str | None
     ) -> Steps[EffectInfo]:
         packed = pack(take(result, ("result",))) if happened else None
-        return self._asking(partial(effects.settle, effect, packed, by), key)
+        return self._asking(partial(effects.settle, effect, packed, by, claims), key)
 
 
 class Acting(_Acting):
@@ -61,7 +61,14 @@ class Acting(_Acting):
         return self._look(self._telling(key))
 
     def settle(
-        self, key: str, effect: str, *, happened: bool, result: Any = None, by: str = ""
+        self,
+        key: str,
+        effect: str,
+        *,
+        happened: bool,
+        result: Any = None,
+        by: str = "",
+        claims: str | None = None,
     ) -> EffectInfo:
         """Say what became of an effect whose outcome is unknown.
 
@@ -74,6 +81,8 @@ class Acting(_Acting):
             happened: whether it was performed.
             result: what it gave, if it was: what the agent gets for it.
             by: who found out.
+            claims: key of the other state that it was claimed in, if it was (`EffectInfo.claims`);
+                it is settled there too.
 
         Returns:
             The effect as it is then; as it was, if it did not happen.
@@ -87,7 +96,7 @@ class Acting(_Acting):
         Example:
             >>> store.settle("support/alice", "orders/17", happened=True, result="re_1", by="ann")
         """
-        return self._look(self._settling(key, effect, happened, result, by))
+        return self._look(self._settling(key, effect, happened, result, by, claims))
 
 
 class AsyncActing(_Acting):
@@ -114,7 +123,14 @@ class AsyncActing(_Acting):
         return await self._ask(self._telling(key))
 
     async def settle(
-        self, key: str, effect: str, *, happened: bool, result: Any = None, by: str = ""
+        self,
+        key: str,
+        effect: str,
+        *,
+        happened: bool,
+        result: Any = None,
+        by: str = "",
+        claims: str | None = None,
     ) -> EffectInfo:
         """Say what became of an effect whose outcome is unknown.
 
@@ -127,6 +143,8 @@ class AsyncActing(_Acting):
             happened: whether it was performed.
             result: what it gave, if it was: what the agent gets for it.
             by: who found out.
+            claims: key of the other state that it was claimed in, if it was (`EffectInfo.claims`);
+                it is settled there too.
 
         Returns:
             The effect as it is then; as it was, if it did not happen.
@@ -140,4 +158,4 @@ class AsyncActing(_Acting):
         Example:
             >>> store.settle("support/alice", "orders/17", happened=True, result="re_1", by="ann")
         """
-        return await self._ask(self._settling(key, effect, happened, result, by))
+        return await self._ask(self._settling(key, effect, happened, result, by, claims))

@@ -309,6 +309,15 @@ class UnknownOutcome(NeedsPerson):
     """The `perdure.agent.Effect`."""
 
 
+class TooManyOpen(NeedsPerson):
+    """A state has so many effects of unknown outcome that no other one is claimed in it.
+
+    Find out what became of them, and settle them: `perdure effects KEY --unknown`.
+    """
+
+    kind = "too-many-open"
+
+
 class QuestionExpired(NeedsPerson):
     """Nobody answered a question in time."""
 

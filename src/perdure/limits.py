@@ -184,6 +184,16 @@ lineage_inline_max = 16
 claims_inline_max = 32
 """Claims that a head has inline; more are put into pages, but for those without an outcome."""
 
+claims_open_max = 1000
+"""Effects of one state of which no outcome is known (claims): each save writes them, some 150 bytes
+each. Another one is refused."""
+
+claim_about_chars_max = 500
+"""What a claim keeps of what made it (characters)."""
+
+effect_key_bytes_max = 1024
+"""UTF-8 length of an effect's key (bytes)."""
+
 claim_result_inline_bytes_max = 1024
 """The result of an effect that is kept in the head (bytes); a larger one is put into pages."""
 

@@ -90,6 +90,11 @@ class SessionBase(Generic[T_co]):
     _close: ClassVar[str]
     _closed = True  # until it is made: one whose making failed has nothing to lose
     _is_loss_told = False
+    _performing: ClassVar[dict[tuple[object, ...], object]] = {}
+    """What this process is at, by itself, store, state and effect key: shared by its sessions.
+
+    A forked child finds there what its parent was at, and is another process.
+    """
 
     def __init__(
         self,

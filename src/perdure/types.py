@@ -143,6 +143,10 @@ class EffectInfo(msgspec.Struct, frozen=True):
     """Number of the checkpoint that was saved with its outcome; None: there is none."""
     by: str | None
     """The person who settled it."""
+    claims: str | None = None
+    """Key of the other state that it is claimed in, which many share."""
+    state: str | None = None
+    """There: key of the state that claimed it."""
 
 
 class BranchInfo(msgspec.Struct, frozen=True):

@@ -177,13 +177,18 @@ def write_json(path: Path, value: Any) -> None:
 
 def main() -> None:
     """Write the vectors anew, and the golden stores that are not there."""
+    from tests.format.make_claims import write_acting
     from tests.format.make_pages import make_page_vectors, write_maintained
     from tests.format.make_records import make_vectors
 
     os.urandom = random.Random(0).randbytes
     host.holder = lambda: HOLDER
     GOLDEN.mkdir(parents=True, exist_ok=True)
-    for name, write in (("expected", write_store), ("maintained", write_maintained)):
+    for name, write in (
+        ("expected", write_store),
+        ("maintained", write_maintained),
+        ("acting", write_acting),
+    ):
         if not (GOLDEN / f"{name}.json").exists():
             write_json(GOLDEN / f"{name}.json", write(GOLDEN))
     # A clean close leaves no log beside the file.
@@ -195,6 +200,8 @@ def main() -> None:
         "expected.json",
         "maintained.db",
         "maintained.json",
+        "acting.db",
+        "acting.json",
     }
     write_json(VECTORS, make_vectors())
     write_json(VECTORS.with_name("pages.json"), make_page_vectors())

@@ -8,9 +8,20 @@ from tests.format.make_golden import HOLDER, LONG
 from tests.format.tagged import tagged
 
 from perdure.core import chain, changes
-from perdure.core.claims import idempotency_key
+from perdure.core.claims import elsewhere_key, idempotency_key
 from perdure.core.codec import pack
-from perdure.core.head import Base, Branch, Claim, Cut, Head, Journal, Mark, seal_head, to_wire
+from perdure.core.head import (
+    Base,
+    Branch,
+    Claim,
+    Cut,
+    Head,
+    Journal,
+    Life,
+    Mark,
+    seal_head,
+    to_wire,
+)
 from perdure.core.pack import pack_records, seal_pack
 from perdure.core.page import Ref, Shape
 from perdure.core.record import Draft, Record, Sealed, read_canonical, seal_draft
@@ -220,6 +231,10 @@ HEAD_ACTING = Head(
         "orders/16": Claim(SALT, SESSION, HELD, 1, "refunds / pay", 2, pack({"id": 1}), None, 0, 7),
         "orders/15": Claim(PARENT[:16], SESSION, HELD, 1, "", 2, None, KEPT, 0, 6),
         "orders/14": Claim(SESSION, SESSION, HELD, 1, "", 2, pack(None), by="ann"),
+        elsewhere_key("all orders/%", "send"): Claim(
+            STORE, SESSION, HELD, 1, "", elsewhere=Life("all orders/%", SESSION, STORE)
+        ),
+        "refund": Claim(SALT, SESSION, HELD, 1, "", 2, pack(1), of=Life("b", PARENT[:16], SALT)),
     },
     claimed=KEPT,
     origin=STORE,

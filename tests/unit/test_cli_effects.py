@@ -44,6 +44,7 @@ def test_what_happened_counts_as_performed(path: str) -> None:
         settled = store.settle("a", "orders/17", happened=True, result={"receipt": "x"}, by="ann")
         assert (settled.status, settled.by, settled.number) == ("done", "ann", None)
         with store.open("a") as session:
+            assert perform(session, Bank()) == {"receipt": "x"}  # it is recorded now
             with pytest.raises(AlreadyClaimed, match="settled by ann") as caught:
                 perform(session, Bank())
             assert caught.value.result == {"receipt": "x"}

@@ -2,19 +2,26 @@
 
 import asyncio
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 from tests.unit.test_claims import claim, head_of, opened, settle, site
 
 import perdure
-from perdure import AsyncStore, Session, Store
+from perdure import AsyncStore, Session, Store, limits
 from perdure.cli.app import app
+from perdure.core import tree
 from perdure.core.codec import pack
-from perdure.engine import claims
-from perdure.engine.save import Position
+from perdure.core.cut import Bounds
+from perdure.core.head import Head
+from perdure.engine import claims, undone
+from perdure.engine.read import Site, read_head
+from perdure.engine.save import Position, commit
+from perdure.errors import Damaged
 from perdure.types import EffectInfo
 
 
@@ -156,3 +163,102 @@ def test_the_command_line_prints_them(tmp_path: Path) -> None:
     assert (effect["key"], effect["status"]) == ("orders/17", "done")
     assert effect["result"] != {"raw": None}
     assert "not undone" not in run("undo", "a")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_rollback_leaves_is_found_without_reading_all_claims(
+    store: Store, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """The state has one section for each effect: what is told is what it had and has no more."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(limits, "claims_inline_max", 4)
+    monkeypatch.setattr(tree, "LEAVES", Bounds(64, 128, 256))
+    newest, read = claims.newest, []
+
+    def counted(where: Site, head: Head, is_enough: Any) -> Any:
+        found = yield from newest(where, head, is_enough)
+        whole = yield from claims.every(where, head)
+        read.append((len(found), len(whole)))
+        return found
+
+    monkeypatch.setattr(undone, "newest", counted)
+    opened(store).close()
+    for number in range(80):
+        kind = chance.choice(("effect", "effect", "effect", "effect", "rollback", "maintain"))
+        tip = store.info("a").number
+        if kind == "effect":
+            with store.open("a") as session:
+                act(session, f"k{number}")
+        elif kind == "maintain":
+            store.maintain("a")
+        elif tip > 2:
+            before = store.at("a", tip).plain().keys()
+            to = chance.randint(max(1, tip - 4), tip - 1)
+            moved = store.rollback("a", to)
+            assert moved is not None
+            after = store.at("a", to).plain().keys()
+            assert set(keys(moved.effects)) == before - after
+    assert any(some < most for some, most in read)
+
+
+def test_an_outcome_that_took_the_place_of_one_in_pages_is_found(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "claims_inline_max", 4)
+    monkeypatch.setattr(tree, "LEAVES", Bounds(64, 128, 256))
+    with opened(store) as session:
+        made, _ = claim(session, "late")
+        head = head_of(store)
+        position = Position(head, head.token)
+        erred = claims.settle(site(store), position, "late", made, pack("erred"), "ann")
+        store._driver.run(erred)
+        for number in range(20):
+            act(session, f"k{number}")
+        store.maintain("a")
+        session.state["late"] = True
+        settle(session, "late", made, "performed")
+        for number in range(20, 40):
+            act(session, f"k{number}")
+        store.maintain("a")
+    tip = store.info("a").number
+    moved = store.rollback("a", tip - 21)
+    assert moved is not None
+    assert "late" in keys(moved.effects)
+    assert [each.by for each in moved.effects if each.key == "late"] == [None]
+    assert len(moved.effects) == 21
+
+
+def test_a_rollback_is_made_whether_or_not_its_effects_can_be_read(
+    acted: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lost(*_: Any) -> Any:
+        raise Damaged("a page is missing")
+        yield
+
+    monkeypatch.setattr(undone, "newest", lost)
+    moved = acted.rollback("a", 2)
+    assert moved is not None
+    assert moved.effects == ()
+    assert acted.info("a").number == 2
+    assert "perdure effects a" in caplog.text
+
+
+def test_what_is_replaced_meanwhile_is_looked_up_anew(
+    acted: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest, tries = claims.newest, []
+
+    def once(where: Site, head: Head, is_enough: Any) -> Any:
+        tries.append(head.generation)
+        if len(tries) == 1:
+            now = yield from read_head(where)
+            later = replace(now, generation=now.generation + 1)
+            yield from commit(where, Position(now, now.token), lambda _: later)
+            raise Damaged("a page is missing")
+        return (yield from newest(where, head, is_enough))
+
+    monkeypatch.setattr(undone, "newest", once)
+    moved = acted.rollback("a", 2)
+    assert moved is not None
+    assert keys(moved.effects) == ["three", "five", "unknown"]
+    assert len(tries) == 2

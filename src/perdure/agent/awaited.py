@@ -9,10 +9,12 @@ from perdure.agent import status
 from perdure.agent.acts import Acts, Ask
 from perdure.agent.plan import tasks_in
 from perdure.agent.records import QUESTIONS, field, read
-from perdure.core.claims import is_open
+from perdure.core.claims import elsewhere_key, is_open
+from perdure.core.head import Head
 from perdure.engine import claims, questions
+from perdure.engine.elsewhere import site_of
 from perdure.engine.read import Site, read_head
-from perdure.engine.requests import Steps
+from perdure.engine.requests import ReadHead, Steps
 
 if TYPE_CHECKING:
     from perdure.session_base import SessionBase
@@ -40,8 +42,7 @@ def _come(
     for name, record in waiting.items():
         effect, id_ = field(record, "effect"), field(record, "waits")
         if effect is not None:
-            claim = yield from claims.find(site, head, effect)
-            has_come = claim is None or not is_open(claim)
+            has_come = yield from _is_known(site, head, effect, field(record, "claims"))
         else:
             question = field(asked, id_) if id_ is not None else None
             has_come = question is not None and (
@@ -50,6 +51,20 @@ def _come(
         if has_come:
             found.add(name)
     return found
+
+
+def _is_known(site: Site, head: Head, effect: str, shared: str | None) -> Steps[bool]:
+    """Whether an effect has an outcome, or was released; of a shared one, here or there."""
+    name = effect if shared is None else elsewhere_key(shared, effect)
+    claim = yield from claims.find(site, head, name)
+    if claim is None or not is_open(claim):
+        return True
+    if shared is None:
+        return False
+    there = site_of(site, shared)
+    row = yield ReadHead(shared)
+    claim = (yield from claims.find(there, there.head(row), effect)) if row is not None else None
+    return claim is None or not is_open(claim)
 
 
 def _is_due(question: Any, now: datetime) -> bool:

@@ -17,7 +17,8 @@ from perdure.agent.children import every as every_child
 from perdure.agent.receipt import LossReceipt, receipt_of
 from perdure.agent.records import CHILDREN, KINDS, TASKS, read
 from perdure.core.abbreviate import count as abbreviated
-from perdure.core.claims import claims_of, is_open
+from perdure.core.claims import claims_of, effect_key, is_open
+from perdure.core.head import Claim
 from perdure.engine.around import UNREADABLE
 from perdure.engine.questions import ANSWERS
 from perdure.engine.view import when
@@ -120,10 +121,17 @@ def _unknown(session: SessionBase[Any]) -> list[tuple[str, datetime, str]]:
     position = session._core.position
     claims = claims_of(position.head) if position is not None else {}
     return [
-        (key, when(claim.at_us), claim.about)
+        (_named(key, claim), when(claim.at_us), claim.about)
         for key, claim in claims.items()
         if is_open(claim) and not key.startswith(ANSWERS)
     ]
+
+
+def _named(key: str, claim: Claim) -> str:
+    """What an effect is called; one of another state, with that."""
+    if claim.elsewhere is None:
+        return key
+    return f"{effect_key(key)} in {claim.elsewhere.key}"
 
 
 def _latest(

@@ -112,6 +112,7 @@ def effect(
     not_done: tuple[type[BaseException], ...] = (),
     reconcile: Callable[[Effect], Any] | None = None,
     repeatable: bool = False,
+    claims: Callable[..., str] | None = None,
     retries: int = 0,
     attempts_max: int | None = None,
     backoff: Backoff | None = None,
@@ -128,6 +129,7 @@ def effect(
         not_done: as in `Task.options`, as the rest.
         reconcile: see there.
         repeatable: see there.
+        claims: a function of the same arguments that gives the key of a state that many share.
         retries: see there.
         attempts_max: see there.
         backoff: see there.
@@ -149,6 +151,7 @@ def effect(
             not_done=not_done,
             reconcile=reconcile,
             repeatable=repeatable,
+            claims=claims,
             retries=retries,
             attempts_max=attempts_max,
             backoff=backoff,
@@ -164,6 +167,7 @@ def effect(
             not_done=not_done,
             reconcile=reconcile,
             repeatable=repeatable,
+            claims=None if claims is None else claims(*args, **kwargs),
             retries=retries,
             attempts_max=attempts_max,
             backoff=backoff,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
+from perdure import limits
 from perdure.agent.acts import Acts, Ask, Call, Clock, Edit, Save
-from perdure.core.claims import idempotency_key, is_open, origin_of
+from perdure.core.claims import elsewhere_key, idempotency_key, is_open, origin_of
 from perdure.core.codec import pack, unpack
 from perdure.core.head import Claim
 from perdure.core.values import take
@@ -20,16 +22,19 @@ from perdure.engine.claims import Settling, claim_for, known, release_for
 from perdure.engine.effects import is_running
 from perdure.engine.read import read_head
 from perdure.engine.requests import Steps
+from perdure.engine.save import HeadMoved
 from perdure.engine.view import when
 from perdure.errors import (
     AlreadyClaimed,
     EffectRefused,
     NotStorable,
     PerdureError,
+    StateDeleted,
     UnknownOutcome,
     UsageError,
 )
 from perdure.state.sections import RESERVED
+from perdure.store_base import check_key
 from perdure.types import Holder
 
 if TYPE_CHECKING:
@@ -47,6 +52,8 @@ class Effect(msgspec.Struct, frozen=True):
     """The task and the step that perform it."""
     claimed: datetime | None = None
     """When it was claimed; None: it is not yet."""
+    claims: str | None = None
+    """Key of the state, shared by many, that it is claimed in too."""
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -66,9 +73,6 @@ class CannotTell(msgspec.Struct, frozen=True):
 Verdict: TypeAlias = Happened | DidNotHappen | CannotTell
 
 _current: ContextVar[Effect | None] = ContextVar("effect", default=None)
-
-_performing: dict[tuple[bytes, str, str], object] = {}
-"""By store, state and effect key: what this process is at."""
 
 
 def current_effect() -> Effect:
@@ -98,6 +102,13 @@ class Terms(msgspec.Struct, frozen=True):
     """Asks the world about an unknown outcome: gives a `Verdict`, or one to be awaited."""
     repeatable: bool = False
     """Whether it may be called again, as the service knows its key."""
+    claims: str | None = None
+    """Key of the state that it is claimed in too, shared by many; made if it is not there."""
+
+    @property
+    def name(self) -> str:
+        """Under which it is claimed in the state that acts."""
+        return self.key if self.claims is None else elsewhere_key(self.claims, self.key)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -118,49 +129,89 @@ def effect(session: SessionBase[Any], place: Place, terms: Terms, call: Call) ->
         AlreadyClaimed: it was performed elsewhere, or is being.
         UnknownOutcome: whether it was performed is not known.
         EffectRefused: the session may not act on the world.
+        TooManyOpen: the state has too many effects of unknown outcome.
+        StateDeleted: the state was deleted, or the one that it is claimed in.
+        UsageError: no effect can have this key.
+        InvalidKey: `claims` is no key of a state.
+    """
+    try:
+        return (yield from _effect_of(session, place, _checked(session, terms), call))
+    except HeadMoved:
+        raise StateDeleted(
+            f"{session.key!r} was deleted while {terms.key!r} was to be performed; open it anew"
+        ) from None
+
+
+def _checked(session: SessionBase[Any], terms: Terms) -> Terms:
+    """Terms that can be kept; what is claimed in the state itself is claimed in no other.
+
+    Raises:
+        UsageError: no effect can have this key.
+        InvalidKey: `claims` is no key of a state.
     """
     if terms.key.startswith(RESERVED):
         raise UsageError(f"{terms.key!r}: keys that start with {RESERVED!r} are the library's own")
+    size = len(terms.key.encode("utf-8", "surrogatepass"))
+    if size > limits.effect_key_bytes_max:
+        raise UsageError(
+            f"the key of an effect has at most {limits.effect_key_bytes_max} bytes; this one, "
+            f"{terms.key[:40]!r}…, has {size}"
+        )
+    if terms.claims is None:
+        return terms
+    check_key(terms.claims)
+    return replace(terms, claims=None) if terms.claims == session.key else terms
+
+
+def _effect_of(session: SessionBase[Any], place: Place, terms: Terms, call: Call) -> Acts[Any]:
     if session._effects != "allow":
         return (yield from _instead(session, place, terms))
     core = session._core
     if core.position is None or core.position.head.deleted_us is not None:
         yield Save("power")  # the claim needs a state to stand in
-    with _alone(session, terms, place):
+    with alone(session, terms, place):
+        if terms.claims is not None:
+            from perdure.agent import elsewhere  # which builds on this
+
+            return (yield from elsewhere.effect(session, place, terms, call))
         while True:
-            claim, is_ours = yield Ask(claim_for(core, terms.key, place.about))
+            claim, is_ours = yield Ask(claim_for(core, terms.name, place.about))
             told = _effect(session, place, terms, claim)
             if is_ours:
                 return (yield from _perform(session, place, terms, call, claim, told))
             if not is_open(claim):
-                return (yield from _settled(session, place, terms, claim, told))
-            if (yield Ask(_is_elsewhere(session, claim))):
-                raise _running(session, told, Holder(*claim.holder))
-            verdict = yield from _asked(terms, told)
+                return (yield from settled(session, place, terms, claim, told))
+            if (yield Ask(is_elsewhere(session, claim))):
+                raise running(session, told, Holder(*claim.holder))
+            verdict = yield from asked(terms, told)
             match verdict:
                 case Happened(result):
-                    return (yield from _recorded(session, place, terms, claim, told, result))
+                    return (yield from recorded(session, place, terms, claim, told, result))
                 case DidNotHappen():
-                    yield Ask(release_for(core, terms.key, claim))
+                    yield from _released(session, terms, claim)
                 case _:
                     raise _unknown(session, told)
 
 
 @contextmanager
-def _alone(session: SessionBase[Any], terms: Terms, place: Place) -> Iterator[None]:
-    """Keep the rest of this process from the effect meanwhile, whichever session it uses.
+def alone(session: SessionBase[Any], terms: Terms, place: Place) -> Iterator[None]:
+    """Keep the rest of this process from the effect meanwhile, whichever session or state uses it.
 
     Raises:
         AlreadyClaimed: it is at it.
     """
     site, mine = session._core.site, object()
-    at = site.store, site.key, terms.key
-    if _performing.setdefault(at, mine) is not mine:
-        raise _running(session, _effect(session, place, terms, None), Holder(*session._core.holder))
-    try:
+    process = session._core.holder
+    places = [(process, site.store, site.key, terms.name)]
+    if terms.claims is not None:
+        places.append((process, site.store, terms.claims, terms.key))
+    with ExitStack() as held:
+        for at in places:
+            if session._performing.setdefault(at, mine) is not mine:
+                told = _effect(session, place, terms, None)
+                raise running(session, told, Holder(*process))
+            held.callback(session._performing.pop, at, None)
         yield
-    finally:
-        del _performing[at]
 
 
 def _effect(session: SessionBase[Any], place: Place, terms: Terms, claim: Claim | None) -> Effect:
@@ -174,6 +225,10 @@ def _effect(session: SessionBase[Any], place: Place, terms: Terms, claim: Claim 
 def _instead(session: SessionBase[Any], place: Place, terms: Terms) -> Acts[Any]:
     """What a session that only explores gets for an effect: nothing is claimed or called."""
     told = _effect(session, place, terms, None)
+    if terms.claims is not None:
+        from perdure.agent import elsewhere
+
+        told = yield from elsewhere.foreseen(session, place, terms)
     if session._effects == "refuse":
         raise EffectRefused(
             f"{session.key!r}: {place.about} would perform {terms.key!r}, and the session was "
@@ -195,18 +250,28 @@ def _perform(
 ) -> Acts[Any]:
     """Call, and record the outcome; what the call raises leaves it unknown, or releases it."""
     try:
-        with _inside(told):
+        with inside(told):
             result = yield call
     except terms.not_done:
-        yield Ask(release_for(session._core, terms.key, claim))
+        yield from _released(session, terms, claim)
         raise
     except Exception as error:
         raise _unknown(session, told) from error
-    return (yield from _recorded(session, place, terms, claim, told, result))
+    return (yield from recorded(session, place, terms, claim, told, result))
+
+
+def _released(session: SessionBase[Any], terms: Terms, claim: Claim) -> Acts[None]:
+    """Give a claim back, unless a person has settled it meanwhile."""
+    try:
+        yield Ask(release_for(session._core, terms.name, claim))
+    except HeadMoved as moved:
+        if moved.head is None or moved.head.deleted_us is not None:
+            raise
 
 
 @contextmanager
-def _inside(told: Effect) -> Iterator[None]:
+def inside(told: Effect) -> Iterator[None]:
+    """While its function is called: `current_effect`."""
     token = _current.set(told)
     try:
         yield
@@ -214,14 +279,14 @@ def _inside(told: Effect) -> Iterator[None]:
         _current.reset(token)
 
 
-def _recorded(
+def recorded(
     session: SessionBase[Any], place: Place, terms: Terms, claim: Claim, told: Effect, result: Any
 ) -> Acts[Any]:
     """Save the outcome of the claim and the record of the result, in one commit; the result."""
     try:
         value = take(result, ("result",))
     except NotStorable as error:
-        yield Save("power", (Settling(terms.key, claim, pack(None)),))
+        yield Save("power", (Settling(terms.name, claim, pack(None)),))
         error.add_note(f"{terms.key!r} was performed all the same, but what it gave is lost")
         raise
     now = yield Clock()
@@ -229,17 +294,17 @@ def _recorded(
     try:
         yield Edit(partial(place.record, value, now, told))
     except Exception as error:  # what was done stays known, wherever it could not be recorded
-        yield Save("power", (Settling(terms.key, claim, packed),))
+        yield Save("power", (Settling(terms.name, claim, packed),))
         error.add_note(f"{terms.key!r} was performed all the same")
         raise
-    yield Save("power", (Settling(terms.key, claim, packed, claim.by),))
+    yield Save("power", (Settling(terms.name, claim, packed, claim.by),))
     return unpack(packed)
 
 
 # ---- what was claimed before ----------------------------------------------------------------
 
 
-def _asked(terms: Terms, told: Effect) -> Acts[Verdict]:
+def asked(terms: Terms, told: Effect) -> Acts[Verdict]:
     """What is found out of an unknown outcome."""
     if terms.reconcile is not None:
         verdict = yield Call(terms.reconcile, (told,))
@@ -253,14 +318,14 @@ def _asked(terms: Terms, told: Effect) -> Acts[Verdict]:
     return DidNotHappen() if terms.repeatable else CannotTell()
 
 
-def _is_elsewhere(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
+def is_elsewhere(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
     """Whether another process may be performing it."""
     if claim.holder == session._core.holder:
-        return False  # this process is not at it: see `_alone`
+        return False  # this process is not at it: see `alone`
     return (yield from is_running((yield from read_head(session._core.site)), claim))
 
 
-def _settled(
+def settled(
     session: SessionBase[Any], place: Place, terms: Terms, claim: Claim, told: Effect
 ) -> Acts[Any]:
     """The result that a person found out for whom claimed it, who records it here.
@@ -268,10 +333,10 @@ def _settled(
     Raises:
         AlreadyClaimed: it is recorded elsewhere already, or another claimed it.
     """
-    _, result = yield Ask(known(session._core.site, told.name))
+    _, result = yield Ask(known(session._core.site, terms.name))
     is_to_record = claim.by is not None and not claim.number and claim.about == place.about
     if is_to_record:
-        return (yield from _recorded(session, place, terms, claim, told, result))
+        return (yield from recorded(session, place, terms, claim, told, result))
     by = f"settled by {claim.by}" if claim.by is not None else f"performed by {claim.about}"
     error = AlreadyClaimed(
         f"{session.key!r}: {told.name!r} was {by} before, and this branch has no record of it: it "
@@ -281,7 +346,8 @@ def _settled(
     raise error
 
 
-def _running(session: SessionBase[Any], told: Effect, holder: Holder) -> PerdureError:
+def running(session: SessionBase[Any], told: Effect, holder: Holder) -> PerdureError:
+    """The error of an effect that a living process is at."""
     since = f", since {told.claimed:%Y-%m-%d %H:%M:%SZ}" if told.claimed is not None else ""
     error = AlreadyClaimed(
         f"{session.key!r}: {told.name!r} is being performed by process {holder.pid} on "

@@ -113,8 +113,9 @@ class AsyncTask(TaskBase):
             name: of the step, within the task.
             function: what to call.
             args: what to call it with.
-            kwargs: the same, but for `key=`, `not_done=`, `reconcile=`, `repeatable=` and `apply=`:
-                they are as in `options`, and refused where they may be meant for the function.
+            kwargs: the same, but for `key=`, `claims=`, `not_done=`, `reconcile=`, `repeatable=`
+                and `apply=`: they are as in `options`, and refused where they may be meant for the
+                function.
 
         Raises:
             UnknownOutcome: whether it was performed is not known: ask the world (`reconcile`), or
@@ -145,6 +146,7 @@ class AsyncTask(TaskBase):
         not_done: tuple[type[BaseException], ...] = (),
         reconcile: Callable[[Effect], Any] | None = None,
         repeatable: bool = False,
+        claims: str | None = None,
     ) -> AsyncTaskOptions:
         """How what is called on it is done, so that no option is taken for the function's.
 
@@ -166,6 +168,8 @@ class AsyncTask(TaskBase):
                 `Happened(result)`, `DidNotHappen()` (it is performed then) or `CannotTell()`.
             repeatable: whether it may be called again when its outcome is unknown, as the service
                 knows `current_effect().key`.
+            claims: key of another state, that many share, in which it is claimed too: it is done
+                once among them all, and those that come later are given the result.
 
         Raises:
             UsageError: these are no such options.
@@ -186,6 +190,7 @@ class AsyncTask(TaskBase):
                 not_done,
                 reconcile,
                 repeatable,
+                claims,
             ),
         )
 

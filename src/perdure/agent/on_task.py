@@ -109,8 +109,9 @@ class Task(TaskBase):
             name: of the step, within the task.
             function: what to call.
             args: what to call it with.
-            kwargs: the same, but for `key=`, `not_done=`, `reconcile=`, `repeatable=` and `apply=`:
-                they are as in `options`, and refused where they may be meant for the function.
+            kwargs: the same, but for `key=`, `claims=`, `not_done=`, `reconcile=`, `repeatable=`
+                and `apply=`: they are as in `options`, and refused where they may be meant for the
+                function.
 
         Raises:
             UnknownOutcome: whether it was performed is not known: ask the world (`reconcile`), or
@@ -141,6 +142,7 @@ class Task(TaskBase):
         not_done: tuple[type[BaseException], ...] = (),
         reconcile: Callable[[Effect], Any] | None = None,
         repeatable: bool = False,
+        claims: str | None = None,
     ) -> TaskOptions:
         """How what is called on it is done, so that no option is taken for the function's.
 
@@ -162,6 +164,8 @@ class Task(TaskBase):
                 `Happened(result)`, `DidNotHappen()` (it is performed then) or `CannotTell()`.
             repeatable: whether it may be called again when its outcome is unknown, as the service
                 knows `current_effect().key`.
+            claims: key of another state, that many share, in which it is claimed too: it is done
+                once among them all, and those that come later are given the result.
 
         Raises:
             UsageError: these are no such options.
@@ -182,6 +186,7 @@ class Task(TaskBase):
                 not_done,
                 reconcile,
                 repeatable,
+                claims,
             ),
         )
 

@@ -36,6 +36,7 @@ class Options(msgspec.Struct, frozen=True):
     """Of an effect, as the rest: exceptions that say that the action was not performed."""
     reconcile: Callable[[Any], Any] | None = None
     repeatable: bool = False
+    claims: str | None = None
 
     def __post_init__(self) -> None:
         if self.key is not None:
@@ -51,10 +52,10 @@ class Options(msgspec.Struct, frozen=True):
         Raises:
             UsageError: something is.
         """
-        if self.not_done or self.reconcile is not None or self.repeatable:
+        if self.not_done or self.reconcile is not None or self.repeatable or self.claims:
             raise UsageError(
-                "not_done=, reconcile= and repeatable= are for an action on the world, which is "
-                "performed at most once: task.options(…).effect(…)"
+                "not_done=, reconcile=, repeatable= and claims= are for an action on the world, "
+                "which is performed at most once: task.options(…).effect(…)"
             )
 
     def require_of_effect(self) -> None:

@@ -32,7 +32,7 @@ from perdure.agent.tasks import PASSING, TaskBase, named, renewed, saved, told
 from perdure.core.values import take
 from perdure.errors import UnknownOutcome, UsageError
 
-OPTIONS = ("key", "not_done", "reconcile", "repeatable", "apply")
+OPTIONS = ("key", "claims", "not_done", "reconcile", "repeatable", "apply")
 """Options that may stand in the call of an effect itself."""
 
 
@@ -66,6 +66,7 @@ def effect(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]
         options.not_done,
         options.reconcile,
         options.repeatable,
+        options.claims,
     )
     with running(task):
         return (yield from _tried(run, terms, call))

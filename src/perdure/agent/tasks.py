@@ -244,7 +244,7 @@ def begun(
     if name not in tasks:
         tasks[name] = {**record, **fields, "holder": hold}
         return
-    for gone in ("error", "waits", "effect", "ended"):
+    for gone in ("error", "waits", "effect", "claims", "ended"):
         record.pop(gone, None)
     record.update(fields, holder=hold)
 
@@ -342,6 +342,8 @@ def _leave(task: TaskBase, to: str, error: BaseException | None, now: datetime) 
         record["error"] = told(error)
     if isinstance(error, UnknownOutcome) and error.effect is not None:
         record["effect"] = error.effect.name
+        if error.effect.claims is not None:
+            record["claims"] = error.effect.claims
     elif isinstance(error, Waiting) and isinstance(error.id, str):
         record["waits"] = error.id
 

@@ -56,9 +56,13 @@ def list_(key: str, unknown: bool) -> None:
         say("no effect is unknown" if unknown else "no effect was ever claimed")
         return
     table(("effect", "status", "claimed", "by", "result"), [_row(each) for each in found])
-    open_ = [each.key for each in found if each.status == "unknown"]
+    open_ = [each for each in found if each.status == "unknown"]
     if open_:
-        hint(f"find out, then: perdure effects settle {key} {open_[0]} --done RESULT | --not-done")
+        where = f" --claims {open_[0].claims}" if open_[0].claims is not None else ""
+        hint(
+            f"find out, then: perdure effects settle {key} {open_[0].key}{where} "
+            "--done RESULT | --not-done"
+        )
 
 
 @effects.command(
@@ -72,15 +76,22 @@ def list_(key: str, unknown: bool) -> None:
 @click.option("--done", metavar="JSON", help="It happened, and gave this: the agent gets it.")
 @click.option("--not-done", is_flag=True, help="It did not happen: it may be performed.")
 @click.option("--by", default="", metavar="WHO", help="Who found out.")
+@click.option(
+    "--claims", metavar="STATE", help="The other state that it was claimed in, if it was."
+)
 @on_store
 @gives_json
-def settle(key: str, effect: str, done: str | None, not_done: bool, by: str) -> None:
+def settle(
+    key: str, effect: str, done: str | None, not_done: bool, by: str, claims: str | None
+) -> None:
     """Say what became of an EFFECT of the state KEY whose outcome is unknown."""
     if (done is None) is not not_done:
         raise click.UsageError("say --done with what it gave (null for nothing), or --not-done")
     result = parsed(done) if done is not None else None
     with opened(key, write=True) as store:
-        found = store.settle(key, effect, happened=not not_done, result=result, by=by)
+        found = store.settle(
+            key, effect, happened=not not_done, result=result, by=by, claims=claims
+        )
     if settings().json:
         print_json({"effect": document(found)})
         return
@@ -90,4 +101,6 @@ def settle(key: str, effect: str, done: str | None, not_done: bool, by: str) -> 
 def _row(info: EffectInfo) -> tuple[Cell, ...]:
     result = "" if info.result is None else abbreviate(info.result)
     by = f"settled by {info.by}" if info.by else info.about
-    return info.key, info.status, moments(info.claimed), by, result
+    by += f", of {info.state}" if info.state is not None and not info.by else ""
+    name = info.key if info.claims is None else f"{info.key} in {info.claims}"
+    return name, info.status, moments(info.claimed), by, result

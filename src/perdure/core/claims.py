@@ -12,11 +12,14 @@ import hashlib
 import msgspec
 from msgspec.structs import replace
 
-from perdure.core.head import Claim, Head, Unknown
+from perdure.core.head import Claim, Head, Life, Unknown
 from perdure.core.page import Ref
 
 KEY_BYTES = 16
 """Of an idempotency key, before it is written as hex digits."""
+
+ELSEWHERE = "perdure.in "
+"""How the keys begin of claims that stand in another state too; no effect may be named so."""
 
 NOBODY = ("", 0, "", "")
 """The holder of an open claim whose session ended: its process may live, and is not at it."""
@@ -35,6 +38,36 @@ def claimed_of(head: Head) -> Ref | None:
 def is_open(claim: Claim) -> bool:
     """Whether nobody knows what became of it."""
     return claim.ended_us is None
+
+
+def open_count(head: Head) -> int:
+    """How many claims of a head nobody knows the outcome of."""
+    return sum(map(is_open, claims_of(head).values()))
+
+
+def elsewhere_key(state: str, key: str) -> str:
+    """Under which an effect is claimed here that is claimed in another state too.
+
+    Example:
+        >>> elsewhere_key("orders/17", "refund")
+        'perdure.in orders/17 refund'
+    """
+    return f"{ELSEWHERE}{state.replace('%', '%25').replace(' ', '%20')} {key}"
+
+
+def effect_key(key: str) -> str:
+    """The effect's own key, wherever it is claimed.
+
+    Example:
+        >>> effect_key("perdure.in orders/17 refund")
+        'refund'
+    """
+    return key.split(" ", 2)[2] if key.startswith(ELSEWHERE) else key
+
+
+def life_of(head: Head, key: str) -> Life:
+    """What another state calls the life of a state that is under `key`."""
+    return Life(key, head.incarnation, origin_of(head))
 
 
 def with_claim(head: Head, key: str, claim: Claim) -> Head:

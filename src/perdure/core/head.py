@@ -114,6 +114,14 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     renewed_us: int
 
 
+class Life(msgspec.Struct, frozen=True, array_like=True):
+    """One life of a state, as another state names it."""
+
+    key: str
+    incarnation: Id
+    origin: Id
+
+
 class Claim(msgspec.Struct, frozen=True, array_like=True):
     """The right to act on the world once, and what came of it; see `perdure.core.claims`."""
 
@@ -136,6 +144,10 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     """Of the record that was saved with the outcome; 0: a person settled it."""
     by: str | None = None
     """The person who settled it."""
+    elsewhere: Life | None = None
+    """The state, shared by many, in which it stands under the same id."""
+    of: Life | None = None
+    """There: the state that made it."""
 
 
 class Journal(msgspec.Struct, frozen=True, array_like=True):

@@ -7,7 +7,7 @@ now and then (`perdure.core.pieces`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
 from perdure.core.page import (
@@ -38,6 +38,23 @@ def read_root(root: Ref) -> Reading[dict[str, Any]]:
     if len(sections) != root.count:
         raise Damaged(f"page {root.id.hex()[:12]}: a section is there twice")
     return sections
+
+
+def newest_pairs(ref: Ref, is_enough: Callable[[dict[str, Any]], bool]) -> Reading[dict[str, Any]]:
+    """The pairs of a map from its last page back to the first one that is enough, in order.
+
+    Values that are trees of their own are their `Ref`.
+
+    Raises:
+        Damaged: a page is not what the page above says.
+    """
+    found: list[dict[str, Any]] = []
+    for leaf in reversed((yield from all_leaves(ref))):
+        payloads = yield (leaf.id,)
+        found.append(read_map(payloads[leaf.id], leaf))
+        if is_enough(found[-1]):
+            break
+    return {key: value for page in reversed(found) for key, value in page.items()}
 
 
 def read_keys(ref: Ref) -> Reading[set[bytes]]:

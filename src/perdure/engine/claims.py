@@ -13,22 +13,23 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.changes import Change, Set
+from perdure.core.changes import Change, Delete, Set
 from perdure.core.claims import (
     claimed_of,
     claims_of,
     is_open,
+    open_count,
     told_more_of_claims,
     with_claim,
     without_claims,
 )
 from perdure.core.codec import pack, unpack
-from perdure.core.head import MAIN, Claim, Head, to_wire
+from perdure.core.head import MAIN, Claim, Head, Life, to_wire
 from perdure.core.page import Ref
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
-from perdure.core.tree_read import find_pair, read_root, read_value
+from perdure.core.tree_read import find_pair, newest_pairs, read_keys, read_root, read_value
 from perdure.engine.carry import put_twice
 from perdure.engine.generations import commit_step
 from perdure.engine.pages import walk
@@ -45,7 +46,7 @@ from perdure.engine.save import (
     secured,
     send,
 )
-from perdure.errors import Busy, Damaged
+from perdure.errors import Busy, Damaged, TooManyOpen
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
@@ -110,10 +111,38 @@ def every(site: Site, head: Head) -> Steps[dict[str, Claim]]:
     return dict(sorted(found.items(), key=lambda each: each[1].at_us))
 
 
+def newest(site: Site, head: Head, is_enough: Callable[[Claim], bool]) -> Steps[dict[str, Claim]]:
+    """Claims by effect key, in the order of their outcomes: at least those after the last such one.
+
+    Of what is in pages, no more are read than it takes to come to it.
+    """
+    inline, root = claims_of(head), claimed_of(head)
+    more = told_more_of_claims(head)  # those stay, however old they are
+    if root is None or any(is_enough(each) for key, each in inline.items() if key not in more):
+        return inline
+
+    def is_there(page: dict[str, Any]) -> bool:
+        # A large one is a tree of its own, and does not tell.
+        return any(
+            type(wire) is not Ref and is_enough(_converted(site, key, wire))
+            for key, wire in page.items()
+        )
+
+    found: dict[str, Claim] = {}
+    wires = yield from walk(site, head.incarnation, newest_pairs(root, is_there))
+    for key, wire in wires.items():
+        found[key] = yield from _claim_of(site, head, key, wire)
+    return found | inline
+
+
 def _claim_of(site: Site, head: Head, key: str, wire: Any) -> Steps[Claim]:
     """A claim as the tree keeps it: its fields, or the tree that keeps them."""
     if type(wire) is Ref:
         wire = yield from walk(site, head.incarnation, read_value(wire))
+    return _converted(site, key, wire)
+
+
+def _converted(site: Site, key: str, wire: Any) -> Claim:
     try:
         return msgspec.convert(wire, Claim)
     except msgspec.ValidationError as error:
@@ -157,18 +186,24 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
     Raises:
         HeadMoved: the state was deleted meanwhile, or is another life of its key.
         Busy: others moved the head again and again; nothing was claimed.
+        TooManyOpen: there are so many of which no outcome is known; nothing was claimed.
         CommitUnknown: whether it was claimed is not known; the same claim may be made again.
     """
     head = yield from _with_room(site, head)
     for _ in range(limits.commit_tries_max):
         found = yield from find(site, head, key)
         if found is not None and found.id != made.id:
-            return (yield from _newest(site, head, key, found))
+            head = yield from _newest(site, head)
+            found = yield from find(site, head, key)  # it may be settled or released since
+            if found is not None and found.id != made.id:
+                return head, found
         if found is not None:  # the answer to an earlier try was lost
             head = _same_life(site, head, (yield from secured(site, head)))
             found = yield from find(site, head, key)
             if found is not None:  # a person may have settled or released it meanwhile
                 return head, found
+        if is_open(made) and open_count(head) >= limits.claims_open_max:
+            raise _too_many(site, key)
         new = replace(with_claim(head, key, made), token=(yield Random(TOKEN_BYTES)))
         position = Position(head, head.token)
         answer = yield from send(request_for(site, position, new, MAIN, None, "power"))
@@ -182,8 +217,20 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
     )
 
 
-def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, bool]]:
+def _too_many(site: Site, key: str) -> TooManyOpen:
+    return TooManyOpen(
+        f"{site.key!r}: {limits.claims_open_max:,} effects have no known outcome, and no more are "
+        f"claimed before some are settled: {key!r} was not. Find out what became of them: perdure "
+        f"effects {site.key} --unknown"
+    )
+
+
+def claim_for(
+    core: SessionCore, key: str, about: str, elsewhere: Life | None = None
+) -> Steps[tuple[Claim, bool]]:
     """Claim an effect for a session: the claim that stands, and whether it is this one, and open.
+
+    One that is to be claimed in another state too names that state's life.
 
     The session must have saved something, or resumed something: its state is there.
 
@@ -193,7 +240,8 @@ def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, boo
     made = core.claiming.pop(key, None)
     if made is None:
         id_, now = (yield Random(ID_BYTES)), (yield Now())
-        made = Claim(id_, core.id, core.holder, now, about)
+        about = about[: limits.claim_about_chars_max]
+        made = Claim(id_, core.id, core.holder, now, about, elsewhere=elsewhere)
     try:
         head, standing = yield from claim(core.site, core.position.head, key, made)
     except BaseException:  # it may stand: it is claimed again by the same id
@@ -207,6 +255,38 @@ def claim_for(core: SessionCore, key: str, about: str) -> Steps[tuple[Claim, boo
     return standing, is_ours
 
 
+def take_over(core: SessionCore, key: str, old: Claim, about: str) -> Steps[Claim]:
+    """Put a session's own claim in the place of one that nobody acts by: there is always one.
+
+    Raises:
+        HeadMoved: it is not there any more, or has an outcome; or the state was deleted.
+    """
+    assert core.position is not None
+    id_, now = (yield Random(ID_BYTES)), (yield Now())
+    about = about[: limits.claim_about_chars_max]
+    made = Claim(id_, core.id, core.holder, now, about, elsewhere=old.elsewhere)
+
+    def change(head: Head) -> Head:
+        found = claims_of(head).get(key)
+        if found is not None and found.id == made.id:
+            return head  # the answer was lost
+        if found is None or found.id != old.id or not is_open(found):
+            raise HeadMoved(head)
+        return with_claim(head, key, made)
+
+    try:
+        position = yield from on_any(core.site, core.position, change, core.branch)
+    except HeadMoved:
+        raise
+    except BaseException:  # it may stand: it is claimed again by the same id
+        core.claiming[key] = made
+        raise
+    core.acting.add(key)
+    if same_place(position.head, core.position.head, core.branch):
+        core.position = position
+    return made
+
+
 def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
     """Give back a claim of a session whose action did certainly not happen."""
     assert core.position is not None
@@ -216,11 +296,10 @@ def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
         core.position = position
 
 
-def _newest(site: Site, head: Head, key: str, found: Claim) -> Steps[tuple[Head, Claim]]:
-    """What stands of a claim of another by now: it may have been settled since it was read."""
+def _newest(site: Site, head: Head) -> Steps[Head]:
+    """What there is by now of a life of a state."""
     row = yield ReadHead(site.key)
-    head = _same_life(site, head, site.head(row) if row is not None else None)
-    return head, ((yield from find(site, head, key)) or found)
+    return _same_life(site, head, site.head(row) if row is not None else None)
 
 
 def _same_life(site: Site, before: Head, now: Head | None) -> Head:
@@ -279,9 +358,18 @@ def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
 
 
 def settle(
-    site: Site, position: Position, key: str, claim: Claim, result: bytes, by: str
+    site: Site,
+    position: Position,
+    key: str,
+    claim: Claim,
+    result: bytes,
+    by: str | None,
+    *,
+    is_sure: bool = False,
 ) -> Steps[Position]:
-    """Record that an action happened, as a person found out.
+    """Record that an action happened, with no record of a branch: as a person found out, if `by`.
+
+    Who performed it is sure: what somebody settled or released meanwhile gives way.
 
     Raises:
         HeadMoved: the claim was released or has an outcome, or the state was deleted.
@@ -293,14 +381,14 @@ def settle(
 
     def change(head: Head) -> Head:
         found = claims_of(head).get(key)
-        if found is None or found.id != claim.id or not is_open(found):
+        if not is_sure and (found is None or found.id != claim.id or not is_open(found)):
             raise HeadMoved(head)
         return _with_outcomes(head, settlings, kept, at)
 
-    return (yield from _on_any(site, position, change, MAIN))
+    return (yield from on_any(site, position, change, MAIN))
 
 
-def _on_any(
+def on_any(
     site: Site, position: Position, change: Callable[[Head], Head], branch: str
 ) -> Steps[Position]:
     """Commit a change of claims, whatever is saved meanwhile: they belong to no branch.
@@ -313,8 +401,10 @@ def _on_any(
             return (yield from commit(site, position, change, branch))
         except HeadMoved as moved:
             now = _same_life(site, position.head, moved.head)
+            if now.token == position.token:  # it was the change that refused what was known
+                now = yield from _newest(site, now)
             if now.token == position.token:
-                raise  # it was the change that refused
+                raise
             position = Position(now, now.token)
 
 
@@ -333,7 +423,7 @@ def release(site: Site, position: Position, branch: str, key: str, id_: bytes) -
             raise HeadMoved(head)
         return without_claims(head, frozenset({key}))
 
-    return (yield from _on_any(site, position, change, branch))
+    return (yield from on_any(site, position, change, branch))
 
 
 # ---- making room in the head ----------------------------------------------------------------
@@ -357,8 +447,7 @@ def _movable(head: Head) -> dict[str, Claim]:
 def _with_room(site: Site, head: Head) -> Steps[Head]:
     """A head with room for a claim: where no maintenance made it, who claims does."""
     if is_crowded(head, times=4) and (yield from shelve(site, head)):
-        row = yield ReadHead(site.key)
-        return _same_life(site, head, site.head(row) if row is not None else None)
+        return (yield from _newest(site, head))
     return head
 
 
@@ -382,7 +471,10 @@ def shelve(site: Site, head: Head) -> Steps[bool]:
             {str(each.path[0]): each.value for each in changes if type(each) is Set}, secret
         )
     else:
-        built = yield from walk(site, head.incarnation, edit(root, changes, secret))
+        # In the order of the outcomes: one that took the place of another comes last, too.
+        there = yield from walk(site, head.incarnation, read_keys(root))
+        old: list[Change] = [Delete((key,)) for key in going if pack(key) in there]
+        built = yield from walk(site, head.incarnation, edit(root, [*old, *changes], secret))
     yield from put_twice(site, head.incarnation, built.pages)  # nothing can make them anew
 
     def still(now: Head) -> bool:

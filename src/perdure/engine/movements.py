@@ -18,9 +18,9 @@ from perdure.engine.moving import Done, Plan, move
 from perdure.engine.parked import all_branches, find_branch
 from perdure.engine.read import Site, as_of_now, read_head
 from perdure.engine.refs import Point, find_point
-from perdure.engine.requests import Now, Steps
+from perdure.engine.requests import Now, ReadHead, Steps, Tell
 from perdure.engine.view import when
-from perdure.errors import BranchExists, BranchNotFound
+from perdure.errors import BranchExists, BranchNotFound, CheckpointPruned, Damaged
 from perdure.types import BranchInfo, EffectInfo, Movement, Tip
 
 
@@ -77,12 +77,35 @@ def _source(site: Site, head: Head, at: object, branch: str) -> Steps[Branch | N
 def _undone(
     site: Site, head: Head, left: Branch | None, standing: Branch | None
 ) -> Steps[tuple[EffectInfo, ...]]:
-    """The effects that are in the history of one and not in that of the other."""
+    """The effects that are in the history of one and not in that of the other.
+
+    The branch has moved by now: what cannot be read is told of, and is no failure of that.
+    """
     if head.claims is UNSET and head.claimed is UNSET:
         return ()
     from perdure.engine.undone import told_undone  # few states have effects
 
-    return (yield from told_undone(site, head, left, standing))
+    while True:
+        try:
+            return (yield from told_undone(site, head, left, standing))
+        except (Damaged, CheckpointPruned) as error:
+            now = yield from _replacing(site, head)
+            if now is None:
+                yield Tell(
+                    f"{site.key!r}: the effects that a movement leaves cannot be told: {error}; "
+                    f"look at all of them: perdure effects {site.key}"
+                )
+                return ()
+            head = now
+
+
+def _replacing(site: Site, head: Head) -> Steps[Head | None]:
+    """The head of the same state by now, if what another leads to may have been replaced."""
+    row = yield ReadHead(site.key)
+    now = site.head(row) if row is not None else None
+    if now is None or now.incarnation != head.incarnation or now.generation == head.generation:
+        return None
+    return now
 
 
 def make(site: Site, plan: Plan, *, dry_run: bool = False) -> Steps[Movement | None]:

@@ -34,7 +34,7 @@ def place(core: SessionCore, end: tuple[str, str | None] | None) -> Steps[Sent]:
     now = yield Now()
     base = core.position
     if base is None or base.head.deleted_us is not None:
-        base, dead = (yield from _new_life(now, base)), None
+        base, dead = (yield from new_life(now, base)), None
     else:
         base, dead = yield from _entitled(core, base)
     tip = base.head.branches.get(core.branch, _UNBORN)
@@ -93,7 +93,8 @@ def _leasing(core: SessionCore, mark: Mark, now: int, dead: Lease | None) -> Cal
     return removing(core.branch, dead) if dead is not None else _as_it_is
 
 
-def _new_life(now: int, deleted: Position | None) -> Steps[Position]:
+def new_life(now: int, deleted: Position | None) -> Steps[Position]:
+    """What the first save of a state builds on; of a key that was deleted, its next life."""
     incarnation = yield Random(16)
     head = Head(incarnation, now, now, bytes(16))
     if deleted is None:

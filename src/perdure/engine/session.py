@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.changes import Change, moves_of, pack_changes, reordered, sections_of
-from perdure.core.head import MAIN, Claim, Head, Mark
+from perdure.core.head import MAIN, Claim, Head, Life, Mark
 from perdure.core.leases import owner_of
 from perdure.core.record import LABEL, MERGED, METADATA, SUMMARY
 from perdure.engine.bodies import Body, Edited, Overtaken, Sent, too_much
@@ -118,6 +118,8 @@ class SessionCore(Live):
         """Claims that may stand though nobody said so, by effect key."""
         self.acting: set[str] = set()
         """Effect keys of the claims it made of which no outcome was recorded."""
+        self.acting_there: set[tuple[Life, str]] = set()
+        """The same of other states in which it claimed."""
         self._expires_us = expires_us
         """How long after its last save the state is to expire; 0: never; None: as it is."""
 
@@ -269,6 +271,13 @@ class SessionCore(Live):
 
         Nothing is written if it never saved anything and holds nothing.
         """
+        yield from self._end_here(how, error, durability)
+        if self.acting_there:
+            from perdure.engine.elsewhere import let_go  # few sessions claim in other states
+
+            yield from let_go(self)
+
+    def _end_here(self, how: str, error: str | None, durability: Durability) -> Steps[None]:
         while self._sent is not None or self.queue.is_asked:
             sent = self._sent = self._sent or (yield from place(self, (how, error)))
             yield from self._send(sent, durability)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from perdure.core.claims import claimed_of, claims_of
 from perdure.core.head import Branch, Claim, Head
 from perdure.engine.branches import common_number
-from perdure.engine.claims import every
+from perdure.engine.claims import newest
 from perdure.engine.effects import info_of
 from perdure.engine.questions import ANSWERS
 from perdure.engine.read import Site, spans
@@ -40,29 +40,33 @@ def undone_by(site: Site, head: Head, left: Branch, standing: Branch) -> Steps[d
     Raises:
         Damaged: the pages that claims are in cannot be read.
     """
-    runs = yield from _left(site, head, left, standing)
-    if not runs:  # as of a fork of where a branch stands: nothing is read
+    common = yield from _common(site, head, left, standing)
+    first = max(common + 1, left.first)
+    if first > left.number:  # as of a fork of where a branch stands: nothing is read
         return {}
-    claims = yield from every(site, head)
-    return {key: each for key, each in claims.items() if _is_undone(each, runs, standing)}
+    runs = yield from spans(site, head, left, first, left.number)
+    # Whatever got its outcome before a record that both have is in no record after it.
+    shared = {base.line: min(base.number, common) for base in left.bases}
+    shared[left.line] = common
+    found = yield from newest(site, head, lambda each: 0 < each.number <= shared.get(each.line, 0))
+    undone = [pair for pair in found.items() if _is_undone(pair[1], runs, standing)]
+    return dict(sorted(undone, key=lambda pair: pair[1].at_us))
 
 
 def _is_undone(claim: Claim, runs: Sequence[Run], standing: Branch) -> bool:
+    if claim.of is not None:
+        return False  # it is in the history of another state
     if not claim.number:
         return claim.at_us > standing.time_us
     return any(run.line == claim.line and run.first <= claim.number <= run.last for run in runs)
 
 
-def _left(site: Site, head: Head, left: Branch, standing: Branch) -> Steps[list[Run]]:
-    """The records of one branch that another does not have."""
+def _common(site: Site, head: Head, left: Branch, standing: Branch) -> Steps[int]:
+    """Number of the newest record that two branches have; 0: they parted in what was pruned."""
     try:
-        common = yield from common_number(site, head, left, standing)
-    except CheckpointPruned:  # they parted in what was pruned
-        common = 0
-    first = max(common + 1, left.first)
-    if first > left.number:
-        return []
-    return (yield from spans(site, head, left, first, left.number))
+        return (yield from common_number(site, head, left, standing))
+    except CheckpointPruned:
+        return 0
 
 
 def told_undone(

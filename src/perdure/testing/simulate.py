@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
-from perdure.testing import sim_claims, sim_fleet_actors, sim_pruning
+from perdure.testing import sim_claims, sim_elsewhere, sim_fleet_actors, sim_pruning
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
 from perdure.testing.sim_branches import by_chance, every_kind, merging
 from perdure.testing.sim_claim_plants import CLAIMING_BUGS
@@ -115,6 +115,8 @@ class Plan:
     """Whether code of several versions works on one state; see `perdure.testing.sim_fleet`."""
     claims: bool = False
     """Whether actors act on the world, too; see `perdure.testing.sim_claims`."""
+    elsewhere: bool = False
+    """Whether they claim in a state that many share; see `perdure.testing.sim_elsewhere`."""
 
 
 def explore(
@@ -171,7 +173,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
         again += " --branches" * plan.branches + " --merging" * plan.merging
         again += " --pruning" * plan.pruning + " --fleet" * plan.fleet
-        again += " --claims" * plan.claims
+        again += " --claims" * plan.claims + " --elsewhere" * plan.elsewhere
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -182,6 +184,8 @@ def _begun(face: Face, name: str, chance: random.Random, plan: Plan) -> World:
     """A world with its actors."""
     if plan.fleet:
         return sim_fleet_actors.by_chance(face, name, chance, plan.saves)
+    if plan.elsewhere:
+        return sim_elsewhere.by_chance(face, name, chance, plan.saves)
     if plan.claims:
         return sim_claims.by_chance(face, name, chance, plan.saves)
     if plan.pruning:
@@ -379,6 +383,19 @@ def exhaust_claims(
         return exhaust(face, faults=faults, begin=begin, progress=progress)
 
 
+def exhaust_elsewhere(
+    face: Face, *, races: bool = False, faults: int = 1, progress: Progress = quiet
+) -> Report:
+    """The same of one agent, or of two of two states, that claim in a state that they share.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(sim_elsewhere.every_sharing, face, races=races)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
 def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> bool:
     """Run to the end by the odometer's choices; False if cut short."""
     last = 0
@@ -470,7 +487,7 @@ def main(argv: Sequence[str]) -> int:
                         write_line(f"{face}{what}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            names = ("branches", "merging", "pruning", "fleet", "claims")
+            names = ("branches", "merging", "pruning", "fleet", "claims", "elsewhere")
             kinds = {name: getattr(options, name) for name in names}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
@@ -485,6 +502,9 @@ def _exhausting(options: argparse.Namespace) -> dict[str, Callable[..., Report]]
     """What runs all schedules on a face, by what is told of it."""
     if options.fleet:
         return {", deploy": exhaust_deploying}
+    if options.elsewhere:
+        faults = {", death": False, ", race": True}
+        return {what: partial(exhaust_elsewhere, races=races) for what, races in faults.items()}
     if options.claims:
         faults = {", death": False, ", race": True}
         return {what: partial(exhaust_claims, races=races) for what, races in faults.items()}
@@ -520,6 +540,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pruning", action="store_true", help="with branches, and actors that prune and hold them")
     add("--fleet", action="store_true", help="with old code and new on one state")
     add("--claims", action="store_true", help="with actors that act on the world, once each")
+    add("--elsewhere", action="store_true", help="with agents that share what is to be done once")
     add(
         "--plant",
         choices=[*_PLANTS],

@@ -154,6 +154,24 @@ def test_reconcile_finds_out_that_it_did_not_happen(store: Store) -> None:
     assert len(set(bank.paid)) == 1
 
 
+def test_reconcile_finds_out_while_others_have_saved_since(store: Store) -> None:
+    """What a session knows of claims is as old as its last save; it is not asked for ever."""
+    bank = Bank(TimeoutError())
+    with store.open("a") as session, pytest.raises(UnknownOutcome):
+        perform(session, bank)
+    asked: list[Effect] = []
+
+    def ask(told: Effect) -> Any:
+        asked.append(told)
+        return DidNotHappen()
+
+    with store.open("a", on_conflict="merge") as session:
+        with store.open("a") as other:
+            other.state["more"] = 1
+        assert perform(session, bank, reconcile=ask) == {"receipt": "re_17"}
+    assert len(asked) == 1
+
+
 def test_reconcile_that_cannot_tell_leaves_it_unknown(store: Store) -> None:
     bank = Bank(TimeoutError())
     with store.open("a") as session:

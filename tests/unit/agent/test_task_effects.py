@@ -365,3 +365,44 @@ def test_a_step_that_calls_an_effect_passes_on_that_nobody_knows(store: Store) -
         with pytest.raises(UnknownOutcome), session.task("t") as task:
             task.step("outer", both, task)
         assert session.task("t").status == "waiting"
+
+
+def test_many_states_perform_it_once_among_them(store: Store) -> None:
+    bank = Bank()
+
+    def pay(name: str) -> Any:
+        with store.open(name) as session, session.task("refunds") as task:
+            return task.effect("refund", bank.pay, "17", key="refund", claims="orders/17")
+
+    assert pay("a") == {"receipt": "re_17"}
+    with pytest.raises(AlreadyClaimed, match="'refund' in 'orders/17'") as caught:
+        pay("b")
+    assert caught.value.result == {"receipt": "re_17"}
+    assert len(bank.paid) == 1
+    with store.open("a") as session:
+        assert session.raw["perdure.tasks"]["refunds"]["steps"]["refund"]["status"] == "done"
+
+
+def test_what_a_person_settled_of_a_shared_effect_is_recorded_where_it_was_claimed(
+    store: Store,
+) -> None:
+    bank = Bank(TimeoutError())
+    terms: dict[str, Any] = {"key": "refund", "claims": "orders/17"}
+    with store.open("a") as session:
+        with pytest.raises(UnknownOutcome), session.task("t") as task:
+            task.effect("refund", bank.pay, "17", **terms)
+        assert session.task("t").status == "waiting"
+
+    def work() -> list[Any]:
+        results = []
+        with store.open("a") as session:
+            for task in session.plan.work():
+                with task:
+                    task.result = task.effect("refund", bank.pay, "17", **terms)
+                results.append(task.result)
+        return results
+
+    assert work() == []
+    store.settle("orders/17", "refund", happened=True, result="found", by="ann")
+    assert [work(), work()] == [["found"], []]
+    assert len(bank.paid) == 1
