@@ -25,7 +25,14 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
-from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
+from perdure.session_base import (
+    Effects,
+    OnCancel,
+    OnDamage,
+    OnError,
+    OpenOptions,
+    checked_effects,
+)
 from perdure.store_base import Progress
 from perdure.types import (
     Exported,
@@ -88,6 +95,7 @@ class AsyncStore(
         wait: float = 30.0,
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
+        on_damage: OnDamage | None = None,
         schema: type[Any] | None = None,
     ) -> Opening[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -123,6 +131,10 @@ class AsyncStore(
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
             effects: `"refuse"` them, as on a fork that only explores; or a function that is given
                 each `Effect` and gives what is taken for its result: nothing is performed.
+            on_damage: with a state that is damaged, `"raise"` `Damaged`, or go back (`"last_good"`)
+                to the newest checkpoint that can be read whole, by a rollback that `movements`
+                tells and `undo` takes back: `session.resumed.loss` says what is lost. By default as
+                the store has it. One damaged section does not count: it alone cannot be read.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -132,7 +144,7 @@ class AsyncStore(
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
-            Damaged: what is stored is not what was saved.
+            Damaged: what is stored is not what was saved; nothing was changed.
             MigrationFailed: what is stored does not fit a migration.
             SchemaMismatch: the state was saved under another schema.
             UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
@@ -154,6 +166,7 @@ class AsyncStore(
                 alone,
                 expires,
                 effects,
+                on_damage,
             )
         )
 
@@ -169,6 +182,7 @@ class AsyncStore(
         alone: tuple[bool, float],
         expires: int | None,
         effects: Effects,
+        on_damage: OnDamage | None,
     ) -> AsyncSession[Any]:
         claim = self._keeper.claim(key, branch, *alone)
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
@@ -176,7 +190,7 @@ class AsyncStore(
                 while claim and (pause := await self._ask(self._taking(claim, key))) is not None:  # noqa: ASYNC110 - others end it
                     await asyncio.sleep(pause)
                 with reported(self._on_event, "load", key):
-                    opened = await self._ask(self._opening(key, loading, branch, claim))
+                    opened = await self._ask(self._opening(key, loading, branch, claim, on_damage))
                     # In a thread, too: a node for each container of a long state takes its time.
                     args, options = await asyncio.to_thread(
                         self._session_parts,

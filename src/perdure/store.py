@@ -24,7 +24,14 @@ from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
 from perdure.session import Session
-from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
+from perdure.session_base import (
+    Effects,
+    OnCancel,
+    OnDamage,
+    OnError,
+    OpenOptions,
+    checked_effects,
+)
 from perdure.store_base import Progress
 from perdure.types import (
     Exported,
@@ -75,6 +82,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
+        on_damage: OnDamage | None = None,
         schema: type[Any] | None = None,
     ) -> Session[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -110,6 +118,10 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
             effects: `"refuse"` them, as on a fork that only explores; or a function that is given
                 each `Effect` and gives what is taken for its result: nothing is performed.
+            on_damage: with a state that is damaged, `"raise"` `Damaged`, or go back (`"last_good"`)
+                to the newest checkpoint that can be read whole, by a rollback that `movements`
+                tells and `undo` takes back: `session.resumed.loss` says what is lost. By default as
+                the store has it. One damaged section does not count: it alone cannot be read.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -119,7 +131,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
-            Damaged: what is stored is not what was saved.
+            Damaged: what is stored is not what was saved; nothing was changed.
             MigrationFailed: what is stored does not fit a migration.
             SchemaMismatch: the state was saved under another schema.
             UsageError: `expires_in` is no such duration, or there is no such strategy or pattern.
@@ -133,7 +145,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
                 while claim and (pause := self._look(self._taking(claim, key))) is not None:
                     time.sleep(pause)
                 with reported(self._on_event, "load", key):
-                    opened = self._look(self._opening(key, loading, branch, claim))
+                    opened = self._look(self._opening(key, loading, branch, claim, on_damage))
                 args, options = self._session_parts(
                     opened,
                     on_error,

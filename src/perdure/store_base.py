@@ -24,8 +24,11 @@ from perdure.engine.session import SessionCore
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
 from perdure.errors import (
+    Damaged,
     InvalidKey,
     InvalidStoreURL,
+    ReplayMismatch,
+    SectionDamaged,
     StateNotFound,
     StoreUnavailable,
     UsageError,
@@ -33,7 +36,7 @@ from perdure.errors import (
 from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
 from perdure.opening import Loading, Opened, look_at, open_session
-from perdure.session_base import OnCancel, OnError
+from perdure.session_base import OnCancel, OnDamage, OnError
 from perdure.strategies import checked
 from perdure.types import (
     Checkpoint,
@@ -56,6 +59,8 @@ if TYPE_CHECKING:
     from perdure.views import View
 
 T = TypeVar("T")
+
+ON_DAMAGE = ("raise", "last_good")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -87,6 +92,7 @@ class StoreBase:
         maintenance: Maintenance = "background",
         on_event: OnEvent | None = None,
         cache_bytes: int = limits.cache_bytes,
+        on_damage: OnDamage = "raise",
         clock: Clock | None = None,
     ) -> None:
         """Name a store; it is opened when it is used, and made when it is first written to.
@@ -106,6 +112,7 @@ class StoreBase:
             on_event: called with an `Event` after each open, load, save, refresh and close.
             cache_bytes: how much to keep in memory of what was read, so that a state that is opened
                 again is not read again; 0: nothing.
+            on_damage: what `open` does by default with a state that is damaged.
             clock: microseconds since 1970 UTC, for tests.
 
         Raises:
@@ -127,6 +134,7 @@ class StoreBase:
         self.url = os.fspath(url) if isinstance(url, str | os.PathLike) else repr(url)
         self._durability: Durability = durability
         self._check_edits = check_edits
+        self._on_damage: OnDamage = _one_of(on_damage, "on_damage", ON_DAMAGE)
         self._on_event = on_event
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
         self._driver = Driver(backend, clock or system_clock, cache)
@@ -231,11 +239,28 @@ class StoreBase:
         return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
 
     def _opening(
-        self, key: str, loading: Loading, branch: str, claim: Claim | None
+        self,
+        key: str,
+        loading: Loading,
+        branch: str,
+        claim: Claim | None,
+        on_damage: OnDamage | None,
     ) -> Steps[Opened]:
         """What a session starts from."""
+        policy = _one_of(on_damage or self._on_damage, "on_damage", ON_DAMAGE)
         id_ = claim.id if claim is not None else None
         opening = partial(open_session, loading=loading, branch=branch, id_=id_)
+        try:
+            return (yield from self._asking(opening, key))
+        except SectionDamaged:  # which takes no other with it
+            raise
+        except (Damaged, ReplayMismatch) as error:
+            if policy == "raise":
+                raise
+            from perdure.engine.last_good import fall_back  # hardly ever
+
+            falling = partial(fall_back, branch=branch, problem=str(error), session=id_)
+            yield from self._asking(falling, key)
         return (yield from self._asking(opening, key))
 
     def _taking(self, claim: Claim, key: str) -> Steps[float | None]:

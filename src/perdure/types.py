@@ -202,6 +202,8 @@ class Movement(msgspec.Struct, frozen=True):
     """Checkpoints that the branch has and had not."""
     pruned: int | None = None
     """Of a prune: checkpoints that it removed for good."""
+    damage: str | None = None
+    """Of a rollback that damage led to (`on_damage="last_good"`): what was wrong."""
     dry_run: bool = False
     differences: tuple[Difference, ...] | None = None
     """Of a dry run: what would change in the state."""
@@ -353,6 +355,45 @@ class Question(msgspec.Struct, frozen=True):
     is_timer: bool = False
 
 
+class Loss(msgspec.Struct, frozen=True):
+    """What a branch lost by damage, when it went back to the newest checkpoint that is whole.
+
+    What is lost stays in the store as it is, damaged, until it is pruned; `Store.undo` goes back
+    to it. Effects and their outcomes are not lost: they belong to the state.
+
+    Example:
+        >>> loss = session.resumed.loss
+        >>> loss.first, loss.last
+        (41, 45)
+    """
+
+    branch: str
+    first: int
+    """Number of the oldest checkpoint that is lost."""
+    last: int
+    """Number of the newest."""
+    after: datetime
+    """When the checkpoint before them was saved, which was taken up instead."""
+    until: datetime
+    """When the newest of them was saved."""
+    problem: str
+    """What was wrong."""
+    movement: int
+    """Number of the movement that is the receipt, in `Store.movements`."""
+
+    def summary(self) -> str:
+        """One line."""
+        which = f"checkpoint {self.first:,}"
+        if self.last != self.first:
+            which = f"checkpoints {self.first:,} to {self.last:,}"
+        times = f"after {_second(self.after)} and until {_second(self.until)}"
+        return f"{which} of {self.branch} cannot be read, saved {times}: {self.problem}"
+
+
+def _second(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
 class Resumed(msgspec.Struct, frozen=True):
     """What a session took up: `session.resumed`, None for a new state.
 
@@ -370,6 +411,9 @@ class Resumed(msgspec.Struct, frozen=True):
     """The last session."""
     others: tuple[SessionInfo, ...] = ()
     """Further sessions that never ended: interrupted, or maybe running."""
+    loss: Loss | None = None
+    """What damage took, if the branch went back for it (`on_damage="last_good"`); told until
+    something is saved to the branch after it."""
 
 
 class Stats(msgspec.Struct, frozen=True):

@@ -127,10 +127,13 @@ def standing(source: Source) -> Iterator[Telling]:
         return
     at = resumed.checkpoint
     label = f" ({line(at.label)})" if at.label else ""
-    yield told(
-        f"Resumed at checkpoint {at.number:,}{label} of {when(at.time)}; everything that was "
-        f"acknowledged is present: {count(at.number, 'checkpoint')}."
+    loss = resumed.loss
+    present = (
+        f"everything that was acknowledged is present: {count(at.number, 'checkpoint')}."
+        if loss is None
+        else f"what was saved after it was damaged: {line(loss.summary())}. Find out what was done."
     )
+    yield told(f"Resumed at checkpoint {at.number:,}{label} of {when(at.time)}; {present}")
     yield partial(_last_session, resumed.session)
     for other in resumed.others:
         yield told(f"A session of {when(other.started)} never ended: {other.ended}.")
