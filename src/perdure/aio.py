@@ -42,10 +42,10 @@ from perdure.types import (
     Stats,
     Strategies,
     Unreferenced,
-    Verified,
 )
 from perdure.upgrading import AsyncUpgrading
 from perdure.upkeep import breaks
+from perdure.verifying import AsyncVerifying
 
 if TYPE_CHECKING:
     pass
@@ -61,6 +61,7 @@ class AsyncStore(
     AsyncExpiring,
     AsyncMigrating,
     AsyncPruning,
+    AsyncVerifying,
     AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.
@@ -312,20 +313,6 @@ class AsyncStore(
             StoreUnavailable: its directory is not there, or may not be written to.
         """
         await asyncio.to_thread(self._backup, path, progress)
-
-    async def verify(
-        self, key: str | None = None, *, progress: Progress | None = None
-    ) -> list[Verified]:
-        """Read everything of a state, or of all, and check it: tags, chain and replay (P5).
-
-        Args:
-            key: the state's key; all states by default, deleted ones included.
-            progress: called with (states done, all).
-
-        Raises:
-            StateNotFound: there is no such state.
-        """
-        return await asyncio.to_thread(self._verify, key, progress)
 
     async def unreferenced(self) -> list[Unreferenced]:
         """What is stored that no state refers to; harmless, though it takes space.

@@ -9,6 +9,9 @@ edit_check_lists_max = 64
 losses_kept_max = 100
 """Warnings of unsaved edits that were lost which a store keeps for who asks (warnings)."""
 
+damage_named_max = 3
+"""Damaged pages that are named one by one (pages)."""
+
 near_keys_max = 50
 """Keys compared at a time with one that is not there, to name those like it (keys)."""
 

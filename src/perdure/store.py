@@ -41,9 +41,9 @@ from perdure.types import (
     Stats,
     Strategies,
     Unreferenced,
-    Verified,
 )
 from perdure.upgrading import Upgrading
+from perdure.verifying import Verifying
 
 if TYPE_CHECKING:
     pass
@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Upgrading):
+class Store(
+    Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Verifying, Upgrading
+):
     """Where states live. Its methods may be called from any thread.
 
     Example:
@@ -263,18 +265,6 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
             StoreUnavailable: its directory is not there, or may not be written to.
         """
         self._backup(path, progress)
-
-    def verify(self, key: str | None = None, *, progress: Progress | None = None) -> list[Verified]:
-        """Read everything of a state, or of all, and check it: tags, chain and replay (P5).
-
-        Args:
-            key: the state's key; all states by default, deleted ones included.
-            progress: called with (states done, all).
-
-        Raises:
-            StateNotFound: there is no such state.
-        """
-        return self._verify(key, progress)
 
     def unreferenced(self) -> list[Unreferenced]:
         """What is stored that no state refers to; harmless, though it takes space.

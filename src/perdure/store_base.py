@@ -15,7 +15,7 @@ from perdure import host, limits, missing
 from perdure.cache import Cache
 from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import audit, maintain, states, unreferenced
+from perdure.engine import maintain, states, unreferenced
 from perdure.engine.around import UNREADABLE
 from perdure.engine.load import read_section
 from perdure.engine.read import Site, read_head
@@ -48,7 +48,6 @@ from perdure.types import (
     StateInfo,
     Strategies,
     Unreferenced,
-    Verified,
 )
 from perdure.upkeep import Maintenance, Upkeep
 
@@ -404,17 +403,6 @@ class StoreBase:
         if not self._driver.is_made():
             raise StoreUnavailable(f"there is nothing to back up: the store is {self._name()}")
         self._driver.backend.backup(Path(path), progress)
-
-    def _verify(self, key: str | None, progress: Progress | None) -> list[Verified]:
-        if key is not None:
-            check_key(key)
-        keys = [key] if key is not None else self._look(self._keys())
-        found = []
-        for done, each in enumerate(keys, 1):
-            found.append(self._look(self._about(audit.verify, each)))
-            if progress is not None:
-                progress(done, len(keys))
-        return found
 
     def _unreferenced(self) -> list[Unreferenced]:
         store = self._driver.store_id if self._driver.is_made() else b""

@@ -458,6 +458,50 @@ class Unreferenced(msgspec.Struct, frozen=True):
     """Id of the life that they are of (32 hex digits)."""
 
 
+Remedy: TypeAlias = Literal["repair", "around", "last_good", "recover", "backup"]
+"""What helps against damage: `verify(repair=True)`, which loses nothing; nothing, as what is newer
+is read without it (`"around"`); `open(on_damage="last_good")`; `perdure recover`; or a backup."""
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Something of a state that is missing, or not as it was saved.
+
+    Example:
+        >>> [(each.what, each.first, each.last, each.remedy) for each in verified.damage]
+        [('records', 41, 42, 'last_good')]
+    """
+
+    what: Literal["head", "branches", "records", "snapshot", "base", "claims", "replay"]
+    """`"branches"`: what tells of branches beside the head, as their journal; `"base"`: the
+    snapshot that stands in for what was pruned; `"replay"`: all is as it was written, and what was
+    written is wrong."""
+    problem: str
+    remedy: Remedy
+    branch: str = ""
+    first: int = 0
+    """Number of the first record or snapshot that it is about."""
+    last: int = 0
+    """Number of the last."""
+    where: Literal["tail", "middle"] | None = None
+    """Of records: at the end of the branch, as a write that was torn leaves it, or before others
+    that are whole."""
+    lost: tuple[int, int] | None = None
+    """Numbers of the first and the last checkpoint that cannot be read for it; None: all can."""
+    pages: int = 0
+    """How many pages cannot be used."""
+
+    def summary(self) -> str:
+        """One line."""
+        where = {"tail": ", at the end", "middle": ", in the middle"}.get(self.where or "", "")
+        numbers = f" {self.first:,}" if self.first else ""
+        numbers += f" to {self.last:,}" if self.last != self.first else ""
+        on = f" of {self.branch}" if self.branch else ""
+        told = f"{self.what}{numbers}{on}{where}: {self.problem}"
+        if self.lost is not None:
+            told += f"; checkpoints {self.lost[0]:,} to {self.lost[1]:,} cannot be read"
+        return told
+
+
 class Verified(msgspec.Struct, frozen=True):
     """What `Store.verify` found of one state."""
 
@@ -468,6 +512,12 @@ class Verified(msgspec.Struct, frozen=True):
     problem: str | None = None
     unreferenced: tuple[Unreferenced, ...] = ()
     """What is stored of it that nothing refers to; where `ok`."""
+    damage: tuple[Damage, ...] = ()
+    """Where it is not `ok`: everything that is wrong, and what helps."""
+    mended: int = 0
+    """How many pages `repair` made anew."""
+    backup: str | None = None
+    """The copy of the store that was made before that."""
 
 
 class UpgradeStep(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""A state whose tail is damaged goes back to what is whole, if asked; nothing is removed (P5, P7)."""
+"""A state whose tail is damaged goes back to what is whole, if asked; nothing goes (P5, P7)."""
 
 from __future__ import annotations
 

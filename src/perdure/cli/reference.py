@@ -19,6 +19,7 @@ from perdure.schemas.report import Migrated, Unmigrated
 from perdure.types import (
     BranchInfo,
     Checkpoint,
+    Damage,
     EffectInfo,
     Exported,
     Maintained,
@@ -87,7 +88,7 @@ DOCUMENTS = {
 
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
-    *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
+    *(Verified, Damage, Unreferenced, Stats, Maintained, MaintenanceStep),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
     *(
         EffectInfo,
