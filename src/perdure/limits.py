@@ -12,6 +12,12 @@ losses_kept_max = 100
 damage_named_max = 3
 """Damaged pages that are named one by one (pages)."""
 
+salvaged_header_bytes_max = 128
+"""The longest header of a row of a store's tables that is looked at in a broken file (bytes)."""
+
+salvaged_row_bytes_max = 2**30
+"""The longest row that is put together from a broken file (bytes)."""
+
 near_keys_max = 50
 """Keys compared at a time with one that is not there, to name those like it (keys)."""
 

@@ -13,6 +13,7 @@ from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
 from perdure.core.json_forms import FORMS
+from perdure.recovering import Recovered, RecoveredState
 from perdure.schemas.compare import SchemaDifference
 from perdure.schemas.present import SchemaVersion, UnreadableState
 from perdure.schemas.report import Migrated, Unmigrated
@@ -22,6 +23,7 @@ from perdure.types import (
     Damage,
     EffectInfo,
     Exported,
+    Loss,
     Maintained,
     MaintenanceStep,
     Movement,
@@ -71,6 +73,7 @@ DOCUMENTS = {
     "rm": '{"state": StateInfo}',
     "undelete": '{"state": StateInfo}',
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
+    "recover": '{"ok": BOOL, "recovered": Recovered}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`',
@@ -88,7 +91,17 @@ DOCUMENTS = {
 
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
-    *(Verified, Damage, Unreferenced, Stats, Maintained, MaintenanceStep),
+    *(
+        Verified,
+        Damage,
+        Recovered,
+        RecoveredState,
+        Loss,
+        Unreferenced,
+        Stats,
+        Maintained,
+        MaintenanceStep,
+    ),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
     *(
         EffectInfo,

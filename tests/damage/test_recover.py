@@ -1,0 +1,234 @@
+"""`recover` makes a store of what can be read of a broken file, which stays as it is (P5)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apsw
+import pytest
+from click.testing import CliRunner
+from tests.damage.hurting import grown, hurt_records
+from tests.unit.maintained import filled, head_of, saved_on
+
+import perdure
+from perdure import errors, limits
+from perdure.cli.app import app
+from perdure.recovering import Recovered, recover
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store with a small state, a maintained one that was forked and rolled back, and effects."""
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        grown(store, 9, "small")
+        filled(store, limits.tail_records_max + 6, "long")
+        store.maintain("long")
+        with store.open("long") as session:
+            saved_on(session, 5)
+        store.fork("long", "what-if", at=20)
+        with store.open("long", branch="what-if") as session:
+            session.state["n"] = "if"
+        store.rollback("long", to=60)
+        with store.open("long") as session:
+            session.state["n"] = "back"
+    return path
+
+
+def all_of(path: Path | str) -> dict[str, Any]:
+    """Everything that can be read: by key and branch, the history and the state at its end."""
+    found: dict[str, Any] = {}
+    with perdure.Store(path, maintenance="off") as store:
+        for info in store.states():
+            for branch in store.branches(info.key):
+                name = branch.name
+                hashes = [each.hash for each in store.history(info.key, branch=name)]
+                newest = store.at(info.key, f"{name}").plain()
+                found[f"{info.key}@{name}"] = (hashes, newest)
+    return found
+
+
+def recovered(path: Path, tmp_path: Path) -> Recovered:
+    before = path.read_bytes()
+    done = recover(path, tmp_path / "new.db")
+    assert path.read_bytes() == before
+    assert sorted(each.name for each in tmp_path.glob("new.db*")) == ["new.db"]
+    return done
+
+
+def test_all_of_a_store_that_is_whole_is_recovered(path: Path, tmp_path: Path) -> None:
+    done = recovered(path, tmp_path)
+    assert done.ok and not any(done.lost.values())
+    assert [(each.key, each.ok) for each in done.states] == [("long", True), ("small", True)]
+    assert all_of(tmp_path / "new.db") == all_of(path)
+    with perdure.Store(tmp_path / "new.db") as store:
+        assert store.unreferenced() == []
+        assert [each.what for each in store.movements("long")] == ["rollback", "fork"]
+        with store.open("long") as session:
+            session.state["n"] = "on"
+
+
+def test_what_is_in_the_log_beside_the_file_is_recovered(path: Path, tmp_path: Path) -> None:
+    with perdure.Store(path, maintenance="off") as store:
+        grown(store, 3, "late")
+        copy = tmp_path / "copy.db"
+        shutil.copy(path, copy)
+        shutil.copy(f"{path}-wal", f"{copy}-wal")
+        expected = all_of(path)
+    done = recover(copy, tmp_path / "new.db")
+    assert done.ok
+    assert all_of(tmp_path / "new.db") == expected
+    # A log that is torn counts as far as it was committed.
+    log = Path(f"{copy}-wal")
+    log.write_bytes(log.read_bytes()[:-5000])
+    again = recover(copy, tmp_path / "again.db")
+    assert {"long", "small"} <= {each.key for each in again.states}
+
+
+@pytest.mark.parametrize("size", [512, 65536])
+def test_pages_of_any_size_are_read(path: Path, tmp_path: Path, size: int) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(f"PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}; VACUUM")
+    connection.close()
+    done = recovered(path, tmp_path)
+    assert done.ok
+    assert all_of(tmp_path / "new.db") == all_of(path)
+
+
+@pytest.mark.parametrize("how", ["zeroed", "flipped"])
+def test_a_file_that_sqlite_cannot_read_is_recovered(path: Path, tmp_path: Path, how: str) -> None:
+    expected = all_of(path)
+    whole = bytearray(path.read_bytes())
+    if how == "zeroed":
+        whole[:4096] = bytes(4096)  # the header, and the schema
+    else:
+        for at in range(100):
+            whole[at] ^= 0x5A
+    path.write_bytes(whole)
+    with pytest.raises(errors.NotAStore), perdure.Store(path) as store:
+        store.states()
+    done = recovered(path, tmp_path)
+    assert {each.key for each in done.states if each.ok} == {"long", "small"}
+    assert all_of(tmp_path / "new.db") == expected
+
+
+def test_a_lost_tail_goes_back_to_what_is_whole(path: Path, tmp_path: Path) -> None:
+    with perdure.Store(path, maintenance="off") as store:
+        inc = head_of(store, "small").incarnation
+    connection = apsw.Connection(str(path))
+    connection.execute(
+        "UPDATE records SET blob = zeroblob(60) WHERE incarnation = ? AND number > 6", (inc,)
+    )
+    connection.close()
+    done = recovered(path, tmp_path)
+    assert not done.ok
+    assert done.lost == {"records": 3}
+    (small,) = [each for each in done.states if each.key == "small"]
+    assert small.number == 6
+    assert [(each.first, each.last) for each in small.losses] == [(7, 9)]
+    with perdure.Store(tmp_path / "new.db") as store:
+        assert len(store.history("small")) == 6
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone"])
+def test_a_lost_head_is_made_from_the_records(path: Path, tmp_path: Path, how: str) -> None:
+    expected = all_of(path)
+    with perdure.Store(path, maintenance="off") as store:
+        inc = head_of(store, "long").incarnation
+    connection = apsw.Connection(str(path))
+    change = "UPDATE heads SET head = zeroblob(200)" if how == "damaged" else "DELETE FROM heads"
+    connection.execute(f"{change} WHERE incarnation = ?", (inc,))
+    connection.close()
+    done = recovered(path, tmp_path)
+    key = "long" if how == "damaged" else f"recovered/{inc.hex()[:12]}"
+    assert [(each.key, each.is_rebuilt, each.ok) for each in done.states if each.is_rebuilt] == [
+        (key, True, True)
+    ]
+    found = all_of(tmp_path / "new.db")
+    assert found == {name.replace("long", key): value for name, value in expected.items()}
+    with perdure.Store(tmp_path / "new.db") as store:
+        with store.open(key) as session:
+            session.state["n"] = "goes on"
+        store.fork(key, "another", at=10)
+        assert store.verify(key)[0].ok
+
+
+def by_hash(path: Path) -> dict[str, Any]:
+    """The state at each checkpoint of each branch, by the chain's hash."""
+    found: dict[str, Any] = {}
+    with perdure.Store(path, maintenance="off") as store:
+        for info in store.states():
+            for branch in store.branches(info.key):
+                for each in store.history(info.key, branch=branch.name):
+                    if each.hash not in found:
+                        found[each.hash] = store.at(info.key, each.id).plain()
+    return found
+
+
+def test_any_part_of_a_file_may_be_lost(
+    path: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Pages in turn are zeroed: what is recovered is never wrong, and mostly all but that."""
+    expected, whole = by_hash(path), path.read_bytes()
+    read, lost = 0, 0
+    chosen = Random(5).sample(range(len(whole) // 4096), 24)
+    for page in chosen:
+        hurt = bytearray(whole)
+        hurt[page * 4096 : (page + 1) * 4096] = bytes(4096)
+        broken, new = tmp_path / "broken.db", tmp_path / f"new-{page}.db"
+        broken.write_bytes(hurt)
+        lost += not recover(broken, new).ok
+        with perdure.Store(new, maintenance="off") as store:
+            for info in store.states():
+                for branch in store.branches(info.key):
+                    with suppress(errors.Damaged):
+                        assert store.at(info.key, branch.name).plain() == expected[branch.tip.hash]
+                        read += 1
+    record_property("lost", f"{len(chosen)} pages: {read} branches read right, {lost} told of loss")
+    assert read >= 2 * len(chosen)
+    assert lost
+
+
+def test_what_is_no_store_gives_none(tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    other.write_bytes(Random(1).randbytes(50_000))
+    with pytest.raises(errors.Damaged):
+        recover(other, tmp_path / "new.db")
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(errors.Damaged):
+        recover(tmp_path / "empty.db", tmp_path / "new.db")
+    with pytest.raises(errors.StoreUnavailable):
+        recover(tmp_path / "nothing.db", tmp_path / "new.db")
+    assert not list(tmp_path.glob("new*"))
+
+
+def test_nothing_is_replaced(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.db").write_text("mine")
+    with pytest.raises(errors.UsageError):
+        recover(path, tmp_path / "new.db")
+    assert (tmp_path / "new.db").read_text() == "mine"
+
+
+def run(*args: str) -> Any:
+    return CliRunner().invoke(app, [*args])
+
+
+def test_the_command_says_what_was_lost(path: Path, tmp_path: Path) -> None:
+    good = run("recover", str(path), str(tmp_path / "one.db"))
+    assert good.exit_code == 0
+    assert "recovered 2 states" in good.stdout
+    hurt_records(path, [9])
+    bad = run("recover", str(path), str(tmp_path / "two.db"), "--json")
+    assert bad.exit_code == 1
+    found = json.loads(bad.stdout)
+    assert found["ok"] is False
+    assert found["recovered"]["lost"] == {"records": 1}
+    text = run("recover", str(path), str(tmp_path / "three.db"))
+    assert "checkpoint 9 of main" in text.stdout
+    assert "compare with a backup" in text.stderr
