@@ -94,7 +94,8 @@ def test_what_is_in_the_log_beside_the_file_is_recovered(path: Path, tmp_path: P
 @pytest.mark.parametrize("size", [512, 65536])
 def test_pages_of_any_size_are_read(path: Path, tmp_path: Path, size: int) -> None:
     connection = apsw.Connection(str(path))
-    connection.execute(f"PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}; VACUUM")
+    connection.execute(f"PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}").fetchall()
+    connection.execute("VACUUM")
     connection.close()
     done = recovered(path, tmp_path)
     assert done.ok
