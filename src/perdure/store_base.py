@@ -176,7 +176,7 @@ class StoreBase:
             if progress is not None and (key is None or dry_run):
                 progress(done, len(keys))
         if key is None and not dry_run:
-            self._look(maintain.discard_abandoned())
+            self._look(maintain.discard_abandoned(self._driver.store_id))
         return found
 
     def _maintained(

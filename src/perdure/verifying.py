@@ -8,7 +8,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from perdure.engine import audit
-from perdure.errors import Damaged, UsageError
+from perdure.engine.diagnosis import of_head
+from perdure.errors import Damaged, StateNotFound, UsageError
 from perdure.events import log
 from perdure.store_base import Progress, StoreBase, check_key
 from perdure.types import Damage, Verified
@@ -32,12 +33,22 @@ class _Verifying(StoreBase, is_part=True):
         keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
-            found.append(self._look(self._about(audit.verify, each)))
+            found.append(self._verified(each, is_listed=key is None))
             if progress is not None:
                 progress(done, len(keys))
         if repair and not dry_run:
             self._repair(found, backup)
         return found
+
+    def _verified(self, key: str, *, is_listed: bool) -> Verified:
+        """What is found of one state; if it `is_listed`, that it is not found is damage."""
+        try:
+            return self._look(self._about(audit.verify, key))
+        except StateNotFound as error:
+            if not is_listed or key not in self._look(self._keys()):  # it was just removed
+                raise
+            problem = f"damaged: it is listed, and not found: {error}"
+            return Verified(key, 0, False, problem, damage=(of_head(problem),))
 
     def _repair(self, found: list[Verified], backup: bool | str | os.PathLike[str]) -> None:
         """Mend what can be, after a copy was made; what is found then takes the place of before."""

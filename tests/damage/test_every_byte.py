@@ -11,7 +11,7 @@ import pytest
 from tests.damage.small import OPTIONS, SHARE, Small
 
 PAGE = 512
-Told = Callable[[str, object], None]
+Told = Callable[[str], None]
 
 
 @pytest.fixture(scope="module", params=sorted(OPTIONS))
@@ -27,8 +27,8 @@ def small(made: Small) -> Small:
     return made
 
 
-def done(small: Small, cases: int, record_property: Told) -> None:
-    record_property("damage", f"{cases:,} cases of {len(small.bytes):,} bytes: {small.told()}")
+def done(small: Small, cases: int, tell: Told) -> None:
+    tell(f"{cases:,} cases of {len(small.bytes):,} bytes: {small.told()}")
     assert cases > 0
     assert sum(small.outcomes.values()) == 2 * cases
     assert small.outcomes.keys() - {"right", "not there"}
@@ -42,7 +42,7 @@ def test_what_is_whole_is_right(small: Small) -> None:
 
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("how", ["flipped", "zeroed"])
-def test_a_byte_is(small: Small, how: str, part: int, record_property: Told) -> None:
+def test_a_byte_is(small: Small, how: str, part: int, tell: Told) -> None:
     cases = 0
     share = SHARE if how == "flipped" else 4 * SHARE
     for place in range(0, len(small.bytes), share)[part::4]:
@@ -52,11 +52,11 @@ def test_a_byte_is(small: Small, how: str, part: int, record_property: Told) -> 
             small.judge(path)
         cases += 1
     assert small.outcomes["right"]
-    done(small, cases, record_property)
+    done(small, cases, tell)
 
 
 @pytest.mark.parametrize("how", ["zeroed", "dropped", "duplicated", "cut"])
-def test_a_page_is(small: Small, how: str, record_property: Told) -> None:
+def test_a_page_is(small: Small, how: str, tell: Told) -> None:
     pages = [small.bytes[at : at + PAGE] for at in range(0, len(small.bytes), PAGE)]
     for number in range(len(pages)):
         changed = list(pages)
@@ -71,10 +71,10 @@ def test_a_page_is(small: Small, how: str, record_property: Told) -> None:
                 del changed[number:]
         with small.copy(b"".join(changed)) as path:
             small.judge(path)
-    done(small, len(pages), record_property)
+    done(small, len(pages), tell)
 
 
-def test_two_pages_are_swapped(small: Small, record_property: Told) -> None:
+def test_two_pages_are_swapped(small: Small, tell: Told) -> None:
     pages = [small.bytes[at : at + PAGE] for at in range(0, len(small.bytes), PAGE)]
     pairs = [(one, two) for one in range(len(pages)) for two in range(one)][::SHARE]
     for one, two in pairs:
@@ -82,4 +82,4 @@ def test_two_pages_are_swapped(small: Small, record_property: Told) -> None:
         changed[one], changed[two] = pages[two], pages[one]
         with small.copy(b"".join(changed)) as path:
             small.judge(path)
-    done(small, len(pairs), record_property)
+    done(small, len(pairs), tell)

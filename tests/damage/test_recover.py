@@ -173,7 +173,7 @@ def by_hash(path: Path) -> dict[str, Any]:
 
 
 def test_any_part_of_a_file_may_be_lost(
-    path: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+    path: Path, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     """Pages in turn are zeroed: what is recovered is never wrong, and mostly all but that."""
     expected, whole = by_hash(path), path.read_bytes()
@@ -191,7 +191,7 @@ def test_any_part_of_a_file_may_be_lost(
                     with suppress(errors.Damaged):
                         assert store.at(info.key, branch.name).plain() == expected[branch.tip.hash]
                         read += 1
-    record_property("lost", f"{len(chosen)} pages: {read} branches read right, {lost} told of loss")
+    tell(f"{len(chosen)} pages: {read} branches read right, {lost} told of loss")
     assert read >= 2 * len(chosen)
     assert lost
 
