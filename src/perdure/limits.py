@@ -1,5 +1,8 @@
 """Every bound Perdure keeps, in one place; the unit is the last word of the name."""
 
+tree_bytes_max = 2**36
+"""What a tree of pages may say that it holds (bytes, or entries)."""
+
 depth_max = 128
 """Containers within containers in one state (levels)."""
 
@@ -8,6 +11,9 @@ edit_check_lists_max = 64
 
 losses_kept_max = 100
 """Warnings of unsaved edits that were lost which a store keeps for who asks (warnings)."""
+
+loss_looked_for_max = 64
+"""The newest movements among which that is looked for which damage led to (movements)."""
 
 damage_named_max = 3
 """Damaged pages that are named one by one (pages)."""

@@ -15,7 +15,7 @@ from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.journal import Entry, Move
 from perdure.core.record import Record
 from perdure.engine.branches import placed, standing
-from perdure.engine.journal import read_journal
+from perdure.engine.journal import read_entry
 from perdure.engine.load import sections_at
 from perdure.engine.moving import NOBODY, Plan, Planned, move
 from perdure.engine.parked import find_branch
@@ -178,7 +178,12 @@ def loss_before(site: Site, head: Head, branch: str) -> Steps[Loss | None]:
     tip = head.branches[branch]
     if head.journal is None or not tip.bases or tip.bases[0].number != tip.number:
         return None
-    for entry in reversed((yield from read_journal(site, head))):
+    newest = head.journal.number
+    for number in range(newest, max(newest - limits.loss_looked_for_max, 0), -1):
+        try:
+            entry = yield from read_entry(site, head, number)
+        except HURT:  # which `verify` tells, and keeps no state closed
+            return None
         if entry.move.after is not None and entry.move.after.line == tip.line:
             return loss_in(entry)
     return None
