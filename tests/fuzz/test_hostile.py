@@ -47,6 +47,11 @@ def test_what_a_store_holds_is_taken_whole(tmp_path: Path) -> None:
     assert set(targets) == set(range(len(TARGETS)))
 
 
+def test_what_was_found_once_is_met_since() -> None:
+    for data in SEEDS:
+        run(data)
+
+
 @pytest.mark.parametrize("target", range(len(TARGETS)))
 def test_bombs_take_no_memory(target: int) -> None:
     for bomb in bombs():
