@@ -15,6 +15,15 @@ losses_kept_max = 100
 loss_looked_for_max = 64
 """The newest movements among which that is looked for which damage led to (movements)."""
 
+scrubbed_pages_max = 64
+"""Pages of a state that one round of scrubbing looks at (pages)."""
+
+scrubbed_records_max = 256
+"""Records of a state that one round of scrubbing looks at (records)."""
+
+scrubbed_states_max = 10_000
+"""States of which a store remembers how far scrubbing came (states)."""
+
 damage_named_max = 3
 """Damaged pages that are named one by one (pages)."""
 

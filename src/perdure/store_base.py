@@ -108,7 +108,8 @@ class StoreBase:
             create: let the first save make the store if it is not there.
             maintenance: `"background"` keeps states quick to open and small, in a thread of its
                 own; `"off"` leaves that to `maintain`.
-            on_event: called with an `Event` after each open, load, save, refresh and close.
+            on_event: called with an `Event` after each open, load, save, refresh and close, and
+                when maintenance comes upon damage.
             cache_bytes: how much to keep in memory of what was read, so that a state that is opened
                 again is not read again; 0: nothing.
             on_damage: what `open` does by default with a state that is damaged.
@@ -140,7 +141,7 @@ class StoreBase:
         self._keeper = Keeper(self._driver)
         self._upkeep: Upkeep | None = None
         if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
-            self._upkeep = Upkeep(self._driver) if not read_only else None
+            self._upkeep = Upkeep(self._driver, on_event) if not read_only else None
 
     def _close(self) -> None:
         if self._upkeep is not None:
