@@ -35,7 +35,7 @@ def soon() -> Iterator[None]:
 
 
 def test_the_corpus_has_every_kind() -> None:
-    assert {each[0] for each in SEEDS} == set(range(len(TARGETS)))
+    assert {each[0] % len(TARGETS) for each in SEEDS} == set(range(len(TARGETS)))
 
 
 def test_what_a_store_holds_is_taken_whole(tmp_path: Path) -> None:
