@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +15,14 @@ import apsw
 import pytest
 from click.testing import CliRunner
 from tests.damage.hurting import grown, hurt_records
+from tests.damage.small import SHARE, Small
 from tests.unit.maintained import filled, head_of, saved_on
 
 import perdure
 from perdure import errors, limits
 from perdure.cli.app import app
 from perdure.recovering import Recovered, recover
+from perdure.testing.sim_world import small_world
 
 
 @pytest.fixture
@@ -233,3 +236,45 @@ def test_the_command_says_what_was_lost(path: Path, tmp_path: Path) -> None:
     text = run("recover", str(path), str(tmp_path / "three.db"))
     assert "checkpoint 9 of main" in text.stdout
     assert "compare with a backup" in text.stderr
+
+
+def test_whatever_is_hurt_recovering_ends_and_is_never_wrong(
+    tmp_path: Path, tell: Callable[[str], None]
+) -> None:
+    """Bytes and stretches of a small file at random: a new store of what is right, or an error."""
+    small, random = Small({}), Random(11)
+    right = {_frozen(state) for states in small.states.values() for state in states}
+    outcomes: Counter[str] = Counter()
+    cases = 1_500 if SHARE == 1 else 120
+    try:
+        for case in range(cases):
+            hurt = bytearray(small.bytes)
+            for _ in range(random.choice((1, 1, 3, 30))):
+                at = random.randrange(len(hurt))
+                size = random.choice((1, 1, 4, 200, 600))
+                hurt[at : at + size] = random.choice((bytes(size), random.randbytes(size)))
+            broken, new = tmp_path / "broken.db", tmp_path / f"new-{case}.db"
+            broken.write_bytes(hurt)
+            try:
+                with small_world():  # in which it was made
+                    done = recover(broken, new)
+            except errors.PerdureError as error:
+                outcomes[error.kind] += 1
+                continue
+            with perdure.Store(new, maintenance="off", read_only=True) as store:
+                for info in store.states():
+                    with suppress(errors.Damaged):
+                        assert _frozen(store.at(info.key, info.number or 1).plain()) in right
+                        outcomes["state"] += 1
+            outcomes["whole" if done.ok else "in part"] += 1
+            new.unlink()
+    finally:
+        small.close()
+    tell(f"{cases} files: {dict(outcomes)}")
+    assert outcomes["whole"] >= cases // 10, outcomes
+    assert outcomes["in part"] >= cases // 10, outcomes
+    assert outcomes["state"] >= cases, outcomes
+
+
+def _frozen(state: dict[str, Any]) -> str:
+    return json.dumps(state, sort_keys=True)
