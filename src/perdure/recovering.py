@@ -286,6 +286,8 @@ class _Salvage:
         try:
             for branch in store._look(store._about(movements.branches, key)):
                 losses += self._made_whole(store, key, branch.name)
+            with suppress(Damaged):  # what cannot be mended is told by verifying
+                store._driver.run(store._about(audit.repair, key), makes=False)
             number = store._look(store._about(states.info, key)).number
         except PerdureError as error:
             problem = f"{error.kind}: {error}"

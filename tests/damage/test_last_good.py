@@ -58,6 +58,33 @@ def test_it_goes_back_to_the_newest_that_is_whole(
             store.at("a", 9)
 
 
+def test_a_record_that_the_next_one_does_not_follow_is_not_gone_back_to(tmp_path: Path) -> None:
+    """It is right at its place, as one from a copy of the store that went another way."""
+    import apsw
+
+    path, other = tmp_path / "a.db", tmp_path / "b.db"
+    with perdure.Store(path, maintenance="off") as store:
+        states = grown(store, 3)
+        store.backup(other)
+        for place, value in ((path, "here"), (other, "elsewhere")):
+            with perdure.Store(place, maintenance="off") as each, each.open("a") as session:
+                session.state["n"] = value
+                session.save()
+                session.state["n"] = [value]
+    base = apsw.Connection(str(path))
+    base.execute("ATTACH ? AS other", (str(other),))
+    base.execute(
+        "UPDATE records SET blob = (SELECT blob FROM other.records AS o WHERE o.number = 4) "
+        "WHERE number = 4"
+    )
+    base.close()
+    with (
+        perdure.Store(path, maintenance="off", on_damage="last_good") as store,
+        store.open("a") as session,
+    ):
+        assert session.state.plain() == states[3]
+
+
 def test_an_async_store_does_so_too(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with perdure.Store(path, maintenance="off") as store:

@@ -94,6 +94,43 @@ def test_what_is_in_the_log_beside_the_file_is_recovered(path: Path, tmp_path: P
     assert {"long", "small"} <= {each.key for each in again.states}
 
 
+def test_a_log_counts_as_far_as_its_checksums_agree(path: Path, tmp_path: Path) -> None:
+    from perdure.backends.sqlite_salvage import SalvagedFile
+
+    with perdure.Store(path, maintenance="off") as store:
+        grown(store, 30, "late")
+        copy = tmp_path / "copy.db"
+        shutil.copy(path, copy)
+        shutil.copy(f"{path}-wal", f"{copy}-wal")
+    log = Path(f"{copy}-wal")
+    whole = log.read_bytes()
+    counts = []
+    for at in (len(whole) - 40, len(whole) // 8, 60, 10):
+        hurt = bytearray(whole)
+        hurt[at] ^= 1
+        log.write_bytes(hurt)
+        with SalvagedFile(copy) as file:
+            counts.append(len(file._newer))
+    log.write_bytes(whole)
+    with SalvagedFile(copy) as file:
+        counts.insert(0, len(file._newer))
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > counts[2] > 0 == counts[-1] == counts[-2], counts
+
+
+def test_a_page_that_is_lost_is_counted_and_made_anew(path: Path, tmp_path: Path) -> None:
+    expected = all_of(path)
+    base = apsw.Connection(str(path))
+    base.execute(
+        "UPDATE pages SET blob = zeroblob(90) WHERE rowid = (SELECT min(rowid) FROM pages)"
+    )
+    base.close()
+    done = recovered(path, tmp_path)
+    assert (done.ok, done.lost) == (False, {"pages": 1})
+    assert all(each.ok for each in done.states)
+    assert all_of(tmp_path / "new.db") == expected
+
+
 @pytest.mark.parametrize("size", [512, 65536])
 def test_pages_of_any_size_are_read(path: Path, tmp_path: Path, size: int) -> None:
     connection = apsw.Connection(str(path))

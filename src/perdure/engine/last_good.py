@@ -97,9 +97,12 @@ def _linked_from(
     parent = at.hash if at is not None else (parent_of(tip) if after < tip.first else None)
     records: list[Record] = []
     for run in (yield from _spans_of_rest(site, head, tip, after)):
-        found = yield from _as_far_as_linked(site, head, run, parent)
+        found, is_refuted = yield from _as_far_as_linked(site, head, run, parent)
         records += found
-        if len(found) < run.last - run.first + 1:
+        if is_refuted:  # the next one follows another than this
+            at = at if records else None
+            del records[-1:]
+        if is_refuted or len(found) < run.last - run.first + 1:
             break
         parent = records[-1].hash
     if records and records[-1].number == tip.number and records[-1].hash != tip.hash:
@@ -116,8 +119,11 @@ def _spans_of_rest(site: Site, head: Head, tip: Branch, after: int) -> Steps[lis
 
 def _as_far_as_linked(
     site: Site, head: Head, run: Run, parent: bytes | None
-) -> Steps[list[Record]]:
-    """The records of a run up to the first that cannot be read, or that does not follow."""
+) -> Steps[tuple[list[Record], bool]]:
+    """The records of a run up to the first that cannot be read, or that does not follow.
+
+    And whether it does not: then the last of these was replaced, or it was.
+    """
     records: list[Record] = []
     number = run.first
     while number <= run.last:
@@ -125,15 +131,17 @@ def _as_far_as_linked(
         rows, began = (yield asked), number
         try:
             for record in site.each(head.incarnation, rows, number, run.last):
-                if record.number != number or parent not in (None, record.parent):
-                    return records
+                if record.number != number:
+                    return records, False
+                if parent not in (None, record.parent):
+                    return records, True
                 records.append(record)
                 number, parent = number + 1, record.hash
         except HURT:
-            return records
+            return records, False
         if number == began:
             break
-    return records
+    return records, False
 
 
 def _whole_until(
