@@ -45,7 +45,7 @@ endef
 .DEFAULT_GOAL := help
 # Lint first and pytest last, so that its closing line is the last line, whatever -j says.
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast test-all pytest lint format bench bench-growth bench-peers constraints clean remake
+.PHONY: help setup demo test test-fast test-all pytest lint format fuzz bench bench-growth bench-peers constraints clean remake
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | \
@@ -108,6 +108,9 @@ lint: $(STAMP) ## ruff and mypy --strict
 format: $(STAMP) ## let ruff format the code and fix what it can
 	@$(PY) -m ruff format $(CHECKED)
 	@$(PY) -m ruff check --fix $(CHECKED)
+
+fuzz: $(STAMP) ## look for inputs that parsers of stored bytes fail on, for a minute; takes atheris
+	@$(PY) -m tests.fuzz.harness tests/fuzz/corpus -max_total_time=60 $(ARGS)
 
 bench: $(STAMP) ## the benchmarks, each as a ratio to a floor of the same run
 	@$(PY) -m benchmarks $(ARGS)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +23,25 @@ def kills(request: pytest.FixtureRequest) -> int:
     count = request.config.getoption("--kills")
     assert isinstance(count, int)
     return count
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Says what a test counted, below the results of the run."""
+    return lambda text: request.node.user_properties.append(("told", text))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    told = [
+        (report.nodeid.rpartition("::")[2], text)
+        for report in terminalreporter.getreports("passed")
+        for name, text in report.user_properties
+        if name == "told" and report.when == "call"
+    ]
+    if told:
+        terminalreporter.section("counted")
+        for name, text in sorted(told):
+            terminalreporter.line(f"{name}: {text}")
 
 
 def heed_interrupts() -> None:

@@ -25,7 +25,14 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
-from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
+from perdure.session_base import (
+    Effects,
+    OnCancel,
+    OnDamage,
+    OnError,
+    OpenOptions,
+    checked_effects,
+)
 from perdure.store_base import Progress
 from perdure.types import (
     Exported,
@@ -35,10 +42,10 @@ from perdure.types import (
     Stats,
     Strategies,
     Unreferenced,
-    Verified,
 )
 from perdure.upgrading import AsyncUpgrading
 from perdure.upkeep import breaks
+from perdure.verifying import AsyncVerifying
 
 if TYPE_CHECKING:
     pass
@@ -54,6 +61,7 @@ class AsyncStore(
     AsyncExpiring,
     AsyncMigrating,
     AsyncPruning,
+    AsyncVerifying,
     AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.
@@ -88,6 +96,7 @@ class AsyncStore(
         wait: float = 30.0,
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
+        on_damage: OnDamage | None = None,
         schema: type[Any] | None = None,
     ) -> Opening[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -123,6 +132,10 @@ class AsyncStore(
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
             effects: `"refuse"` them, as on a fork that only explores; or a function that is given
                 each `Effect` and gives what is taken for its result: nothing is performed.
+            on_damage: with a state that is damaged, `"raise"` `Damaged`, or go back (`"last_good"`)
+                to the newest checkpoint that can be read whole, by a rollback that `movements`
+                tells and `undo` takes back: `session.resumed.loss` says what is lost. By default as
+                the store has it. One damaged section does not count: it alone cannot be read.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -132,7 +145,7 @@ class AsyncStore(
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
-            Damaged: what is stored is not what was saved.
+            Damaged: what is stored is not what was saved; nothing was changed.
             MigrationFailed: what is stored does not fit a migration, or what one makes by a
                 function does not fit the schema.
             MigrationChanged: a migration is declared otherwise than the state has it.
@@ -156,6 +169,7 @@ class AsyncStore(
                 alone,
                 expires,
                 effects,
+                on_damage,
             )
         )
 
@@ -171,6 +185,7 @@ class AsyncStore(
         alone: tuple[bool, float],
         expires: int | None,
         effects: Effects,
+        on_damage: OnDamage | None,
     ) -> AsyncSession[Any]:
         claim = self._keeper.claim(key, branch, *alone)
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
@@ -178,7 +193,7 @@ class AsyncStore(
                 while claim and (pause := await self._ask(self._taking(claim, key))) is not None:  # noqa: ASYNC110 - others end it
                     await asyncio.sleep(pause)
                 with reported(self._on_event, "load", key):
-                    opened = await self._ask(self._opening(key, loading, branch, claim))
+                    opened = await self._ask(self._opening(key, loading, branch, claim, on_damage))
                     # In a thread, too: a node for each container of a long state takes its time.
                     args, options = await asyncio.to_thread(
                         self._session_parts,
@@ -300,20 +315,6 @@ class AsyncStore(
             StoreUnavailable: its directory is not there, or may not be written to.
         """
         await asyncio.to_thread(self._backup, path, progress)
-
-    async def verify(
-        self, key: str | None = None, *, progress: Progress | None = None
-    ) -> list[Verified]:
-        """Read everything of a state, or of all, and check it: tags, chain and replay (P5).
-
-        Args:
-            key: the state's key; all states by default, deleted ones included.
-            progress: called with (states done, all).
-
-        Raises:
-            StateNotFound: there is no such state.
-        """
-        return await asyncio.to_thread(self._verify, key, progress)
 
     async def unreferenced(self) -> list[Unreferenced]:
         """What is stored that no state refers to; harmless, though it takes space.

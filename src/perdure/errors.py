@@ -237,6 +237,19 @@ class Damaged(NeedsPerson):
     kind = "damaged"
 
 
+class SectionDamaged(Damaged):
+    """One section cannot be read; `section` is its name. The others can, and can be saved.
+
+    Setting the section anew gives up what it held. A backup may still have it.
+    """
+
+    kind = "section-damaged"
+
+    def __init__(self, message: str, *, section: str = "") -> None:
+        super().__init__(message)
+        self.section = section
+
+
 class Malformed(NeedsPerson):
     """Bytes that are not in Perdure's format."""
 

@@ -21,7 +21,7 @@ class Event(msgspec.Struct, frozen=True):
     """
 
     name: str
-    """"open", "load", "save", "refresh" or "close"."""
+    """"open", "load", "save", "refresh", "close" or "damage"."""
     key: str
     started_ns: int
     """When it began, in nanoseconds since 1970 UTC."""

@@ -1,5 +1,8 @@
 """Every bound Perdure keeps, in one place; the unit is the last word of the name."""
 
+tree_bytes_max = 2**36
+"""What a tree of pages may say that it holds (bytes, or entries)."""
+
 depth_max = 128
 """Containers within containers in one state (levels)."""
 
@@ -8,6 +11,27 @@ edit_check_lists_max = 64
 
 losses_kept_max = 100
 """Warnings of unsaved edits that were lost which a store keeps for who asks (warnings)."""
+
+loss_looked_for_max = 64
+"""The newest movements among which that is looked for which damage led to (movements)."""
+
+scrubbed_pages_max = 64
+"""Pages of a state that one round of scrubbing looks at (pages)."""
+
+scrubbed_records_max = 256
+"""Records of a state that one round of scrubbing looks at (records)."""
+
+scrubbed_states_max = 10_000
+"""States of which a store remembers how far scrubbing came (states)."""
+
+damage_named_max = 3
+"""Damaged pages that are named one by one (pages)."""
+
+salvaged_header_bytes_max = 128
+"""The longest header of a row of a store's tables that is looked at in a broken file (bytes)."""
+
+salvaged_row_bytes_max = 2**30
+"""The longest row that is put together from a broken file (bytes)."""
 
 near_keys_max = 50
 """Keys compared at a time with one that is not there, to name those like it (keys)."""

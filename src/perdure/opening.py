@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure.core.changes import Change
 from perdure.core.head import MAIN
@@ -114,6 +115,10 @@ def open_session(site: Site, *, loading: Loading, branch: str, id_: bytes | None
         content, changes = plan.migrated(content)
         plan.require_fit(content)
     resumed, told = yield from marks.resumed_from(site, loaded, branch)
+    if resumed is not None and loaded is not None and loaded.head.journal is not None:
+        from perdure.engine.last_good import loss_before  # few branches were ever moved
+
+        resumed = replace(resumed, loss=(yield from loss_before(site, loaded.head, branch)))
     id_ = id_ or (yield Random(16))
     now = yield Now()
     return Opened(

@@ -54,6 +54,9 @@ Effects: TypeAlias = Literal["allow", "refuse"] | Callable[[Any], Any]
 
 OnCancel: TypeAlias = Literal["keep", "discard"]
 
+OnDamage: TypeAlias = Literal["raise", "last_good"]
+"""What opening a state does that is damaged: fails, or goes back to what is whole."""
+
 
 def checked_effects(effects: Effects) -> None:
     """Refuse what no session can do for an effect.
@@ -80,6 +83,7 @@ class OpenOptions(TypedDict, total=False):
     wait: float
     expires_in: timedelta | None
     effects: Effects
+    on_damage: OnDamage | None
 
 
 class SessionBase(Generic[T_co]):

@@ -24,7 +24,14 @@ from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
 from perdure.session import Session
-from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
+from perdure.session_base import (
+    Effects,
+    OnCancel,
+    OnDamage,
+    OnError,
+    OpenOptions,
+    checked_effects,
+)
 from perdure.store_base import Progress
 from perdure.types import (
     Exported,
@@ -34,9 +41,9 @@ from perdure.types import (
     Stats,
     Strategies,
     Unreferenced,
-    Verified,
 )
 from perdure.upgrading import Upgrading
+from perdure.verifying import Verifying
 
 if TYPE_CHECKING:
     pass
@@ -44,7 +51,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Upgrading):
+class Store(
+    Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Verifying, Upgrading
+):
     """Where states live. Its methods may be called from any thread.
 
     Example:
@@ -75,6 +84,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
+        on_damage: OnDamage | None = None,
         schema: type[Any] | None = None,
     ) -> Session[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -110,6 +120,10 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
             effects: `"refuse"` them, as on a fork that only explores; or a function that is given
                 each `Effect` and gives what is taken for its result: nothing is performed.
+            on_damage: with a state that is damaged, `"raise"` `Damaged`, or go back (`"last_good"`)
+                to the newest checkpoint that can be read whole, by a rollback that `movements`
+                tells and `undo` takes back: `session.resumed.loss` says what is lost. By default as
+                the store has it. One damaged section does not count: it alone cannot be read.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -119,7 +133,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
             StateNotFound: `must_exist`, and there is none.
             BranchNotFound: the state has no such branch.
             Busy: another session holds the branch exclusively; `lease` says who.
-            Damaged: what is stored is not what was saved.
+            Damaged: what is stored is not what was saved; nothing was changed.
             MigrationFailed: what is stored does not fit a migration, or what one makes by a
                 function does not fit the schema.
             MigrationChanged: a migration is declared otherwise than the state has it.
@@ -135,7 +149,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
                 while claim and (pause := self._look(self._taking(claim, key))) is not None:
                     time.sleep(pause)
                 with reported(self._on_event, "load", key):
-                    opened = self._look(self._opening(key, loading, branch, claim))
+                    opened = self._look(self._opening(key, loading, branch, claim, on_damage))
                 args, options = self._session_parts(
                     opened,
                     on_error,
@@ -253,18 +267,6 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
             StoreUnavailable: its directory is not there, or may not be written to.
         """
         self._backup(path, progress)
-
-    def verify(self, key: str | None = None, *, progress: Progress | None = None) -> list[Verified]:
-        """Read everything of a state, or of all, and check it: tags, chain and replay (P5).
-
-        Args:
-            key: the state's key; all states by default, deleted ones included.
-            progress: called with (states done, all).
-
-        Raises:
-            StateNotFound: there is no such state.
-        """
-        return self._verify(key, progress)
 
     def unreferenced(self) -> list[Unreferenced]:
         """What is stored that no state refers to; harmless, though it takes space.

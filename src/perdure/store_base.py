@@ -15,7 +15,7 @@ from perdure import host, limits, missing
 from perdure.cache import Cache
 from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import audit, maintain, states, unreferenced
+from perdure.engine import maintain, states, unreferenced
 from perdure.engine.around import UNREADABLE
 from perdure.engine.load import read_section
 from perdure.engine.read import Site, read_head
@@ -24,8 +24,11 @@ from perdure.engine.session import SessionCore
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
 from perdure.errors import (
+    Damaged,
     InvalidKey,
     InvalidStoreURL,
+    ReplayMismatch,
+    SectionDamaged,
     StateNotFound,
     StoreUnavailable,
     UsageError,
@@ -33,7 +36,7 @@ from perdure.errors import (
 from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
 from perdure.opening import Loading, Opened, look_at, open_session
-from perdure.session_base import OnCancel, OnError
+from perdure.session_base import OnCancel, OnDamage, OnError
 from perdure.strategies import checked
 from perdure.types import (
     Checkpoint,
@@ -45,7 +48,6 @@ from perdure.types import (
     StateInfo,
     Strategies,
     Unreferenced,
-    Verified,
 )
 from perdure.upkeep import Maintenance, Upkeep
 
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
     from perdure.views import View
 
 T = TypeVar("T")
+
+ON_DAMAGE = ("raise", "last_good")
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -87,6 +91,7 @@ class StoreBase:
         maintenance: Maintenance = "background",
         on_event: OnEvent | None = None,
         cache_bytes: int = limits.cache_bytes,
+        on_damage: OnDamage = "raise",
         clock: Clock | None = None,
     ) -> None:
         """Name a store; it is opened when it is used, and made when it is first written to.
@@ -103,9 +108,11 @@ class StoreBase:
             create: let the first save make the store if it is not there.
             maintenance: `"background"` keeps states quick to open and small, in a thread of its
                 own; `"off"` leaves that to `maintain`.
-            on_event: called with an `Event` after each open, load, save, refresh and close.
+            on_event: called with an `Event` after each open, load, save, refresh and close, and
+                when maintenance comes upon damage.
             cache_bytes: how much to keep in memory of what was read, so that a state that is opened
                 again is not read again; 0: nothing.
+            on_damage: what `open` does by default with a state that is damaged.
             clock: microseconds since 1970 UTC, for tests.
 
         Raises:
@@ -127,13 +134,14 @@ class StoreBase:
         self.url = os.fspath(url) if isinstance(url, str | os.PathLike) else repr(url)
         self._durability: Durability = durability
         self._check_edits = check_edits
+        self._on_damage: OnDamage = _one_of(on_damage, "on_damage", ON_DAMAGE)
         self._on_event = on_event
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
         self._driver = Driver(backend, clock or system_clock, cache)
         self._keeper = Keeper(self._driver)
         self._upkeep: Upkeep | None = None
         if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
-            self._upkeep = Upkeep(self._driver) if not read_only else None
+            self._upkeep = Upkeep(self._driver, on_event) if not read_only else None
 
     def _close(self) -> None:
         if self._upkeep is not None:
@@ -169,7 +177,7 @@ class StoreBase:
             if progress is not None and (key is None or dry_run):
                 progress(done, len(keys))
         if key is None and not dry_run:
-            self._look(maintain.discard_abandoned())
+            self._look(maintain.discard_abandoned(self._driver.store_id))
         return found
 
     def _maintained(
@@ -231,11 +239,28 @@ class StoreBase:
         return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
 
     def _opening(
-        self, key: str, loading: Loading, branch: str, claim: Claim | None
+        self,
+        key: str,
+        loading: Loading,
+        branch: str,
+        claim: Claim | None,
+        on_damage: OnDamage | None,
     ) -> Steps[Opened]:
         """What a session starts from."""
+        policy = _one_of(on_damage or self._on_damage, "on_damage", ON_DAMAGE)
         id_ = claim.id if claim is not None else None
         opening = partial(open_session, loading=loading, branch=branch, id_=id_)
+        try:
+            return (yield from self._asking(opening, key))
+        except SectionDamaged:  # which takes no other with it
+            raise
+        except (Damaged, ReplayMismatch) as error:
+            if policy == "raise":
+                raise
+            from perdure.engine.last_good import fall_back  # hardly ever
+
+            falling = partial(fall_back, branch=branch, problem=str(error), session=id_)
+            yield from self._asking(falling, key)
         return (yield from self._asking(opening, key))
 
     def _taking(self, claim: Claim, key: str) -> Steps[float | None]:
@@ -379,17 +404,6 @@ class StoreBase:
         if not self._driver.is_made():
             raise StoreUnavailable(f"there is nothing to back up: the store is {self._name()}")
         self._driver.backend.backup(Path(path), progress)
-
-    def _verify(self, key: str | None, progress: Progress | None) -> list[Verified]:
-        if key is not None:
-            check_key(key)
-        keys = [key] if key is not None else self._look(self._keys())
-        found = []
-        for done, each in enumerate(keys, 1):
-            found.append(self._look(self._about(audit.verify, each)))
-            if progress is not None:
-                progress(done, len(keys))
-        return found
 
     def _unreferenced(self) -> list[Unreferenced]:
         store = self._driver.store_id if self._driver.is_made() else b""

@@ -206,6 +206,8 @@ class Movement(msgspec.Struct, frozen=True):
     """Checkpoints that the branch has and had not."""
     pruned: int | None = None
     """Of a prune: checkpoints that it removed for good."""
+    damage: str | None = None
+    """Of a rollback that damage led to (`on_damage="last_good"`): what was wrong."""
     dry_run: bool = False
     differences: tuple[Difference, ...] | None = None
     """Of a dry run: what would change in the state."""
@@ -357,6 +359,45 @@ class Question(msgspec.Struct, frozen=True):
     is_timer: bool = False
 
 
+class Loss(msgspec.Struct, frozen=True):
+    """What a branch lost by damage, when it went back to the newest checkpoint that is whole.
+
+    What is lost stays in the store as it is, damaged, until it is pruned; `Store.undo` goes back
+    to it. Effects and their outcomes are not lost: they belong to the state.
+
+    Example:
+        >>> loss = session.resumed.loss
+        >>> loss.first, loss.last
+        (41, 45)
+    """
+
+    branch: str
+    first: int
+    """Number of the oldest checkpoint that is lost."""
+    last: int
+    """Number of the newest."""
+    after: datetime
+    """When the checkpoint before them was saved, which was taken up instead."""
+    until: datetime
+    """When the newest of them was saved."""
+    problem: str
+    """What was wrong."""
+    movement: int
+    """Number of the movement that is the receipt, in `Store.movements`."""
+
+    def summary(self) -> str:
+        """One line."""
+        which = f"checkpoint {self.first:,}"
+        if self.last != self.first:
+            which = f"checkpoints {self.first:,} to {self.last:,}"
+        times = f"after {_second(self.after)} and until {_second(self.until)}"
+        return f"{which} of {self.branch} cannot be read, saved {times}: {self.problem}"
+
+
+def _second(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
 class Resumed(msgspec.Struct, frozen=True):
     """What a session took up: `session.resumed`, None for a new state.
 
@@ -374,6 +415,9 @@ class Resumed(msgspec.Struct, frozen=True):
     """The last session."""
     others: tuple[SessionInfo, ...] = ()
     """Further sessions that never ended: interrupted, or maybe running."""
+    loss: Loss | None = None
+    """What damage took, if the branch went back for it (`on_damage="last_good"`); told until
+    something is saved to the branch after it."""
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -418,6 +462,50 @@ class Unreferenced(msgspec.Struct, frozen=True):
     """Id of the life that they are of (32 hex digits)."""
 
 
+Remedy: TypeAlias = Literal["repair", "around", "last_good", "recover", "backup"]
+"""What helps against damage: `verify(repair=True)`, which loses nothing; nothing, as what is newer
+is read without it (`"around"`); `open(on_damage="last_good")`; `perdure recover`; or a backup."""
+
+
+class Damage(msgspec.Struct, frozen=True):
+    """Something of a state that is missing, or not as it was saved.
+
+    Example:
+        >>> [(each.what, each.first, each.last, each.remedy) for each in verified.damage]
+        [('records', 41, 42, 'last_good')]
+    """
+
+    what: Literal["head", "branches", "records", "snapshot", "base", "claims", "replay"]
+    """`"branches"`: what tells of branches beside the head, as their journal; `"base"`: the
+    snapshot that stands in for what was pruned; `"replay"`: all is as it was written, and what was
+    written is wrong."""
+    problem: str
+    remedy: Remedy
+    branch: str = ""
+    first: int = 0
+    """Number of the first record or snapshot that it is about."""
+    last: int = 0
+    """Number of the last."""
+    where: Literal["tail", "middle"] | None = None
+    """Of records: at the end of the branch, as a write that was torn leaves it, or before others
+    that are whole."""
+    lost: tuple[int, int] | None = None
+    """Numbers of the first and the last checkpoint that cannot be read for it; None: all can."""
+    pages: int = 0
+    """How many pages cannot be used."""
+
+    def summary(self) -> str:
+        """One line."""
+        where = {"tail": ", at the end", "middle": ", in the middle"}.get(self.where or "", "")
+        numbers = f" {self.first:,}" if self.first else ""
+        numbers += f" to {self.last:,}" if self.last != self.first else ""
+        on = f" of {self.branch}" if self.branch else ""
+        told = f"{self.what}{numbers}{on}{where}: {self.problem}"
+        if self.lost is not None:
+            told += f"; checkpoints {self.lost[0]:,} to {self.lost[1]:,} cannot be read"
+        return told
+
+
 class Verified(msgspec.Struct, frozen=True):
     """What `Store.verify` found of one state."""
 
@@ -428,6 +516,12 @@ class Verified(msgspec.Struct, frozen=True):
     problem: str | None = None
     unreferenced: tuple[Unreferenced, ...] = ()
     """What is stored of it that nothing refers to; where `ok`."""
+    damage: tuple[Damage, ...] = ()
+    """Where it is not `ok`: everything that is wrong, and what helps."""
+    mended: int = 0
+    """How many pages `repair` made anew."""
+    backup: str | None = None
+    """The copy of the store that was made before that."""
 
 
 class UpgradeStep(msgspec.Struct, frozen=True):

@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from perdure import limits
 from perdure.engine import maintain
 from perdure.engine.around import Around
-from perdure.engine.requests import LET_GO
+from perdure.engine.requests import LET_GO, Steps
+from perdure.engine.scrub import Spot, scrub
 from perdure.errors import PerdureError
-from perdure.events import log
+from perdure.events import OnEvent, log, reported
 
 if TYPE_CHECKING:
     from perdure.drive import Driver
     from perdure.engine.read import Site
     from perdure.engine.session import SessionCore
+
+BEGINNING = Spot()
 
 Maintenance: TypeAlias = Literal["background", "off"]
 
@@ -72,8 +75,17 @@ def breaks() -> Callable[[], None]:
 class Job:
     """The maintenance of one state, done piece by piece."""
 
-    def __init__(self, driver: Driver, site: Site, excess: float = 0) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        site: Site,
+        excess: float = 0,
+        spot: Spot = BEGINNING,
+        on_event: OnEvent | None = None,
+    ) -> None:
         self.site = site
+        self.spot = spot
+        """Where scrubbing goes on."""
         self.excess = excess
         """How many times its limit the state's tail was when this was asked for."""
         self.excess_now = excess
@@ -84,9 +96,19 @@ class Job:
         self.around = Around()
         self.has_failed = False
         self._driver = driver
-        self._steps = maintain.maintain(site, around=self.around)
+        self._on_event = on_event
+        self._steps = self._maintained_and_scrubbed()
         self._answer: Any = None
         self._error: Exception | None = None
+
+    def _maintained_and_scrubbed(self) -> Steps[None]:
+        """Do what is due; and then look over some of what is stored."""
+        yield from maintain.maintain(self.site, around=self.around)
+        found = yield from scrub(self.site, self.spot)
+        self.spot = found.spot
+        if found.problem is not None:
+            with reported(self._on_event, "damage", self.site.key) as detail:
+                detail.update(problem=found.problem, mended=found.mended)
 
     def work(self, seconds: float) -> None:
         """Go on for about so long, one piece at least; a failure is told, and is an end."""
@@ -131,8 +153,11 @@ class Job:
 class Upkeep:
     """The maintenance of one store's states."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, on_event: OnEvent | None = None) -> None:
         self._driver = driver
+        self._on_event = on_event
+        self._spots: dict[str, Spot] = {}
+        """By key of a state, where scrubbing goes on."""
         self._forget()
 
     def _forget(self) -> None:
@@ -193,7 +218,8 @@ class Upkeep:
         with self._door:
             if self._end.is_set() or self._is_asked_for(site):
                 return
-            self._jobs[site.key] = Job(self._driver, site, excess)
+            spot = self._spots.get(site.key, BEGINNING)
+            self._jobs[site.key] = Job(self._driver, site, excess, spot, self._on_event)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._go, name="perdure-upkeep", daemon=True)
                 self._thread.start()
@@ -230,6 +256,7 @@ class Upkeep:
         with self._door:
             for key in [key for key, job in self._jobs.items() if job.ended.is_set()]:
                 job = self._jobs.pop(key)
+                self._remember(job)
                 if job.is_put_off:
                     self._later[key] = 2 * job.excess
             if self._end.is_set() or not self._jobs:
@@ -237,6 +264,13 @@ class Upkeep:
             chosen = max(self._jobs.values(), key=lambda job: job.hurried_until)
             self._jobs[chosen.site.key] = self._jobs.pop(chosen.site.key)
             return chosen
+
+    def _remember(self, job: Job) -> None:
+        """Keep how far scrubbing came; of states that were not seen to for long, no more."""
+        self._spots.pop(job.site.key, None)
+        self._spots[job.site.key] = job.spot
+        if len(self._spots) > limits.scrubbed_states_max:
+            del self._spots[next(iter(self._spots))]
 
     def _is_over(self) -> bool:
         """Whether nothing is to be done; another thread is begun when something is."""

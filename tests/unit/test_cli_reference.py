@@ -41,7 +41,7 @@ COMMANDS = (
     ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
-    *("rm", "undelete", "verify", "stats", "maintain", "migrate", "upgrade"),
+    *("rm", "undelete", "verify", "stats", "recover", "maintain", "migrate", "upgrade"),
     *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
     *("prune", "sweep", "doctor"),
 )
@@ -80,6 +80,7 @@ CALLS = {
     "undelete": ["undelete", "b"],
     "verify": ["verify"],
     "stats": ["stats"],
+    "recover": ["recover", "agents.db", "new.db"],
     "maintain": ["maintain"],
     "migrate": ["migrate", "tests.evolution:Newest", "a*", "--dry-run"],
     "upgrade": ["upgrade"],

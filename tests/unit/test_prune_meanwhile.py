@@ -53,7 +53,7 @@ def test_a_copy_of_a_pruned_state_keeps_what_stands_in_for_its_past(store: perdu
     pruning(store, 3)()
 
     def discard() -> None:
-        assert store._driver.run(maintain.discard_abandoned()) == 0
+        assert store._driver.run(maintain.discard_abandoned(store._driver.store_id)) == 0
 
     for kind in (Stage, perdure.engine.requests.Commit):
         steps = states.copy(store._site("a"), store._site(kind.__name__))
@@ -104,7 +104,7 @@ def test_a_copy_that_was_removed_as_abandoned_is_not_made(store: perdure.Store) 
     def discard() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("perdure.limits.staging_us_max", -(10**9))  # it slept for a day
-            assert store._driver.run(maintain.discard_abandoned()) == 1
+            assert store._driver.run(maintain.discard_abandoned(store._driver.store_id)) == 1
 
     steps = states.copy(store._site("a"), store._site("b"))
     with pytest.raises(errors.Busy, match="abandoned"):
@@ -120,7 +120,7 @@ def test_an_import_that_was_removed_as_abandoned_is_not_made(store: perdure.Stor
     def progress(done: int, total: int) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("perdure.limits.staging_us_max", -(10**9))
-            store._driver.run(maintain.discard_abandoned())
+            store._driver.run(maintain.discard_abandoned(store._driver.store_id))
 
     with pytest.raises(errors.Busy, match="abandoned"):
         store.import_(file, "b", progress=progress)

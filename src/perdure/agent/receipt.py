@@ -95,7 +95,9 @@ def receipt_of(
     head, tip = position.head, position.head.branches.get(session.branch)
     pruned = tip.first - 1 if tip is not None else 0
     missing = list(unreadable)
-    if head.journal is not None:
+    if resumed.loss is not None:
+        missing.append(f"what was saved after it was damaged: {resumed.loss.summary()}")
+    elif head.journal is not None:
         missing += yield Ask(_left(session._core.site, head, session.branch, resumed))
     at = resumed.checkpoint
     there = {"checkpoints": at.number - pruned, **_counts(session, records, messages)}

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -460,7 +460,9 @@ class SqliteBackend:
 
     def _drop(self, connection: apsw.Connection) -> None:
         self._open.discard(connection)
-        connection.close()
+        # What closing cannot move out of the log, whoever opens the store next does.
+        with suppress(apsw.Error):
+            connection.close()
 
     def _move_log(self, *, waits: bool = True, empties: bool = False) -> None:
         """Checkpoint; if another thread does so, wait for it first, or leave it at that."""

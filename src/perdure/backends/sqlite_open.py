@@ -201,11 +201,14 @@ def _open_file(place: Place) -> tuple[apsw.Connection, StoreInfo]:
     opened = reader(place) if place.read_only else connection(place)
     try:
         return opened, _identified(opened, place)
-    except BaseException:
+    except BaseException as error:
         if has_wal:
             # Someone else's database: closing it must not move its WAL into it.
             opened.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         opened.close()
+        if isinstance(error, UnicodeDecodeError):
+            what = "what names its tables is no text any more"
+            raise _damaged(place, what) from error
         raise
 
 
@@ -273,7 +276,14 @@ def described(opened: apsw.Connection, place: Place) -> StoreInfo:
         case bytes(store_id), int(created_us) if len(store_id) == 16 and format_ >= 0:
             return StoreInfo(store_id, format_, created_us)
     what = f"the table {missing[0]} is missing" if missing else "what it says of itself is no store"
-    raise Damaged(f"{place.path} is damaged: {what}. Restore it from a backup.")
+    raise _damaged(place, what)
+
+
+def _damaged(place: Place, what: str) -> Damaged:
+    return Damaged(
+        f"{place.path} is damaged: {what}. Restore it from a backup, or see what `perdure recover` "
+        "finds in it."
+    )
 
 
 def is_unmarked(opened: apsw.Connection, place: Place) -> bool:
@@ -345,7 +355,7 @@ def told(error: apsw.Error, place: Place) -> PerdureError:
         case apsw.NotADBError():
             return _no_database(path)
         case apsw.CorruptError():
-            return Damaged(f"SQLite finds {path} damaged ({said}). Restore it from a backup.")
+            return _damaged(place, f"SQLite says: {said}")
         case apsw.CantOpenError() | apsw.PermissionsError() | apsw.AuthError():
             return StoreUnavailable(f"Cannot open {path}: {_why_not(place) or said}.")
         case _:

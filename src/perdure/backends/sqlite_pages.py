@@ -99,7 +99,14 @@ def mark_staged(connection: apsw.Connection, incarnation: bytes, at_us: int) -> 
 
 def list_staged(connection: apsw.Connection, _request: ListStaged) -> tuple[tuple[bytes, int], ...]:
     """Answer a `ListStaged`."""
-    return tuple(connection.execute("SELECT incarnation, at_us FROM staged ORDER BY incarnation"))
+    return tuple(connection.execute(_STAGED))
+
+
+# A time that is none makes nothing look abandoned.
+_STAGED = (
+    "SELECT CAST(incarnation AS BLOB), CASE typeof(at_us) WHEN 'integer' THEN at_us"
+    " ELSE 0x7fffffffffffffff END FROM staged WHERE incarnation NOTNULL ORDER BY 1"
+)
 
 
 _NEXT_HELD = (
@@ -109,7 +116,7 @@ _NEXT_HELD = (
 _HELD = (
     "SELECT NULL, count(*), 0, sum(IFNULL(length(blob), 0)) FROM pages"
     " WHERE incarnation = ?1 HAVING count(*) UNION ALL"
-    " SELECT CAST(line AS INTEGER), count(*), max(CAST(number AS INTEGER)),"
+    " SELECT IFNULL(CAST(line AS INTEGER), 0), count(*), max(IFNULL(CAST(number AS INTEGER), 0)),"
     " sum(IFNULL(length(blob), 0)) FROM records WHERE incarnation = ?1 GROUP BY 1 ORDER BY 1"
 )
 

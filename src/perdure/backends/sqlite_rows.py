@@ -40,8 +40,11 @@ COMMITTED = Committed()
 # A damaged row may hold values of any type. They are read as bytes and ints, so that whoever
 # verifies them finds the damage, and one row keeps nobody from reading the others.
 _HEAD = "IFNULL(CAST(token AS BLOB), x''), IFNULL(CAST(head AS BLOB), x'')"
-_NUMBERS = "CAST(number AS INTEGER), CAST(count AS INTEGER)"
-_RECORD = "line, CAST(number AS INTEGER), IFNULL(CAST(blob AS BLOB), x''), CAST(count AS INTEGER)"
+_LINE, _NUMBER, _COUNT = (
+    f"IFNULL(CAST({column} AS INTEGER), 0)" for column in ("line", "number", "count")
+)
+_NUMBERS = f"{_NUMBER}, {_COUNT}"
+_RECORD = f"{_LINE}, {_NUMBER}, IFNULL(CAST(blob AS BLOB), x''), {_COUNT}"
 
 
 def read_head(connection: apsw.Connection, request: ReadHead) -> HeadRow | None:

@@ -25,6 +25,7 @@ from perdure.cli import (
     merging,
     migrate,
     prune,
+    recover,
     retention,
     schema,
     showing,
@@ -46,8 +47,8 @@ FOUND, USAGE, NOT_FOUND, RETRY, RELOAD, PERSON, INTERRUPTED = 1, 2, 3, 4, 5, 6, 
 
 EXIT_CODES = {
     0: "done",
-    FOUND: "a problem was found (verify, stats, maintain, migrate, schema, upgrade, prune, doctor, "
-    "demo), or a difference (diff --exit-code)",
+    FOUND: "a problem was found (verify, stats, recover, maintain, migrate, schema, upgrade, "
+    "prune, doctor, demo), or a difference (diff --exit-code)",
     USAGE: "the call was wrong, or has to say more: of a merge, which side is right",
     NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
@@ -212,6 +213,7 @@ for _command in (
     states.undelete,
     check.verify,
     check.stats,
+    recover.recover,
     upkeep.maintain,
     migrate.migrate,
     upgrade.upgrade,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,44 +19,121 @@ from perdure.errors import NeedsPerson
 if TYPE_CHECKING:
     from perdure.store import Store
     from perdure.store_base import Progress
-    from perdure.types import Stats, Unreferenced
+    from perdure.types import Stats, Unreferenced, Verified
 
 PAGE = 1000
 
 
-@click.command(epilog=examples("verify", "verify support/alice"))
+@click.command(
+    epilog=examples(
+        "verify", "verify support/alice", "verify --repair --dry-run", "verify --repair"
+    )
+)
 @click.argument("key", required=False)
+@click.option("--all", "every", is_flag=True, help="Every state, as without KEY.")
+@click.option("--repair", is_flag=True, help="Copy the store, then mend what can be mended.")
+@click.option("--dry-run", is_flag=True, help="With --repair: only say what it would do.")
+@click.option(
+    "--backup",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Copy the store here. By default beside it, under a name that is free.",
+)
+@click.option("--no-backup", is_flag=True, help="Make no copy.")
 @on_store
 @gives_json
 @click.pass_context
-def verify(ctx: click.Context, key: str | None) -> None:
+def verify(
+    ctx: click.Context,
+    key: str | None,
+    every: bool,
+    repair: bool,
+    dry_run: bool,
+    backup: Path | None,
+    no_backup: bool,
+) -> None:
     """Read all of the state KEY, or of every state, and check it.
 
     Each checkpoint is checked against its place, its checksum and the chain, and all are replayed.
-    The exit code is 1 if anything is not as it was saved. What is stored and nothing refers to is
-    named too: it only takes space.
+    What is wrong is told whole, with what helps. --repair makes pages of snapshots anew that are
+    damaged or missing, from the records: nothing is guessed, and nothing is removed. The exit code
+    is 1 if anything is not as it was saved. What is stored and nothing refers to is named too: it
+    only takes space.
     """
-    with opened(key) as store, progress("verifying", quiet=settings().json) as report:
-        found = store.verify(key, progress=report)
+    _check_options(key, every, repair, dry_run, backup, no_backup)
+    kept = backup or not no_backup
+    writes = repair and not dry_run
+    with (
+        opened(key, write=writes) as store,
+        progress("verifying", quiet=settings().json) as report,
+    ):
+        found = store.verify(key, repair=repair, dry_run=dry_run, backup=kept, progress=report)
         left = store.unreferenced() if key is None else []
     bad = [each for each in found if not each.ok]
     if settings().json:
         states, unreferenced = map(document, found), map(document, left)
         print_json({"ok": not bad, "states": [*states], "unreferenced": [*unreferenced]})
     else:
-        table(
-            ("key", ">checkpoints", "found"),
-            [(each.key, f"{each.checkpoints:,}", each.problem or "ok") for each in found],
-            whole=True,
-        )
-        if bad:
-            hint(f"{len(bad)} of {count(len(found), 'state')} not as saved: restore a backup")
-        for state in found:
-            for each in state.unreferenced:
-                hint(f"{safe(state.key)}: {_note(each)}")
+        _show_verified(found, dry_run)
         for each in left:
             hint(_note(each))
     ctx.exit(1 if bad else 0)
+
+
+def _check_options(
+    key: str | None,
+    every: bool,
+    repair: bool,
+    dry_run: bool,
+    backup: Path | None,
+    no_backup: bool,
+) -> None:
+    """Refuse what does not go together."""
+    if key is not None and every:
+        raise click.UsageError("--all goes without a KEY")
+    if not repair and (dry_run or backup is not None or no_backup):
+        raise click.UsageError("--dry-run, --backup and --no-backup are for --repair")
+    if backup is not None and no_backup:
+        raise click.UsageError("--backup goes without --no-backup")
+
+
+REMEDIES = {
+    "repair": "verify --repair mends it",
+    "around": "newer checkpoints are read without it: nothing has to be done",
+    "last_good": 'open(on_damage="last_good") goes back to what is whole',
+    "recover": "perdure recover finds what can be read",
+    "backup": "restore a backup",
+}
+"""What helps against damage, as a command line says it."""
+
+
+def _show_verified(found: Sequence[Verified], dry_run: bool) -> None:
+    table(
+        ("key", ">checkpoints", "found"),
+        [(each.key, f"{each.checkpoints:,}", _found(each)) for each in found],
+        whole=True,
+    )
+    for kept in sorted({each.backup for each in found if each.backup is not None}):
+        say(f"copied to {safe(kept)} first")
+    bad = [each for each in found if not each.ok]
+    damage = [(state.key, each) for state in bad for each in state.damage]
+    if damage:
+        say()
+        rows = [(key, each.summary(), REMEDIES[each.remedy]) for key, each in damage]
+        table(("key", "damaged", "what helps"), rows, whole=True)
+    if dry_run:
+        count_pages = sum(each.pages for _, each in damage if each.remedy == "repair")
+        say(f"would make {count(count_pages, 'page')} anew")
+    if bad:
+        hint(f"{len(bad)} of {count(len(found), 'state')} not as saved")
+    for state in found:
+        for each in state.unreferenced:
+            hint(f"{safe(state.key)}: {_note(each)}")
+
+
+def _found(state: Verified) -> str:
+    mended = f"; {count(state.mended, 'page')} made anew" if state.mended else ""
+    return f"{state.problem or 'ok'}{mended}"
 
 
 NOTES = {

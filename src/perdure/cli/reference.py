@@ -15,14 +15,17 @@ from perdure.cli.app import EXIT_CODES, HELP_OPTIONS, app
 from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
 from perdure.core.json_forms import FORMS
+from perdure.recovering import Recovered, RecoveredState
 from perdure.schemas.compare import SchemaDifference
 from perdure.schemas.present import SchemaVersion, UnreadableState
 from perdure.schemas.report import Migrated, MigrationRun, Unmigrated
 from perdure.types import (
     BranchInfo,
     Checkpoint,
+    Damage,
     EffectInfo,
     Exported,
+    Loss,
     Maintained,
     MaintenanceStep,
     Movement,
@@ -73,6 +76,7 @@ DOCUMENTS = {
     "rm": '{"state": StateInfo}',
     "undelete": '{"state": StateInfo}',
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
+    "recover": '{"ok": BOOL, "recovered": Recovered}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`; of `--list` '
@@ -91,8 +95,9 @@ DOCUMENTS = {
 
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
-    *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
-    *(Migrated, MigrationRun, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
+    *(Verified, Damage, Recovered, RecoveredState, Loss, Unreferenced, Stats, Maintained),
+    *(MaintenanceStep, Migrated, MigrationRun, Unmigrated, SchemaVersion, UnreadableState),
+    SchemaDifference,
     *(
         EffectInfo,
         Question,

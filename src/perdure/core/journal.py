@@ -53,6 +53,8 @@ class Move(msgspec.Struct, frozen=True):
     """What an undo after this one was taken back takes back."""
     redo: int = 0
     """What a redo after this one was taken back takes back."""
+    damage: str | msgspec.UnsetType = msgspec.UNSET
+    """Of a rollback that damage led to: what was wrong."""
 
 
 class Entry(msgspec.Struct, frozen=True):

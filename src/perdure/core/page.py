@@ -14,13 +14,14 @@ from typing import Annotated, Any
 
 import msgspec
 
+from perdure import limits
 from perdure.core.codec import pack, unpack
 from perdure.errors import Damaged, Malformed, NewerFormat
 
 ID_BYTES = 32
 
 Id = Annotated[bytes, msgspec.Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=limits.tree_bytes_max)]
 
 
 class Shape(IntEnum):
@@ -142,7 +143,9 @@ def read_children(payload: bytes, ref: Ref) -> list[Child]:
         children = _read_children(page.refs)
     except msgspec.MsgspecError as error:
         raise _damaged(ref, str(error)) from error
-    if sum(child.count for child in children) != ref.count:
+    sizes = [child.bytes for child in children]
+    is_sum = sum(child.count for child in children) == ref.count and sum(sizes) == ref.bytes
+    if not is_sum or not min(sizes, default=0):
         raise _damaged(ref, "its references do not add up")
     return children
 
@@ -250,6 +253,9 @@ def _placed(page: _Page, ref: Ref) -> list[Placed]:
         raise _damaged(ref, str(error)) from error
     if any(each.at >= ref.count for each in placed):
         raise _damaged(ref, "a reference is outside of it")
+    # So a tree of trees cannot hold more than its topmost reference says, however they share pages.
+    if sum(max(each.ref.bytes, 1) for each in placed) > ref.bytes:
+        raise _damaged(ref, "the trees in it do not add up")
     return placed
 
 

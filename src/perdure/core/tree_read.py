@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, cast
 
+from perdure import limits
 from perdure.core.page import (
     Ref,
     Shape,
@@ -87,22 +88,24 @@ def find_pair(ref: Ref, key: str) -> Reading[tuple[Any] | None]:
     return None
 
 
-def read_value(ref: Ref) -> Reading[Any]:
-    """The value that a tree keeps, whole and plain.
+def read_value(ref: Ref, depth: int = 1) -> Reading[Any]:
+    """The value that a tree keeps, whole and plain; `depth` is how many trees it is within.
 
     Raises:
         Damaged: a page is not what the page above says.
     """
+    if depth > limits.depth_max:
+        raise Damaged(f"page {ref.id.hex()[:12]}: it is within more trees than a state can have")
     match ref.shape:
         case Shape.LIST:
-            return (yield from read_items(ref, 0, ref.count))
+            return (yield from read_items(ref, 0, ref.count, depth))
         case Shape.MAP:
             pairs: dict[str, Any] = {}
             yield from _each_leaf(ref, lambda leaf, payload: pairs.update(read_map(payload, leaf)))
             if len(pairs) != ref.count:
                 raise Damaged(f"page {ref.id.hex()[:12]}: a key is there twice")
             for key in [key for key, value in pairs.items() if type(value) is Ref]:
-                pairs[key] = yield from read_value(pairs[key])
+                pairs[key] = yield from read_value(pairs[key], depth + 1)
             return pairs
     blocks: list[Any] = []
     yield from _each_leaf(ref, lambda leaf, payload: blocks.append(read_block(payload, leaf)))
@@ -111,7 +114,7 @@ def read_value(ref: Ref) -> Reading[Any]:
     return ("" if ref.shape is Shape.TEXT else b"").join(blocks)
 
 
-def read_items(ref: Ref, start: int, stop: int) -> Reading[list[Any]]:
+def read_items(ref: Ref, start: int, stop: int, depth: int = 1) -> Reading[list[Any]]:
     """The items of a list from `start` to `stop`, both within it; reads only their pages.
 
     Raises:
@@ -126,7 +129,7 @@ def read_items(ref: Ref, start: int, stop: int) -> Reading[list[Any]]:
     if ref.trees:
         for at, item in enumerate(items):
             if type(item) is Ref:
-                items[at] = yield from read_value(item)
+                items[at] = yield from read_value(item, depth + 1)
     return items
 
 

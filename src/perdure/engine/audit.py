@@ -13,8 +13,9 @@ from perdure.core.page import twin_of
 from perdure.core.record import Record
 from perdure.core.seal import Kind, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
-from perdure.engine import unreferenced
+from perdure.engine import diagnosis, unreferenced
 from perdure.engine.load import load
+from perdure.engine.mend import mend
 from perdure.engine.pages import PageMissing, place_of, remedy, walk
 from perdure.engine.past import runs_kept
 from perdure.engine.read import MAX_NUMBER, Site, as_of_now, read_run
@@ -29,8 +30,8 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.engine.twins import base_trees, runs_with_snapshots
-from perdure.errors import Damaged, PerdureError, StateNotFound
-from perdure.types import Stats, Unreferenced, Verified
+from perdure.errors import Damaged, NewerFormat, PerdureError, StateNotFound
+from perdure.types import Damage, Stats, Unreferenced, Verified
 
 
 def stats(site: Site) -> Steps[Stats]:
@@ -109,8 +110,37 @@ def verify(site: Site) -> Steps[Verified]:
                 row = yield ReadHead(site.key)
                 if row is not None and _generation_of(site, row) != generation:
                     continue  # maintenance came between, or a pruning: what it removed is not lost
-            return Verified(site.key, number, False, f"{error.kind}: {error}")
+            problem = f"{error.kind}: {error}"
+            is_newer = isinstance(error, NewerFormat)  # which is no damage (P10)
+            damage = () if is_newer else (yield from _all_damage(site, row, problem))
+            return Verified(site.key, number, False, problem, damage=damage)
         return Verified(site.key, number, True, None, tuple(found))
+
+
+def _all_damage(site: Site, row: HeadRow | None, problem: str) -> Steps[tuple[Damage, ...]]:
+    """Everything that is wrong with a state, of which `problem` was met first."""
+    try:
+        head = site.head(row) if row is not None else None
+    except PerdureError:
+        head = None
+    if head is None:
+        return (diagnosis.of_head(problem),)
+    found: list[Damage] = []
+    for life in (head, *head.former):
+        found += yield from diagnosis.diagnose(site, life)
+    return tuple(found) or (diagnosis.of_replay(problem),)
+
+
+def repair(site: Site) -> Steps[int]:
+    """Make the pages anew that can be; how many those are.
+
+    Raises:
+        Damaged: something cannot be mended; it was left as it is, and the rest is mended.
+    """
+    site = site.stored()
+    row = yield ReadHead(site.key)
+    head = site.head(row) if row is not None else None
+    return (yield from mend(site, head)) if head is not None else 0
 
 
 def _generation_of(site: Site, row: HeadRow) -> int:

@@ -45,8 +45,8 @@ def forking(site: Site, name: str, at: object, branch: str) -> Plan:
     def plan(head: Head) -> Steps[Planned]:
         if (yield from exists(site, head, name)):
             raise BranchExists(f"{site.key!r} has a branch {name!r} already; nothing was changed")
-        new = yield from _standing(site, head, (yield from find_point(site, head, branch, at)))
-        return _placed(head, Move("fork", name, None, new))
+        new = yield from standing(site, head, (yield from find_point(site, head, branch, at)))
+        return placed(head, Move("fork", name, None, new))
 
     return plan
 
@@ -63,8 +63,8 @@ def forking_from(site: Site, name: str, old: str, tip: Branch) -> Plan:
             count += 1
             free = f"{name}-{count}"
         left = yield from _still_kept(site, head, tip)
-        new = yield from _standing(site, head, Point(old, left, tip.number))
-        return _placed(head, Move("fork", free, None, new))
+        new = yield from standing(site, head, Point(old, left, tip.number))
+        return placed(head, Move("fork", free, None, new))
 
     return plan
 
@@ -75,10 +75,10 @@ def rolling_back(site: Site, to: object, branch: str) -> Plan:
     def plan(head: Head) -> Steps[Planned | None]:
         old = yield from find_branch(site, head, branch)
         point = yield from find(site, head, branch, to)
-        new = yield from _standing(site, head, point)
+        new = yield from standing(site, head, point)
         if new.record == old.record:
             return None
-        return _placed(head, Move("rollback", branch, old, new))
+        return placed(head, Move("rollback", branch, old, new))
 
     return plan
 
@@ -99,8 +99,8 @@ def promoting(site: Site, branch: str, into: str) -> Plan:
                 f"{into!r} has {lacks} checkpoint(s) that {branch!r} lacks, so it cannot simply "
                 f"go on there; merge {branch!r} into it, or roll it back first. Nothing was changed"
             )
-        new = yield from _standing(site, head, Point(branch, source, source.number))
-        return _placed(head, Move("promote", into, old, new, source=branch))
+        new = yield from standing(site, head, Point(branch, source, source.number))
+        return placed(head, Move("promote", into, old, new, source=branch))
 
     return plan
 
@@ -197,8 +197,8 @@ def _inverse(site: Site, head: Head, entry: Entry, what: str) -> Steps[Planned]:
     if entry.move.after is None and old is not None:
         raise BranchExists(f"{site.key!r} has a branch {name!r} again; rename it first")
     left = _with_shared(head, entry.move.before)
-    new = yield from _standing(site, head, Point(name, left, left.number))
-    return _placed(head, replace(move, before=old, after=new))
+    new = yield from standing(site, head, Point(name, left, left.number))
+    return placed(head, replace(move, before=old, after=new))
 
 
 def _still_kept(site: Site, head: Head, tip: Branch) -> Steps[Branch]:
@@ -262,7 +262,7 @@ def common_number(site: Site, head: Head, one: Branch, other: Branch) -> Steps[i
     return 0
 
 
-def _standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
+def standing(site: Site, head: Head, point: Point) -> Steps[Branch]:
     """A branch on a new line that stands on a checkpoint."""
     tip = point.tip
     bases = bases_at(tip, point.number)
@@ -282,7 +282,7 @@ def bases_of(site: Site, head: Head, tip: Branch, number: int) -> Steps[tuple[Ba
     return tuple(Base(run.line, run.last) for run in reversed(runs))
 
 
-def _placed(head: Head, move: Move) -> Planned:
+def placed(head: Head, move: Move) -> Planned:
     """The head in which the branch of a movement stands where it is to."""
     assert move.after is not None
     branches = {**head.branches, move.branch: move.after}

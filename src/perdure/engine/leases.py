@@ -171,14 +171,16 @@ def passed(site: Site, position: Position, branch: str) -> Steps[tuple[Position,
     return Position(head, head.token), lease
 
 
-def freed(site: Site, head: Head, branch: str) -> Steps[Head]:
-    """The head without the lease of a dead holder, for a movement of the branch.
+def freed(site: Site, head: Head, branch: str, session: bytes) -> Steps[Head]:
+    """The head without the lease of a dead holder, for a movement of the branch by a session.
+
+    One that holds the branch itself goes on to hold it.
 
     Raises:
         Busy: a living session holds it.
     """
     lease = lease_of(head, branch)
-    if lease is None:
+    if lease is None or lease.id == session:
         return head
     if (yield from is_held(lease, (yield Now()))):
         raise busy(site, info_of(branch, lease), "the branch was not moved; a fork can be made")

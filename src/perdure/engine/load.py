@@ -30,9 +30,9 @@ from perdure.engine.read import (
     replaying,
 )
 from perdure.engine.refs import as_branch, find, record_at
-from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps
+from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps, Tell
 from perdure.engine.unread import Unread, none_read
-from perdure.errors import Damaged
+from perdure.errors import Damaged, SectionDamaged
 
 T = TypeVar("T")
 
@@ -87,7 +87,11 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
         if newest is None:
             raise
         yield from tell(site, error)
-        sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=newest.number)
+        try:
+            before = newest.number
+            sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=before)
+        except Damaged:  # what is left is every section but those that are lost
+            sections = yield from _sections(site, head, newest, records, wanted, lenient=True)
     if last is None:  # the branch was moved to where a snapshot is
         (last,) = yield from read_run(site, head, tip, tip.number, tip.number)
         check_run(site, [last], tip, tip.number - 1)
@@ -171,13 +175,22 @@ def read_section(
     """The value of a section that was not loaded; see `use_unread`.
 
     Raises:
-        Damaged: nothing that is stored gives it.
+        SectionDamaged: nothing that is stored gives it.
     """
 
     def stored(kept: Unread) -> Steps[Any]:
         return value_of(site, head.incarnation, kept)
 
     return (yield from use_unread(site, head, branch, name, unread, stored, lambda value: value))
+
+
+def sections_at(site: Site, head: Head, snapshot: Snapshot | None) -> Steps[dict[str, Any]]:
+    """Everything that a snapshot holds; None: the state before the first record, which is empty.
+
+    Raises:
+        Damaged: a page of it cannot be used.
+    """
+    return (yield from _sections(site, head, snapshot, (), everything))
 
 
 def value_of(site: Site, incarnation: bytes, unread: Unread) -> Steps[Any]:
@@ -210,22 +223,39 @@ def use_unread(
 
     `use` makes it from where the section is kept, and raises `Damaged` if it cannot; `use_value`
     makes it from the section's value.
+
+    Raises:
+        SectionDamaged: nothing that is stored gives it.
     """
     try:
         return (yield from use(unread[name]))
     except Damaged as error:
         yield from tell(site, error)
+        lost = error
+    try:
         value = yield from _planned_anew(site, head, branch, name)
-    if type(value) is Unread:
-        unread[name] = value
-        try:
-            return (yield from use(value))
-        except Damaged:
+        if type(value) is Unread:
+            unread[name] = value
+            try:
+                return (yield from use(value))
+            except Damaged as error:
+                lost = error
             tip, below = head.branches[branch], value.snapshot
             wanted: Wanted = name.__eq__
             sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=below)
             value = sections[name]
+    except Damaged as error:
+        raise _section_damaged(site, name, lost, error) from error
     return use_value(value)
+
+
+def _section_damaged(site: Site, name: str, lost: Damaged, behind: Damaged) -> SectionDamaged:
+    """What is told of a section of which a page is lost, and the log behind it too."""
+    return SectionDamaged(
+        f"section {name!r} of {site.key!r} cannot be read: {lost}; nor from what is older: "
+        f"{behind}. The other sections can, and can be saved. Restore a backup, or set it anew",
+        section=name,
+    )
 
 
 def _planned_anew(site: Site, head: Head, branch: str, name: str) -> Steps[Any]:
@@ -247,10 +277,13 @@ def _sections(
     records: Sequence[Record],
     wanted: Wanted,
     known: Iterable[PageRow] = (),
+    *,
+    lenient: bool = False,
 ) -> Steps[dict[str, Any]]:
     """What a snapshot and the records after it make; the values of wanted sections read.
 
     Of others no page is read but the snapshot's root, and no change decoded, unless it is small.
+    If `lenient`, neither is one that is damaged: it fails who touches it.
     """
     if snapshot is None and wanted is everything:
         return (yield from replaying(records))
@@ -262,7 +295,12 @@ def _sections(
     for name, kept in none_read(base, number, records).items():
         sections[name] = kept
         if wanted(name):
-            sections[name] = yield from value_of(site, head.incarnation, kept)
+            try:
+                sections[name] = yield from value_of(site, head.incarnation, kept)
+            except Damaged as error:
+                if not lenient:
+                    raise
+                yield Tell(f"section {name!r} of {site.key!r} cannot be read: {error}")
         elif kept.is_small:
             # What is wrong with it, or newer than this version (P10), fails who touches it.
             with suppress(*UNREADABLE):

@@ -35,6 +35,7 @@ from perdure.engine.requests import (
 )
 from perdure.engine.snapshots import make_snapshot, snapshot_due
 from perdure.engine.sweeping import is_due, sweep
+from perdure.engine.unreferenced import named_in
 from perdure.errors import Damaged
 from perdure.types import MaintenanceStep as Step
 
@@ -125,11 +126,19 @@ def collect(site: Site) -> Steps[bool]:
     return head is not None and (yield from collect_pages(site, head, Around()))
 
 
-def discard_abandoned() -> Steps[int]:
-    """Remove what killed copies and imports left a day ago or longer; how many there were."""
+def discard_abandoned(store: bytes) -> Steps[int]:
+    """Remove what killed copies and imports left a day ago or longer; how many there were.
+
+    Nothing that a head names, whatever the store says of it; nor anything while a head cannot be
+    read, which may name it.
+    """
     now = yield Now()
     staged: tuple[tuple[bytes, int], ...] = yield ListStaged()
     old = [each for each, at_us in staged if at_us < now - limits.staging_us_max]
+    named = (yield from named_in(store)) if old else set()
+    if named is None:
+        return 0
+    old = [each for each in old if each not in named]
     for incarnation in old:
         yield Discard(incarnation)
     return len(old)

@@ -184,7 +184,7 @@ def _saved(
         number=ours.number + 1,
         parent=ours.hash,
     )
-    free = yield from freed(site, head, told.into)
+    free = yield from freed(site, head, told.into, NOBODY)
     position = Position(free, head.token)
     yield from append(site, position, told.into, sealed, lambda each: each, "power")
     names = sections_of(told.changes)

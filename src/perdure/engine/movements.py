@@ -197,6 +197,7 @@ def _movement(site: Site, entry: Entry) -> Movement:
         left=None if before is None or shared is None else before.number - shared,
         gained=None if after is None or shared is None else after.number - shared,
         pruned=_pruned(moved),
+        damage=None if moved.damage is UNSET else moved.damage,
     )
 
 

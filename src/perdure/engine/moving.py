@@ -85,7 +85,8 @@ def move(
         if dry_run:
             entry = Entry(0, now_us, NOBODY, planned.move)
             return Done(head, planned.head, entry)
-        planned = replace(planned, head=(yield from freed(site, planned.head, planned.move.branch)))
+        free = yield from freed(site, planned.head, planned.move.branch, session)
+        planned = replace(planned, head=free)
         sealed, new = written(
             planned.head,
             planned.move,

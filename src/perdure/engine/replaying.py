@@ -100,6 +100,8 @@ def _stretches(site: Site, head: Head) -> Steps[list[_Stretch]]:
     spans_of_all = yield from every_span(site, head, tips)
     stretches = _Stretches(run for runs in spans_of_all for run in runs)
     for tip, runs in zip(tips, spans_of_all, strict=True):
+        if not runs:
+            raise Damaged(f"a branch of {site.key!r} stands on no checkpoint that it has")
         _told_by(tip, runs, stretches)
     return stretches.every
 

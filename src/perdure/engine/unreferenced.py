@@ -80,7 +80,7 @@ def in_store(store: bytes) -> Steps[list[Unreferenced]]:
     """
     held = yield from _all_held()
     staged: dict[bytes, int] = dict((yield ListStaged()))
-    named = yield from _named(store)
+    named = yield from named_in(store)
     found = []
     for each in held:
         if each.incarnation in staged:
@@ -103,7 +103,7 @@ def _all_held() -> Steps[list[Held]]:
     return found
 
 
-def _named(store: bytes) -> Steps[set[bytes] | None]:
+def named_in(store: bytes) -> Steps[set[bytes] | None]:
     """Every incarnation that a head names; None if a head cannot be read."""
     named: set[bytes] = set()
     after: str | None = None

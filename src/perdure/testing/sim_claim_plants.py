@@ -44,7 +44,7 @@ def _unlooked() -> Iterator[None]:
 
 @contextmanager
 def _branch_bound() -> Iterator[None]:
-    placed = branches._placed
+    placed = branches.placed
 
     def planted(head: Head, move: Move) -> Planned:
         planned, after = placed(head, move), move.after
@@ -53,7 +53,7 @@ def _branch_bound() -> Iterator[None]:
         kept = {k: c for k, c in claims_of(head).items() if c.number <= after.number}
         return replace(planned, head=replace(planned.head, claims=kept or UNSET))
 
-    with patch.object(branches, "_placed", planted):
+    with patch.object(branches, "placed", planted):
         yield
 
 

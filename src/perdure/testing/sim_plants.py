@@ -256,13 +256,13 @@ def _unrecorded() -> Iterator[None]:
 
 @contextmanager
 def _same_line() -> Iterator[None]:
-    standing = branches._standing
+    standing = branches.standing
 
     def planted(site: Site, head: Head, point: Point) -> Steps[Branch]:
         is_left = point.tip not in head.branches.values() and point.number == point.tip.number
         return point.tip if is_left else (yield from standing(site, head, point))
 
-    with patch.object(branches, "_standing", planted):
+    with patch.object(branches, "standing", planted):
         yield
 
 

@@ -121,9 +121,9 @@ def test_a_section_that_cannot_be_read_is_named_and_the_rest_told(tmp_path: Path
     connection.close()
     with Store(path) as store:
         (missing,) = receipt(store).missing
-        assert missing.startswith("section perdure.tasks: damaged: ")
+        assert missing.startswith("section perdure.tasks: section-damaged: ")
         text = standing(store)
-        assert "Missing: section perdure.tasks: damaged: " in text
+        assert "Missing: section perdure.tasks: section-damaged: " in text
         assert "1 message, 1 goal" in text
 
 

@@ -1,0 +1,350 @@
+"""Recovering: what can be read of a broken file, in a new store.
+
+    >>> from perdure.recovering import recover
+    >>> report = recover("broken.db", "new.db")
+    >>> report.ok, [(each.key, each.number) for each in report.states]
+    (False, [('support/alice', 41)])
+
+See `docs/design/0024-damage.md`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from perdure import limits
+from perdure.core.head import Head, open_head, seal_head
+from perdure.core.pack import open_pack
+from perdure.core.record import open_record
+from perdure.core.seal import Kind, Place, unseal
+from perdure.engine import audit, movements, states
+from perdure.engine.last_good import HURT, fall_back
+from perdure.engine.load import load
+from perdure.engine.read import Site
+from perdure.engine.rebuilding import rebuilt
+from perdure.engine.save import tail_of
+from perdure.errors import Damaged, NeedsPerson, PerdureError, UsageError
+from perdure.newfile import give_name, partial_name, require_place
+from perdure.types import Loss
+
+if TYPE_CHECKING:
+    from perdure.backends.sqlite_salvage import Row, SalvagedFile
+    from perdure.store import Store
+
+Progress: TypeAlias = Callable[[int, int], None]
+_ID, _PAGE_ID = 16, 32
+_KINDS = {7: "heads", 5: "records", 3: "pages"}
+"""Which table a row is of, by how many values it has."""
+_MAGIC = b"PERD"
+
+
+class RecoveredState(msgspec.Struct, frozen=True):
+    """What was recovered of one state."""
+
+    key: str
+    number: int
+    """Number of the newest checkpoint of `main` that can be read; 0: none can."""
+    ok: bool
+    """Whether all of it is as it was saved."""
+    is_rebuilt: bool = False
+    """Whether its head was lost: claims of effects, snapshots and expiry went with it."""
+    losses: tuple[Loss, ...] = ()
+    """What branches lost that went back to what is whole."""
+    problem: str | None = None
+    """What is wrong with it still; `Store.verify` tells all."""
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What `recover` found in a broken file."""
+
+    source: str
+    target: str
+    states: tuple[RecoveredState, ...]
+    found: dict[str, int]
+    """Rows that are as they were written, by table."""
+    lost: dict[str, int]
+    """Rows that are there and are not, by table; those that are not even there nobody can count."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was lost, as far as can be told."""
+        return not any(self.lost.values()) and all(
+            each.ok and not each.is_rebuilt for each in self.states
+        )
+
+
+def recover(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    progress: Progress | None = None,
+) -> Recovered:
+    """Make a new store of what can be read of a broken SQLite file, which is only read.
+
+    Every row proves itself by its checksum; what does not is left out. A state that cannot be
+    opened then goes back to the newest checkpoint that is whole. Nobody should write to the file
+    meanwhile.
+
+    Args:
+        source: the broken file. A log beside it (`-wal`) is read too.
+        target: the new store, a file that does not exist yet.
+        progress: called with (pages read, all).
+
+    Raises:
+        Damaged: nothing of a store was found; no file was made.
+        StoreUnavailable: the file cannot be read, or the new one not be written.
+        UsageError: the new file exists.
+    """
+    from perdure.backends.sqlite_salvage import SalvagedFile
+
+    new = Path(os.fspath(target)).absolute()
+    require_place(new)
+    if os.path.lexists(new):
+        raise UsageError(f"{new} exists, and recovering replaces nothing; name another.")
+    partial = partial_name(new)
+    try:
+        with SalvagedFile(Path(os.fspath(source))) as file:
+            salvage = _Salvage(file, _store_id(file, source), partial)
+            salvage.take_all(progress)
+        states = salvage.finish()
+        if not states:
+            raise Damaged(f"{os.fspath(source)}: no state can be recovered from it")
+        give_name(partial, new)
+    except FileExistsError as error:
+        raise UsageError(f"{new} exists, and recovering replaces nothing; name another.") from error
+    finally:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{partial}{suffix}")
+    return Recovered(
+        os.fspath(source), str(new), tuple(states), dict(salvage.found), dict(salvage.lost)
+    )
+
+
+def _store_id(file: SalvagedFile, source: str | os.PathLike[str]) -> bytes:
+    """The store's id: what stands after its name somewhere, and agrees with a checksum."""
+    candidates = {each for each in file.after_each(b"store_id", _ID) if len(each) == _ID}
+    if candidates:
+        for row in file.rows():
+            for store in candidates:
+                if _checked(row, store) is not None:
+                    return store
+    raise Damaged(
+        f"{os.fspath(source)}: nothing in it is what a store of Perdure wrote. Restore a backup"
+    )
+
+
+class _Salvage:
+    """The new store while it is made."""
+
+    def __init__(self, file: SalvagedFile, store_id: bytes, path: Path) -> None:
+        from perdure.backends.sqlite import SqliteBackend
+
+        self._file, self._store, self._path = file, store_id, path
+        self.found: Counter[str] = Counter()
+        self.lost: Counter[str] = Counter()
+        self._heads: dict[str, Head] = {}
+        self._lines: dict[tuple[bytes, int], list[tuple[int, int]]] = {}
+        """The first and the last record of each row that was taken, by incarnation and line."""
+        self._keys: dict[bytes, str] = {}
+        """Of lives whose head is damaged, where its row tells the key."""
+        backend = SqliteBackend(str(path))
+        backend.connect()
+        backend.close()
+
+    def take_all(self, progress: Progress | None) -> None:
+        """Take every row that proves itself."""
+        import apsw
+
+        self._base = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
+        try:
+            with self._base:
+                change = "UPDATE perdure SET value = ? WHERE name = 'store_id'"
+                self._base.execute(change, (self._store,))
+                for number, row in self._file.numbered_rows():
+                    self._take(row)
+                    if progress is not None:
+                        progress(number, self._file.pages)
+                self._put_heads()
+        finally:
+            self._base.close()
+        if progress is not None:
+            progress(self._file.pages, self._file.pages)
+
+    def _take(self, row: Row) -> None:
+        table = _table_of(row)
+        if table is None:
+            return
+        checked = _checked(row, self._store)
+        if checked is None:
+            self.lost[table] += 1
+            if table == "heads" and len(row[3]) == _ID:
+                with suppress(UnicodeDecodeError):
+                    self._keys[row[3]] = row[0].decode()
+            return
+        if table == "heads":
+            self._take_head(row[0].decode(errors="surrogateescape"), checked)
+        elif table == "records":
+            self._take_record(row)
+        else:
+            change = "INSERT OR IGNORE INTO pages (incarnation, id, blob) VALUES (?, ?, ?)"
+            self._base.execute(change, row)
+            self.found[table] += self._base.changes()
+
+    def _take_head(self, key: str, head: Head) -> None:
+        """The newest, should there be two versions."""
+        old = self._heads.get(key)
+        self.found["heads"] += old is None
+        if old is None or _age(head) > _age(old):
+            self._heads[key] = head
+
+    def _take_record(self, row: Row) -> None:
+        """Rows never overlap: of two that do, that with more records stays."""
+        incarnation, line, number, count, _ = row
+        taken = self._lines.setdefault((incarnation, line), [])
+        first = number - count + 1
+        over = [each for each in taken if each[0] <= number and first <= each[1]]
+        if any(last - start + 1 >= count for start, last in over):
+            return
+        where = "WHERE incarnation = ? AND line = ? AND number = ?"
+        for each in over:
+            taken.remove(each)
+            self._base.execute(f"DELETE FROM records {where}", (incarnation, line, each[1]))
+        taken.append((first, number))
+        self._base.execute(
+            "INSERT INTO records (incarnation, line, number, count, blob) VALUES (?, ?, ?, ?, ?)",
+            row,
+        )
+        self.found["records"] += 1 - len(over)
+
+    def _put_heads(self) -> None:
+        for key, head in self._heads.items():
+            tail = tail_of(head)
+            blob = seal_head(head, store=self._store, key=key)
+            self._base.execute(
+                "INSERT INTO heads (key, token, head, incarnation, line, after, page) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key.encode(errors="surrogateescape"),
+                    *(head.token, blob, tail.incarnation, tail.line, tail.after, tail.page),
+                ),
+            )
+
+    # ---- states -----------------------------------------------------------------------------
+
+    def finish(self) -> list[RecoveredState]:
+        """Give heads to lives that have none, open every state, and verify all."""
+        from perdure.store import Store
+
+        with Store(str(self._path), maintenance="off", on_damage="last_good") as store:
+            rebuilt = self._rebuild(store)
+            return [self._state(store, key, key in rebuilt) for key in store._look(store._keys())]
+
+    def _rebuild(self, store: Store) -> set[str]:
+        """Make heads for the lives that have none; their keys."""
+        import apsw
+
+        known = {life.incarnation for head in self._heads.values() for life in _lives(head)}
+        lines: dict[bytes, set[int]] = {}
+        for incarnation, line in self._lines:
+            if incarnation not in known:
+                lines.setdefault(incarnation, set()).add(line)
+        made: set[str] = set()
+        heads: dict[str, Head] = {}
+        store._driver.connect()
+        for incarnation, own in lines.items():
+            key = self._keys.get(incarnation, f"recovered/{incarnation.hex()[:12]}")
+            key = key if key not in self._heads else f"recovered/{incarnation.hex()[:12]}"
+            head = store._driver.run(rebuilt(Site(self._store, key), incarnation, own))
+            if head is not None:
+                heads[key] = head
+                made.add(key)
+        if heads:
+            self._heads = heads
+            self._base = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                with self._base:
+                    self._put_heads()
+                    for head in heads.values():  # nothing leads to its pages any more
+                        change = "DELETE FROM pages WHERE incarnation = ?"
+                        self._base.execute(change, (head.incarnation,))
+            finally:
+                self._base.close()
+        return made
+
+    def _state(self, store: Store, key: str, is_rebuilt: bool) -> RecoveredState:
+        losses: list[Loss] = []
+        number, problem = 0, None
+        try:
+            for branch in store._look(store._about(movements.branches, key)):
+                losses += self._made_whole(store, key, branch.name)
+            with suppress(Damaged):  # what cannot be mended is told by verifying
+                store._driver.run(store._about(audit.repair, key), makes=False)
+            number = store._look(store._about(states.info, key)).number
+        except PerdureError as error:
+            problem = f"{error.kind}: {error}"
+        found = store._look(store._about(audit.verify, key))
+        return RecoveredState(
+            key, number, found.ok, is_rebuilt, tuple(losses), problem or found.problem
+        )
+
+    def _made_whole(self, store: Store, key: str, branch: str) -> list[Loss]:
+        """Let a branch that cannot be read go back to what is whole; what it lost."""
+        try:
+            store._look(store._about(partial(load, branch=branch), key))
+        except HURT as error:
+            falling = partial(fall_back, branch=branch, problem=str(error), session=None)
+            loss = store._look(store._about(falling, key))
+            return [loss] if loss is not None else []
+        return []
+
+
+def _lives(head: Head) -> tuple[Head, ...]:
+    return head, *head.former
+
+
+def _age(head: Head) -> tuple[int, int]:
+    return head.generation, head.updated_us
+
+
+def _table_of(row: Row) -> str | None:
+    """The table that a row seems to be of."""
+    table = _KINDS.get(len(row))
+    blob: Any = row[{"heads": 2, "records": 4, "pages": 2}[table]] if table else None
+    if not isinstance(blob, bytes):
+        return None
+    ids = {"heads": (0, 1, 3), "records": (0,), "pages": (0, 1)}[str(table)]
+    if not all(isinstance(row[at], bytes) for at in ids):
+        return None
+    numbers = row[1:4] if table == "records" else ()
+    if not all(isinstance(number, int) for number in numbers):
+        return None
+    is_ours = blob[:4] == _MAGIC or len(row[ids[-1] if table != "pages" else 0]) == _ID
+    return table if is_ours else None
+
+
+def _checked(row: Row, store: bytes) -> Any:
+    """What a row holds, if its checksum agrees with its place; None: it does not."""
+    table = _table_of(row)
+    try:
+        if table == "heads":
+            key = row[0].decode(errors="surrogateescape")
+            return open_head(row[2], store=store, key=key, token=row[1])
+        if table == "records":
+            incarnation, line, number, count, blob = row
+            at: Any = {"store": store, "incarnation": incarnation, "line": line, "number": number}
+            return open_record(blob, **at) if count == 1 else open_pack(blob, **at, count=count)
+        if table == "pages":
+            place = Place(store, row[0], page=row[1])
+            return unseal(Kind.PAGE, place, row[2], limits.page_payload_bytes_max)
+    except (NeedsPerson, OverflowError, ValueError):
+        return None
+    return None

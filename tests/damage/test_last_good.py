@@ -1,0 +1,224 @@
+"""A state whose tail is damaged goes back to what is whole, if asked; nothing goes (P5, P7)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.damage.hurting import grown, hurt_pages, hurt_records, leaves_of
+
+import perdure
+from perdure import errors, limits
+
+
+def test_by_default_a_damaged_state_is_not_opened(tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db", maintenance="off") as store:
+        grown(store, 9)
+        hurt_records(tmp_path / "a.db", [7])
+        with pytest.raises(errors.Damaged, match="record 7"):
+            store.open("a")
+        assert store.movements("a") == []
+
+
+@pytest.mark.parametrize("bad", [[9], [8, 9], [7], [2, 8]])
+def test_it_goes_back_to_the_newest_that_is_whole(
+    tmp_path: Path, bad: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, good = tmp_path / "a.db", min(bad) - 1
+    with perdure.Store(path, maintenance="off") as store:
+        states = grown(store, 9)
+        newest = store.history("a")[0]
+        hurt_records(path, bad)
+    with perdure.Store(path, maintenance="off", on_damage="last_good") as store:
+        with store.open("a") as session:
+            assert session.state.plain() == states[good]
+            assert session.resumed is not None
+            loss = session.resumed.loss
+            assert loss is not None
+            assert (loss.branch, loss.first, loss.last) == ("main", good + 1, 9)
+            assert (loss.after, loss.until) == (session.resumed.checkpoint.time, newest.time)
+            assert f"record {min(bad)}" in loss.problem
+            told = str(session.briefing())
+            assert f"checkpoint{'s' * (good < 8)} {good + 1}" in told
+            assert "everything that was acknowledged is present" not in told
+        assert [each.levelname for each in caplog.records] == ["WARNING"]
+        assert loss.summary() in caplog.records[0].message
+        (receipt,) = store.movements("a")
+        assert (receipt.number, receipt.what, receipt.damage) == (1, "rollback", loss.problem)
+        assert (receipt.left, receipt.before and receipt.before.number) == (9 - good, 9)
+        with store.open("a") as session:  # nothing was saved since: it is told again
+            assert session.resumed is not None and session.resumed.loss == loss
+            session.state["n"] = 1
+        with store.open("a") as session:
+            assert session.resumed is not None and session.resumed.loss is None
+            assert session.state["n"] == 1
+        store.undo("a")  # what was left is as it was
+        with pytest.raises(errors.Damaged):
+            store.at("a", 9)
+
+
+def test_a_record_that_the_next_one_does_not_follow_is_not_gone_back_to(tmp_path: Path) -> None:
+    """It is right at its place, as one from a copy of the store that went another way."""
+    import apsw
+
+    path, other = tmp_path / "a.db", tmp_path / "b.db"
+    with perdure.Store(path, maintenance="off") as store:
+        states = grown(store, 3)
+        store.backup(other)
+        for place, value in ((path, "here"), (other, "elsewhere")):
+            with perdure.Store(place, maintenance="off") as each, each.open("a") as session:
+                session.state["n"] = value
+                session.save()
+                session.state["n"] = [value]
+    base = apsw.Connection(str(path))
+    base.execute("ATTACH ? AS other", (str(other),))
+    base.execute(
+        "UPDATE records SET blob = (SELECT blob FROM other.records AS o WHERE o.number = 4) "
+        "WHERE number = 4"
+    )
+    base.close()
+    with (
+        perdure.Store(path, maintenance="off", on_damage="last_good") as store,
+        store.open("a") as session,
+    ):
+        assert session.state.plain() == states[3]
+
+
+def test_an_async_store_does_so_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        states = grown(store, 5)
+        hurt_records(path, [4])
+
+    async def main() -> None:
+        async with perdure.AsyncStore(path) as store:
+            with pytest.raises(errors.Damaged):
+                await store.open("a")
+            async with store.open("a", on_damage="last_good") as session:
+                assert session.state.plain() == states[3]
+                assert session.resumed is not None and session.resumed.loss is not None
+                session.state["n"] = 2
+            assert [each.damage is not None for each in await store.movements("a")] == [True]
+
+    asyncio.run(main())
+
+
+def test_it_begins_at_the_newest_snapshot_that_can_be_used(tmp_path: Path) -> None:
+    path, count = tmp_path / "a.db", limits.tail_records_max + 2
+    with perdure.Store(path, maintenance="off") as store:
+        states = grown(store, count)
+        store.maintain("a")
+        with store.open("a") as session:
+            for n in range(5):
+                session.state["n"] = n
+                session.save()
+                states.append(session.state.plain())
+        hurt_records(path, [count + 3])
+        with store.open("a", on_damage="last_good") as session:
+            assert session.state.plain() == states[count + 2]
+        assert store.verify("a")[0].ok is False  # the damaged tail is still there
+
+
+def test_where_nothing_is_whole_nothing_is_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off", on_damage="last_good") as store:
+        grown(store, 5)
+        hurt_records(path, [1])
+        with pytest.raises(errors.Damaged, match="backup"):
+            store.open("a")
+        assert store.movements("a") == []
+
+
+def test_a_newer_format_is_no_damage_P10(tmp_path: Path) -> None:
+    import apsw
+
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off", on_damage="last_good") as store:
+        grown(store, 5)
+        connection = apsw.Connection(str(path))
+        connection.execute(
+            "UPDATE records SET blob = CAST(substr(blob, 1, 4) || x'63' || substr(blob, 6) AS BLOB)"
+            " WHERE number = 5"
+        )
+        connection.close()
+        with pytest.raises(errors.NewerFormat):
+            store.open("a")
+        assert store.movements("a") == []
+
+
+def test_one_that_holds_the_branch_goes_on_to_hold_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        states = grown(store, 5)
+        hurt_records(path, [5])
+        with store.open("a", on_damage="last_good", exclusive=True) as session:
+            assert session.state.plain() == states[4]
+            session.state["n"] = 1
+            session.save()
+            assert [each.session for each in store.info("a").leases] == [session.id]
+
+
+def test_a_damaged_section_takes_no_other_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        state = grown(store, limits.tail_records_max + 2)[-1]
+        store.maintain("a")
+        hurt_pages(path, leaves_of(store, "messages")[:1])
+        hurt_log(path)
+    with perdure.Store(path, maintenance="off") as store:
+        with store.open("a") as session:
+            with pytest.raises(errors.SectionDamaged, match="'messages' of 'a'") as raised:
+                _ = session.state["messages"]
+            assert raised.value.section == "messages"
+            assert session.state["plan"] == state["plan"]
+            session.state["notes"].append("one more")
+            session.save()
+        assert store.history("a", limit=1)[0].sections == ("notes",)
+        with store.open("a") as session:
+            assert session.state["notes"][-1] == "one more"
+            with pytest.raises(errors.SectionDamaged):
+                _ = session.state["messages"]
+            session.state["messages"] = ["anew"]
+        with store.open("a") as session:
+            assert session.state.plain() == {
+                "plan": state["plan"],
+                "notes": [*state["notes"], "one more"],
+                "messages": ["anew"],
+            }
+
+
+def hurt_log(path: Path) -> None:
+    """Let the log behind the snapshot be lost: all that was packed."""
+    import apsw
+
+    connection = apsw.Connection(str(path))
+    connection.execute("UPDATE records SET blob = zeroblob(length(blob)) WHERE count > 1")
+    assert connection.changes()
+    connection.close()
+
+
+def test_under_asyncio_a_damaged_section_stays_unloaded(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        state = grown(store, limits.tail_records_max + 2)[-1]
+        store.maintain("a")
+        hurt_pages(path, leaves_of(store, "messages")[:1])
+        hurt_log(path)
+
+    async def main() -> None:
+        async with (
+            perdure.AsyncStore(path, maintenance="off") as store,
+            store.open("a") as session,
+        ):
+            with pytest.raises(errors.SectionNotLoaded):
+                _ = session.state["messages"]
+            with pytest.raises(errors.SectionDamaged):
+                await session.load("messages")
+            assert session.state["plan"] == state["plan"]
+            session.state["notes"].append("one more")
+            await session.save()
+
+    asyncio.run(main())
