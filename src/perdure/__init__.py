@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from perdure.errors import WrongType as WrongType
     from perdure.events import Event as Event
     from perdure.materializing import materialize as materialize
+    from perdure.naming import key as key
+    from perdure.naming import key_parts as key_parts
     from perdure.schemas.declare import migration as migration
     from perdure.schemas.declare import schema as schema
     from perdure.session import Session as Session
@@ -83,6 +85,8 @@ _HOMES = {
     "MergeConflict": "perdure.core.merge",
     "BadStored": "perdure.errors",
     "WrongType": "perdure.errors",
+    "key": "perdure.naming",
+    "key_parts": "perdure.naming",
     "materialize": "perdure.materializing",
     "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.access import guarded
 from perdure.acting import AsyncActing
 from perdure.aio_branching import AsyncBranching
 from perdure.aio_looking import AsyncLooking
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@guarded
 class AsyncStore(
     AsyncLooking,
     AsyncActing,

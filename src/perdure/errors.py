@@ -424,6 +424,15 @@ class NotAncestor(UsageError):
     kind = "not-ancestor"
 
 
+class NotAllowed(UsageError):
+    """This handle of the store may not do that: it was made by `Store.scoped` for something else.
+
+    Nothing was done. The message names what is missing.
+    """
+
+    kind = "not-allowed"
+
+
 class InvalidKey(UsageError, ValueError):
     """Not a usable key for a state."""
 

@@ -16,6 +16,7 @@ from perdure.engine.read import Site, read_head
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.window import Elsewhere, opened
 from perdure.errors import UsageError
+from perdure.naming import check_new
 from perdure.parts import check_windows, require_windows
 from perdure.types import Resumed
 
@@ -100,6 +101,8 @@ def open_session(site: Site, *, loading: Loading, branch: str, id_: bytes | None
     """What a session on a state starts from."""
     loaded = yield from load(site, branch, loading.wanted())
     is_new = loaded is None or loaded.head.deleted_us is not None
+    if loaded is None:
+        check_new(site.key)
     if is_new and (loading.must_exist or branch != MAIN):
         yield from read_head(site)  # raises
     plan = yield from _plan(site, loaded, branch, loading)

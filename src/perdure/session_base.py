@@ -332,7 +332,14 @@ class SessionBase(Generic[T_co]):
         return self._core.stage(label, metadata, durability=durability, settles=settles)
 
     def _before_save(self, durability: Durability, *, ending: bool = False) -> None:
-        """See to it that what is captured next is in the layout of the state, and says which."""
+        """See to it that what is captured next is in the layout of the state, and says which.
+
+        Raises:
+            NotAllowed: the session may only read.
+            ReadOnlyStore: the store was opened so.
+        """
+        if self._driver.scope is not None:
+            self._driver.scope.require("write", f"a save of {self.key!r}")
         if self._evolution is not None:
             parts = self._core, self._document, durability
             self._evolution.before_save(*parts, ending=ending)

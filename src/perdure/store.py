@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.access import guarded
 from perdure.acting import Acting
 from perdure.attending import Attending
 from perdure.branching import Branching
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@guarded
 class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Upgrading):
     """Where states live. Its methods may be called from any thread.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from perdure import host, limits, missing
+from perdure import access, host, limits, missing
 from perdure.cache import Cache
 from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
@@ -20,11 +20,11 @@ from perdure.engine.around import UNREADABLE
 from perdure.engine.load import read_section
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Steps
+from perdure.engine.scope import EVERYTHING, VERBS, Scope, Verb
 from perdure.engine.session import SessionCore
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
 from perdure.errors import (
-    InvalidKey,
     InvalidStoreURL,
     StateNotFound,
     StoreUnavailable,
@@ -32,6 +32,7 @@ from perdure.errors import (
 )
 from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
+from perdure.naming import check_key, check_new, key
 from perdure.opening import Loading, Opened, look_at, open_session
 from perdure.session_base import OnCancel, OnError
 from perdure.strategies import checked
@@ -63,6 +64,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 class StoreBase:
     """What `Store` and `AsyncStore` have in common."""
+
+    _is_handle = False
+    """Whether it was made by `scoped`: the rest of the store is another's."""
 
     def __init_subclass__(cls, *, is_part: bool = False) -> None:
         # Python's errors name the function that was called: let that be the class the user knows.
@@ -99,7 +103,8 @@ class StoreBase:
             busy_timeout: how long to wait for other processes before `Busy`, in seconds.
             check_edits: compare touched sections with their last saved form at every save, to
                 find edits made behind Perdure's back (slow; for tests).
-            read_only: refuse to write.
+            read_only: refuse to write, by `ReadOnlyStore`, before anything is done: no file is made
+                or changed, and sessions are opened only to read.
             create: let the first save make the store if it is not there.
             maintenance: `"background"` keeps states quick to open and small, in a thread of its
                 own; `"off"` leaves that to `maintain`.
@@ -130,12 +135,56 @@ class StoreBase:
         self._on_event = on_event
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
         self._driver = Driver(backend, clock or system_clock, cache)
+        if read_only:
+            self._driver = access.read_only(self._driver)
         self._keeper = Keeper(self._driver)
         self._upkeep: Upkeep | None = None
         if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
             self._upkeep = Upkeep(self._driver) if not read_only else None
 
+    @property
+    def _scope(self) -> Scope | None:
+        return self._driver.scope
+
+    def scoped(self, pattern: str, *, allow: Iterable[Verb] = ("read", "write")) -> Self:
+        """A handle of this store that can do nothing else: for a tool, or a sub-agent.
+
+        It is a store itself: what it lists is what lies within, and what it opens is kept to the
+        same. What is about the whole store is refused. It gives no way back to this store, and
+        closing it closes the handle alone. It guards against mistakes and against what a tool is
+        told to do, not against code in this process that looks into its private attributes.
+
+        Args:
+            pattern: a key, a prefix that ends in `/*`, or `"*"`; of a handle, within its own.
+            allow: what it may do: `"read"`, always; `"write"`, what a session does, with branches
+                and copies; `"answer"`, what a person says (`answer`, `settle`); `"manage"`:
+                `delete`, `undelete`, `prune`, `maintain`, `migrate`, `sweep`.
+
+        Raises:
+            NotAllowed: of a handle, for more than it has itself.
+            UsageError: the pattern or a verb is none.
+
+        Example:
+            >>> tool = store.scoped("support/*", allow={"read"})
+            >>> tool.delete("support/alice")
+            Traceback (most recent call last):
+            perdure.errors.NotAllowed: delete() needs 'manage', and this handle has read: …
+        """
+        held = self._scope or Scope(EVERYTHING, VERBS)
+        scope = held.narrowed(pattern, allow)
+        handle = object.__new__(type(self))
+        handle.__dict__.update(self.__dict__)
+        handle._driver = access.ScopedDriver(self._driver, scope)
+        handle._is_handle = True
+        handle.url = f"scoped:{pattern}"
+        return handle
+
+    key = staticmethod(key)
+
     def _close(self) -> None:
+        if self._is_handle:
+            self._driver.close()
+            return
         if self._upkeep is not None:
             self._upkeep.close()
         self._keeper.close()
@@ -317,7 +366,10 @@ class StoreBase:
             "claim": claim,
             "evolution": evolution,
         }
-        return (self._driver, core, document, opened.resumed), options
+        driver = self._driver
+        if driver.scope is not None:
+            driver = access.ScopedDriver(driver, driver.scope.in_sessions())
+        return (driver, core, document, opened.resumed), options
 
     def _history(
         self,
@@ -338,7 +390,7 @@ class StoreBase:
         return (yield from self._asking(asked, key))
 
     def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
-        check_key(new)
+        check_new(new)
         target = Site(self._driver.store_id, new)
         info = yield from self._asking(partial(states.copy, target=target, at=at), key)
         self._made(target)
@@ -463,24 +515,6 @@ def _required(site: Site) -> Steps[Site]:
     """The site of a state that is there."""
     yield from read_head(site)
     return site
-
-
-def check_key(key: str) -> None:
-    """That a key can name a state.
-
-    Raises:
-        InvalidKey: it cannot; the message says why.
-    """
-    if not isinstance(key, str):
-        raise InvalidKey(f"a key is a string, not {type(key).__name__}")
-    if not key or "\x00" in key:
-        raise InvalidKey("a key must not be empty or hold a NUL character")
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        raise InvalidKey(f"the key {key!r} holds a lone surrogate") from None
-    if size > limits.key_bytes_max:
-        raise InvalidKey(f"a key has at most {limits.key_bytes_max} bytes; this one has {size}")
 
 
 def _check_wait(seconds: object) -> None:
