@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from perdure.naming import key_parts as key_parts
     from perdure.schemas.declare import migration as migration
     from perdure.schemas.declare import schema as schema
+    from perdure.schemas.ephemeral import ephemeral as ephemeral
     from perdure.session import Session as Session
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
@@ -102,6 +103,7 @@ _HOMES = {
     "Event": "perdure.events",
     "migration": "perdure.schemas.declare",
     "schema": "perdure.schemas.declare",
+    "ephemeral": "perdure.schemas.ephemeral",
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",

@@ -26,6 +26,7 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
+from perdure.schemas.ephemeral import checked as checked_names
 from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
 from perdure.store_base import Progress
 from perdure.types import (
@@ -90,6 +91,7 @@ class AsyncStore(
         wait: float = 30.0,
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
+        ephemeral: Iterable[str] = (),
         schema: type[Any] | None = None,
     ) -> Opening[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -125,6 +127,9 @@ class AsyncStore(
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
             effects: `"refuse"` them, as on a fork that only explores; or a function that is given
                 each `Effect` and gives what is taken for its result: nothing is performed.
+            ephemeral: names of sections that are never written: they are empty when the session
+                begins, and gone when it ends. What is stored under such a name is neither shown
+                nor changed. A schema marks them by `Annotated[…, perdure.ephemeral]`.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -141,7 +146,10 @@ class AsyncStore(
         """
         expires = expires_us(expires_in)
         checked_effects(effects)
-        loading = Loading(must_exist, sections, windows or {}, lazy=False, schema=schema)
+        unwritten = checked_names(ephemeral)
+        loading = Loading(
+            must_exist, sections, windows or {}, lazy=False, schema=schema, ephemeral=unwritten
+        )
         alone = exclusive, wait
         return Opening(
             partial(

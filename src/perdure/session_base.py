@@ -80,6 +80,7 @@ class OpenOptions(TypedDict, total=False):
     wait: float
     expires_in: timedelta | None
     effects: Effects
+    ephemeral: Iterable[str]
 
 
 class SessionBase(Generic[T_co]):

@@ -24,6 +24,7 @@ from perdure.looking import Looking
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
+from perdure.schemas.ephemeral import checked as checked_names
 from perdure.session import Session
 from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
 from perdure.store_base import Progress
@@ -77,6 +78,7 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
         wait: float = 30.0,
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
+        ephemeral: Iterable[str] = (),
         schema: type[Any] | None = None,
     ) -> Session[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -112,6 +114,9 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
                 `sweep` deletes it then. By default that stays as it is; `timedelta.max`: never.
             effects: `"refuse"` them, as on a fork that only explores; or a function that is given
                 each `Effect` and gives what is taken for its result: nothing is performed.
+            ephemeral: names of sections that are never written: they are empty when the session
+                begins, and gone when it ends. What is stored under such a name is neither shown
+                nor changed. A schema marks them by `Annotated[…, perdure.ephemeral]`.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -128,8 +133,11 @@ class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning,
         """
         expires = expires_us(expires_in)
         checked_effects(effects)
+        unwritten = checked_names(ephemeral)
         claim = self._keeper.claim(key, branch, exclusive, wait)
-        loading = Loading(must_exist, sections, windows or {}, lazy=True, schema=schema)
+        loading = Loading(
+            must_exist, sections, windows or {}, lazy=True, schema=schema, ephemeral=unwritten
+        )
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
             while True:
                 while claim and (pause := self._look(self._taking(claim, key))) is not None:

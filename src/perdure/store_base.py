@@ -333,7 +333,12 @@ class StoreBase:
             name: UNLOADED if type(value) is Unread else value
             for name, value in opened.content.items()
         }
-        stored = Document(content, load=read if lazy else None, check_edits=self._check_edits)
+        stored = Document(
+            content,
+            load=read if lazy else None,
+            check_edits=self._check_edits,
+            ephemeral=opened.ephemeral,
+        )
         if not lazy:
             stored.track()
         core = SessionCore(
@@ -356,7 +361,9 @@ class StoreBase:
         if plan is not None:
             from perdure.evolving import evolved
 
-            document, evolution = evolved(plan, core, stored, opened.changes, lazy=lazy)
+            document, evolution = evolved(
+                plan, core, stored, opened.changes, lazy=lazy, ephemeral=opened.ephemeral
+            )
         options = {
             "durability": self._durability,
             "on_error": _one_of(on_error, "on_error", ("discard", "save")),
