@@ -52,10 +52,12 @@ if TYPE_CHECKING:
     from perdure.schemas.declare import migration as migration
     from perdure.schemas.declare import schema as schema
     from perdure.schemas.ephemeral import ephemeral as ephemeral
+    from perdure.secrets.policy import Secrets as Secrets
     from perdure.session import Session as Session
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
     from perdure.types import Checkpoint as Checkpoint
+    from perdure.types import FoundSecret as FoundSecret
     from perdure.types import Merge as Merge
     from perdure.types import Movement as Movement
     from perdure.types import Pruned as Pruned
@@ -104,6 +106,8 @@ _HOMES = {
     "migration": "perdure.schemas.declare",
     "schema": "perdure.schemas.declare",
     "ephemeral": "perdure.schemas.ephemeral",
+    "Secrets": "perdure.secrets.policy",
+    "FoundSecret": "perdure.types",
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",

@@ -67,6 +67,7 @@ NEEDS: dict[str, Need | None] = {
     "redo": WRITE,
     "rename_branch": WRITE,
     "rollback": WRITE,
+    "scan": READ,
     "scoped": None,
     "sessions": READ,
     "settle": ANSWER,

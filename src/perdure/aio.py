@@ -26,6 +26,7 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
+from perdure.scanning import AsyncScanning
 from perdure.schemas.ephemeral import checked as checked_names
 from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
 from perdure.store_base import Progress
@@ -57,6 +58,7 @@ class AsyncStore(
     AsyncExpiring,
     AsyncMigrating,
     AsyncPruning,
+    AsyncScanning,
     AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.

@@ -351,9 +351,13 @@ class SessionBase(Generic[T_co]):
         checkpoint = body.saved if body is not None else self._core.checkpoint
         assert checkpoint is not None
         detail["number"] = checkpoint.number
+        if checkpoint.masked:
+            detail["masked"] = checkpoint.masked
         return checkpoint
 
-    def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
+    def _ending(
+        self, error: BaseException | None, detail: dict[str, Any]
+    ) -> tuple[str, str | None]:
         """How the session ends, after deciding what becomes of its unsaved edits."""
         if error is None:
             how, named = "closed", None
@@ -365,9 +369,12 @@ class SessionBase(Generic[T_co]):
         if self._keeps_edits(error):
             if self._has_unsaved():
                 self._before_save(self._durability, ending=True)
-            self._core.stage(ending=True, durability=self._durability)
+            body = self._core.stage(ending=True, durability=self._durability)
+            if body is not None and body.masked:
+                detail["masked"] = body.masked
         else:
             self._core.drop_waiting()
+        detail["ended"] = how
         return how, named
 
     def _keeps_edits(self, error: BaseException | None) -> bool:

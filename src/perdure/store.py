@@ -24,6 +24,7 @@ from perdure.looking import Looking
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
+from perdure.scanning import Scanning
 from perdure.schemas.ephemeral import checked as checked_names
 from perdure.session import Session
 from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
@@ -47,7 +48,9 @@ T = TypeVar("T")
 
 
 @guarded
-class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Upgrading):
+class Store(
+    Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Scanning, Upgrading
+):
     """Where states live. Its methods may be called from any thread.
 
     Example:

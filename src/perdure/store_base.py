@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
     from perdure.engine.blame import Parts
+    from perdure.secrets.policy import Secrets
     from perdure.views import View
 
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class StoreBase:
         create: bool = True,
         maintenance: Maintenance = "background",
         on_event: OnEvent | None = None,
+        secrets: Literal["refuse", "mask"] | Secrets | None = None,
         cache_bytes: int = limits.cache_bytes,
         clock: Clock | None = None,
     ) -> None:
@@ -109,6 +111,9 @@ class StoreBase:
             maintenance: `"background"` keeps states quick to open and small, in a thread of its
                 own; `"off"` leaves that to `maintain`.
             on_event: called with an `Event` after each open, load, save, refresh and close.
+            secrets: what to do about secrets (keys, tokens) in what is saved: `"refuse"` the save
+                (`SecretFound`), `"mask"` them in the live state, or a `perdure.Secrets`. It takes
+                the extra `secrets`.
             cache_bytes: how much to keep in memory of what was read, so that a state that is opened
                 again is not read again; 0: nothing.
             clock: microseconds since 1970 UTC, for tests.
@@ -133,6 +138,7 @@ class StoreBase:
         self._durability: Durability = durability
         self._check_edits = check_edits
         self._on_event = on_event
+        self._secrets = None if secrets is None else policy_of(secrets)
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
         self._driver = Driver(backend, clock or system_clock, cache)
         if read_only:
@@ -357,6 +363,10 @@ class StoreBase:
             missing=MISSING,
             expires_us=expires,
         )
+        if self._secrets is not None:
+            from perdure.secrets.screen import Screen
+
+            core.screen = Screen(self._secrets, site.key).look
         document, evolution = stored, None
         if plan is not None:
             from perdure.evolving import evolved
@@ -522,6 +532,17 @@ def _required(site: Site) -> Steps[Site]:
     """The site of a state that is there."""
     yield from read_head(site)
     return site
+
+
+def policy_of(secrets: object) -> Secrets | None:
+    """The policy that was given.
+
+    Raises:
+        UsageError: it is none, or the library that it needs is not installed.
+    """
+    from perdure.secrets.policy import checked as checked_policy
+
+    return checked_policy(secrets)
 
 
 def _check_wait(seconds: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import TypeAlias
 
@@ -181,6 +182,27 @@ class Capturing:
         if self._shadow is not None:
             self._shadow.check(self._root, changes)
         return [detached(change) for change in changes]
+
+    def changed(self) -> list[Change]:
+        """What `capture` would return, with live nodes in it; clears nothing, and checks nothing.
+
+        An edit that left no mark is what a capture tells of.
+        """
+        self._settle()
+        self._tracker.end_moves()
+        try:
+            return self._emitted()
+        except UntrackedEdit:
+            return []
+
+    @property
+    def sections(self) -> Root:
+        """The live sections, for who looks at them and edits nothing."""
+        return self._root
+
+    def mending(self) -> AbstractContextManager[None]:
+        """A block in which what is about to be captured is put right, also as the session ends."""
+        return self._tracker.open()
 
     def has_edits(self) -> bool:
         """Whether a capture would find anything, be it an untracked edit; cheaper than `pending`.
