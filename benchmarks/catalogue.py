@@ -21,6 +21,7 @@ from benchmarks.opening import open_long
 from benchmarks.reading import load, open_small, reopen
 from benchmarks.resuming import resuming
 from benchmarks.saves import save_full, save_normal
+from benchmarks.secrets_found import secrets_found
 from benchmarks.startup import first_save, import_time
 from benchmarks.steps import steps
 from benchmarks.threads import threads, threads_slow_sync
@@ -59,6 +60,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "fleet": (fleet, "10,000 small states migrated to a new schema, each atomically"),
     "resuming": (resuming, "an agent's briefing, and a fingerprint of its files"),
     "steps": (steps, "a step of a task beside its save, and finished ones found again"),
+    "secrets": (secrets_found, "what looking for secrets adds to a save, and to a reading"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

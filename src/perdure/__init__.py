@@ -51,12 +51,17 @@ if TYPE_CHECKING:
     from perdure.errors import WrongType as WrongType
     from perdure.events import Event as Event
     from perdure.materializing import materialize as materialize
+    from perdure.naming import key as key
+    from perdure.naming import key_parts as key_parts
     from perdure.schemas.declare import migration as migration
     from perdure.schemas.declare import schema as schema
+    from perdure.schemas.ephemeral import ephemeral as ephemeral
+    from perdure.secrets.policy import Secrets as Secrets
     from perdure.session import Session as Session
     from perdure.store import Store as Store
     from perdure.types import BranchInfo as BranchInfo
     from perdure.types import Checkpoint as Checkpoint
+    from perdure.types import FoundSecret as FoundSecret
     from perdure.types import Merge as Merge
     from perdure.types import Movement as Movement
     from perdure.types import Pruned as Pruned
@@ -88,6 +93,8 @@ _HOMES = {
     "AlreadyClaimed": "perdure.errors",
     "BadStored": "perdure.errors",
     "WrongType": "perdure.errors",
+    "key": "perdure.naming",
+    "key_parts": "perdure.naming",
     "materialize": "perdure.materializing",
     "BranchMoved": "perdure.errors",
     "Busy": "perdure.errors",
@@ -106,6 +113,9 @@ _HOMES = {
     "Event": "perdure.events",
     "migration": "perdure.schemas.declare",
     "schema": "perdure.schemas.declare",
+    "ephemeral": "perdure.schemas.ephemeral",
+    "Secrets": "perdure.secrets.policy",
+    "FoundSecret": "perdure.types",
     "Session": "perdure.session",
     "Store": "perdure.store",
     "View": "perdure.views",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from perdure.engine.read import Site
+    from perdure.secrets.policy import Secrets
 
 T = TypeVar("T")
 
@@ -23,6 +24,7 @@ class _Acting:
     """What both need of the store."""
 
     if TYPE_CHECKING:
+        _secrets: Secrets | None
 
         def _asking(self, work: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
             """Steps on a state, whose store may be opened by them."""
@@ -33,7 +35,12 @@ class _Acting:
     def _settling(
         self, key: str, effect: str, happened: bool, result: Any, by: str, claims: str | None
     ) -> Steps[EffectInfo]:
-        packed = pack(take(result, ("result",))) if happened else None
+        kept = take(result, ("result",))
+        if self._secrets is not None:
+            from perdure.secrets.screen import kept as looked_over
+
+            kept = looked_over(self._secrets, key, kept, ("effects", effect, "result"))
+        packed = pack(kept) if happened else None
         return self._asking(partial(effects.settle, effect, packed, by, claims), key)
 
 

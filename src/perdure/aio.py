@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.access import guarded
 from perdure.acting import AsyncActing
 from perdure.aio_branching import AsyncBranching
 from perdure.aio_looking import AsyncLooking
@@ -25,6 +26,8 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
+from perdure.scanning import AsyncScanning
+from perdure.schemas.ephemeral import checked as checked_names
 from perdure.session_base import (
     Effects,
     OnCancel,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@guarded
 class AsyncStore(
     AsyncLooking,
     AsyncActing,
@@ -62,6 +66,7 @@ class AsyncStore(
     AsyncMigrating,
     AsyncPruning,
     AsyncVerifying,
+    AsyncScanning,
     AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.
@@ -97,6 +102,7 @@ class AsyncStore(
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
         on_damage: OnDamage | None = None,
+        ephemeral: Iterable[str] = (),
         schema: type[Any] | None = None,
     ) -> Opening[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -136,6 +142,9 @@ class AsyncStore(
                 to the newest checkpoint that can be read whole, by a rollback that `movements`
                 tells and `undo` takes back: `session.resumed.loss` says what is lost. By default as
                 the store has it. One damaged section does not count: it alone cannot be read.
+            ephemeral: names of sections that are never written: they are empty when the session
+                begins, and gone when it ends. What is stored under such a name is neither shown
+                nor changed. A schema marks them by `Annotated[…, perdure.ephemeral]`.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -154,7 +163,10 @@ class AsyncStore(
         """
         expires = expires_us(expires_in)
         checked_effects(effects)
-        loading = Loading(must_exist, sections, windows or {}, lazy=False, schema=schema)
+        unwritten = checked_names(ephemeral)
+        loading = Loading(
+            must_exist, sections, windows or {}, lazy=False, schema=schema, ephemeral=unwritten
+        )
         alone = exclusive, wait
         return Opening(
             partial(

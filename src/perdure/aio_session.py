@@ -240,8 +240,7 @@ class AsyncSession(AsyncAgentSession[T_co]):
                     if self._closed:
                         return
                     with self._closing():
-                        how, named = self._ending(error)
-                        detail["ended"] = how
+                        how, named = self._ending(error, detail)
                         ending = self._in_store(self._ended(how, named))
                         await self._driver.arun(ending, makes=self._core.unsaved)
             except PerdureError as failure:

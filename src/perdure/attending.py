@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from perdure.drive import Driver
     from perdure.engine.read import Site
+    from perdure.secrets.policy import Secrets
 
 T = TypeVar("T")
 
@@ -28,13 +29,18 @@ class _Attending:
 
     if TYPE_CHECKING:
         _driver: Driver
+        _secrets: Secrets | None
 
         def _asking(self, work: Callable[[Site], Steps[T]], key: str) -> Steps[T]:
             """Steps on a state, whose store may be opened by them."""
 
     def _answering(self, key: str, id_: str, value: Any, by: str, branch: str) -> Steps[Question]:
-        packed = pack(take(value, ("answer",)))
-        return self._asking(partial(questions.answer, id_, packed, by, branch), key)
+        kept = take(value, ("answer",))
+        if self._secrets is not None:
+            from perdure.secrets.screen import kept as looked_over
+
+            kept = looked_over(self._secrets, key, kept, ("perdure.questions", id_, "answer"))
+        return self._asking(partial(questions.answer, id_, pack(kept), by, branch), key)
 
     def _open_questions(self, prefix: str) -> Steps[list[Question]]:
         # Its id is known once it was opened, and so as these steps run.

@@ -34,6 +34,7 @@ from perdure.writer import WriterThread
 
 if TYPE_CHECKING:
     from perdure.cache import Cache
+    from perdure.engine.scope import Scope
 
 T = TypeVar("T")
 
@@ -59,6 +60,8 @@ class Driver:
         self.clock = clock
         self.cache = cache
         """What was read of the store, for its engine to use; emptied in a forked child."""
+        self.scope: Scope | None = None
+        """What may be done through it; None: everything."""
         self._pid = os.getpid()
         self._connected: StoreInfo | None = None
         self._closed = False
@@ -84,6 +87,10 @@ class Driver:
     def closed(self) -> bool:
         """Whether the store was closed."""
         return self._closed
+
+    def belongs_to(self, driver: Driver) -> bool:
+        """Whether it is a driver, or behind a wall of it."""
+        return self is driver
 
     def connect(self) -> StoreInfo:
         """The store's identity; opens it on first use, and again in a forked child."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from perdure.core.changes import Change
     from perdure.core.merge import MergeConflict
     from perdure.core.paths import Path
-    from perdure.types import Checkpoint, LeaseInfo
+    from perdure.types import Checkpoint, FoundSecret, LeaseInfo
 
 
 class PerdureError(Exception):
@@ -461,6 +461,15 @@ class NotAncestor(UsageError):
     kind = "not-ancestor"
 
 
+class NotAllowed(UsageError):
+    """This handle of the store may not do that: it was made by `Store.scoped` for something else.
+
+    Nothing was done. The message names what is missing.
+    """
+
+    kind = "not-allowed"
+
+
 class InvalidKey(UsageError, ValueError):
     """Not a usable key for a state."""
 
@@ -471,6 +480,19 @@ class InvalidStoreURL(UsageError, ValueError):
     """Not the URL or path of a store."""
 
     kind = "invalid-url"
+
+
+class SecretFound(UsageError):
+    """What was to be saved holds what looks like a secret; `found` says where, and of what kind.
+
+    Nothing was saved or lost. No message and no field has the value.
+    """
+
+    kind = "secret-found"
+
+    def __init__(self, message: str, *, found: Sequence[FoundSecret] = ()) -> None:
+        super().__init__(message)
+        self.found = tuple(found)
 
 
 class SectionNotLoaded(UsageError):

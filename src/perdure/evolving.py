@@ -303,7 +303,13 @@ class Evolution(msgspec.Struct, eq=False):
 
 
 def evolved(
-    found: Plan, core: SessionCore, stored: Document, changes: list[Change], *, lazy: bool
+    found: Plan,
+    core: SessionCore,
+    stored: Document,
+    changes: list[Change],
+    *,
+    lazy: bool,
+    ephemeral: frozenset[str] = frozenset(),
 ) -> tuple[Document, Evolution]:
     """What a session's user edits, and what the session knows of its version.
 
@@ -313,6 +319,7 @@ def evolved(
         stored: the live tree of what is stored, migrated if that is to be.
         changes: what migrations changed in it.
         lazy: whether sections load when they are touched.
+        ephemeral: sections that are never written.
     """
     document, migration = stored, None
     if found.is_older_code:
@@ -320,7 +327,7 @@ def evolved(
         from perdure.state.evolved import EvolvedDocument
 
         locks = locks_of(found, core.site.key)
-        document = EvolvedDocument(stored, found.lenses, locks, lazy=lazy)
+        document = EvolvedDocument(stored, found.lenses, locks, lazy=lazy, ephemeral=ephemeral)
     if found.migrations:
         migration = body_of(found, changes)
     evolution = Evolution(found, migration is not None or found.stamp is None, migration)

@@ -17,6 +17,7 @@ from perdure.engine.read import Site, read_head
 from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.window import Elsewhere, opened
 from perdure.errors import UsageError
+from perdure.naming import check_new
 from perdure.parts import check_windows, require_windows
 from perdure.types import Resumed
 
@@ -32,6 +33,7 @@ class Opened:
         "changes",
         "content",
         "elsewhere",
+        "ephemeral",
         "id",
         "loaded",
         "now_us",
@@ -54,6 +56,7 @@ class Opened:
         now_us: int,
         plan: Plan | None,
         changes: list[Change],
+        ephemeral: frozenset[str],
     ) -> None:
         self.site = site
         self.branch = branch
@@ -68,6 +71,8 @@ class Opened:
         """How the state and the session's schema meet; None: it has none."""
         self.changes = changes
         """What migrations changed in the content."""
+        self.ephemeral = ephemeral
+        """Sections that are never written."""
 
 
 class Loading(msgspec.Struct, frozen=True):
@@ -81,6 +86,16 @@ class Loading(msgspec.Struct, frozen=True):
     """Whether sections load when they are touched."""
     schema: type | None = None
     """What the state is opened as."""
+    ephemeral: frozenset[str] = frozenset()
+    """Sections that are never written, besides those that the schema says."""
+
+    def unwritten(self) -> frozenset[str]:
+        """All sections that are never written."""
+        if self.schema is None:
+            return self.ephemeral
+        from perdure.schemas.ephemeral import ephemeral_of
+
+        return self.ephemeral | ephemeral_of(self.schema)
 
     def wanted(self) -> Wanted:
         """Which sections to load at once."""
@@ -101,6 +116,8 @@ def open_session(site: Site, *, loading: Loading, branch: str, id_: bytes | None
     """What a session on a state starts from."""
     loaded = yield from load(site, branch, loading.wanted())
     is_new = loaded is None or loaded.head.deleted_us is not None
+    if loaded is None:
+        check_new(site.key)
     if is_new and (loading.must_exist or branch != MAIN):
         yield from read_head(site)  # raises
     plan = yield from _plan(site, loaded, branch, loading)
@@ -121,9 +138,10 @@ def open_session(site: Site, *, loading: Loading, branch: str, id_: bytes | None
         resumed = replace(resumed, loss=(yield from loss_before(site, loaded.head, branch)))
     id_ = id_ or (yield Random(16))
     now = yield Now()
-    return Opened(
-        *(site, branch, loaded, content, elsewhere, resumed, tuple(told), id_, now, plan, changes)
-    )
+    unwritten = loading.unwritten()
+    content = {name: value for name, value in content.items() if name not in unwritten}
+    told_of = site, branch, loaded, content, elsewhere, resumed, tuple(told), id_, now, plan
+    return Opened(*told_of, changes, unwritten)
 
 
 def _plan(

@@ -224,8 +224,7 @@ class Session(AgentSession[T_co]):
                     if self._closed:
                         return
                     with self._closing():
-                        how, named = self._ending(error)
-                        detail["ended"] = how
+                        how, named = self._ending(error, detail)
                         ending = self._in_store(self._ended(how, named))
                         self._driver.run(ending, makes=self._core.unsaved)
             except PerdureError as failure:

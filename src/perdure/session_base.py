@@ -84,6 +84,7 @@ class OpenOptions(TypedDict, total=False):
     expires_in: timedelta | None
     effects: Effects
     on_damage: OnDamage | None
+    ephemeral: Iterable[str]
 
 
 class SessionBase(Generic[T_co]):
@@ -344,7 +345,14 @@ class SessionBase(Generic[T_co]):
         return self._core.stage(label, metadata, durability=durability, settles=settles)
 
     def _before_save(self, durability: Durability, *, ending: bool = False) -> None:
-        """See to it that what is captured next is in the layout of the state, and says which."""
+        """See to it that what is captured next is in the layout of the state, and says which.
+
+        Raises:
+            NotAllowed: the session may only read.
+            ReadOnlyStore: the store was opened so.
+        """
+        if self._driver.scope is not None:
+            self._driver.scope.require("write", f"a save of {self.key!r}")
         if self._evolution is not None:
             parts = self._core, self._document, durability
             self._evolution.before_save(*parts, ending=ending)
@@ -355,9 +363,13 @@ class SessionBase(Generic[T_co]):
         checkpoint = body.saved if body is not None else self._core.checkpoint
         assert checkpoint is not None
         detail["number"] = checkpoint.number
+        if checkpoint.masked:
+            detail["masked"] = checkpoint.masked
         return checkpoint
 
-    def _ending(self, error: BaseException | None) -> tuple[str, str | None]:
+    def _ending(
+        self, error: BaseException | None, detail: dict[str, Any]
+    ) -> tuple[str, str | None]:
         """How the session ends, after deciding what becomes of its unsaved edits."""
         if error is None:
             how, named = "closed", None
@@ -369,9 +381,12 @@ class SessionBase(Generic[T_co]):
         if self._keeps_edits(error):
             if self._has_unsaved():
                 self._before_save(self._durability, ending=True)
-            self._core.stage(ending=True, durability=self._durability)
+            body = self._core.stage(ending=True, durability=self._durability)
+            if body is not None and body.masked:
+                detail["masked"] = body.masked
         else:
             self._core.drop_waiting()
+        detail["ended"] = how
         return how, named
 
     def _keeps_edits(self, error: BaseException | None) -> bool:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, Unpack, overload
 
 from perdure import unsaved
+from perdure.access import guarded
 from perdure.acting import Acting
 from perdure.attending import Attending
 from perdure.branching import Branching
@@ -23,6 +24,8 @@ from perdure.looking import Looking
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
+from perdure.scanning import Scanning
+from perdure.schemas.ephemeral import checked as checked_names
 from perdure.session import Session
 from perdure.session_base import (
     Effects,
@@ -51,8 +54,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@guarded
 class Store(
-    Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Verifying, Upgrading
+    Looking,
+    Acting,
+    Attending,
+    Branching,
+    Expiring,
+    Migrating,
+    Pruning,
+    Scanning,
+    Verifying,
+    Upgrading,
 ):
     """Where states live. Its methods may be called from any thread.
 
@@ -85,6 +98,7 @@ class Store(
         expires_in: timedelta | None = None,
         effects: Effects = "allow",
         on_damage: OnDamage | None = None,
+        ephemeral: Iterable[str] = (),
         schema: type[Any] | None = None,
     ) -> Session[Any]:
         """Begin a session on a state, resuming where the last one stopped.
@@ -124,6 +138,9 @@ class Store(
                 to the newest checkpoint that can be read whole, by a rollback that `movements`
                 tells and `undo` takes back: `session.resumed.loss` says what is lost. By default as
                 the store has it. One damaged section does not count: it alone cannot be read.
+            ephemeral: names of sections that are never written: they are empty when the session
+                begins, and gone when it ends. What is stored under such a name is neither shown
+                nor changed. A schema marks them by `Annotated[…, perdure.ephemeral]`.
             schema: a class whose annotations are the sections: a dataclass, TypedDict,
                 `msgspec.Struct` or pydantic model. `session.state` is one then. A state in an older
                 version of it is migrated, and written so by the first save; one in a newer version
@@ -142,8 +159,11 @@ class Store(
         """
         expires = expires_us(expires_in)
         checked_effects(effects)
+        unwritten = checked_names(ephemeral)
         claim = self._keeper.claim(key, branch, exclusive, wait)
-        loading = Loading(must_exist, sections, windows or {}, lazy=True, schema=schema)
+        loading = Loading(
+            must_exist, sections, windows or {}, lazy=True, schema=schema, ephemeral=unwritten
+        )
         with claim or nullcontext(), reported(self._on_event, "open", key) as detail:
             while True:
                 while claim and (pause := self._look(self._taking(claim, key))) is not None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial, update_wrapper
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
-from perdure import host, limits, missing
+from perdure import access, host, limits, missing
 from perdure.cache import Cache
 from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
@@ -20,12 +20,12 @@ from perdure.engine.around import UNREADABLE
 from perdure.engine.load import read_section
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ListHeads, Steps
+from perdure.engine.scope import EVERYTHING, VERBS, Scope, Verb
 from perdure.engine.session import SessionCore
 from perdure.engine.unread import Unread
 from perdure.engine.view import checkpoint_of
 from perdure.errors import (
     Damaged,
-    InvalidKey,
     InvalidStoreURL,
     ReplayMismatch,
     SectionDamaged,
@@ -35,6 +35,7 @@ from perdure.errors import (
 )
 from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
+from perdure.naming import check_key, check_new, key
 from perdure.opening import Loading, Opened, look_at, open_session
 from perdure.session_base import OnCancel, OnDamage, OnError
 from perdure.strategies import checked
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
     from perdure.engine.blame import Parts
+    from perdure.secrets.policy import Secrets
     from perdure.views import View
 
 T = TypeVar("T")
@@ -67,6 +69,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 class StoreBase:
     """What `Store` and `AsyncStore` have in common."""
+
+    _is_handle = False
+    """Whether it was made by `scoped`: the rest of the store is another's."""
 
     def __init_subclass__(cls, *, is_part: bool = False) -> None:
         # Python's errors name the function that was called: let that be the class the user knows.
@@ -90,6 +95,7 @@ class StoreBase:
         create: bool = True,
         maintenance: Maintenance = "background",
         on_event: OnEvent | None = None,
+        secrets: Literal["refuse", "mask"] | Secrets | None = None,
         cache_bytes: int = limits.cache_bytes,
         on_damage: OnDamage = "raise",
         clock: Clock | None = None,
@@ -104,12 +110,16 @@ class StoreBase:
             busy_timeout: how long to wait for other processes before `Busy`, in seconds.
             check_edits: compare touched sections with their last saved form at every save, to
                 find edits made behind Perdure's back (slow; for tests).
-            read_only: refuse to write.
+            read_only: refuse to write, by `ReadOnlyStore`, before anything is done: no file is made
+                or changed, and sessions are opened only to read.
             create: let the first save make the store if it is not there.
             maintenance: `"background"` keeps states quick to open and small, in a thread of its
                 own; `"off"` leaves that to `maintain`.
             on_event: called with an `Event` after each open, load, save, refresh and close, and
                 when maintenance comes upon damage.
+            secrets: what to do about secrets (keys, tokens) in what is saved: `"refuse"` the save
+                (`SecretFound`), `"mask"` them in the live state, or a `perdure.Secrets`. It takes
+                the extra `secrets`.
             cache_bytes: how much to keep in memory of what was read, so that a state that is opened
                 again is not read again; 0: nothing.
             on_damage: what `open` does by default with a state that is damaged.
@@ -136,14 +146,59 @@ class StoreBase:
         self._check_edits = check_edits
         self._on_damage: OnDamage = _one_of(on_damage, "on_damage", ON_DAMAGE)
         self._on_event = on_event
+        self._secrets = None if secrets is None else policy_of(secrets)
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
         self._driver = Driver(backend, clock or system_clock, cache)
+        if read_only:
+            self._driver = access.read_only(self._driver)
         self._keeper = Keeper(self._driver)
         self._upkeep: Upkeep | None = None
         if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
             self._upkeep = Upkeep(self._driver, on_event) if not read_only else None
 
+    @property
+    def _scope(self) -> Scope | None:
+        return self._driver.scope
+
+    def scoped(self, pattern: str, *, allow: Iterable[Verb] = ("read", "write")) -> Self:
+        """A handle of this store that can do nothing else: for a tool, or a sub-agent.
+
+        It is a store itself: what it lists is what lies within, and what it opens is kept to the
+        same. What is about the whole store is refused. It gives no way back to this store, and
+        closing it closes the handle alone. It guards against mistakes and against what a tool is
+        told to do, not against code in this process that looks into its private attributes.
+
+        Args:
+            pattern: a key, a prefix that ends in `/*`, or `"*"`; of a handle, within its own.
+            allow: what it may do: `"read"`, always; `"write"`, what a session does, with branches
+                and copies; `"answer"`, what a person says (`answer`, `settle`); `"manage"`:
+                `delete`, `undelete`, `prune`, `maintain`, `migrate`, `sweep`.
+
+        Raises:
+            NotAllowed: of a handle, for more than it has itself.
+            UsageError: the pattern or a verb is none.
+
+        Example:
+            >>> tool = store.scoped("support/*", allow={"read"})
+            >>> tool.delete("support/alice")
+            Traceback (most recent call last):
+            perdure.errors.NotAllowed: delete() needs 'manage', and this handle has read: …
+        """
+        held = self._scope or Scope(EVERYTHING, VERBS)
+        scope = held.narrowed(pattern, allow)
+        handle = object.__new__(type(self))
+        handle.__dict__.update(self.__dict__)
+        handle._driver = access.ScopedDriver(self._driver, scope)
+        handle._is_handle = True
+        handle.url = f"scoped:{pattern}"
+        return handle
+
+    key = staticmethod(key)
+
     def _close(self) -> None:
+        if self._is_handle:
+            self._driver.close()
+            return
         if self._upkeep is not None:
             self._upkeep.close()
         self._keeper.close()
@@ -309,7 +364,12 @@ class StoreBase:
             name: UNLOADED if type(value) is Unread else value
             for name, value in opened.content.items()
         }
-        stored = Document(content, load=read if lazy else None, check_edits=self._check_edits)
+        stored = Document(
+            content,
+            load=read if lazy else None,
+            check_edits=self._check_edits,
+            ephemeral=opened.ephemeral,
+        )
         if not lazy:
             stored.track()
         core = SessionCore(
@@ -328,11 +388,17 @@ class StoreBase:
             missing=MISSING,
             expires_us=expires,
         )
+        if self._secrets is not None:
+            from perdure.secrets.screen import Screen
+
+            core.screen = Screen(self._secrets, site.key).look
         document, evolution = stored, None
         if plan is not None:
             from perdure.evolving import evolved
 
-            document, evolution = evolved(plan, core, stored, opened.changes, lazy=lazy)
+            document, evolution = evolved(
+                plan, core, stored, opened.changes, lazy=lazy, ephemeral=opened.ephemeral
+            )
         options = {
             "durability": self._durability,
             "on_error": _one_of(on_error, "on_error", ("discard", "save")),
@@ -342,7 +408,10 @@ class StoreBase:
             "claim": claim,
             "evolution": evolution,
         }
-        return (self._driver, core, document, opened.resumed), options
+        driver = self._driver
+        if driver.scope is not None:
+            driver = access.ScopedDriver(driver, driver.scope.in_sessions())
+        return (driver, core, document, opened.resumed), options
 
     def _history(
         self,
@@ -363,7 +432,7 @@ class StoreBase:
         return (yield from self._asking(asked, key))
 
     def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
-        check_key(new)
+        check_new(new)
         target = Site(self._driver.store_id, new)
         info = yield from self._asking(partial(states.copy, target=target, at=at), key)
         self._made(target)
@@ -479,22 +548,15 @@ def _required(site: Site) -> Steps[Site]:
     return site
 
 
-def check_key(key: str) -> None:
-    """That a key can name a state.
+def policy_of(secrets: object) -> Secrets | None:
+    """The policy that was given.
 
     Raises:
-        InvalidKey: it cannot; the message says why.
+        UsageError: it is none, or the library that it needs is not installed.
     """
-    if not isinstance(key, str):
-        raise InvalidKey(f"a key is a string, not {type(key).__name__}")
-    if not key or "\x00" in key:
-        raise InvalidKey("a key must not be empty or hold a NUL character")
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        raise InvalidKey(f"the key {key!r} holds a lone surrogate") from None
-    if size > limits.key_bytes_max:
-        raise InvalidKey(f"a key has at most {limits.key_bytes_max} bytes; this one has {size}")
+    from perdure.secrets.policy import checked as checked_policy
+
+    return checked_policy(secrets)
 
 
 def _check_wait(seconds: object) -> None:

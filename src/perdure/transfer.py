@@ -44,8 +44,8 @@ from perdure.errors import (
     StorageFull,
     UsageError,
 )
+from perdure.naming import check_new
 from perdure.newfile import give_name, partial_name, require_place
-from perdure.store_base import check_key
 from perdure.types import Exported, StateInfo
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def import_state(
         reader = _Reader(file)
         name, head, pages = _manifest(reader)
         site = Site(store, key if key is not None else name)
-        check_key(site.key)
+        check_new(site.key)
         driver.run(states.require_free(site))
         staging = _Staging(driver, site, head)
         try:

@@ -72,6 +72,26 @@ class SessionInfo(msgspec.Struct, frozen=True):
     """Type of the exception that ended it, when `ended` is "failed"."""
 
 
+class FoundSecret(msgspec.Struct, frozen=True):
+    """Where something is, or was, that looks like a secret; never what it is.
+
+    Example:
+        >>> [(each.kind, each.path) for each in store.scan("support/alice")]
+        [('AWS Access Key', ('messages', 3, 'content'))]
+    """
+
+    key: str
+    """Of the state."""
+    kind: str
+    """Such as `"AWS Access Key"`."""
+    path: tuple[str | int, ...]
+    """Of the value, or of the dict key, that it is in; a secret in a key stands masked here."""
+    branch: str | None = None
+    """Where `Store.scan` found it."""
+    number: int | None = None
+    """The checkpoint at which it was there, or which wrote it."""
+
+
 class Checkpoint(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """One durable save.
 
@@ -104,6 +124,8 @@ class Checkpoint(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     merged: str | None = None
     """Of a merge: id of the newest checkpoint that it took in: of the other branch, or of what
     others had saved to this one first (`open(on_conflict="merge")`)."""
+    masked: tuple[FoundSecret, ...] = ()
+    """Of a save: where secrets were masked before it (`Store(secrets="mask")`)."""
 
 
 class Tip(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ def is_open(id: str) -> bool:
 def store_closed(driver: Driver) -> None:
     """Tell of the sessions that their store did not outlive."""
     for session in _watched():
-        if session._driver is driver:
+        if session._driver.belongs_to(driver):
             tell(session, f"the store was closed before its session on {session.key!r}")
 
 

@@ -11,7 +11,8 @@ from perdure.engine import audit
 from perdure.engine.diagnosis import of_head
 from perdure.errors import Damaged, StateNotFound, UsageError
 from perdure.events import log
-from perdure.store_base import Progress, StoreBase, check_key
+from perdure.naming import check_key
+from perdure.store_base import Progress, StoreBase
 from perdure.types import Damage, Verified
 
 

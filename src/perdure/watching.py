@@ -20,7 +20,7 @@ from perdure import limits
 from perdure.core.refs import check_branch
 from perdure.engine.follow import Follower, Since
 from perdure.errors import NotAStore, UsageError
-from perdure.store_base import check_key
+from perdure.naming import check_key
 from perdure.types import Checkpoint
 
 if TYPE_CHECKING:

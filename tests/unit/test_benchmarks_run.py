@@ -39,6 +39,7 @@ JUDGED = {
     "fleet": 1,
     "resuming": 2,
     "steps": 3,
+    "secrets": 2,
     "trajectories": 0,
     "branches": 8,
     "many-branches": 4,

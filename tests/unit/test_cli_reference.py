@@ -41,7 +41,8 @@ COMMANDS = (
     ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
     *("export", "import", "backup", "copy"),
-    *("rm", "undelete", "verify", "stats", "recover", "maintain", "migrate", "upgrade"),
+    *("rm", "undelete", "verify", "stats", "recover", "scan", "maintain"),
+    *("migrate", "upgrade"),
     *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
     *("prune", "sweep", "doctor"),
 )

@@ -33,8 +33,8 @@ from perdure.errors import (
     UnknownOutcome,
     UsageError,
 )
+from perdure.naming import check_key
 from perdure.state.sections import RESERVED
-from perdure.store_base import check_key
 from perdure.types import Holder
 
 if TYPE_CHECKING:

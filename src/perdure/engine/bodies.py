@@ -18,7 +18,7 @@ from perdure.engine.save import Position
 if TYPE_CHECKING:
     from perdure.engine.claims import Settling
 from perdure.errors import Conflict, NotStorable
-from perdure.types import Checkpoint
+from perdure.types import Checkpoint, FoundSecret
 
 
 class Edited(Protocol):
@@ -81,6 +81,8 @@ class Body(msgspec.Struct, eq=False):
     """Outcomes of claims that become known with it."""
     is_held: bool = False
     """Whether no save asked for it: edits that had to be merged, and wait for one that does."""
+    masked: tuple[FoundSecret, ...] = ()
+    """Secrets in it that were masked."""
     saved: Checkpoint | None = None
     """The checkpoint it became part of, once it is durable."""
 
@@ -106,6 +108,11 @@ class Sent(msgspec.Struct, frozen=True):
     def settles(self) -> tuple[Settling, ...]:
         """The outcomes of claims that become known with it."""
         return tuple([each for body in self.bodies for each in body.settles])
+
+    @property
+    def masked(self) -> tuple[FoundSecret, ...]:
+        """Secrets in its bodies that were masked."""
+        return tuple([each for body in self.bodies for each in body.masked])
 
     @property
     def sections(self) -> frozenset[str]:

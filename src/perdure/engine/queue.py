@@ -33,7 +33,7 @@ class Queue:
         if last is None or not last.is_held:
             self._bodies.append(body)
         elif len(last.changes) + len(body.changes) <= limits.save_bytes_max:
-            body.changes = joined((last, body))
+            body.changes, body.masked = joined((last, body)), (*last.masked, *body.masked)
             body.sections, body.moves = last.sections | body.sections, (*last.moves, *body.moves)
             self._bodies[-1] = body
         else:

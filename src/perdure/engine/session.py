@@ -8,7 +8,7 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec.structs import replace
 
@@ -57,10 +57,18 @@ from perdure.errors import (
     PerdureError,
     Reload,
 )
-from perdure.types import Checkpoint, Holder, OnConflict, Strategy
+from perdure.types import Checkpoint, FoundSecret, Holder, OnConflict, Strategy
 
 if TYPE_CHECKING:
     from perdure.engine.claims import Settling
+
+
+Screen: TypeAlias = Callable[
+    [Any, dict[str, Any], "tuple[Settling, ...]"],
+    "tuple[tuple[Settling, ...], tuple[FoundSecret, ...]]",
+]
+"""Given the document, what a save says besides, and outcomes of claims: gives these as they are to
+be kept, and what was masked; raises `SecretFound` (`perdure.secrets.screen.Screen.look`)."""
 
 
 class SessionCore(Live):
@@ -85,6 +93,8 @@ class SessionCore(Live):
         expires_us: int | None = None,
     ) -> None:
         super().__init__(site, document, loaded, branch, elsewhere, missing)
+        self.screen: Screen | None = None
+        """Looks at what is about to be captured, before it is."""
         self.check: Callable[[SessionCore, News], None] = require_one_version
         """Refuses what others saved, if this session cannot take it in."""
         self._on_conflict = on_conflict
@@ -149,11 +159,14 @@ class SessionCore(Live):
             extra[SUMMARY] = self.summary
         if ending:
             self.document.check_lists()
+        settles, masked = self._look_over(extra, settles)
         body = self._capture(extra, durability, settles)
         makes = self.is_new and not self.unsaved and not ending
         if body is None and (extra or makes or settles or self.queue.is_holding):
             body = Body(pack_changes([]), frozenset(), (), extra, durability, settles)
             self.queue.put(body)
+        if body is not None and masked:
+            body.masked += masked
         self._saved_summary = self.summary
         return body
 
@@ -163,7 +176,25 @@ class SessionCore(Live):
         So it can be merged with what others saved, and be given up as any edit.
         """
         self.document.gather()
-        self._capture({}, "process", (), is_held=True)
+        _, masked = self._look_over({}, ())
+        body = self._capture({}, "process", (), is_held=True)
+        if body is not None:
+            body.masked += masked
+
+    def _look_over(
+        self, extra: dict[str, Any], settles: tuple[Settling, ...]
+    ) -> tuple[tuple[Settling, ...], tuple[FoundSecret, ...]]:
+        """Have what is about to be captured looked at; the outcomes to keep, and what was masked.
+
+        Raises:
+            SecretFound: it is not to be saved.
+        """
+        if self.screen is None:
+            return settles, ()
+        seen = self.screen(self.document, extra, settles)
+        if SUMMARY in extra:
+            self.summary = extra[SUMMARY]
+        return seen
 
     def _capture(
         self,
@@ -352,6 +383,8 @@ class SessionCore(Live):
         self.checkpoint = checkpoint_of_save(
             self.site.key, self.branch, sent.sealed, self.id, sent.sections, extra
         )
+        if masked := sent.masked:
+            self.checkpoint = replace(self.checkpoint, masked=masked)
         self.took_in = None
         self.acting.difference_update(each.key for each in sent.settles)
         for body in sent.bodies:

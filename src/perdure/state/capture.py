@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import TypeAlias
 
@@ -31,12 +32,15 @@ class Capturing:
 
     Args:
         root: the mapping of sections; what is edited in it from now on is to be captured.
+        ephemeral: sections whose edits are not.
     """
 
-    __slots__ = ("_handover", "_order", "_root", "_shadow", "_tracker")
+    __slots__ = ("_ephemeral", "_handover", "_order", "_root", "_shadow", "_tracker")
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, ephemeral: frozenset[str] = frozenset()) -> None:
         self._root = root
+        self._ephemeral = ephemeral
+        """Sections that are never written: their changes leave this nowhere."""
         self._tracker = root._tracker
         self._order = Order(root)
         self._shadow: Shadow | None = None
@@ -81,18 +85,25 @@ class Capturing:
             tracker.settle = self._settle
             tracker.capturing = threading.get_ident()
             tracker.guarded = True
-            if root._kids is not None:
-                root._emit((), changes)
+            changes += self._emitted()
             self._hand_over(changes, keep if changes else None, kept)
         finally:
             self._end_capture()
         return changes
 
+    def _emitted(self) -> list[Change]:
+        """What changed, but for what is never written."""
+        changes: list[Change] = []
+        if self._root._kids is not None:
+            self._root._emit((), changes)
+        return [each for each in changes if each.path[0] not in self._ephemeral]
+
     def _resized(self) -> Iterator[TrackedList]:
         """The lists here, of those handed out lately, whose length their methods did not make."""
         root = self._root
         for node in self._tracker.lists.values():
-            if len(node) != node._size >= 0 and node._top() is root:
+            has_strayed = len(node) != node._size >= 0 and node._top() is root
+            if has_strayed and node._path()[0] not in self._ephemeral:
                 yield node
 
     def _hand_over(
@@ -154,7 +165,8 @@ class Capturing:
             UntrackedEdit: one was changed without calling its methods.
         """
         self._settle()
-        check_lengths(self._root)
+        kept_out = [dict.get(self._root, name) for name in self._ephemeral]
+        check_lengths(self._root, [id(each) for each in kept_out])
 
     def pending(self) -> list[Change]:
         """What `capture` would return, as plain values of their own; clears nothing.
@@ -166,12 +178,31 @@ class Capturing:
         self._tracker.end_moves()
         for node in self._resized():
             raise node._resized()
-        changes: list[Change] = []
-        if self._root._kids is not None:
-            self._root._emit((), changes)
+        changes = self._emitted()
         if self._shadow is not None:
             self._shadow.check(self._root, changes)
         return [detached(change) for change in changes]
+
+    def changed(self) -> list[Change]:
+        """What `capture` would return, with live nodes in it; clears nothing, and checks nothing.
+
+        An edit that left no mark is what a capture tells of.
+        """
+        self._settle()
+        self._tracker.end_moves()
+        try:
+            return self._emitted()
+        except UntrackedEdit:
+            return []
+
+    @property
+    def sections(self) -> Root:
+        """The live sections, for who looks at them and edits nothing."""
+        return self._root
+
+    def mending(self) -> AbstractContextManager[None]:
+        """A block in which what is about to be captured is put right, also as the session ends."""
+        return self._tracker.open()
 
     def has_edits(self) -> bool:
         """Whether a capture would find anything, be it an untracked edit; cheaper than `pending`.
@@ -182,13 +213,10 @@ class Capturing:
         self._tracker.end_moves()
         if any(True for _ in self._resized()):
             return True
-        changes: list[Change] = []
         try:
-            if self._root._kids is not None:
-                self._root._emit((), changes)
+            return bool(self._emitted())
         except UntrackedEdit:
             return True
-        return bool(changes)
 
     def touched(self) -> set[str]:
         """The names of sections edited since the last capture, even if nothing came of it.
@@ -206,7 +234,7 @@ class Capturing:
             name = root._find(kid)
             if name is not None:
                 names.add(name)
-        return names
+        return names - self._ephemeral
 
     def _outside_blocks(self) -> None:
         if self._tracker.blocks:

@@ -50,6 +50,8 @@ class Document(Capturing):
             again. Without one, touching such a section raises `SectionNotLoaded`.
         check_edits: compare what is loaded with the changes at every capture, to find edits that C
             code made behind the containers' backs. Costs time and memory in proportion to that.
+        ephemeral: sections that are never written: their edits are no changes, and what others
+            change under their names is not taken in.
 
     Example:
         >>> document = Document({"messages": []})
@@ -68,9 +70,14 @@ class Document(Capturing):
     __slots__ = ("_ask", "_released", "_view", "state")
 
     def __init__(
-        self, sections: dict[str, Any], *, load: Loader | None = None, check_edits: bool = False
+        self,
+        sections: dict[str, Any],
+        *,
+        load: Loader | None = None,
+        check_edits: bool = False,
+        ephemeral: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(wrap_root(sections))
+        super().__init__(wrap_root(sections), ephemeral)
         self._ask: Loader = refuse if load is None else load
         self._view: EvolvedDocument | None = None
         """What is edited instead of this, if anything is."""
@@ -80,7 +87,7 @@ class Document(Capturing):
             if value is UNLOADED or type(value) is Window:
                 self._hold(name, value)
         if check_edits:
-            self._shadow = Shadow(self._root)
+            self._shadow = Shadow(self._root, ephemeral)
         self.state = State(self._root)
 
     @property
@@ -200,7 +207,8 @@ class Document(Capturing):
         """
         self._settle()
         self._outside_blocks()
-        changes = list(changes)
+        changes = [each for each in changes if each.path[0] not in self._ephemeral]
+        last = [each for each in last if each[0][0] not in self._ephemeral]
         both = sorted(sections_of(changes) & self.touched())
         if both:
             raise ValueError(f"sections with uncaptured edits: {', '.join(both)}")
@@ -266,7 +274,7 @@ class Document(Capturing):
         self._order.names = list(sections)
         self._order.arrange(self._settle)
         if self._shadow is not None:
-            self._shadow = Shadow(root)
+            self._shadow = Shadow(root, self._ephemeral)
 
     def replace(self, sections: Mapping[str, Any]) -> None:
         """Take newer content for whole sections, and throw away what was edited in them here.
@@ -285,6 +293,8 @@ class Document(Capturing):
         self._outside_blocks()
         root = self._root
         for name, value in sections.items():
+            if name in self._ephemeral:
+                continue
             self._forget(name)
             if root._marks:
                 root._marks.pop(name, None)

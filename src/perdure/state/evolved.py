@@ -49,6 +49,7 @@ class EvolvedDocument(Document):
         lenses: what led from the older layout to the newer.
         locks: sections, of the older layout, that are shown as well as can be, and not edited.
         lazy: whether sections are loaded when they are touched.
+        ephemeral: sections that are never written.
     """
 
     __slots__ = ("_groups", "_lenses", "_locks", "_reach", "_source")
@@ -60,6 +61,7 @@ class EvolvedDocument(Document):
         locks: Locks,
         *,
         lazy: bool,
+        ephemeral: frozenset[str] = frozenset(),
     ) -> None:
         self._source = source
         self._lenses = lenses
@@ -67,7 +69,9 @@ class EvolvedDocument(Document):
         self._locks = locks
         self._groups: dict[str, tuple[frozenset[str], Lenses]] = {}
         load = self.seen if lazy else None
-        super().__init__(self._content(), load=load, check_edits=source.checks_edits)
+        content = {name: each for name, each in self._content().items() if name not in ephemeral}
+        checks = source.checks_edits
+        super().__init__(content, load=load, check_edits=checks, ephemeral=ephemeral)
         self._tracker.locked = locks
         self._tracker.guard()
         source._view = self
@@ -168,6 +172,8 @@ class EvolvedDocument(Document):
     def pull(self) -> None:
         """Show what the source now holds, and give up what was edited here."""
         mine, fresh = self.touched(), self._content()
+        for name in self._ephemeral:
+            fresh.pop(name, None)
         for name in self.unloaded() - mine:
             if name in fresh:
                 fresh[name] = UNLOADED

@@ -27,9 +27,11 @@ Checked: TypeAlias = tuple[dict[str, Any], dict[str, int]]
 class Shadow:
     """The sections as of the last capture, plain."""
 
-    __slots__ = ("_offsets", "_sections")
+    __slots__ = ("_ephemeral", "_offsets", "_sections")
 
-    def __init__(self, sections: dict[str, Any]) -> None:
+    def __init__(self, sections: dict[str, Any], ephemeral: frozenset[str] = frozenset()) -> None:
+        self._ephemeral = ephemeral
+        """Sections that are never written, and so not followed."""
         self._sections: dict[str, Any] = {}
         self._offsets: dict[str, int] = {}
         """Items before the windows among the sections, by name."""
@@ -44,6 +46,7 @@ class Shadow:
         """
         sections, offsets = plain(self._sections), self._offsets.copy()
         _follow(sections, offsets, changes)
+        live = self._followed(live)
         if not same(sections, live):
             where = format_path(_true(first_difference(sections, live), offsets))
             raise UntrackedEdit(
@@ -56,12 +59,19 @@ class Shadow:
 
     def strayed(self, live: dict[str, Any]) -> set[str]:
         """The sections that are not, or not the same, on one side."""
-        names = {*self._sections, *dict.keys(live)}
+        live = self._followed(live)
+        names = {*self._sections, *live}
         return {
             name
             for name in names
             if not same(self._sections.get(name, ABSENT), dict.get(live, name, ABSENT))
         }
+
+    def _followed(self, live: dict[str, Any]) -> dict[str, Any]:
+        names = self._ephemeral
+        if not names:
+            return live
+        return {name: value for name, value in dict.items(live) if name not in names}
 
     def follow(self, checked: Checked) -> None:
         """Go on to what `check` gave."""
@@ -85,7 +95,7 @@ class Shadow:
     def replace(self, name: str, value: Any) -> None:
         """Follow newer content of one section; ABSENT removes it."""
         self._offsets.pop(name, None)
-        if value is ABSENT:
+        if value is ABSENT or name in self._ephemeral:
             self._sections.pop(name, None)
             return
         if isinstance(value, Window | TrackedList):

@@ -428,7 +428,7 @@ def led(store: Store) -> None:
         with lead.child("writer") as child:
             child.state["x"] = 1
         lead.child("editor").close()
-        with pytest.raises(Waiting), lead.child("researcher", key="r\n1") as child:
+        with pytest.raises(Waiting), lead.child("researcher", key="r 1") as child:
             child.plan.add_missing(["a", "b"])
             child.ask("go on", 1)
 

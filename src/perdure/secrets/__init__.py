@@ -1,0 +1,1 @@
+"""Secrets in states: found before they are written, or where they were."""
