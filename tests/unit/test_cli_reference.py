@@ -80,6 +80,7 @@ CALLS = {
     "undelete": ["undelete", "b"],
     "verify": ["verify"],
     "stats": ["stats"],
+    "scan": ["scan", "a"],
     "maintain": ["maintain"],
     "migrate": ["migrate", "tests.evolution:Newest", "a*", "--dry-run"],
     "upgrade": ["upgrade"],

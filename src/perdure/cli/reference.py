@@ -21,6 +21,7 @@ from perdure.types import (
     Checkpoint,
     EffectInfo,
     Exported,
+    FoundSecret,
     Maintained,
     MaintenanceStep,
     Movement,
@@ -71,6 +72,7 @@ DOCUMENTS = {
     "undelete": '{"state": StateInfo}',
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
+    "scan": '{"found": [FoundSecret]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`',
     "upgrade": '{"ok": BOOL, "upgraded": Upgraded}',
@@ -87,7 +89,7 @@ DOCUMENTS = {
 
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
-    *(Verified, Unreferenced, Stats, Maintained, MaintenanceStep),
+    *(Verified, Unreferenced, Stats, FoundSecret, Maintained, MaintenanceStep),
     *(Migrated, Unmigrated, SchemaVersion, UnreadableState, SchemaDifference),
     *(
         EffectInfo,
