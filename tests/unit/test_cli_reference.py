@@ -82,6 +82,7 @@ CALLS = {
     "verify": ["verify"],
     "stats": ["stats"],
     "recover": ["recover", "agents.db", "new.db"],
+    "scan": ["scan", "a"],
     "maintain": ["maintain"],
     "migrate": ["migrate", "tests.evolution:Newest", "a*", "--dry-run"],
     "upgrade": ["upgrade"],

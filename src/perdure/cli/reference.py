@@ -25,6 +25,7 @@ from perdure.types import (
     Damage,
     EffectInfo,
     Exported,
+    FoundSecret,
     Loss,
     Maintained,
     MaintenanceStep,
@@ -78,6 +79,7 @@ DOCUMENTS = {
     "verify": '{"ok": BOOL, "states": [Verified], "unreferenced": [Unreferenced]}',
     "recover": '{"ok": BOOL, "recovered": Recovered}',
     "stats": '{"states": [Stats], "unreadable": [KEY]}',
+    "scan": '{"found": [FoundSecret]}',
     "maintain": '{"states": [Maintained], "compacted": NUMBER}',
     "migrate": '`{"migration": Migrated}`; of `--undo` an Unmigrated as `undone`; of `--list` '
     "a list of MigrationRun as `runs`",
@@ -95,9 +97,9 @@ DOCUMENTS = {
 
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
-    *(Verified, Damage, Recovered, RecoveredState, Loss, Unreferenced, Stats, Maintained),
-    *(MaintenanceStep, Migrated, MigrationRun, Unmigrated, SchemaVersion, UnreadableState),
-    SchemaDifference,
+    *(Verified, Damage, Recovered, RecoveredState, Loss, Unreferenced, Stats, FoundSecret),
+    *(Maintained, MaintenanceStep, Migrated, MigrationRun, Unmigrated),
+    *(SchemaVersion, UnreadableState, SchemaDifference),
     *(
         EffectInfo,
         Question,

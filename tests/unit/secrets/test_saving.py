@@ -369,3 +369,36 @@ def test_the_result_of_an_effect() -> None:
     )
     with pytest.raises(SecretFound):
         Screen(Secrets(), "a").look(Document({}), {}, (settling,))
+
+
+@perdure.schema("desk", version=1)
+@dataclass
+class Older:
+    note: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+@perdure.schema("desk", version=2)
+@dataclass
+class Newer:
+    text: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+perdure.migration(Newer, 1, 2, [perdure.lenses.rename("note", "text")])
+
+
+def test_old_code_sees_the_marker_too() -> None:
+    with Store("memory:", secrets="mask") as store:
+        with store.open("a", schema=Newer) as newer:
+            newer.state.text = "hello"
+        with store.open("a", schema=Older) as session:
+            session.state.note = TEXT
+            session.state.notes.append(TOKEN)
+            told = session.save().masked
+            assert {each.path for each in told} == {("text",), ("notes", 0)}
+            assert session.state.note == f"use {MASK}, please"
+            assert session.state.notes == ["[masked: GitHub Token]"]
+            assert session.changes() == []
+            session.state.notes.append("more")
+        assert store.at("a", "main")["notes"] == ["[masked: GitHub Token]", "more"]
