@@ -25,6 +25,7 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
+from perdure.sealing import AsyncSealing
 from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
 from perdure.store_base import Progress
 from perdure.types import (
@@ -54,6 +55,7 @@ class AsyncStore(
     AsyncExpiring,
     AsyncMigrating,
     AsyncPruning,
+    AsyncSealing,
     AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.

@@ -23,6 +23,7 @@ from perdure.looking import Looking
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
+from perdure.sealing import Sealing
 from perdure.session import Session
 from perdure.session_base import Effects, OnCancel, OnError, OpenOptions, checked_effects
 from perdure.store_base import Progress
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Store(Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Upgrading):
+class Store(
+    Looking, Acting, Attending, Branching, Expiring, Migrating, Pruning, Sealing, Upgrading
+):
     """Where states live. Its methods may be called from any thread.
 
     Example:

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
     from perdure.engine.blame import Parts
+    from perdure.keys.providers import Key
     from perdure.views import View
 
 T = TypeVar("T")
@@ -88,6 +89,9 @@ class StoreBase:
         on_event: OnEvent | None = None,
         cache_bytes: int = limits.cache_bytes,
         clock: Clock | None = None,
+        key: Key | None = None,
+        keys_url: str | os.PathLike[str] | Backend | None = None,
+        hide_names: bool = False,
     ) -> None:
         """Name a store; it is opened when it is used, and made when it is first written to.
 
@@ -107,9 +111,16 @@ class StoreBase:
             cache_bytes: how much to keep in memory of what was read, so that a state that is opened
                 again is not read again; 0: nothing.
             clock: microseconds since 1970 UTC, for tests.
+            key: the root key of an encrypted store: one of `perdure.keys`, 32 bytes, `env:NAME`,
+                `file:PATH`, `keyring:SERVICE`, `passphrase`, a function that gives the bytes, or an
+                object with `key_id`, `wrap` and `unwrap`. What is made with it is encrypted.
+            keys_url: another store, where the data keys are kept; no copy of this one can be read
+                without it.
+            hide_names: of a store that is made: encrypt the names of its states too.
 
         Raises:
             InvalidStoreURL: not the name of a store.
+            UsageError: an option is not what it can be.
         """
         if durability not in ("power", "process"):
             raise UsageError(f'durability is "power" or "process", not {durability!r}')
@@ -124,6 +135,14 @@ class StoreBase:
             backend = url
         else:
             raise InvalidStoreURL(f"not a path, a URL or a backend: {url!r}")
+        if key is not None:
+            from perdure.keys.opening import keyed
+
+            # The keys of a store that is only read are not written to either.
+            options = {"busy_timeout": busy_timeout, "read_only": read_only, "create": create}
+            backend = keyed(backend, key, keys_url, hide_names, options)
+        elif keys_url is not None or hide_names:
+            raise UsageError("keys_url and hide_names are of a store with a key: give key= too")
         self.url = os.fspath(url) if isinstance(url, str | os.PathLike) else repr(url)
         self._durability: Durability = durability
         self._check_edits = check_edits
