@@ -23,9 +23,21 @@ class _Sealing:
     def _keyed(self) -> KeyedBackend:
         backend: Any = self._driver.backend
         if not getattr(backend, "is_keyed", False):
+            self._driver.is_made()  # which tells which key it is that an encrypted store needs
             raise UsageError("this store was opened without a key: Store(url, key=…)")
         found: KeyedBackend = backend
         return found
+
+    def _is_encrypted(self) -> bool:
+        from perdure.encrypted import root_id
+
+        backend: Any = self._driver.backend
+        backend = getattr(backend, "inner", backend)
+        is_made = getattr(backend, "is_made", None)
+        if is_made is not None and not is_made():
+            return False
+        backend.connect()
+        return root_id(backend) is not None
 
     def _key_info(self) -> KeyInfo:
         from perdure.keys import rekeying
@@ -51,6 +63,15 @@ class _Sealing:
 
 class Sealing(_Sealing):
     """An encrypted store and its keys."""
+
+    def is_encrypted(self) -> bool:
+        """Whether the store is encrypted, as far as can be told without its key.
+
+        Example:
+            >>> perdure.Store("memory:").is_encrypted()
+            False
+        """
+        return self._is_encrypted()
 
     def key_info(self) -> KeyInfo:
         """How the store stands with its keys: under which root key, how many data keys.
@@ -136,6 +157,17 @@ class Sealing(_Sealing):
 
 class AsyncSealing(_Sealing):
     """An encrypted store and its keys."""
+
+    async def is_encrypted(self) -> bool:
+        """Whether the store is encrypted, as far as can be told without its key.
+
+        Example:
+            >>> perdure.Store("memory:").is_encrypted()
+            False
+        """
+        import asyncio  # the sync store, which this module is for too, goes without
+
+        return await asyncio.to_thread(self._is_encrypted)
 
     async def key_info(self) -> KeyInfo:
         """How the store stands with its keys: under which root key, how many data keys.

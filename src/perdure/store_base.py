@@ -372,12 +372,17 @@ class StoreBase:
         return (yield from self._asking(partial(states.undelete, life=life), key))
 
     def _export(
-        self, key: str, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
+        self,
+        key: str,
+        target: str | os.PathLike[str] | BinaryIO,
+        progress: Progress | None,
+        in_clear: bool,
     ) -> Exported:
         from perdure.transfer import export_state
 
         site = self._look(self._asking(_required, key))
-        return export_state(self._driver, site, target, progress)
+        root = None if in_clear else getattr(self._driver.backend, "root", None)
+        return export_state(self._driver, site, target, progress, root)
 
     def _import(
         self,
@@ -390,7 +395,8 @@ class StoreBase:
         if key is not None:
             check_key(key)
         store = self._driver.connect().store_id
-        info = import_state(self._driver, store, source, key, progress)
+        root = getattr(self._driver.backend, "root", None)
+        info = import_state(self._driver, store, source, key, progress, root)
         self._made(Site(store, info.key))
         return info
 

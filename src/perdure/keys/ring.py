@@ -117,8 +117,8 @@ class Ring:
         row = store_row(blob)
         if root.key_id != row.root:
             raise WrongKey(
-                f"the store was encrypted under root key {row.root}, and the key given is "
-                f"{root.key_id}; {GIVE_KEY}"
+                f"encrypted under root key {row.root}, and the key given is {root.key_id}; "
+                f"{GIVE_KEY}"
             )
         keys = {at: root.unwrap(each) for at, each in row.wrapped.items()}
         if not keys or any(len(key) != KEY_BYTES for key in keys.values()):
