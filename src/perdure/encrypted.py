@@ -22,7 +22,7 @@ def root_id(backend: Backend) -> str | None:
     try:
         row: Any = msgspec.msgpack.decode(found[0].blob)
         return str(row[2])
-    except (msgspec.DecodeError, LookupError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError):
         return "(which cannot be read)"
 
 

@@ -130,7 +130,7 @@ class KeyedBackend:
 
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Seal and settle each commit of the batch in order; one outcome per member."""
-        sealed = [self._sealed(each) for each in batch]
+        sealed = [*map(self._sealed, batch)]
         outcomes = self.inner.commit(sealed)
         for at, each in enumerate(outcomes):
             if isinstance(each, Moved) and each.head is not None:
@@ -350,21 +350,39 @@ class KeyedBackend:
 
     def _sealed(self, request: Commit) -> Commit:
         """A commit as it is stored, with the keys of a state that is new."""
-        owner = request.tail.incarnation
-        keys, new = self.keys_of(owner), tuple[KeyRow, ...]()
+        owner, store = request.tail.incarnation, self._store
+        new: tuple[KeyRow, ...] = ()
+        keys = self._keys.get(owner) or self.keys_of(owner)
         if keys is None:
-            keys = DataKeys.drawn(owner)
-            self._keep(keys)
-            if self.apart is not None:
-                keys = self._put(keys)
-            else:
-                new = (KeyRow(owner, self.ring.wrap(keys)),)
-        stored = self._names.stored(request.key)
-        place = Place(self._store, stored.encode())
-        name = request.key.encode() if self.ring.settings.hidden else None
-        head = HeadRow(request.head.token, keys.seal(place, request.head.blob, name))
-        records = tuple(self._sealed_row(keys, owner, row) for row in request.records)
-        return replace(request, key=stored, head=head, records=records, keys=new)
+            keys, new = self._drawn(owner)
+        stored, name = request.key, None
+        if self.ring.settings.hidden:
+            stored, name = self._names.stored(stored), stored.encode()
+        head = keys.seal(Place(store, stored.encode()), request.head.blob, name)
+        seal = keys.seal
+        records = tuple(
+            [
+                RecordRow(
+                    row.line,
+                    row.number,
+                    seal(Place(store, owner, row.line, row.number), row.blob),
+                    row.count,
+                )
+                for row in request.records
+            ]
+        )
+        return Commit(
+            *(stored, request.expect, HeadRow(request.head.token, head), request.tail, records),
+            *(request.durability, request.removed, request.dropped, new),
+        )
+
+    def _drawn(self, owner: bytes) -> tuple[DataKeys, tuple[KeyRow, ...]]:
+        """Keys for a state that is made now, and what has to be stored with it."""
+        keys = DataKeys.drawn(owner)
+        if self.apart is not None:
+            return self._put(keys), ()
+        self._keep(keys)
+        return keys, (KeyRow(owner, self.ring.wrap(keys)),)
 
     def _sealed_row(self, keys: DataKeys, owner: bytes, row: RecordRow) -> RecordRow:
         place = Place(self._store, owner, row.line, row.number)

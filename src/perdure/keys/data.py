@@ -26,12 +26,13 @@ from perdure.core.seal import (
     CLAIMED_AT,
     COMPRESSED,
     ENCRYPTED,
+    FORMAT,
     HEADER_BYTES,
+    MAGIC,
     NAMED,
     TAG_BYTES,
     Kind,
     Place,
-    header,
 )
 from perdure.errors import KeyMissing, Tampered
 from perdure.keys.derive import KEY_BYTES, derive
@@ -40,33 +41,47 @@ NONCE_BYTES = 12
 SALT_BYTES = 16
 OWNER_BYTES = 16
 _clear = struct.Struct(f">HI{NONCE_BYTES}s{SALT_BYTES}s")
+_prefix = struct.Struct(f">4sBBHHI{NONCE_BYTES}s{SALT_BYTES}s")
 PREFIX_BYTES = HEADER_BYTES + _clear.size
 assert CLAIMED_AT == HEADER_BYTES + 2
 
 HEADS, ROWS = b"perdure.heads", b"perdure.rows"
 """What a key is derived for: heads are replaced, and everything else stays."""
 
+_HEAD = int(Kind.HEAD)
 _name_length = struct.Struct(">H")
+
+
+_forks = [0]
+"""How often this process was forked from another since it began: a child seals with other keys."""
+
+
+def _note_fork() -> None:
+    _forks[0] += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 class _Writer:
     """A derived key that this process alone seals with."""
 
-    __slots__ = ("cipher", "generation", "pid", "salt", "sealed")
+    __slots__ = ("encrypt", "forks", "generation", "salt", "sealed")
 
     def __init__(self, generation: int, key: bytes, purpose: bytes) -> None:
         self.salt = os.urandom(SALT_BYTES)
-        self.cipher = AESGCM(derive(key, self.salt, purpose))
+        self.encrypt = AESGCM(derive(key, self.salt, purpose)).encrypt
         self.generation = generation
         self.sealed = count(1)
         """Counts messages; one step of it is atomic."""
-        self.pid = os.getpid()
+        self.forks = _forks[0]
 
 
 class DataKeys:
     """The data keys of one incarnation: the newest seals, and all open."""
 
-    __slots__ = ("_readers", "_writers", "keys", "newest", "owner")
+    __slots__ = ("_of_heads", "_of_rows", "_readers", "keys", "newest", "owner")
 
     def __init__(self, owner: bytes, keys: Mapping[int, bytes]) -> None:
         self.owner = owner
@@ -74,7 +89,8 @@ class DataKeys:
         self.keys = dict(keys)
         """By generation."""
         self.newest = max(keys)
-        self._writers: dict[bytes, _Writer] = {}
+        self._of_heads: _Writer | None = None
+        self._of_rows: _Writer | None = None
         self._readers: dict[tuple[int, bytes, bytes], AESGCM] = {}
 
     @classmethod
@@ -97,31 +113,33 @@ class DataKeys:
 
         `name` goes with it, before the body.
         """
-        kind, flags = blob[5], int.from_bytes(blob[6:HEADER_BYTES], "big")
+        kind, flags = blob[5], blob[6] << 8 | blob[7]
         if flags & ENCRYPTED:
             return bytes(blob)
         body = blob[HEADER_BYTES:-TAG_BYTES]
         claimed = claimed_bytes(body, len(body)) if flags & COMPRESSED else len(body)
         if name is not None:
             flags, body = flags | NAMED, _name_length.pack(len(name)) + name + body
-        writer = self._writer(HEADS if kind == Kind.HEAD else ROWS)
-        nonce = os.urandom(NONCE_BYTES)
-        prefix = header(kind, flags | ENCRYPTED)
-        prefix += _clear.pack(writer.generation, claimed, nonce, writer.salt)
-        if kind == Kind.HEAD:
-            prefix += self.owner
-        return prefix + writer.cipher.encrypt(nonce, body, place.bound() + prefix)
-
-    def _writer(self, purpose: bytes) -> _Writer:
-        writer = self._writers.get(purpose)
-        if (
-            writer is None
-            or writer.pid != os.getpid()
-            or next(writer.sealed) > limits.key_messages_max
-        ):
-            writer = _Writer(self.newest, self.keys[self.newest], purpose)
+        is_head = kind == _HEAD
+        writer = (self._of_heads if is_head else self._of_rows) or self._renewed_writer(is_head)
+        if writer.forks != _forks[0] or next(writer.sealed) > limits.key_messages_max:
+            writer = self._renewed_writer(is_head)
             next(writer.sealed)
-            self._writers[purpose] = writer
+        nonce = os.urandom(NONCE_BYTES)
+        prefix = _prefix.pack(
+            *(MAGIC, FORMAT, kind, flags | ENCRYPTED, writer.generation, claimed, nonce),
+            writer.salt,
+        )
+        if is_head:
+            prefix += self.owner
+        return prefix + writer.encrypt(nonce, body, place.bound() + prefix)
+
+    def _renewed_writer(self, is_head: bool) -> _Writer:
+        writer = _Writer(self.newest, self.keys[self.newest], HEADS if is_head else ROWS)
+        if is_head:
+            self._of_heads = writer
+        else:
+            self._of_rows = writer
         return writer
 
     # ---- opening ----------------------------------------------------------------------------

@@ -82,6 +82,8 @@ _MAGIC = "perdure keys"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_store = msgspec.msgpack.Decoder(_StoreRow).decode
 _decode_data = msgspec.msgpack.Decoder(list[_Wrapped]).decode
+_NO_ROW = (msgspec.DecodeError, UnicodeDecodeError)
+"""How bytes that are no row show."""
 _decode_settings = msgspec.msgpack.Decoder(Settings).decode
 
 
@@ -127,7 +129,7 @@ class Ring:
         try:
             sealed = _decrypt(ring._own(), row.settings, ring._bound(row.root))
             ring.settings = _decode_settings(sealed)
-        except (InvalidTag, msgspec.DecodeError) as error:
+        except (InvalidTag, *_NO_ROW) as error:
             raise Tampered(
                 f"the store's own key row is not what was sealed under root key {row.root}"
             ) from error
@@ -199,7 +201,7 @@ class Ring:
             raise KeyMissing(
                 f"{what}: was wrapped by store key {error}, which is not here"
             ) from None
-        except (InvalidTag, msgspec.DecodeError) as error:
+        except (InvalidTag, *_NO_ROW) as error:
             raise Tampered(
                 f"{what} is not what was wrapped there under root key {self.root_id}"
             ) from error
@@ -211,7 +213,7 @@ class Ring:
         """The generations of the store keys that wrap a state's row."""
         try:
             return {each.by for each in _decode_data(blob)}
-        except msgspec.DecodeError:
+        except _NO_ROW:
             return set()
 
     def _wrapping(self, generation: int) -> bytes:
@@ -243,7 +245,7 @@ def store_row(blob: bytes) -> _StoreRow:
     """
     try:
         row = _decode_store(blob)
-    except msgspec.DecodeError as error:
+    except _NO_ROW as error:
         raise Tampered("the store's own key row is not one") from error
     if row.magic != _MAGIC:
         raise Tampered("the store's own key row is not one")

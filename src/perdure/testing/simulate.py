@@ -36,6 +36,7 @@ from perdure.testing.sim_world import (
     Face,
     Option,
     World,
+    encrypted,
     small_world,
 )
 
@@ -115,6 +116,8 @@ class Plan:
     """Whether code of several versions works on one state; see `perdure.testing.sim_fleet`."""
     claims: bool = False
     """Whether actors act on the world, too; see `perdure.testing.sim_claims`."""
+    keyed: bool = False
+    """Whether the store is encrypted."""
 
 
 def explore(
@@ -154,7 +157,8 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     name = f"{seed}/{number}"
     chance = random.Random(name)
     face = chance.choice(plan.faces)
-    world = _begun(face, name, chance, plan)
+    with encrypted(plan.keyed):
+        world = _begun(face, name, chance, plan)
     try:
         rate = chance.choice((0.0, 0.05, 0.15, 0.4))
         while ready := world.ready():
@@ -171,7 +175,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
         again += " --branches" * plan.branches + " --merging" * plan.merging
         again += " --pruning" * plan.pruning + " --fleet" * plan.fleet
-        again += " --claims" * plan.claims
+        again += " --claims" * plan.claims + " --keyed" * plan.keyed
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -470,7 +474,7 @@ def main(argv: Sequence[str]) -> int:
                         write_line(f"{face}{what}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            names = ("branches", "merging", "pruning", "fleet", "claims")
+            names = ("branches", "merging", "pruning", "fleet", "claims", "keyed")
             kinds = {name: getattr(options, name) for name in names}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
@@ -520,6 +524,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--pruning", action="store_true", help="with branches, and actors that prune and hold them")
     add("--fleet", action="store_true", help="with old code and new on one state")
     add("--claims", action="store_true", help="with actors that act on the world, once each")
+    add("--keyed", action="store_true", help="with a store that is encrypted; not exhaustive")
     add(
         "--plant",
         choices=[*_PLANTS],
