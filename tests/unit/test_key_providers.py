@@ -156,6 +156,24 @@ def test_a_service_is_asked_once_by_each_process_however_many_states(tmp_path: P
         store.states()
 
 
+def test_a_service_that_fails_is_told_in_our_words(tmp_path: Path) -> None:
+    class Broken(Service):
+        def unwrap(self, wrapped: bytes) -> bytes:
+            raise ConnectionError("no route")
+
+    class Odd(Service):
+        def unwrap(self, wrapped: bytes) -> bytes:
+            return b"no key"
+
+    url = str(tmp_path / "a.db")
+    with Store(url, key=Service()) as store, store.open("a") as session:
+        session.state["n"] = 1
+    with Store(url, key=Broken()) as store, pytest.raises(KeyMissing, match="no route"):
+        store.states()
+    with Store(url, key=Odd()) as store, pytest.raises(WrongKey):
+        store.states()
+
+
 def test_a_function_gives_the_key_when_it_is_needed(tmp_path: Path) -> None:
     asked: list[int] = []
 

@@ -15,7 +15,16 @@ from tests.unit.keyed import OTHER, ROOT, URLS, filled, key_of, url_of
 from perdure import AsyncStore, Store
 from perdure.backends.memory import MemoryBackend
 from perdure.core.seal import Kind, Place, payload_bytes, seal, unseal
-from perdure.engine.requests import Discard, ReadKeys, RecordRow, Stage
+from perdure.engine.requests import (
+    Commit,
+    Committed,
+    Discard,
+    PutKey,
+    ReadKeys,
+    RecordRow,
+    Stage,
+)
+from perdure.engine.resealing import fence
 from perdure.errors import (
     Damaged,
     KeyMissing,
@@ -172,6 +181,33 @@ def test_maintenance_sees_how_long_encrypted_rows_are() -> None:
         clear = seal(Kind.RECORD, place, bytes(size))
         blob = DataKeys.drawn(bytes(16)).seal(place, clear)
         assert payload_bytes(blob[:26], len(blob)) == size
+
+
+def test_a_member_of_a_batch_that_cannot_be_sealed_touches_no_other(tmp_path: Path) -> None:
+    url = str(tmp_path / "a.db")
+    filled(url)
+    with Store(url, key=ROOT, maintenance="off") as store:
+        commits = [next_commit(store, key) for key in ("MARK-one", "MARK-two")]
+        backend: Any = store._driver.backend
+        owner = commits[0].tail.incarnation
+        (row,) = backend.inner.perform(ReadKeys((owner,)))
+        assert backend.inner.perform(PutKey(owner, row.blob, b"no row"))
+        backend._keys.clear()
+        outcomes = backend.commit(commits)
+        assert isinstance(outcomes[0], Tampered)
+        assert outcomes[1] == Committed()
+        assert backend.inner.perform(PutKey(owner, b"no row", row.blob))
+        assert all(each.ok for each in store.verify())
+
+
+def next_commit(store: Any, key: str) -> Commit:
+    """One that puts a state's head anew."""
+    steps, answer = fence(store._site(key)), None
+    while True:
+        request = steps.send(answer)
+        if isinstance(request, Commit):
+            return request
+        answer = store._driver.answer(request)
 
 
 # ---- what can be seen -----------------------------------------------------------------------

@@ -151,6 +151,20 @@ def test_rotating_changes_who_can_open_and_no_session_notices(
         assert all(each.ok for each in store.verify())
 
 
+def test_nothing_is_left_of_what_the_former_root_key_opens(tmp_path: Path) -> None:
+    url = str(tmp_path / "a.db")
+    filled(url)
+    with Store(url, key=ROOT) as store:
+        store.states()
+        former = store._driver.backend.ring.blob  # type: ignore[attr-defined]
+        assert former in files(tmp_path)
+        store.rotate(OTHER)
+        raw = files(tmp_path)
+        assert store._driver.backend.ring.blob in raw  # type: ignore[attr-defined]
+    assert former[-40:] not in raw
+    assert former[20:60] not in raw
+
+
 def generations(url: str) -> set[int]:
     file = apsw.Connection(url)
     tables = ("SELECT blob FROM records", "SELECT blob FROM pages", "SELECT head FROM heads")

@@ -270,11 +270,14 @@ class SqliteBackend:
         self._move_log(empties=True)
         return given_back
 
-    def wipe(self) -> None:
-        """Leave nothing in the file and its log of what was removed or replaced.
+    def wipe(self, *, whole: bool = True) -> None:
+        """Leave nothing in the log of what was removed or replaced, and if `whole` in the file.
 
-        The file is written anew. Nobody saves meanwhile.
+        The file is written anew then. Nobody saves meanwhile.
         """
+        if not whole:
+            self._move_log(empties=True)
+            return
         with self._lock:
             self._since = time.monotonic()
             writer = self._begin("FULL")

@@ -59,9 +59,14 @@ def put_key(connection: apsw.Connection, request: PutKey) -> bool:
     there = connection.execute("SELECT blob FROM keys WHERE owner = ?", (owner,)).get
     if there != request.expect:
         return False
-    connection.execute("DELETE FROM keys WHERE owner = ?", (owner,))
-    if request.blob is not None:
-        connection.execute("INSERT INTO keys VALUES (?, ?)", (owner, request.blob))
+    # Of a key that goes, nothing stays behind in the page.
+    connection.pragma("secure_delete", True)
+    try:
+        connection.execute("DELETE FROM keys WHERE owner = ?", (owner,))
+        if request.blob is not None:
+            connection.execute("INSERT INTO keys VALUES (?, ?)", (owner, request.blob))
+    finally:
+        connection.pragma("secure_delete", False)
     return True
 
 

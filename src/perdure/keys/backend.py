@@ -6,6 +6,7 @@ place where it is looked for. So the engine is the same with a key and without o
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ class KeyedBackend:
         self.root = root
         self.apart = apart
         self.hides_names = hide_names
-        self._opening = threading.Lock()
+        self._opening, self._pid = threading.Lock(), os.getpid()
         self._ring: Ring | None = None
         self._store = b""
         self._keys: dict[bytes, DataKeys] = {}
@@ -117,6 +118,9 @@ class KeyedBackend:
             NotEncrypted: the store has states in the clear.
         """
         info = self.inner.connect()
+        if self._pid != os.getpid():
+            # A thread of the parent may have held it, and never gives it back here.
+            self._pid, self._opening = os.getpid(), threading.Lock()
         if self._ring is None or self._store != info.store_id:
             with self._opening:
                 self._store = info.store_id
@@ -130,12 +134,21 @@ class KeyedBackend:
 
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Seal and settle each commit of the batch in order; one outcome per member."""
-        sealed = [*map(self._sealed, batch)]
-        outcomes = self.inner.commit(sealed)
+        sealed = [*map(self._tried, batch)]
+        able = [each for each in sealed if isinstance(each, Commit)]
+        settled = iter(self.inner.commit(able) if able else ())
+        outcomes = [next(settled) if isinstance(each, Commit) else each for each in sealed]
         for at, each in enumerate(outcomes):
             if isinstance(each, Moved) and each.head is not None:
                 outcomes[at] = Moved(self._locked_head(each.head))
         return outcomes
+
+    def _tried(self, request: Commit) -> Commit | PerdureError:
+        """A commit as it is stored, or why it cannot be: no other of its batch feels that."""
+        try:
+            return self._sealed(request)
+        except PerdureError as error:
+            return error
 
     def after_commit(self) -> None:
         """Upkeep off the save path."""

@@ -95,6 +95,7 @@ def rotate(store: KeyedBackend, root: RootKey) -> KeyInfo:
     """Put a store under another root key."""
     store.connect()
     _change(store, lambda ring: ring.wrapped(root), root)
+    _wipe(store, whole=False)
     return info(store)
 
 
@@ -370,8 +371,8 @@ def _change(
     raise Busy("the store's keys are changed by others all the time; try again")
 
 
-def _wipe(store: KeyedBackend) -> None:
-    """Leave nothing in the files of what was there before."""
+def _wipe(store: KeyedBackend, *, whole: bool = True) -> None:
+    """Leave nothing in the files of what was there before; of keys alone, if not `whole`."""
     wipe: Any = getattr(store.inner, "wipe", None)
     if wipe is not None:
-        wipe()
+        wipe(whole=whole)

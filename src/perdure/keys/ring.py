@@ -17,7 +17,15 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec.structs import replace
 
-from perdure.errors import GIVE_KEY, UPGRADE, KeyMissing, NewerFormat, Tampered, WrongKey
+from perdure.errors import (
+    GIVE_KEY,
+    UPGRADE,
+    KeyMissing,
+    NewerFormat,
+    PerdureError,
+    Tampered,
+    WrongKey,
+)
 from perdure.keys.data import NONCE_BYTES, DataKeys
 from perdure.keys.derive import KEY_BYTES, derive
 
@@ -117,14 +125,9 @@ class Ring:
             Tampered: it is not what this key wrapped for this store.
         """
         row = store_row(blob)
-        if root.key_id != row.root:
-            raise WrongKey(
-                f"encrypted under root key {row.root}, and the key given is {root.key_id}; "
-                f"{GIVE_KEY}"
-            )
-        keys = {at: root.unwrap(each) for at, each in row.wrapped.items()}
-        if not keys or any(len(key) != KEY_BYTES for key in keys.values()):
-            raise WrongKey(f"root key {row.root} does not unwrap the store's keys")
+        keys = {at: _unwrapped(root, row, each) for at, each in row.wrapped.items()}
+        if not keys:
+            raise Tampered("the store's own key row has no key")
         ring = cls(store, keys, row.root, Settings(), blob)
         try:
             sealed = _decrypt(ring._own(), row.settings, ring._bound(row.root))
@@ -252,6 +255,22 @@ def store_row(blob: bytes) -> _StoreRow:
     if row.version > VERSION:
         raise NewerFormat(f"the store's keys are of format {row.version}; {UPGRADE}")
     return row
+
+
+def _unwrapped(root: RootKey, row: _StoreRow, wrapped: bytes) -> bytes:
+    """A store key; what a service raises is told in our words."""
+    try:
+        key = root.unwrap(wrapped)
+    except WrongKey as error:
+        which = f"encrypted under root key {row.root}, and the key given is {root.key_id}"
+        raise WrongKey(f"{which}; {GIVE_KEY}") from error
+    except PerdureError:
+        raise
+    except Exception as error:
+        raise KeyMissing(f"root key {row.root} could not be used: {error}") from error
+    if len(key) != KEY_BYTES:
+        raise WrongKey(f"what root key {root.key_id} unwraps is no key")
+    return key
 
 
 def _encrypt(key: bytes, clear: bytes, bound: bytes) -> bytes:
