@@ -12,6 +12,7 @@ from benchmarks.editing import edit_costs, plan_edits
 from benchmarks.figure import Figure
 from benchmarks.flat import list_length, state_size
 from benchmarks.fleet import fleet
+from benchmarks.keyed import keyed
 from benchmarks.longrun import worst_save
 from benchmarks.many_branches import many_branches
 from benchmarks.measure import Run
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "open": (open_small, "open and read a small state"),
     "reopen": (reopen, "open a long state, for the first time and again"),
     "open-long": (open_long, "open 100,000 messages at their end, beside 1,000"),
+    "keyed": (keyed, "what a key adds to a save, and a load of 10,000 messages with one"),
     "load": (load, "load 10,000 messages, at worst too"),
     "window-memory": (window_memory, "memory that a window of a state of 1 GB takes"),
     "plan-edits": (plan_edits, "1,000 edits of a plan of 1 MB: what is written in all"),

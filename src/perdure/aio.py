@@ -28,6 +28,7 @@ from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
 from perdure.scanning import AsyncScanning
 from perdure.schemas.ephemeral import checked as checked_names
+from perdure.sealing import AsyncSealing
 from perdure.session_base import (
     Effects,
     OnCancel,
@@ -67,6 +68,7 @@ class AsyncStore(
     AsyncPruning,
     AsyncVerifying,
     AsyncScanning,
+    AsyncSealing,
     AsyncUpgrading,
 ):
     """Where states live, for asyncio: the methods of `Store`, awaited.
@@ -276,13 +278,17 @@ class AsyncStore(
         key: str,
         target: str | os.PathLike[str] | BinaryIO,
         *,
+        in_clear: bool = False,
         progress: Progress | None = None,
     ) -> Exported:
         """Write a state with its whole history as one portable file.
 
+        That of a store with a key is encrypted under the store's root key.
+
         Args:
             key: the state's key.
             target: a path that does not exist yet, or a binary file object.
+            in_clear: not encrypted, whatever the store is.
             progress: called with (checkpoints done, all).
 
         Raises:
@@ -290,7 +296,7 @@ class AsyncStore(
             UsageError: the file exists or cannot be written.
             StoreUnavailable: its directory is not there, or may not be written to.
         """
-        return await asyncio.to_thread(self._export, key, target, progress)
+        return await asyncio.to_thread(self._export, key, target, progress, in_clear)
 
     async def import_(
         self,
@@ -310,6 +316,8 @@ class AsyncStore(
             StateExists: the key is in use.
             Malformed: the file is not an exported state.
             Damaged: it is not what was exported, or its changes do not apply.
+            KeyMissing: it is encrypted, and this store has no key.
+            WrongKey: it is encrypted under another root key than this store.
         """
         return await asyncio.to_thread(self._import, source, key, progress)
 

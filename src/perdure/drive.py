@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from perdure import host, limits
 from perdure.backends.protocol import Backend, StoreInfo
 from perdure.bell import Bell
+from perdure.encrypted import require_key
 from perdure.engine.requests import (
     Commit,
     Compute,
@@ -100,7 +101,9 @@ class Driver:
             raise StoreClosed("this store was closed; open a new one")
         if self._connected is None:
             with self._opening:
-                self._connected = self.backend.connect()
+                connected = self.backend.connect()
+                require_key(self.backend)
+                self._connected = connected
         return self._connected
 
     @property

@@ -250,6 +250,34 @@ class SectionDamaged(Damaged):
         self.section = section
 
 
+class Tampered(Damaged):
+    """Stored bytes are not what was sealed for this place with the store's key (P5).
+
+    Nobody who lacks the key can make bytes that are taken for sealed ones: they were changed, moved
+    here from elsewhere, or written by somebody who has no key. An accident looks the same.
+    """
+
+    kind = "tampered"
+
+
+class KeyMissing(NeedsPerson):
+    """The store, or a state in it, is encrypted, and its key is not here. The message names it."""
+
+    kind = "key-missing"
+
+
+class WrongKey(NeedsPerson):
+    """The key that was given is not the store's. The message names both."""
+
+    kind = "wrong-key"
+
+
+class NotEncrypted(NeedsPerson):
+    """A key was given for a store that has states in the clear: `perdure keys init` encrypts it."""
+
+    kind = "not-encrypted"
+
+
 class Malformed(NeedsPerson):
     """Bytes that are not in Perdure's format."""
 
@@ -272,6 +300,10 @@ class NotAStore(NeedsPerson):
 
 UPGRADE = "nothing was touched. Upgrade: pip install --upgrade perdure"
 """The way out where a newer version wrote something: how such a message ends."""
+
+
+GIVE_KEY = "give it: Store(url, key=…), on the command line --key or PERDURE_KEY"
+"""The way out where a key is missing: how such a message ends."""
 
 
 class NewerFormat(NeedsPerson):

@@ -285,6 +285,16 @@ fork_wait_s = 5.0
 wal_checkpoint_bytes = 4 * 1024 * 1024
 """A commit that takes SQLite's WAL past this runs one passive checkpoint (bytes)."""
 
+key_messages_max = 2**32
+"""What one key seals under random nonces of 96 bits (messages), as NIST SP 800-38D allows; a writer
+goes on with another key then."""
+
+data_keys_kept_max = 4096
+"""Keys of states that a store with a key keeps in memory (states)."""
+
+derived_keys_kept_max = 64
+"""Keys derived from one of them that are kept: one for each process that wrote (keys)."""
+
 batch_commits_max = 64
 """Commits settled in one transaction (commits)."""
 

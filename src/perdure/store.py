@@ -26,6 +26,7 @@ from perdure.opening import Loading
 from perdure.pruning import Pruning
 from perdure.scanning import Scanning
 from perdure.schemas.ephemeral import checked as checked_names
+from perdure.sealing import Sealing
 from perdure.session import Session
 from perdure.session_base import (
     Effects,
@@ -64,6 +65,7 @@ class Store(
     Migrating,
     Pruning,
     Scanning,
+    Sealing,
     Verifying,
     Upgrading,
 ):
@@ -238,13 +240,17 @@ class Store(
         key: str,
         target: str | os.PathLike[str] | BinaryIO,
         *,
+        in_clear: bool = False,
         progress: Progress | None = None,
     ) -> Exported:
         """Write a state with its whole history as one portable file.
 
+        That of a store with a key is encrypted under the store's root key.
+
         Args:
             key: the state's key.
             target: a path that does not exist yet, or a binary file object.
+            in_clear: not encrypted, whatever the store is.
             progress: called with (checkpoints done, all).
 
         Raises:
@@ -252,7 +258,7 @@ class Store(
             UsageError: the file exists or cannot be written.
             StoreUnavailable: its directory is not there, or may not be written to.
         """
-        return self._export(key, target, progress)
+        return self._export(key, target, progress, in_clear)
 
     def import_(
         self,
@@ -272,6 +278,8 @@ class Store(
             StateExists: the key is in use.
             Malformed: the file is not an exported state.
             Damaged: it is not what was exported, or its changes do not apply.
+            KeyMissing: it is encrypted, and this store has no key.
+            WrongKey: it is encrypted under another root key than this store.
         """
         return self._import(source, key, progress)
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
     from perdure.core.diff import Difference
     from perdure.engine.blame import Parts
+    from perdure.keys.providers import Key
     from perdure.secrets.policy import Secrets
     from perdure.views import View
 
@@ -99,6 +100,9 @@ class StoreBase:
         cache_bytes: int = limits.cache_bytes,
         on_damage: OnDamage = "raise",
         clock: Clock | None = None,
+        key: Key | None = None,
+        keys_url: str | os.PathLike[str] | Backend | None = None,
+        hide_names: bool = False,
     ) -> None:
         """Name a store; it is opened when it is used, and made when it is first written to.
 
@@ -124,9 +128,16 @@ class StoreBase:
                 again is not read again; 0: nothing.
             on_damage: what `open` does by default with a state that is damaged.
             clock: microseconds since 1970 UTC, for tests.
+            key: the root key of an encrypted store: one of `perdure.keys`, 32 bytes, `env:NAME`,
+                `file:PATH`, `keyring:SERVICE`, `passphrase`, a function that gives the bytes, or an
+                object with `key_id`, `wrap` and `unwrap`. What is made with it is encrypted.
+            keys_url: another store, where the data keys are kept; no copy of this one can be read
+                without it.
+            hide_names: of a store that is made: encrypt the names of its states too.
 
         Raises:
             InvalidStoreURL: not the name of a store.
+            UsageError: an option is not what it can be.
         """
         if durability not in ("power", "process"):
             raise UsageError(f'durability is "power" or "process", not {durability!r}')
@@ -141,6 +152,14 @@ class StoreBase:
             backend = url
         else:
             raise InvalidStoreURL(f"not a path, a URL or a backend: {url!r}")
+        if key is not None:
+            from perdure.keys.opening import keyed
+
+            # The keys of a store that is only read are not written to either.
+            options = {"busy_timeout": busy_timeout, "read_only": read_only, "create": create}
+            backend = keyed(backend, key, keys_url, hide_names, options)
+        elif keys_url is not None or hide_names:
+            raise UsageError("keys_url and hide_names are of a store with a key: give key= too")
         self.url = os.fspath(url) if isinstance(url, str | os.PathLike) else repr(url)
         self._durability: Durability = durability
         self._check_edits = check_edits
@@ -447,12 +466,17 @@ class StoreBase:
         return (yield from self._asking(partial(states.undelete, life=life), key))
 
     def _export(
-        self, key: str, target: str | os.PathLike[str] | BinaryIO, progress: Progress | None
+        self,
+        key: str,
+        target: str | os.PathLike[str] | BinaryIO,
+        progress: Progress | None,
+        in_clear: bool,
     ) -> Exported:
         from perdure.transfer import export_state
 
         site = self._look(self._asking(_required, key))
-        return export_state(self._driver, site, target, progress)
+        root = None if in_clear else getattr(self._driver.backend, "root", None)
+        return export_state(self._driver, site, target, progress, root)
 
     def _import(
         self,
@@ -465,7 +489,8 @@ class StoreBase:
         if key is not None:
             check_key(key)
         store = self._driver.connect().store_id
-        info = import_state(self._driver, store, source, key, progress)
+        root = getattr(self._driver.backend, "root", None)
+        info = import_state(self._driver, store, source, key, progress, root)
         self._made(Site(store, info.key))
         return info
 

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from msgspec.structs import replace
 
@@ -34,23 +34,32 @@ from perdure.engine import carry, states
 from perdure.engine.read import Site, is_replaced, parent_of, read_head, replay
 from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
+    GIVE_KEY,
     Busy,
     CommitUnknown,
     Damaged,
+    KeyMissing,
     Malformed,
     PerdureError,
     ReplayMismatch,
     StateExists,
     StorageFull,
+    Tampered,
     UsageError,
 )
 from perdure.naming import check_new
 from perdure.newfile import give_name, partial_name, require_place
 from perdure.types import Exported, StateInfo
 
+if TYPE_CHECKING:
+    from perdure.keys.export import FileKeys
+    from perdure.keys.ring import RootKey
+
 T = TypeVar("T")
 
 MAGIC = b"PERDSTAT"
+MAGIC_KEYED = b"PERDSEAL"
+"""What an encrypted file begins with: its keys stand before its frames."""
 File: TypeAlias = str | os.PathLike[str] | BinaryIO
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (checkpoints done, all)."""
@@ -58,11 +67,16 @@ Progress: TypeAlias = Callable[[int, int], None]
 _length = struct.Struct(">I")
 
 
-def export_state(driver: Driver, site: Site, target: File, progress: Progress | None) -> Exported:
-    """Write a state with its whole history; `Busy` if it was pruned meanwhile."""
+def export_state(
+    driver: Driver, site: Site, target: File, progress: Progress | None, root: RootKey | None
+) -> Exported:
+    """Write a state with its whole history; `Busy` if it was pruned meanwhile.
+
+    `root` is the root key that the file is encrypted under; None: it is not.
+    """
     head = driver.run(read_head(site))
     try:
-        return _exported(driver, site, head, target, progress)
+        return _exported(driver, site, head, target, progress, root)
     except Damaged as error:
         if not driver.run(is_replaced(site, head)):
             raise
@@ -71,13 +85,18 @@ def export_state(driver: Driver, site: Site, target: File, progress: Progress | 
 
 
 def _exported(
-    driver: Driver, site: Site, head: Head, target: File, progress: Progress | None
+    driver: Driver,
+    site: Site,
+    head: Head,
+    target: File,
+    progress: Progress | None,
+    root: RootKey | None,
 ) -> Exported:
     tip = head.branches[MAIN]
     # Others, the journal that tells of them, and former lives of the key are not in the file.
     head = replace(head, branches={MAIN: tip}, journal=None, parked=None, former=())
     with _opened_new(target) as file:
-        writer = _Writer(file)
+        writer = _Writer(file, root)
         bases = driver.run(carry.base_page_ids(site, head, tip))
         ids = sorted({*bases, *driver.run(carry.claim_page_ids(site, head))})
         sealed = seal_head(head, store=writer.id, key=site.key)
@@ -102,10 +121,11 @@ def import_state(
     source: File,
     key: str | None,
     progress: Progress | None,
+    root: RootKey | None = None,
 ) -> StateInfo:
     """Read a state that `export_state` wrote; it is visible only when all of it was verified."""
     with _opened(source) as file:
-        reader = _Reader(file)
+        reader = _Reader(file, root)
         name, head, pages = _manifest(reader)
         site = Site(store, key if key is not None else name)
         check_new(site.key)
@@ -279,17 +299,26 @@ def _records(reader: _Reader, head: Head, parent: bytes, first: int) -> list[Rec
 
 
 class _Writer:
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, root: RootKey | None = None) -> None:
         self._file = file
         self._number = 0
         self.id = os.urandom(16)
         self.bytes = 0
-        self._put(MAGIC + self.id)
+        self._keys: FileKeys | None = None
+        if root is None:
+            self._put(MAGIC + self.id)
+            return
+        from perdure.keys.export import FileKeys
+
+        self._keys, start = FileKeys.drawn(self.id, root)
+        self._put(MAGIC_KEYED + self.id + start)
 
     def write(self, value: object) -> None:
         self._number += 1
         place = Place(self.id, EXPORT_OWNER, 0, self._number)
         blob = seal(Kind.EXPORT, place, pack(value))
+        if self._keys is not None:
+            blob = self._keys.seal(place, blob)
         self._put(_length.pack(len(blob)))
         self._put(blob)
 
@@ -302,16 +331,30 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, root: RootKey | None = None) -> None:
         self._file = file
         self._number = 0
         self.name = str(getattr(file, "name", "the file"))
-        if self._up_to(len(MAGIC)) != MAGIC:
+        self._keys: FileKeys | None = None
+        magic = self._up_to(len(MAGIC))
+        if magic not in (MAGIC, MAGIC_KEYED):
             raise Malformed(
                 f"{self.name} is not a state exported by Perdure. A backup is a whole store: "
                 "open it as one (on the command line with --store)"
             )
         self.id = self._exactly(16)
+        if magic == MAGIC_KEYED:
+            self._keys = self._read_keys(root)
+
+    def _read_keys(self, root: RootKey | None) -> FileKeys:
+        if root is None:
+            raise KeyMissing(
+                f"{self.name} is encrypted: import it into a store with the root key that it was "
+                f"exported under; {GIVE_KEY}"
+            )
+        from perdure.keys.export import FileKeys
+
+        return FileKeys.read(self.id, root, self._exactly)
 
     def next(self) -> object:
         self._number += 1
@@ -320,10 +363,13 @@ class _Reader:
             raise Damaged(f"{self.name}: frame {self._number} claims {length} bytes")
         place = Place(self.id, EXPORT_OWNER, 0, self._number)
         blob = self._exactly(length)
+        if self._keys is not None:
+            blob = self._keys.locked(blob)
         try:
             return unpack(unseal(Kind.EXPORT, place, blob, limits.export_bytes_max))
         except (Damaged, Malformed) as error:
-            raise Damaged(
+            kind = Tampered if isinstance(error, Tampered) else Damaged
+            raise kind(
                 f"{self.name}: frame {self._number} is not what was exported; it was changed, "
                 "moved or cut"
             ) from error

@@ -347,7 +347,7 @@ class StateInfo(msgspec.Struct, frozen=True):
     updated: datetime
     number: int
     """Number of the newest checkpoint on `main`."""
-    status: Ended | Literal["deleted", "damaged", "newer-format"]
+    status: Ended | Literal["deleted", "damaged", "newer-format", "key-missing"]
     """How the last session ended, or `"deleted"`, or why its head cannot be read."""
     last_end: datetime | None
     """When the last session ended by itself; None if none did or it was interrupted."""
@@ -462,6 +462,39 @@ class Stats(msgspec.Struct, frozen=True):
     """Numbers of the checkpoints that are kept as snapshots, newest first."""
     pruned: int = 0
     """How many checkpoints `main` had that were pruned."""
+
+
+class Rekeyed(msgspec.Struct, frozen=True):
+    """What came of encrypting a store, or of giving it new keys."""
+
+    root: str
+    """Id of the root key that it is under."""
+    states: int
+    """States that were gone over, former lives of their names included."""
+    rows: int
+    """Rows and pages that were sealed anew."""
+    problems: tuple[str, ...] = ()
+    """What could not be read, and stayed as it was."""
+
+
+class KeyInfo(msgspec.Struct, frozen=True):
+    """How an encrypted store stands with its keys."""
+
+    root: str
+    """Id of its root key."""
+    stage: Literal["clear", "sealed"]
+    """`clear`: it is being encrypted, and what is not is still taken; `sealed`: it is refused."""
+    hides_names: bool
+    is_apart: bool
+    """Whether its data keys are in another store."""
+    rewrap: Literal["", "keys", "deep"]
+    """Which `rewrap` was begun and has not ended."""
+    store_keys: int
+    """Generations of the store key that are kept."""
+    states: int
+    """States that have data keys, former lives of their names included."""
+    data_keys: int
+    """Data keys in all: more than there are states while a `rewrap` is under way."""
 
 
 class Unreferenced(msgspec.Struct, frozen=True):

@@ -23,6 +23,8 @@ from perdure.types import Holder
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "golden" / "format-0"
+KEYED = HERE / "keyed"
+"""Golden stores with a key."""
 VECTORS = HERE / "vectors" / "records.json"
 HOLDER = Holder("golden", 4242, "5f0c", "1000")
 
@@ -178,6 +180,7 @@ def write_json(path: Path, value: Any) -> None:
 def main() -> None:
     """Write the vectors anew, and the golden stores that are not there."""
     from tests.format.make_claims import write_acting
+    from tests.format.make_keys import write_keyed
     from tests.format.make_pages import make_page_vectors, write_maintained
     from tests.format.make_records import make_vectors
 
@@ -203,6 +206,9 @@ def main() -> None:
         "acting.db",
         "acting.json",
     }
+    if not (KEYED / "keyed.json").exists():
+        KEYED.mkdir(exist_ok=True)
+        write_json(KEYED / "keyed.json", write_keyed(KEYED))
     write_json(VECTORS, make_vectors())
     write_json(VECTORS.with_name("pages.json"), make_page_vectors())
 

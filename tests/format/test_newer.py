@@ -26,7 +26,8 @@ from perdure.core.record import LABEL, MOVE, Draft, open_record, seal_draft
 from perdure.core.seal import Kind, Place, unseal
 from perdure.engine.requests import Commit, HeadRow, ReadHead, RecordRow
 from perdure.engine.save import tail_of
-from perdure.errors import Damaged, NewerFormat
+from perdure.errors import Damaged, KeyMissing, NewerFormat
+from perdure.keys.data import DataKeys
 from perdure.transfer import MAGIC
 
 WAY_OUT = r".*nothing was touched\. Upgrade: pip install --upgrade perdure$"
@@ -44,7 +45,6 @@ PLACES = {
 HEADERS = {
     "format": ((4, 1), "is of format 1, and this version reads up to 0"),
     "kind": ((5, 6), "holds kind 6, unknown to this version"),
-    "encrypted": ((6, 0x02), "is encrypted, which this version cannot open"),
     "flag": ((6, 0x40), "uses a feature unknown to this version (flags 0x4000)"),
 }
 
@@ -89,6 +89,20 @@ def test_a_newer_looking_header_that_was_damaged_is_damage(kind: Kind) -> None:
         broken[at] = byte
         with pytest.raises(Damaged, match="checksum"):
             unseal(kind, place, bytes(broken), 100)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_blob_that_says_it_is_encrypted_is_told_from_one_that_is(kind: Kind) -> None:
+    place, name = PLACES[kind]
+    clear = blob(kind, place, b"body")
+    flipped = clear[:6] + b"\x02" + clear[7:]
+    keys = DataKeys(bytes(16), {1: bytes(32)})
+    for broken in (flipped, blob(kind, place, b"body", (6, 0x02))):
+        with pytest.raises(Damaged):
+            unseal(kind, place, broken, 100)
+    with pytest.raises(KeyMissing, match="is encrypted") as caught:
+        unseal(kind, place, keys.seal(place, clear), 100)
+    assert str(caught.value).startswith(name)
 
 
 NEWER = msgspec.msgpack.Ext(99, b"")

@@ -31,6 +31,7 @@ JUDGED = {
     "open": 1,
     "reopen": 0,
     "open-long": 1,
+    "keyed": 2,
     "load": 2,
     "window-memory": 3,
     "plan-edits": 4,

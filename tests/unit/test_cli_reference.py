@@ -43,11 +43,12 @@ COMMANDS = (
     *("export", "import", "backup", "copy"),
     *("rm", "undelete", "verify", "stats", "recover", "scan", "maintain"),
     *("migrate", "upgrade"),
+    *("keys", "keys new", "keys init", "keys list", "keys rotate", "keys rewrap"),
     *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
     *("prune", "sweep", "doctor"),
 )
-RUNNING = [name for name in COMMANDS if name not in ("branch", "schema", "effects")]
-"""Those that do something; `branch`, `effects` and `schema` only hold others."""
+RUNNING = [name for name in COMMANDS if name not in ("branch", "schema", "effects", "keys")]
+"""Those that do something; `branch`, `effects`, `keys` and `schema` only hold others."""
 
 CALLS = {
     "ls": ["ls"],
@@ -93,6 +94,11 @@ CALLS = {
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "sweep": ["sweep"],
     "doctor": ["doctor"],
+    "keys new": ["keys", "new", "a.key"],
+    "keys init": ["keys", "init", "--key", "file:a.key"],
+    "keys list": ["keys", "list", "--key", "file:a.key"],
+    "keys rotate": ["keys", "rotate", "file:a.key", "--key", "file:a.key"],
+    "keys rewrap": ["keys", "rewrap", "--key", "file:a.key"],
 }
 
 

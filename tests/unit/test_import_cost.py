@@ -43,3 +43,12 @@ def test_the_sync_store_goes_without_asyncio_and_what_few_calls_need() -> None:
     assert loaded & {"asyncio", "rich", "click", "perdure.aio"} == set()
     few = {"prune", "retain", "merging", "rebase", "ancestors", "blame"}
     assert {f"perdure.engine.{name}" for name in few} & loaded == set()
+
+
+def test_a_store_without_a_key_loads_nothing_that_opens_one() -> None:
+    used = "store = perdure.Store('memory:'); session = store.open('a'); session.state['n'] = 1"
+    loaded = loaded_by(f"import perdure; {used}; session.close(); store.states()")
+    assert "perdure.store" in loaded
+    assert not [name for name in loaded if name.startswith(("cryptography", "perdure.keys"))]
+    keyed = loaded_by("import perdure; perdure.Store('memory:', key=bytes(32))")
+    assert {"perdure.keys", "cryptography"} <= keyed

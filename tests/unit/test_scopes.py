@@ -75,7 +75,8 @@ def call(name: str, method: Callable[..., Any], **given: Any) -> dict[str, Any]:
 def with_a_key() -> list[tuple[str, str]]:
     found = []
     for name, method in public(perdure.Store).items():
-        if NEEDS[name] is not None:
+        need = NEEDS[name]
+        if need is not None and not need.whole:  # of which a key may be one to encrypt by
             keys = {"key", "new", "other"} & inspect.signature(method).parameters.keys()
             found += [(name, key) for key in sorted(keys)]
     return found

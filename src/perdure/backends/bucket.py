@@ -138,6 +138,11 @@ def page_name(incarnation: bytes, id_: bytes = b"") -> str:
     return f"page/{incarnation.hex()}/{id_.hex()}"
 
 
+def key_name(owner: bytes) -> str:
+    """The object of a wrapped key; without an owner the store's own."""
+    return f"key/{owner.hex()}"
+
+
 def staged_name(incarnation: bytes) -> str:
     """What the names of an incarnation's staged rows begin with; line, number and count follow."""
     return f"staged/{incarnation.hex()}/"

@@ -11,8 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from perdure.backends.lines import Lines, held_of, page_of, sizes_of, unknown_of
 from perdure.backends.protocol import StoreInfo
@@ -23,19 +26,25 @@ from perdure.engine.requests import (
     Discard,
     HeadRow,
     Held,
+    KeyRow,
     ListHeads,
     ListHeld,
+    ListKeys,
     ListPages,
     ListRows,
     ListStaged,
     Moved,
     PageRow,
+    PutKey,
     PutPages,
     ReadHead,
+    ReadKeys,
     ReadPages,
     ReadRecords,
     ReadState,
     RecordRow,
+    Reseal,
+    Resealed,
     Run,
     Stage,
     StateAnswer,
@@ -85,6 +94,10 @@ class InProcess:
             PutPages: self._put_pages,
             Stage: self._stage,
             Discard: self._discard,
+            ReadKeys: self._read_keys,
+            ListKeys: self._list_keys,
+            PutKey: self._put_key,
+            Reseal: self._reseal,
         }
 
     def connect(self) -> StoreInfo:
@@ -175,6 +188,18 @@ class InProcess:
     def _discard(self, request: Discard) -> None:
         raise NotImplementedError
 
+    def _read_keys(self, request: ReadKeys) -> tuple[KeyRow, ...]:
+        raise NotImplementedError
+
+    def _list_keys(self, request: ListKeys) -> tuple[KeyRow, ...]:
+        raise NotImplementedError
+
+    def _put_key(self, request: PutKey) -> bool:
+        raise NotImplementedError
+
+    def _reseal(self, request: Reseal) -> int:
+        raise NotImplementedError
+
 
 @dataclass(slots=True)
 class Tables:
@@ -187,6 +212,7 @@ class Tables:
     pages: dict[bytes, dict[bytes, bytes]] = field(default_factory=dict)
     staged: dict[bytes, int] = field(default_factory=dict)
     """The latest time that each was told."""
+    keys: dict[bytes, bytes] = field(default_factory=dict)
 
     def add(
         self, incarnation: bytes, rows: Sequence[RecordRow], removed: Sequence[Run] = ()
@@ -203,6 +229,22 @@ class Tables:
         pages = self.pages.get(incarnation, {})
         for id_ in ids:
             pages.pop(id_, None)
+
+    def reseal(self, incarnation: bytes, each: Resealed) -> bool:
+        """Replace the bytes of a row or page, if they are what they were."""
+        row = each.row
+        if isinstance(row, RecordRow):
+            there = self.line(incarnation, row.line, row.number, row.number)
+            if there != [replace(row, blob=each.was)]:
+                return False
+            run = Run(row.line, row.number - row.count + 1, row.number)
+            self.records[incarnation].exchange([run], [replace(row, blob=bytes(row.blob))])
+            return True
+        pages = self.pages.get(incarnation, {})
+        if pages.get(row.id) != each.was:
+            return False
+        pages[row.id] = bytes(row.blob)
+        return True
 
     def line(self, incarnation: bytes, line: int, first: int, last: int) -> list[RecordRow]:
         """The rows that hold any of these records, in order."""
@@ -257,6 +299,8 @@ class MemoryBackend(InProcess):
                 return Moved(present[0] if present else None)
             tables.add(tail.incarnation, request.records, request.removed)
             tables.drop(tail.incarnation, request.dropped)
+            for key in request.keys:
+                tables.keys.setdefault(bytes(key.owner), bytes(key.blob))
             tables.staged.pop(tail.incarnation, None)
             tables.heads[request.key] = head, tail
             return Committed()
@@ -343,3 +387,30 @@ class MemoryBackend(InProcess):
                 del tables.staged[request.incarnation]
                 tables.records.pop(request.incarnation, None)
                 tables.pages.pop(request.incarnation, None)
+
+    def _read_keys(self, request: ReadKeys) -> tuple[KeyRow, ...]:
+        with self._tables.lock:
+            keys = self._tables.keys
+            return tuple(KeyRow(each, keys[each]) for each in request.owners if each in keys)
+
+    def _list_keys(self, request: ListKeys) -> tuple[KeyRow, ...]:
+        after = request.after
+        with self._tables.lock:
+            keys = sorted(self._tables.keys.items())
+        rows = (KeyRow(*each) for each in keys if after is None or each[0] > after)
+        return tuple(islice(rows, request.count))
+
+    def _put_key(self, request: PutKey) -> bool:
+        with self._tables.lock:
+            keys = self._tables.keys
+            if keys.get(request.owner) != request.expect:
+                return False
+            if request.blob is not None:
+                keys[bytes(request.owner)] = bytes(request.blob)
+            else:
+                keys.pop(request.owner, None)
+            return True
+
+    def _reseal(self, request: Reseal) -> int:
+        with self._tables.lock:
+            return sum(self._tables.reseal(request.incarnation, each) for each in request.rows)

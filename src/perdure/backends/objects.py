@@ -25,6 +25,7 @@ from uuid import uuid4
 
 import msgspec
 
+from perdure.backends import object_keys
 from perdure.backends.bucket import (
     Bucket,
     HeadObject,
@@ -52,20 +53,25 @@ from perdure.engine.requests import (
     Discard,
     HeadRow,
     Held,
+    KeyRow,
     Known,
     ListHeads,
     ListHeld,
+    ListKeys,
     ListPages,
     ListRows,
     ListStaged,
     Moved,
     PageRow,
+    PutKey,
     PutPages,
     ReadHead,
+    ReadKeys,
     ReadPages,
     ReadRecords,
     ReadState,
     RecordRow,
+    Reseal,
     Run,
     Stage,
     StateAnswer,
@@ -119,6 +125,7 @@ class ObjectBackend(InProcess):
                 return Moved(present.row if present else None)
             # A page that is put again from here on has another version, and stays.
             dropped = self._versions(request)
+            object_keys.add_keys(self._bucket, request.keys)
             new = self._built(present, request)
             version = found[0] if found else None
             if self._bucket.put(name, msgspec.msgpack.encode(new), version=version):
@@ -271,6 +278,20 @@ class ObjectBackend(InProcess):
                 for name in self._bucket.names(prefix):
                     self._bucket.delete(name)
         self._bucket.delete(staging_name(incarnation))
+
+    # ---- keys -------------------------------------------------------------------------------
+
+    def _read_keys(self, request: ReadKeys) -> tuple[KeyRow, ...]:
+        return object_keys.read_keys(self._bucket, request)
+
+    def _list_keys(self, request: ListKeys) -> tuple[KeyRow, ...]:
+        return object_keys.list_keys(self._bucket, request)
+
+    def _put_key(self, request: PutKey) -> bool:
+        return object_keys.put_key(self._bucket, request)
+
+    def _reseal(self, request: Reseal) -> int:
+        return object_keys.reseal(self._bucket, request)
 
     # ---- reading ----------------------------------------------------------------------------
 

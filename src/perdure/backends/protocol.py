@@ -31,6 +31,12 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
   time of `time.monotonic`. So who waited behind another's commit does not wait as long once more.
 - *Consistent.* `ReadState` answers head, records and root page as of one moment; less to who says
   what it knows, and `Unchanged` only where the head that is stored has the token that is known.
+- *Keys.* Wrapped keys are few and small. One that was put, or came with a commit that took effect,
+  is there until it is removed. `Reseal` replaces bytes by others that hold the same: it is no
+  commit, and needs no head.
+- *Wiped.* A backend whose files keep bytes of what was removed has a method `wipe(*, whole=True)`
+  that leaves none, for a while in which nobody can save. Keys leave none but in a log, which
+  `whole=False` is enough for.
 - *Made.* `connect` makes a store that is not there. A backend that can tell so beforehand has a
   method `is_made() -> bool` too; then a store that is only read is not made.
 - *Changed.* A backend may have a method `changed() -> object` that is cheap to call: two answers

@@ -20,6 +20,7 @@ import apsw
 from perdure.backends import (
     sqlite_files,
     sqlite_fork,
+    sqlite_keys,
     sqlite_open,
     sqlite_pages,
     sqlite_rows,
@@ -37,14 +38,18 @@ from perdure.engine.requests import (
     Discard,
     ListHeads,
     ListHeld,
+    ListKeys,
     ListPages,
     ListRows,
     ListStaged,
+    PutKey,
     PutPages,
     ReadHead,
+    ReadKeys,
     ReadPages,
     ReadRecords,
     ReadState,
+    Reseal,
     Stage,
     StorageRequest,
 )
@@ -72,12 +77,16 @@ _READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
     ListHeads: sqlite_rows.list_heads,
     ListStaged: sqlite_pages.list_staged,
     ListHeld: sqlite_pages.list_held,
+    ReadKeys: sqlite_keys.read_keys,
+    ListKeys: sqlite_keys.list_keys,
 }
-_WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], None]]] = {
+_WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], Any]]] = {
     # A head that leads to a page is committed after it, and the sync of one is that of both.
     PutPages: ("NORMAL", sqlite_pages.put_pages),
     Stage: ("FULL", sqlite_rows.stage),
     Discard: ("FULL", sqlite_pages.discard),
+    PutKey: ("FULL", sqlite_keys.put_key),
+    Reseal: ("FULL", sqlite_keys.reseal),
 }
 
 
@@ -260,6 +269,24 @@ class SqliteBackend:
         # The file is cut when the log is moved into it.
         self._move_log(empties=True)
         return given_back
+
+    def wipe(self, *, whole: bool = True) -> None:
+        """Leave nothing in the log of what was removed or replaced, and if `whole` in the file.
+
+        The file is written anew then. Nobody saves meanwhile.
+        """
+        if not whole:
+            self._move_log(empties=True)
+            return
+        with self._lock:
+            self._since = time.monotonic()
+            writer = self._begin("FULL")
+            self._roll_back(writer)
+            try:
+                writer.execute("VACUUM")
+            except apsw.Error as error:
+                raise told(error, self._place) from error
+        self._move_log(empties=True)
 
     def upgrade(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from perdure import limits
-from perdure.backends import sqlite_pages
+from perdure.backends import sqlite_keys, sqlite_pages
 from perdure.backends.lines import place_taken, unknown_of
 from perdure.engine.requests import (
     ROW_START_BYTES,
@@ -219,6 +219,8 @@ def settle(connection: apsw.Connection, commit: Commit) -> Answer | PerdureError
         sqlite_pages.drop(connection, tail.incarnation, commit.dropped)
     row = (head.token, head.blob, tail.incarnation, tail.line, tail.after, tail.page, key)
     execute(_UPDATE if present else _ADD, row)
+    if commit.keys:
+        sqlite_keys.add_keys(connection, commit.keys)
     if present is None or present[1] != tail.incarnation:
         execute("DELETE FROM staged WHERE incarnation = ?", (tail.incarnation,))
     return COMMITTED

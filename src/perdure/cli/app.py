@@ -21,6 +21,7 @@ from perdure.cli import (
     effects,
     files,
     history,
+    keys,
     log,
     merging,
     migrate,
@@ -38,7 +39,16 @@ from perdure.cli import (
     waiting,
     watch,
 )
-from perdure.cli.context import STORE_HELP, VARIABLE, keep_store
+from perdure.cli.context import (
+    KEY_HELP,
+    KEY_VARIABLE,
+    KEYS_HELP,
+    STORE_HELP,
+    VARIABLE,
+    keep_key,
+    keep_keys,
+    keep_store,
+)
 from perdure.cli.documents import dumps
 from perdure.cli.words import safe
 
@@ -49,7 +59,7 @@ FOUND, USAGE, NOT_FOUND, RETRY, RELOAD, PERSON, INTERRUPTED = 1, 2, 3, 4, 5, 6, 
 EXIT_CODES = {
     0: "done",
     FOUND: "a problem was found (verify, stats, recover, maintain, migrate, schema, upgrade, "
-    "prune, doctor, scan, demo), or a difference (diff --exit-code)",
+    "prune, keys, doctor, scan, demo), or a difference (diff --exit-code)",
     USAGE: "the call was wrong, or has to say more: of a merge, which side is right",
     NOT_FOUND: "no such state, branch, checkpoint or path",
     RETRY: "nothing is wrong; try again later",
@@ -175,6 +185,15 @@ def _exit_codes() -> str:
     callback=keep_store,
     help=STORE_HELP,
 )
+@click.option(
+    "--key",
+    "named_key",
+    metavar="FORM",
+    expose_value=False,
+    callback=keep_key,
+    help=f"{KEY_HELP} By default the key that {KEY_VARIABLE} holds.",
+)
+@click.option("--keys-url", metavar="URL", expose_value=False, callback=keep_keys, help=KEYS_HELP)
 @click.version_option(__version__, message="perdure %(version)s")
 def app() -> None:
     """Look into what agents keep: their states, checkpoints and sessions.
@@ -219,6 +238,7 @@ for _command in (
     upkeep.maintain,
     migrate.migrate,
     upgrade.upgrade,
+    keys.keys,
     schema.schema,
     prune.prune,
     retention.sweep,

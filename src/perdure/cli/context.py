@@ -14,6 +14,7 @@ import click
 from perdure.errors import (
     Damaged,
     Malformed,
+    PerdureError,
     ReplayMismatch,
     StateExists,
     StateNotFound,
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 VARIABLE = "PERDURE_STORE"
+KEY_VARIABLE = "PERDURE_KEY"
 MAIN = "main"
 """The branch that is meant where none is named; importing it would cost every start."""
 STORE_HELP = "Path or URL of the store."
+KEY_HELP = "Root key of an encrypted store: env:NAME, file:PATH, keyring:SERVICE or passphrase."
+KEYS_HELP = "Path or URL of the store that the data keys are in, if that is another."
 NO_STORE = (
     f"no store was named: give --store PATH (such as --store agents.db), or set {VARIABLE} to it"
 )
@@ -44,6 +48,8 @@ class Settings:
 
     store: str | None = None
     json: bool = False
+    key: str | None = None
+    keys_url: str | None = None
 
 
 def settings() -> Settings:
@@ -57,12 +63,32 @@ def keep_store(ctx: click.Context, _param: click.Parameter, value: str | None) -
     found.store = value or found.store
 
 
+def keep_key(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Remember how the root key is named."""
+    found = ctx.ensure_object(Settings)
+    found.key = value or found.key
+
+
+def keep_keys(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Remember where the data keys are."""
+    found = ctx.ensure_object(Settings)
+    found.keys_url = value or found.keys_url
+
+
 def _keep_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     ctx.ensure_object(Settings).json = value
 
 
 def on_store(function: F) -> F:
-    """Give a command `--store`; it may stand before the command too."""
+    """Give a command `--store` and `--key`; they may stand before the command too."""
+    function = click.option(
+        "--key",
+        "named_key",
+        metavar="FORM",
+        expose_value=False,
+        callback=keep_key,
+        help=f"{KEY_HELP} By default what {KEY_VARIABLE} holds.",
+    )(function)
     return click.option(
         "--store",
         metavar="URL",
@@ -116,8 +142,49 @@ def require_store(backend: Backend) -> None:
         )
 
 
+def key_options(*, needed: bool = False) -> dict[str, Any]:
+    """The root key and the place of the data keys, as `Store` takes them.
+
+    A key that only the environment holds is for encrypted stores, and those that are made, unless
+    one is `needed` in any case.
+
+    Raises:
+        click.UsageError: one is, and none was named.
+    """
+    named = settings().key
+    if named is None and os.environ.get(KEY_VARIABLE) and (needed or _takes_key()):
+        named = f"env:{KEY_VARIABLE}"
+    if named is None and needed:
+        raise click.UsageError(f"no key was named: give --key FORM, or set {KEY_VARIABLE}")
+    return {"key": named, "keys_url": settings().keys_url} if named is not None else {}
+
+
+def _takes_key() -> bool:
+    """Whether the named store is encrypted, or not there yet."""
+    from perdure.backends.url import backend_for
+    from perdure.encrypted import root_id
+
+    backend = backend_for(store_url(), create=False, read_only=True)
+    path = getattr(backend, "path", None)
+    if path is not None and not os.path.exists(path):
+        return True
+    try:
+        backend.connect()
+        return root_id(backend) is not None
+    except PerdureError:
+        return False  # what is wrong with it is told when it is opened
+    finally:
+        backend.close()
+
+
 @contextmanager
-def opened(key: str | None = None, *, write: bool = False, create: bool = False) -> Iterator[Store]:
+def opened(
+    key: str | None = None,
+    *,
+    write: bool = False,
+    create: bool = False,
+    needs_key: bool = False,
+) -> Iterator[Store]:
     """The named store; it is made only where `create` says so.
 
     What is wrong with the state `key` is told with the way out that a command line has.
@@ -128,7 +195,8 @@ def opened(key: str | None = None, *, write: bool = False, create: bool = False)
         from perdure.backends.url import backend_for
 
         require_store(backend_for(store_url()))
-    with Store(store_url(), create=create, read_only=not write) as store:
+    options = key_options(needed=needs_key)
+    with Store(store_url(), create=create, read_only=not write, **options) as store:
         try:
             yield store
         except StateNotFound as error:

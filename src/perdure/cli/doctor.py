@@ -6,7 +6,7 @@ import os
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_store, settings
+from perdure.cli.context import examples, gives_json, key_options, on_store, settings
 from perdure.cli.documents import document
 from perdure.cli.output import print_json, say, to_terminal
 from perdure.cli.words import safe
@@ -26,7 +26,7 @@ def doctor(ctx: click.Context) -> None:
     """
     from perdure.cli.findings import of_machine, of_store
 
-    findings = [*of_machine(), *of_store(settings().store)]
+    findings = [*of_machine(), *of_store(settings().store, **_key())]
     failed = any(finding.status == "fail" for finding in findings)
     if settings().json:
         print_json({"ok": not failed, "findings": [document(finding) for finding in findings]})
@@ -36,6 +36,10 @@ def doctor(ctx: click.Context) -> None:
         if finding.way_out:
             say(f"      {safe(finding.way_out)}")
     ctx.exit(1 if failed else 0)
+
+
+def _key() -> dict[str, str | None]:
+    return key_options() if settings().store is not None else {}
 
 
 def _styled(status: str) -> str:

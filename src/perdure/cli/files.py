@@ -21,15 +21,16 @@ _old_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command(epilog=examples("export support/alice alice.perdure"))
 @click.argument("key")
 @click.argument("file", type=_new_file)
+@click.option("--in-clear", is_flag=True, help="Not encrypted, though the store is.")
 @on_store
 @gives_json
-def export(key: str, file: Path) -> None:
+def export(key: str, file: Path, in_clear: bool) -> None:
     """Write the state KEY with its whole history as one portable FILE.
 
-    FILE must not exist yet.
+    FILE must not exist yet. That of an encrypted store is encrypted under the same root key.
     """
     with opened(key) as store, progress(f"exporting {key}", quiet=settings().json) as report:
-        done = store.export(key, file, progress=report)
+        done = store.export(key, file, in_clear=in_clear, progress=report)
     if settings().json:
         print_json({"file": str(file), **document(done)})
         return

@@ -21,13 +21,16 @@ from perdure.cli.words import bytes_of
 from perdure.core.abbreviate import count
 from perdure.errors import (
     Damaged,
+    KeyMissing,
     NetworkFilesystem,
     NewerFormat,
     NotAStore,
+    NotEncrypted,
     OlderFormat,
     PerdureError,
     Retryable,
     UsageError,
+    WrongKey,
 )
 
 PYTHON_MIN = (3, 11)
@@ -46,6 +49,9 @@ WAYS_OUT: tuple[tuple[type[PerdureError], str], ...] = (
     (NewerFormat, "upgrade Perdure, or use the version that wrote the store"),
     (OlderFormat, "upgrade the store: perdure upgrade"),
     (NetworkFilesystem, "move the store to a local disk"),
+    (KeyMissing, "name its root key: --key FORM, or PERDURE_KEY"),
+    (WrongKey, "name the root key that it is under: --key FORM, or PERDURE_KEY"),
+    (NotEncrypted, "leave the key out, or encrypt the store: perdure keys init"),
     (Retryable, "try again"),
     (UsageError, "name a path, such as --store agents.db"),
     (PerdureError, "check the path, and that this user may read it"),
@@ -97,8 +103,10 @@ def library(version: str) -> Finding:
     )
 
 
-def of_store(url: str | None) -> Iterator[Finding]:
-    """What can be said of the store that was named."""
+def of_store(
+    url: str | None, key: str | None = None, keys_url: str | None = None
+) -> Iterator[Finding]:
+    """What can be said of the store that was named, with its key if it has one."""
     if url is None:
         way_out = "name one with --store PATH or PERDURE_STORE to have it examined"
         yield Finding("store", "warn", "none was named", way_out)
@@ -107,6 +115,11 @@ def of_store(url: str | None) -> Iterator[Finding]:
 
     try:
         backend = backend_for(url, create=False, read_only=True)
+        if key is not None:
+            from perdure.keys.opening import keyed
+
+            options = {"create": False, "read_only": True}
+            backend = keyed(backend, key, keys_url, False, options)
     except PerdureError as error:
         yield _failed(error)
         return

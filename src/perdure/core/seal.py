@@ -2,21 +2,24 @@
 
 A blob is `magic(4) ‖ format(1) ‖ kind(1) ‖ flags(2, big-endian) ‖ body ‖ tag(16)`. The body is the
 payload, compressed when flag bit 8 says so. The tag is BLAKE2b-128 over the place, the header and
-the body, so a blob that was damaged, moved or cut does not verify. Flags in the high byte are
+the body, so a blob that was damaged, moved or cut does not verify. What a store with a key holds is
+encrypted instead (flag bit 9), and comes with what opens it. Flags in the high byte are
 required: a reader that does not know one refuses the blob.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 from hashlib import blake2b
+from typing import TypeAlias
 
 import msgspec
 
 from perdure import limits
 from perdure.core import compress
-from perdure.errors import UPGRADE, Damaged, Malformed, NewerFormat
+from perdure.errors import GIVE_KEY, UPGRADE, Damaged, KeyMissing, Malformed, NewerFormat
 
 MAGIC = b"PERD"
 FORMAT = 0
@@ -25,9 +28,14 @@ HEADER_BYTES = 8
 
 COMPRESSED = 0x0100
 ENCRYPTED = 0x0200
-"""Set apart for stores with a key; this version has no key to open such a blob with."""
+"""The body is encrypted, and the tag its cipher's: `perdure.keys` seals and opens such blobs."""
+NAMED = 0x0400
+"""Of an encrypted head: the state's name stands before the payload, and a hash of it for a key."""
 
 _header = struct.Struct(">4sBBH")
+_claimed = struct.Struct(">I")
+CLAIMED_AT = HEADER_BYTES + 2
+"""Where an encrypted blob says how long its payload is: after the generation of its key."""
 _length = struct.Struct(">Q").pack
 _numbers = struct.Struct(">QQ").pack
 
@@ -72,6 +80,23 @@ class Place(msgspec.Struct, frozen=True):
         return f"head of {self.owner.decode('utf-8', 'replace')!r}"
 
 
+Opener: TypeAlias = Callable[[Place, bytes], tuple[int, bytes]]
+"""Verifies a blob at its place; gives the flags that are left, and the body in the clear."""
+
+
+class Locked(bytes):
+    """A stored blob, with what opens it: how those of a store with a key come to who reads them."""
+
+    opener: Opener
+
+    @classmethod
+    def by(cls, opener: Opener, blob: bytes) -> Locked:
+        """A blob that `opener` opens."""
+        locked = cls(blob)
+        locked.opener = opener
+        return locked
+
+
 def seal(
     kind: Kind,
     place: Place,
@@ -106,19 +131,11 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
         Damaged: it is not what was sealed for this place.
         NewerFormat: its format, its kind or a required flag is not known to this version.
     """
-    if len(blob) < HEADER_BYTES + TAG_BYTES:
-        raise Damaged(f"{place}: only {len(blob)} bytes are left of it")
-    head, body, tag = blob[:HEADER_BYTES], blob[HEADER_BYTES:-TAG_BYTES], blob[-TAG_BYTES:]
-    magic, version, found, flags = _header.unpack(head)
-    if magic != MAGIC:
-        raise Damaged(f"{place}: does not begin as Perdure's bytes do")
-    if version > FORMAT:
-        what = f"is of format {version}, and this version reads up to {FORMAT}"
-        raise NewerFormat(f"{place}: {what}; {UPGRADE}")
-    if tag != _tag(place, head, body):
-        raise Damaged(f"{place}: its checksum does not match; it was changed, moved or cut")
-    if flags & ENCRYPTED:
-        raise NewerFormat(f"{place}: is encrypted, which this version cannot open; {UPGRADE}")
+    found, flags = header_of(place, blob)
+    if isinstance(blob, Locked):
+        flags, body = blob.opener(place, blob)
+    else:
+        flags, body = opened(place, blob)
     if flags & 0xFF00 & ~COMPRESSED:
         what = f"uses a feature unknown to this version (flags {flags:#06x})"
         raise NewerFormat(f"{place}: {what}; {UPGRADE}")
@@ -132,6 +149,59 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
         return compress.decompress(body, bytes_max)
     except Malformed as error:
         raise Damaged(f"{place}: {error}") from error
+
+
+def header_of(place: Place, blob: bytes) -> tuple[int, int]:
+    """The kind and the flags that a blob begins with; not verified.
+
+    Raises:
+        Damaged: it does not begin as blobs do.
+        NewerFormat: its format is not known to this version.
+    """
+    if len(blob) < HEADER_BYTES + TAG_BYTES:
+        raise Damaged(f"{place}: only {len(blob)} bytes are left of it")
+    magic, version, found, flags = _header.unpack_from(blob)
+    if magic != MAGIC:
+        raise Damaged(f"{place}: does not begin as Perdure's bytes do")
+    if version > FORMAT:
+        what = f"is of format {version}, and this version reads up to {FORMAT}"
+        raise NewerFormat(f"{place}: {what}; {UPGRADE}")
+    return found, flags
+
+
+def header(kind: int, flags: int) -> bytes:
+    """What a blob begins with."""
+    return _header.pack(MAGIC, FORMAT, kind, flags)
+
+
+def closed(place: Place, kind: int, flags: int, body: bytes) -> bytes:
+    """A blob in the clear, of a body as it is stored."""
+    head = header(kind, flags)
+    return head + body + _tag(place, head, body)
+
+
+def opened(place: Place, blob: bytes) -> tuple[int, bytes]:
+    """Verify a blob that is in the clear: its flags, and its body as it is stored.
+
+    Raises:
+        Damaged: it is not what was sealed for this place.
+        KeyMissing: it is encrypted.
+    """
+    head, body, tag = blob[:HEADER_BYTES], blob[HEADER_BYTES:-TAG_BYTES], blob[-TAG_BYTES:]
+    flags: int = _header.unpack(head)[3]
+    if tag == _tag(place, head, body):
+        if flags & ENCRYPTED:
+            raise Damaged(f"{place}: says that it is encrypted, and is not")
+        return flags, body
+    if flags & ENCRYPTED and tag != _tag(place, _without(head), body):
+        raise KeyMissing(f"{place}: is encrypted, and this store has no key; {GIVE_KEY}")
+    raise Damaged(f"{place}: its checksum does not match; it was changed, moved or cut")
+
+
+def _without(head: bytes) -> bytes:
+    """The header without the flag: where nothing but that was damaged, no key is missing."""
+    magic, version, kind, flags = _header.unpack(head)
+    return _header.pack(magic, version, kind, flags & ~ENCRYPTED)
 
 
 def located(place: Place, error: Malformed | NewerFormat) -> Damaged | NewerFormat:
@@ -151,7 +221,11 @@ def payload_bytes(start: bytes, stored_bytes: int) -> int:
         (True, 5000)
     """
     size = stored_bytes - HEADER_BYTES - TAG_BYTES
-    if len(start) < HEADER_BYTES or not _header.unpack_from(start)[3] & COMPRESSED:
+    flags = _header.unpack_from(start)[3] if len(start) >= HEADER_BYTES else 0
+    if flags & ENCRYPTED and len(start) >= CLAIMED_AT + _claimed.size:
+        claimed: int = _claimed.unpack_from(start, CLAIMED_AT)[0]
+        return claimed
+    if not flags & COMPRESSED:
         return max(size, 0)
     return compress.claimed_bytes(start[HEADER_BYTES:], size)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from perdure.errors import Damaged, Malformed, NewerFormat, ReplayMismatch
+from perdure.errors import Damaged, KeyMissing, Malformed, NewerFormat, ReplayMismatch
 
-UNREADABLE = (Damaged, Malformed, ReplayMismatch, NewerFormat)
+UNREADABLE = (Damaged, Malformed, ReplayMismatch, NewerFormat, KeyMissing)
 """What is wrong with bytes that are there: trying again does not help."""
 
 

@@ -13,7 +13,7 @@ from perdure.engine.read import Site
 from perdure.engine.requests import HeadRow, ListHeads, Now, Steps
 from perdure.engine.save import HeadMoved, Position, commit
 from perdure.engine.states import info_of
-from perdure.errors import Busy, CommitUnknown, Damaged, NewerFormat
+from perdure.errors import Busy, CommitUnknown, Damaged, KeyMissing, NewerFormat
 from perdure.types import StateInfo
 
 
@@ -64,7 +64,7 @@ def _swept(site: Site, row: HeadRow, now_us: int, dry_run: bool) -> Steps[StateI
     """One state that was deleted, or would be; None: it stays."""
     try:
         head = site.head(row)
-    except (Damaged, NewerFormat):
+    except (Damaged, NewerFormat, KeyMissing):
         return None
     if not is_expired(head, now_us) or (yield from _is_held(head, now_us)):
         return None

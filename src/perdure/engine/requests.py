@@ -52,6 +52,13 @@ class Run(msgspec.Struct, frozen=True):
     last: int
 
 
+class KeyRow(msgspec.Struct, frozen=True):
+    """A wrapped key as stored: whose it is, an incarnation or b"" for the store's own."""
+
+    owner: bytes
+    blob: bytes
+
+
 class Tail(msgspec.Struct, frozen=True):
     """What belongs in one round trip with the head.
 
@@ -246,6 +253,8 @@ class Commit(msgspec.Struct, frozen=True):
     durability: Durability = "power"
     removed: tuple[Run, ...] = ()
     dropped: tuple[bytes, ...] = ()
+    keys: tuple[KeyRow, ...] = ()
+    """Stored with it where their owners have none yet."""
 
 
 class PutPages(msgspec.Struct, frozen=True):
@@ -312,6 +321,54 @@ class Discard(msgspec.Struct, frozen=True):
     incarnation: bytes
 
 
+class ReadKeys(msgspec.Struct, frozen=True):
+    """The wrapped keys of these owners, as a tuple of `KeyRow` in any order; others are left out.
+
+    A store that has none at all is not encrypted.
+    """
+
+    owners: tuple[bytes, ...]
+
+
+class ListKeys(msgspec.Struct, frozen=True):
+    """The wrapped keys whose owner sorts after `after`, at most `count`, in the order of owners.
+
+    Answer: a tuple of `KeyRow`.
+    """
+
+    after: bytes | None
+    count: int
+
+
+class PutKey(msgspec.Struct, frozen=True):
+    """Store `blob` as the wrapped key of `owner`, if what is stored is `expect`.
+
+    None in place of one is no key: none is expected, or the key is removed. Answer: whether it took
+    effect; it survives a power cut then.
+    """
+
+    owner: bytes
+    expect: bytes | None
+    blob: bytes | None
+
+
+class Resealed(msgspec.Struct, frozen=True):
+    """Bytes that take the place of others that hold the same."""
+
+    was: bytes
+    row: RecordRow | PageRow
+
+
+class Reseal(msgspec.Struct, frozen=True):
+    """Replace the bytes of rows and pages of an incarnation, each if they are still what they were.
+
+    Neither places nor what is held change, and no head does. Answer: how many were replaced.
+    """
+
+    incarnation: bytes
+    rows: tuple[Resealed, ...]
+
+
 class Committed(msgspec.Struct, frozen=True):
     """The commit took effect."""
 
@@ -336,6 +393,10 @@ StorageRequest: TypeAlias = (
     | PutPages
     | Stage
     | Discard
+    | ReadKeys
+    | ListKeys
+    | PutKey
+    | Reseal
 )
 Request: TypeAlias = Now | Random | Pause | IsAlive | Compute | Tell | StorageRequest
 Answer: TypeAlias = Committed | Moved

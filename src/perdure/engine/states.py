@@ -50,6 +50,7 @@ from perdure.errors import (
     Busy,
     CommitUnknown,
     Damaged,
+    KeyMissing,
     NewerFormat,
     PerdureError,
     StateExists,
@@ -87,7 +88,7 @@ def _listed(site: Site, row: HeadRow, deleted: bool, now_us: int) -> Steps[list[
     """What is listed of one key: its state, or its deleted lives, the newest first."""
     try:
         head = site.head(row)
-    except (Damaged, NewerFormat) as error:
+    except (Damaged, NewerFormat, KeyMissing) as error:
         return [] if deleted else [unreadable(site.key, error)]
     if not deleted:
         return [] if head.deleted_us is not None else [(yield from info_of(site.key, head, now_us))]
@@ -130,10 +131,11 @@ def info_of(key: str, head: Head, now_us: int, life: Head | None = None) -> Step
     )
 
 
-def unreadable(key: str, error: Damaged | NewerFormat) -> StateInfo:
+def unreadable(key: str, error: Damaged | NewerFormat | KeyMissing) -> StateInfo:
     """A head that cannot be read as users see it."""
-    status: Literal["damaged", "newer-format"]
-    status = "damaged" if isinstance(error, Damaged) else "newer-format"
+    status: Literal["damaged", "newer-format", "key-missing"] = "damaged"
+    if not isinstance(error, Damaged):
+        status = "newer-format" if isinstance(error, NewerFormat) else "key-missing"
     never = when(0)
     problem = f"{error.kind}: {error}"
     return StateInfo(key, never, never, 0, status, None, None, 0, problem=problem)

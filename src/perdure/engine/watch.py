@@ -25,10 +25,10 @@ from perdure.engine.parked import find_parked
 from perdure.engine.read import Site, check_links, newer_than_head, read_line, spans
 from perdure.engine.requests import LET_GO, ReadRecords, RecordRow, Run, Steps, Tell
 from perdure.engine.view import checkpoint_of
-from perdure.errors import Damaged, Malformed, NewerFormat, ReplayMismatch
+from perdure.errors import Damaged, KeyMissing, Malformed, NewerFormat, ReplayMismatch
 from perdure.types import Checkpoint
 
-UNREADABLE = (Damaged, Malformed, NewerFormat, ReplayMismatch)
+UNREADABLE = (Damaged, Malformed, NewerFormat, ReplayMismatch, KeyMissing)
 """What is wrong with bytes that are there: looking again does not help."""
 
 

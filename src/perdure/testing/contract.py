@@ -27,6 +27,7 @@ from perdure.backends.url import backend_for
 from perdure.errors import InvalidStoreURL
 from perdure.testing import (
     contract_checks,
+    contract_keys,
     contract_known,
     contract_pages,
     contract_rows,
@@ -45,6 +46,7 @@ def _checks_of(module: ModuleType) -> list[Check]:
 
 _MODULES = (
     contract_checks,
+    contract_keys,
     contract_rows,
     contract_pages,
     contract_known,

@@ -14,6 +14,7 @@ from perdure.engine.requests import (
     Committed,
     Durability,
     HeadRow,
+    KeyRow,
     PageRow,
     PutPages,
     ReadPages,
@@ -77,13 +78,14 @@ class Writer:
         rows: tuple[RecordRow, ...] = (),
         removed: tuple[Run, ...] = (),
         dropped: tuple[bytes, ...] = (),
+        keys: tuple[KeyRow, ...] = (),
     ) -> Commit:
         """The next commit: `rows`, then these records after those that `took` took note of."""
         numbers = range(self.number + 1, self.number + 1 + len(blobs))
         rows += tuple(RecordRow(line, number, blob) for number, blob in zip(numbers, blobs))
         new = HeadRow(os.urandom(16), head)
         tail = Tail(self.incarnation, line, after, page)
-        return Commit(self.key, self.token, new, tail, rows, durability, removed, dropped)
+        return Commit(self.key, self.token, new, tail, rows, durability, removed, dropped, keys)
 
     def took(self, commit: Commit) -> None:
         """Take note that `commit` took effect."""

@@ -9,6 +9,7 @@ of the choices alone.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ from unittest.mock import patch
 from perdure import limits
 from perdure.backends import objects
 from perdure.backends.bucket import Bucket
-from perdure.backends.memory import FORMAT, InProcess, MemoryBackend
+from perdure.backends.memory import FORMAT, MemoryBackend
 from perdure.backends.objects import ObjectBackend
-from perdure.backends.protocol import StoreInfo
+from perdure.backends.protocol import Backend, StoreInfo
 from perdure.cache import Cache
 from perdure.core import tree
 from perdure.core.cut import Bounds
@@ -138,7 +139,7 @@ class World:
 
     face: Face
     seed: str
-    backend: InProcess = field(init=False)
+    backend: Backend = field(init=False)
     model: Model = field(default_factory=Model)
     site: Site = field(default_factory=lambda: Site(STORE.store_id, KEY))
     actors: list[Actor] = field(default_factory=list)
@@ -166,8 +167,10 @@ class World:
 
     def __post_init__(self) -> None:
         """Make the store, with an identity that is the same in every run."""
-        self.backend = MemoryBackend() if self.face == "transactional" else _Objects(self)
-        self.backend._info = STORE
+        inner: MemoryBackend | ObjectBackend
+        inner = MemoryBackend() if self.face == "transactional" else _Objects(self)
+        inner._info = STORE
+        self.backend = _encrypted(inner) if _are_encrypted else inner
 
     # ---- actors ---------------------------------------------------------------------------
 
@@ -441,6 +444,25 @@ def inline_bytes(size: int) -> Iterator[None]:
     """Let head objects carry this many bytes of records, so that segments are put early."""
     with patch.object(objects, "inline_bytes_max", size):
         yield
+
+
+_are_encrypted = False
+
+
+@contextmanager
+def encrypted(are_so: bool = True) -> Iterator[None]:
+    """Let the stores of worlds that are made have a key."""
+    with patch.object(sys.modules[__name__], "_are_encrypted", are_so):
+        yield
+
+
+def _encrypted(inner: Backend) -> Backend:
+    from perdure.keys import LocalKey  # few worlds have a key
+    from perdure.keys.backend import KeyedBackend
+
+    backend = KeyedBackend(inner, LocalKey(bytes(32)))
+    backend.connect()
+    return backend
 
 
 @contextmanager

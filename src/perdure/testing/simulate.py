@@ -36,6 +36,7 @@ from perdure.testing.sim_world import (
     Face,
     Option,
     World,
+    encrypted,
     small_world,
 )
 
@@ -117,6 +118,8 @@ class Plan:
     """Whether actors act on the world, too; see `perdure.testing.sim_claims`."""
     elsewhere: bool = False
     """Whether they claim in a state that many share; see `perdure.testing.sim_elsewhere`."""
+    keyed: bool = False
+    """Whether the store is encrypted."""
 
 
 def explore(
@@ -156,7 +159,8 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
     name = f"{seed}/{number}"
     chance = random.Random(name)
     face = chance.choice(plan.faces)
-    world = _begun(face, name, chance, plan)
+    with encrypted(plan.keyed):
+        world = _begun(face, name, chance, plan)
     try:
         rate = chance.choice((0.0, 0.05, 0.15, 0.4))
         while ready := world.ready():
@@ -174,6 +178,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
         again += " --branches" * plan.branches + " --merging" * plan.merging
         again += " --pruning" * plan.pruning + " --fleet" * plan.fleet
         again += " --claims" * plan.claims + " --elsewhere" * plan.elsewhere
+        again += " --keyed" * plan.keyed
         raise Found(
             _account(world, error, f"python -m perdure.testing simulate {again}")
         ) from error
@@ -487,7 +492,7 @@ def main(argv: Sequence[str]) -> int:
                         write_line(f"{face}{what}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            names = ("branches", "merging", "pruning", "fleet", "claims", "elsewhere")
+            names = ("branches", "merging", "pruning", "fleet", "claims", "elsewhere", "keyed")
             kinds = {name: getattr(options, name) for name in names}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
@@ -541,6 +546,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--fleet", action="store_true", help="with old code and new on one state")
     add("--claims", action="store_true", help="with actors that act on the world, once each")
     add("--elsewhere", action="store_true", help="with agents that share what is to be done once")
+    add("--keyed", action="store_true", help="with a store that is encrypted; not exhaustive")
     add(
         "--plant",
         choices=[*_PLANTS],

@@ -1,0 +1,437 @@
+"""A backend whose bytes are encrypted: it stands before another, which never sees what is inside.
+
+What goes in is sealed here; what comes out is `Locked`, and opened by whoever verifies it, at the
+place where it is looked for. So the engine is the same with a key and without one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from perdure import limits
+from perdure.backends.protocol import Backend, StoreInfo
+from perdure.core.seal import Locked, Place, opened
+from perdure.encrypted import STORE
+from perdure.engine.requests import (
+    Answer,
+    Commit,
+    Discard,
+    HeadRow,
+    KeyRow,
+    ListHeads,
+    ListStaged,
+    Moved,
+    PageRow,
+    PutKey,
+    PutPages,
+    ReadHead,
+    ReadKeys,
+    ReadPages,
+    ReadRecords,
+    ReadState,
+    RecordRow,
+    Stage,
+    StateRows,
+    StorageRequest,
+)
+from perdure.errors import (
+    KeyMissing,
+    NotEncrypted,
+    PerdureError,
+    ReadOnlyStore,
+    Tampered,
+    UsageError,
+)
+from perdure.keys.data import DataKeys, is_encrypted, owner_of_head
+from perdure.keys.names import Names
+from perdure.keys.ring import Ring, RootKey, Settings
+
+T = TypeVar("T")
+
+
+class KeyedBackend:
+    """A store with a key.
+
+    Args:
+        inner: where the bytes are.
+        root: the root key.
+        apart: where the data keys are, if not there too.
+        hide_names: whether a new store keeps the names of its states hidden.
+
+    Example:
+        >>> from perdure.backends.memory import MemoryBackend
+        >>> from perdure.keys import LocalKey
+        >>> KeyedBackend(MemoryBackend(), LocalKey(bytes(32))).connect().format
+        0
+    """
+
+    def __init__(
+        self,
+        inner: Backend,
+        root: RootKey,
+        *,
+        apart: Backend | None = None,
+        hide_names: bool = False,
+    ) -> None:
+        self.inner = inner
+        self.root = root
+        self.apart = apart
+        self.hides_names = hide_names
+        self._opening, self._pid = threading.Lock(), os.getpid()
+        self._ring: Ring | None = None
+        self._store = b""
+        self._keys: dict[bytes, DataKeys] = {}
+        self._names = Names(self)
+        self._answers: dict[type[StorageRequest], Callable[[Any], Any]] = {
+            ReadHead: self._read_head,
+            ReadState: self._read_state,
+            ReadRecords: self._read_rows,
+            ReadPages: self._read_rows,
+            ListHeads: self._list_heads,
+            Commit: self._commit_one,
+            PutPages: self._put_pages,
+            Stage: self._stage,
+            Discard: self._discard,
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        # What only some backends have: its file, whether it is made, how long it waits, …
+        if name in ("inner", "_ring"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    is_keyed = True
+
+    # ---- the contract -----------------------------------------------------------------------
+
+    def connect(self) -> StoreInfo:
+        """Open the store and its keys; a new store gets keys.
+
+        Raises:
+            WrongKey: the root key is not the store's.
+            NotEncrypted: the store has states in the clear.
+        """
+        info = self.inner.connect()
+        if self._pid != os.getpid():
+            # A thread of the parent may have held it, and never gives it back here.
+            self._pid, self._opening = os.getpid(), threading.Lock()
+        if self._ring is None or self._store != info.store_id:
+            with self._opening:
+                self._store = info.store_id
+                self._ring = self._opened()
+        return info
+
+    def perform(self, request: StorageRequest) -> Any:
+        """Answer one storage request; those for keys are answered as they are stored."""
+        answer = self._answers.get(type(request))
+        return self.inner.perform(request) if answer is None else answer(request)
+
+    def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+        """Seal and settle each commit of the batch in order; one outcome per member."""
+        sealed = [*map(self._tried, batch)]
+        able = [each for each in sealed if isinstance(each, Commit)]
+        settled = iter(self.inner.commit(able) if able else ())
+        outcomes = [next(settled) if isinstance(each, Commit) else each for each in sealed]
+        for at, each in enumerate(outcomes):
+            if isinstance(each, Moved) and each.head is not None:
+                outcomes[at] = Moved(self._locked_head(each.head))
+        return outcomes
+
+    def _tried(self, request: Commit) -> Commit | PerdureError:
+        """A commit as it is stored, or why it cannot be: no other of its batch feels that."""
+        try:
+            return self._sealed(request)
+        except PerdureError as error:
+            return error
+
+    def after_commit(self) -> None:
+        """Upkeep off the save path."""
+        self.inner.after_commit()
+
+    def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """A copy of the whole store, as encrypted as it is."""
+        self.inner.backup(target, progress)
+
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Give space that nothing uses back to the file system; the bytes given back."""
+        return self.inner.compact(progress)
+
+    def size_bytes(self) -> int:
+        """Bytes the store occupies now."""
+        return self.inner.size_bytes()
+
+    def close(self) -> None:
+        """Release everything, keys too."""
+        self._keys.clear()
+        self.inner.close()
+        if self.apart is not None:
+            self.apart.close()
+
+    # ---- the keys ---------------------------------------------------------------------------
+
+    @property
+    def ring(self) -> Ring:
+        """The store's keys; opens the store if need be."""
+        if self._ring is None:
+            self.connect()
+        assert self._ring is not None
+        return self._ring
+
+    @property
+    def home(self) -> Backend:
+        """Where the data keys are."""
+        return self.apart if self.apart is not None else self.inner
+
+    def stored(self, key: str) -> str:
+        """What a state of this name is stored under."""
+        return self._names.stored(key)
+
+    def _opened(self) -> Ring:
+        found: tuple[KeyRow, ...] = self.inner.perform(ReadKeys((STORE,)))
+        if not found:
+            if self.inner.perform(ListHeads("", None, 1)):
+                raise NotEncrypted(
+                    "the store has states in the clear, and a key was given. Encrypt it: perdure "
+                    "keys init; or open it without a key"
+                )
+            found = self._founded()
+        ring = Ring.read(self._store, found[0].blob, self.root)
+        self._require_home(ring)
+        return ring
+
+    def _founded(self) -> tuple[KeyRow, ...]:
+        """The row of a store that is made now, by us or by whoever came first."""
+        settings = Settings(hidden=self.hides_names, apart=self.apart is not None)
+        ring = Ring.drawn(self._store, self.root, settings)
+        try:
+            self.inner.perform(PutKey(STORE, None, ring.blob))
+        except ReadOnlyStore as error:
+            raise NotEncrypted(
+                "nothing was saved to the store yet, with this key or without one"
+            ) from error
+        row: tuple[KeyRow, ...] = self.inner.perform(ReadKeys((STORE,)))
+        return row
+
+    def _require_home(self, ring: Ring) -> None:
+        if ring.settings.apart and self.apart is None:
+            raise KeyMissing(
+                "the data keys of this store are kept apart from it; say where: "
+                "Store(url, key=…, keys_url=…)"
+            )
+        if self.apart is not None and not ring.settings.apart:
+            raise UsageError("the data keys of this store are in the store itself: no keys_url")
+        if self.hides_names and not ring.settings.hidden:
+            raise UsageError(
+                "the names of this store's states are in the clear, which only a new store can "
+                "change: no hide_names"
+            )
+        if self.apart is not None:
+            self.apart.connect()
+
+    def renew(self) -> Ring:
+        """Read the store's keys again, which others may have changed."""
+        with self._opening:
+            self._ring = self._opened()
+            self._keys.clear()
+            return self._ring
+
+    def keys_of(self, owner: bytes, *, anew: bool = False) -> DataKeys | None:
+        """The data keys of an incarnation; None if it has none. `anew`: as they are stored now."""
+        found = None if anew else self._keys.get(owner)
+        if found is None:
+            self._fetch((owner,))
+            found = self._keys.get(owner)
+        return found
+
+    def _fetch(self, owners: Iterable[bytes]) -> None:
+        rows: tuple[KeyRow, ...] = self.home.perform(ReadKeys(tuple(owners)))
+        for row in rows:
+            try:
+                keys = self.ring.unwrap(row.owner, row.blob)
+            except KeyMissing:
+                keys = self.renew().unwrap(row.owner, row.blob)
+            self._keep(keys)
+
+    def _prefetch(self, owners: Iterable[bytes | None]) -> None:
+        """Have the keys of these at hand; what is wrong with one is told by who needs it."""
+        for owner in {each for each in owners if each is not None and each not in self._keys}:
+            try:
+                self._fetch((owner,))
+            except (Tampered, KeyMissing):
+                continue
+
+    def _keep(self, keys: DataKeys) -> None:
+        kept = self._keys
+        while len(kept) >= limits.data_keys_kept_max:
+            kept.pop(next(iter(kept)), None)
+        kept[keys.owner] = keys
+
+    def _required(self, place: Place, owner: bytes) -> DataKeys:
+        keys = self.keys_of(owner)
+        if keys is None:
+            raise KeyMissing(
+                f"{place}: its data key is not in the store's keys, under root key "
+                f"{self.ring.root_id}; it was destroyed, or never came to where the keys are"
+            )
+        return keys
+
+    # ---- opening ----------------------------------------------------------------------------
+
+    def _open(self, place: Place, blob: bytes) -> tuple[int, bytes]:
+        """What a `Locked` row or page is opened by."""
+        if not is_encrypted(blob):
+            return self._in_the_clear(place, blob)
+        flags, _, body = self._unsealed(place.owner, place, blob)
+        return flags, body
+
+    def _open_head(self, place: Place, blob: bytes) -> tuple[int, bytes]:
+        """What a `Locked` head is opened by: its owner is in it, and its name may be."""
+        owner = owner_of_head(blob)
+        if owner is None:
+            return self._in_the_clear(place, blob)
+        stored = self._names.place(place)
+        flags, name, body = self._unsealed(owner, stored, blob)
+        if self.ring.settings.hidden and name != place.owner:
+            raise Tampered(f"{place}: belongs to another name")
+        return flags, body
+
+    def _unsealed(self, owner: bytes, place: Place, blob: bytes) -> tuple[int, bytes, bytes]:
+        keys = self._required(place, owner)
+        try:
+            return keys.open(place, blob)
+        except KeyMissing:
+            anew = self.keys_of(owner, anew=True)
+            if anew is None:
+                raise
+            return anew.open(place, blob)
+
+    def _in_the_clear(self, place: Place, blob: bytes) -> tuple[int, bytes]:
+        flags, body = opened(place, blob)
+        if self.ring.settings.stage == "sealed":
+            raise Tampered(
+                f"{place}: is in the clear, in a store that is encrypted under root key "
+                f"{self.ring.root_id}. If you know who wrote it so: perdure keys init"
+            )
+        return flags, body
+
+    def _locked_head(self, row: HeadRow) -> HeadRow:
+        self._prefetch((owner_of_head(row.blob),))
+        return HeadRow(row.token, Locked.by(self._open_head, row.blob))
+
+    def _locked(self, rows: Iterable[T]) -> tuple[T, ...]:
+        opener = self._open
+        return tuple(replace(row, blob=Locked.by(opener, row.blob)) for row in rows)  # type: ignore[attr-defined, type-var]  # records and pages both have one
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def _read_head(self, request: ReadHead) -> HeadRow | None:
+        row: HeadRow | None = self.inner.perform(ReadHead(self._names.stored(request.key)))
+        return self._locked_head(row) if row is not None else None
+
+    def _read_state(self, request: ReadState) -> Any:
+        answer = self.inner.perform(replace(request, key=self._names.stored(request.key)))
+        if not isinstance(answer, StateRows):
+            return answer
+        head = self._locked_head(answer.head)
+        return StateRows(head, self._locked(answer.records), self._locked(answer.pages))
+
+    def _read_rows(self, request: ReadRecords | ReadPages) -> tuple[RecordRow | PageRow, ...]:
+        rows: tuple[RecordRow | PageRow, ...] = self.inner.perform(request)
+        if rows:
+            self._prefetch((request.incarnation,))
+        return self._locked(rows)
+
+    def _list_heads(self, request: ListHeads) -> tuple[tuple[str, HeadRow], ...]:
+        found = self._names.listed(request)
+        self._prefetch(owner_of_head(row.blob) for _, row in found)
+        opener = self._open_head
+        return tuple((key, HeadRow(row.token, Locked.by(opener, row.blob))) for key, row in found)
+
+    # ---- writing ----------------------------------------------------------------------------
+
+    def _commit_one(self, request: Commit) -> Answer:
+        (outcome,) = self.commit((request,))
+        if isinstance(outcome, PerdureError):
+            raise outcome
+        return outcome
+
+    def _sealed(self, request: Commit) -> Commit:
+        """A commit as it is stored, with the keys of a state that is new."""
+        owner, store = request.tail.incarnation, self._store
+        new: tuple[KeyRow, ...] = ()
+        keys = self._keys.get(owner) or self.keys_of(owner)
+        if keys is None:
+            keys, new = self._drawn(owner)
+        stored, name = request.key, None
+        if self.ring.settings.hidden:
+            stored, name = self._names.stored(stored), stored.encode()
+        head = keys.seal(Place(store, stored.encode()), request.head.blob, name)
+        seal = keys.seal
+        records = tuple(
+            [
+                RecordRow(
+                    row.line,
+                    row.number,
+                    seal(Place(store, owner, row.line, row.number), row.blob),
+                    row.count,
+                )
+                for row in request.records
+            ]
+        )
+        return Commit(
+            *(stored, request.expect, HeadRow(request.head.token, head), request.tail, records),
+            *(request.durability, request.removed, request.dropped, new),
+        )
+
+    def _drawn(self, owner: bytes) -> tuple[DataKeys, tuple[KeyRow, ...]]:
+        """Keys for a state that is made now, and what has to be stored with it."""
+        keys = DataKeys.drawn(owner)
+        if self.apart is not None:
+            return self._put(keys), ()
+        self._keep(keys)
+        return keys, (KeyRow(owner, self.ring.wrap(keys)),)
+
+    def _sealed_row(self, keys: DataKeys, owner: bytes, row: RecordRow) -> RecordRow:
+        place = Place(self._store, owner, row.line, row.number)
+        return RecordRow(row.line, row.number, keys.seal(place, row.blob), row.count)
+
+    def _put_pages(self, request: PutPages) -> None:
+        owner = request.incarnation
+        keys = self._kept(owner)
+        pages = tuple(
+            PageRow(page.id, keys.seal(Place(self._store, owner, page=page.id), page.blob))
+            for page in request.pages
+        )
+        self.inner.perform(PutPages(owner, pages))
+
+    def _stage(self, request: Stage) -> None:
+        owner = request.incarnation
+        keys = self._kept(owner)
+        rows = tuple(self._sealed_row(keys, owner, row) for row in request.records)
+        self.inner.perform(replace(request, records=rows))
+
+    def _kept(self, owner: bytes) -> DataKeys:
+        """The keys of an incarnation, which are stored before anything that they seal."""
+        return self.keys_of(owner) or self._put(DataKeys.drawn(owner))
+
+    def _put(self, keys: DataKeys) -> DataKeys:
+        self.home.perform(PutKey(keys.owner, None, self.ring.wrap(keys)))
+        found = self.keys_of(keys.owner, anew=True)  # those of whoever came first
+        assert found is not None
+        return found
+
+    def _discard(self, request: Discard) -> None:
+        """Remove a staging, and its key with it: nothing else was sealed by that."""
+        owner = request.incarnation
+        staged = {each for each, _ in self.inner.perform(ListStaged())}
+        self.inner.perform(request)
+        if owner in staged:
+            self._keys.pop(owner, None)
+            for row in self.home.perform(ReadKeys((owner,))):
+                self.home.perform(PutKey(owner, row.blob, None))
