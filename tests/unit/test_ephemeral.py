@@ -92,6 +92,21 @@ def test_rollback_and_refresh_leave_it(store: perdure.Store) -> None:
         assert dict(session.state) == {"plan": 8, "scratch": "another's"}
 
 
+def test_edits_of_it_are_no_conflict(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["plan"] = 1
+    with store.open("a", ephemeral=["scratch"]) as session:
+        session.state["scratch"] = [1]
+        with store.open("a") as other:
+            other.state["scratch"] = [2]
+            other.state["plan"] = 2
+        session.refresh(keep_changes=True)
+        assert session.state["plan"] == 2
+        assert session.state["scratch"] == [1]
+        session.state["mine"] = 3
+    assert store.at("a", "main")["scratch"] == [2]
+
+
 def test_a_session_that_merges_keeps_it(store: perdure.Store) -> None:
     with store.open("a") as session:
         session.state["plan"] = {}
@@ -219,6 +234,17 @@ def test_old_code_has_it_too(store: perdure.Store) -> None:
         assert session.state.plan == 3
         assert session.state.scratch == {"x": 1}
     assert {name for name in store.at("a", "main") if "." not in name} == {"goal"}
+
+
+def test_old_code_does_not_see_what_newer_code_keeps_in_its_place(store: perdure.Store) -> None:
+    with store.open("a", schema=Newer) as session:
+        session.state.goal = 1
+    with store.open("a", schema=Older, ephemeral=["plan"]) as session:
+        assert list(session.raw) == ["perdure.schema"]
+        session.state.plan = 7
+        session.refresh()
+        assert session.state.plan == 7
+    assert store.at("a", "main")["goal"] == 1
 
 
 @pytest.mark.parametrize("names", ["scratch", [""], [7], ["perdure.tasks"], 7])

@@ -172,8 +172,6 @@ class EvolvedDocument(Document):
     def pull(self) -> None:
         """Show what the source now holds, and give up what was edited here."""
         mine, fresh = self.touched(), self._content()
-        for name in self._ephemeral:
-            fresh.pop(name, None)
         for name in self.unloaded() - mine:
             if name in fresh:
                 fresh[name] = UNLOADED

@@ -139,6 +139,11 @@ def test_several_in_one_text(detector: Detector) -> None:
     )
 
 
+def test_what_a_pattern_finds_the_beginning_of_is_masked_to_its_end(detector: Detector) -> None:
+    assert detector.masked(f"ghp_{A[:70]}-{A[:9]}, so") == "[masked: GitHub Token], so"
+    assert detector.masked(f"AKIA{'Q7' * 12}. So") == "[masked: AWS Access Key]. So"
+
+
 def test_patterns_of_the_users() -> None:
     policy = Secrets(patterns={"Order Token": r"ot_[a-z]{4}"}, allow=("AKIAIOSFODNN7EXAMPLE",))
     detector = Detector(policy)

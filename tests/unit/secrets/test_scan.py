@@ -99,7 +99,9 @@ def test_what_stands_in_for_what_was_pruned(store: Store) -> None:
         for number in range(5):
             session.state["number"] = number
             session.save()
+        session.state["kept"] = "gone"
     store.prune(Retention(keep_last=2), "then")
+    assert store.scan("then") == []
     assert {each.path for each in store.scan("then", history=True)} == {("kept",)}
 
 
