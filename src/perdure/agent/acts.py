@@ -7,7 +7,9 @@ it at every act.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -31,6 +33,21 @@ class Call(msgspec.Struct, frozen=True):
     function: Callable[..., Any]
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = {}
+    effect: Any = None
+    """The `Effect` that it performs, which is the current one meanwhile."""
+
+
+current_effect: ContextVar[Any] = ContextVar("perdure.effect", default=None)
+
+
+@contextmanager
+def performing(effect: Any) -> Iterator[None]:
+    """While a function is called: the effect that it performs."""
+    token = current_effect.set(effect)
+    try:
+        yield
+    finally:
+        current_effect.reset(token)
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +13,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.agent.acts import Acts, Ask, Call, Clock, Edit, Save
+from perdure.agent.acts import current_effect as performing
 from perdure.core.claims import elsewhere_key, idempotency_key, is_open, origin_of
 from perdure.core.codec import pack, unpack
 from perdure.core.head import Claim
@@ -72,8 +72,6 @@ class CannotTell(msgspec.Struct, frozen=True):
 
 Verdict: TypeAlias = Happened | DidNotHappen | CannotTell
 
-_current: ContextVar[Effect | None] = ContextVar("effect", default=None)
-
 
 def current_effect() -> Effect:
     """The effect that is being performed, inside of its function.
@@ -86,7 +84,7 @@ def current_effect() -> Effect:
         ...     key = perdure.agent.current_effect().key
         ...     return client.refunds.create(order=order, idempotency_key=key)
     """
-    effect = _current.get()
+    effect: Effect | None = performing.get()
     if effect is None:
         raise UsageError("current_effect() is for inside the function that an effect calls")
     return effect
@@ -250,8 +248,7 @@ def _perform(
 ) -> Acts[Any]:
     """Call, and record the outcome; what the call raises leaves it unknown, or releases it."""
     try:
-        with inside(told):
-            result = yield call
+        result = yield replace(call, effect=told)
     except terms.not_done:
         yield from _released(session, terms, claim)
         raise
@@ -267,16 +264,6 @@ def _released(session: SessionBase[Any], terms: Terms, claim: Claim) -> Acts[Non
     except HeadMoved as moved:
         if moved.head is None or moved.head.deleted_us is not None:
             raise
-
-
-@contextmanager
-def inside(told: Effect) -> Iterator[None]:
-    """While its function is called: `current_effect`."""
-    token = _current.set(told)
-    try:
-        yield
-    finally:
-        _current.reset(token)
 
 
 def recorded(

@@ -197,8 +197,7 @@ def _judged(
 def _perform(right: Right, there: Claim, call: Call) -> Acts[Any]:
     """Call, and record the outcome: there first, so that nobody repeats it."""
     try:
-        with effects.inside(right.told()):
-            result = yield call
+        result = yield replace(call, effect=right.told())
     except right.terms.not_done:
         try:
             yield from _release_there(right, there)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perdure.agent.acts import (
@@ -19,6 +20,7 @@ from perdure.agent.acts import (
     Sleep,
     Window,
     Work,
+    performing,
 )
 from perdure.engine.requests import Now
 from perdure.engine.view import when
@@ -52,6 +54,13 @@ def perform(session: Session[Any], acts: Acts[T]) -> T:
             error = raised
 
 
+def _call(session: Session[Any], act: Call) -> Any:
+    if act.effect is None:
+        return _not_awaitable(act.function(*act.args, **act.kwargs), act.function)
+    with performing(act.effect):
+        return _not_awaitable(act.function(*act.args, **act.kwargs), act.function)
+
+
 def _edit(session: Session[Any], act: Edit) -> Any:
     with session.atomic() if act.is_block else session._outside_block():
         return act.function()
@@ -66,7 +75,7 @@ def _ask(session: Session[Any], act: Ask) -> Any:
 
 
 DOING: dict[type, Callable[[Session[Any], Any], Any]] = {
-    Call: lambda session, act: _not_awaitable(act.function(*act.args, **act.kwargs), act.function),
+    Call: _call,
     Work: lambda session, act: act.function(*act.args),
     Save: lambda session, act: session._saved_with(durability=act.durability, settles=act.settles),
     Edit: _edit,
@@ -110,9 +119,10 @@ async def aperform(session: AsyncSession[Any], acts: Acts[T]) -> T:
 
 async def _ado(session: AsyncSession[Any], act: Any) -> Any:
     match act:
-        case Call(function, args, kwargs):
-            result = function(*args, **kwargs)
-            return (await result) if inspect.isawaitable(result) else result
+        case Call(function, args, kwargs, effect):
+            with nullcontext() if effect is None else performing(effect):
+                result = function(*args, **kwargs)
+                return (await result) if inspect.isawaitable(result) else result
         case Work(function, args):
             import asyncio
 
