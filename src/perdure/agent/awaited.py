@@ -22,16 +22,43 @@ if TYPE_CHECKING:
 
 def come(session: SessionBase[Any], now: datetime) -> Acts[frozenset[str]]:
     """Names of the tasks that waited for what has come since, whoever brought it."""
-    waiting = {
-        name: record
-        for name, record in dict.items(tasks_in(session))
-        if field(record, "status") == status.WAITING
-    }
+    waiting = _waiting(tasks_in(session))
     if not waiting or session._core.position is None:
         return frozenset()
     asked = yield from read(session, QUESTIONS)
+    return (yield from come_of(session, waiting, asked, now))
+
+
+def come_of(
+    session: SessionBase[Any], tasks: dict[str, Any], asked: dict[str, Any], now: datetime
+) -> Acts[frozenset[str]]:
+    """The same of tasks and questions that were read."""
+    waiting = _waiting(tasks)
+    if not waiting or session._core.position is None:
+        return frozenset()
     found: set[str] = yield Ask(_come(session._core.site, waiting, asked, now))
     return frozenset(found)
+
+
+def answers(session: SessionBase[Any], asked: dict[str, Any]) -> Acts[dict[str, questions.Answer]]:
+    """Answers that have come, and that the agent has not asked for since, by their questions."""
+    hashes = {
+        id_: field(record, questions.HASH)
+        for id_, record in dict.items(asked)
+        if field(record, "answered") is None and field(record, questions.HASH) is not None
+    }
+    if not hashes or session._core.position is None:
+        return {}
+    found: dict[str, questions.Answer] = yield Ask(questions.answers_of(session._core.site, hashes))
+    return found
+
+
+def _waiting(tasks: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: record
+        for name, record in dict.items(tasks)
+        if field(record, "status") == status.WAITING
+    }
 
 
 def _come(

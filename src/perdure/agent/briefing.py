@@ -11,16 +11,17 @@ import msgspec
 
 from perdure import limits
 from perdure.agent.acts import Acts, Window
+from perdure.agent.awaited import answers, come_of
 from perdure.agent.briefing_parts import PARTS, Source, Tasks
 from perdure.agent.children import Child
 from perdure.agent.children import every as every_child
 from perdure.agent.receipt import LossReceipt, receipt_of
-from perdure.agent.records import CHILDREN, KINDS, TASKS, read
+from perdure.agent.records import CHILDREN, KINDS, QUESTIONS, TASKS, read
 from perdure.core.abbreviate import count as abbreviated
 from perdure.core.claims import claims_of, effect_key, is_open
 from perdure.core.head import Claim
 from perdure.engine.around import UNREADABLE
-from perdure.engine.questions import ANSWERS
+from perdure.engine.questions import ANSWERS, Answer
 from perdure.engine.view import when
 from perdure.errors import UsageError
 
@@ -91,16 +92,17 @@ def briefing(
         records[name] = yield from _readable(session, name, unreadable)
     length, latest = yield from _latest(session, conversation, unreadable)
     receipt = yield from receipt_of(session, records, length, unreadable)
-    newest = session.checkpoint
+    come, given = yield from _come(session, records, unreadable)
     source = Source(
         records,
-        Tasks(records[TASKS]),
+        Tasks(records[TASKS], come),
         resumed=session.resumed,
-        as_of=newest.time if newest is not None else None,
+        as_of=_as_of(session),
         latest=latest,
         unknown=_unknown(session),
         receipt=receipt,
         children=(yield from every_child(session)) if records[CHILDREN] else (),
+        answers={id_: (value, by, when(at_us)) for id_, (value, by, at_us) in given.items()},
     )
     items, left_out = fitted(source, max_tokens, count or estimate)
     unfinished = tuple(child for child in source.children if not child.is_finished)
@@ -114,6 +116,26 @@ def _readable(session: SessionBase[Any], name: str, unreadable: list[str]) -> Ac
     except UNREADABLE as error:
         unreadable.append(f"section {name}: {error.kind}: {error}")
         return KINDS[name]()
+
+
+def _as_of(session: SessionBase[Any]) -> datetime | None:
+    newest = session.checkpoint
+    return newest.time if newest is not None else None
+
+
+def _come(
+    session: SessionBase[Any], records: dict[str, Any], unreadable: list[str]
+) -> Acts[tuple[frozenset[str], dict[str, Answer]]]:
+    """Tasks that waited for what has come, and answers that the agent has not asked for since."""
+    as_of = _as_of(session)
+    if as_of is None:
+        return frozenset(), {}
+    try:
+        come = yield from come_of(session, records[TASKS], records[QUESTIONS], as_of)
+        return come, (yield from answers(session, records[QUESTIONS]))
+    except UNREADABLE as error:
+        unreadable.append(f"answers: {error.kind}: {error}")
+        return frozenset(), {}
 
 
 def _unknown(session: SessionBase[Any]) -> list[tuple[str, datetime, str]]:

@@ -27,12 +27,14 @@ Record: TypeAlias = Mapping[str, Any]
 class Tasks:
     """The tasks by their statuses, gone through once, and not one of them tracked for it."""
 
-    def __init__(self, tasks: dict[str, Any]) -> None:
+    def __init__(self, tasks: dict[str, Any], come: frozenset[str] = frozenset()) -> None:
+        """Of these, `come` waited for what has come since."""
         self.count = len(tasks)
+        self.come = come
         self._by_status: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         for name, task in dict.items(tasks):
             self._by_status.setdefault(str(dict.get(task, "status")), []).append((name, task))
-        stuck = {name for status in STUCK for name, _ in self.of(status)}
+        stuck = {name for status in STUCK for name, _ in self.of(status)} - come
         self.blocked: list[tuple[str, list[str]]] = []
         """Those to be done that come after some nobody will go on with as things are, and these."""
         self.free: list[tuple[str, list[str]]] = []
@@ -70,6 +72,8 @@ class Source(msgspec.Struct, frozen=True):
     receipt: LossReceipt | None = None
     children: Sequence[Child] = ()
     """All that were linked, as they stand."""
+    answers: Mapping[str, tuple[Any, str, datetime]] = {}
+    """Answers that the agent has not asked for yet, by question: what, by whom, when."""
 
 
 Part: TypeAlias = Callable[[Source], Iterable[Telling]]
@@ -175,13 +179,27 @@ def unknown(source: Source) -> Iterator[Telling]:
 
 
 def questions(source: Source) -> Iterator[Telling]:
-    """What a person was asked and has not answered."""
+    """What a person was asked and has not answered, and times that were waited for."""
     for name, question in source.records[QUESTIONS].items():
-        if "answered" not in question:
+        if "answered" not in question and name not in source.answers:
             yield partial(_question, name, question)
 
 
+def answered(source: Source) -> Iterator[Telling]:
+    """What was answered while the agent was away."""
+    for name, (value, by, at) in source.answers.items():
+        yield partial(_answer, name, source.records[QUESTIONS][name], value, by, at)
+
+
+def _answer(name: str, question: Record, value: Any, by: str, at: datetime) -> str:
+    who = f" by {line(by)}" if by else ""
+    asked, said = line(question.get("payload")), line(repr(value))
+    return f"{line(name)}: {asked} was answered {said}{who} ({when(at)})"
+
+
 def _question(name: str, question: Record) -> str:
+    if "until" in question:
+        return f"{line(name)}: until {when(question['until'])}"
     until = question.get("expires")
     expires = f", expires {when(until)}" if until is not None else ""
     asked = when(question["asked"])
@@ -189,9 +207,12 @@ def _question(name: str, question: Record) -> str:
 
 
 def running(source: Source) -> Iterator[Telling]:
-    """Tasks that were under way, and the steps that they are through with."""
+    """Tasks that were under way, or can go on, and the steps that they are through with."""
     for name, task in source.tasks.of("running"):
         yield partial(_running, name, task)
+    for name, task in source.tasks.of("waiting"):
+        if name in source.tasks.come:
+            yield partial(_come, name, task)
 
 
 def _running(name: str, task: Record) -> str:
@@ -201,6 +222,10 @@ def _running(name: str, task: Record) -> str:
     attempts = task.get("attempts", 1)
     again = f" (attempt {attempts})" if attempts > 1 else ""
     return f"{line(name)}{again}" + (f": done {shown}" if done else "")
+
+
+def _come(name: str, task: Record) -> str:
+    return f"{_running(name, task)}; what it waited for has come"
 
 
 def children(source: Source) -> Iterator[Telling]:
@@ -239,7 +264,8 @@ def _pair(name: str, what: str) -> str:
 def blocked(source: Source) -> Iterator[Telling]:
     """Tasks that wait, and those that are behind one that waits or failed."""
     for name, task in source.tasks.of("waiting"):
-        yield partial(_pair, name, _awaited(task))
+        if name not in source.tasks.come:
+            yield partial(_pair, name, _awaited(task))
     for name, behind in source.tasks.blocked:
         yield partial(_pair, name, "after " + ", ".join(behind))
 
@@ -350,6 +376,7 @@ PARTS: dict[str, Part] = {
     "Last instruction": instruction,
     "Where it stands": standing,
     "Effects with unknown outcome": unknown,
+    "Answered meanwhile": answered,
     "Waiting for an answer": questions,
     "In progress": running,
     "Children": children,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from perdure import limits
 from perdure.core.codec import pack, unpack
@@ -36,6 +36,10 @@ HASH_BYTES = 16
 _NO_HOLDER = ("", 0, "", "")
 
 
+Answer: TypeAlias = tuple[Any, str, int]
+"""What was answered, by whom, and when (microseconds since 1970)."""
+
+
 def hash_of(payload: Any) -> str:
     """What an answer is bound to: the hash of what was asked (hex)."""
     return hashlib.blake2b(pack(payload), digest_size=HASH_BYTES).hexdigest()
@@ -46,12 +50,27 @@ def claim_key(id_: str, hash_: str) -> str:
     return f"{ANSWERS}{hash_} {id_}"
 
 
-def answer_of(site: Site, id_: str, hash_: str) -> Steps[tuple[Any, str, int] | None]:
-    """The answer to a question, by whom, and when (microseconds since 1970); None: there is none.
+def answer_of(site: Site, id_: str, hash_: str) -> Steps[Answer | None]:
+    """The answer to a question; None: there is none.
 
     As the head is by now, whatever the session has read.
     """
     head = yield from read_head(site)
+    return (yield from _answer_in(site, head, id_, hash_))
+
+
+def answers_of(site: Site, hashes: Mapping[str, str]) -> Steps[dict[str, Answer]]:
+    """The same of several questions, given by id and hash: the answers that there are, by id."""
+    head = yield from read_head(site)
+    found: dict[str, Answer] = {}
+    for id_, hash_ in hashes.items():
+        given = yield from _answer_in(site, head, id_, hash_)
+        if given is not None:
+            found[id_] = given
+    return found
+
+
+def _answer_in(site: Site, head: Head, id_: str, hash_: str) -> Steps[Answer | None]:
     found = yield from claims.find(site, head, claim_key(id_, hash_))
     if found is None:
         return None

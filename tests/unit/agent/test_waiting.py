@@ -3,18 +3,22 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from perdure import AsyncStore, Session, Store
+from perdure.agent import Todo
+from perdure.agent.briefing import Briefing
 from perdure.errors import (
     AlreadyAnswered,
     NotStorable,
     PathNotFound,
     QuestionExpired,
     StateNotFound,
+    UnknownOutcome,
     UsageError,
     Waiting,
 )
@@ -204,3 +208,80 @@ def test_processes_ask_answer_and_go_on(tmp_path: Path) -> None:
     with Store(path) as store:
         store.answer("a", "refund", "approved", by="ann")
     assert agent() == agent() == "approved"
+
+
+def test_the_briefing_tells_what_was_answered_meanwhile_and_what_can_go_on(store: Store) -> None:
+    with store.open("a") as session:
+        session.plan.add_missing([Todo("approve"), Todo("refund", after=["approve"])])
+        for task in session.plan.work():
+            with suppress(Waiting), task:
+                session.ask("refund?", REFUND)
+    before = told(store)
+    assert before["Blocked"] == ["approve: waits for refund?", "refund: after approve"]
+    assert "Answered meanwhile" not in before
+    store.answer("a", "refund?", "yes", by="ann")
+    found = told(store)
+    (answer,) = found["Answered meanwhile"]
+    assert answer.startswith("refund?: {'order': 17, 'amount': 40} was answered 'yes' by ann (20")
+    assert found["In progress"] == ["approve; what it waited for has come"]
+    assert found["To do"] == ["refund (after approve)"]
+    assert not found.keys() & {"Waiting for an answer", "Blocked"}
+
+    with store.open("a") as session:
+        assert session.ask("refund?", REFUND) == "yes"
+    assert "Answered meanwhile" not in told(store)
+
+
+def test_it_tells_the_same_under_asyncio_with_nothing_loaded(tmp_path: Path) -> None:
+    with Store(tmp_path / "a.db") as store:
+        asked(store)
+        store.answer("a", "refund", True)
+        expected = told(store)
+
+    async def again() -> dict[str, list[str]]:
+        async with (
+            AsyncStore(tmp_path / "a.db") as store,
+            store.open("a", sections=[]) as session,
+        ):
+            return by_title(await session.briefing())
+
+    assert "Answered meanwhile" in expected
+    assert asyncio.run(again()) == expected
+
+
+def test_the_briefing_tells_until_when_a_timer_runs(tmp_path: Path) -> None:
+    clock = Clock()
+    store = Store(tmp_path / "a.db", clock=clock)
+    with pytest.raises(Waiting), store.open("a") as session, session.task("nap"):
+        session.sleep_until("tomorrow", timedelta(days=1))
+    (timer,) = told(store)["Waiting for an answer"]
+    assert timer.startswith("tomorrow: until 20")
+    clock.advance(2 * 86_400)
+    with store.open("a") as session:
+        session.state["x"] = 1
+    assert told(store)["In progress"] == ["nap; what it waited for has come"]
+
+
+def test_the_briefing_tells_of_a_task_whose_outcome_is_known_by_now(store: Store) -> None:
+    def pay() -> None:
+        raise TimeoutError
+
+    with store.open("a") as session, suppress(UnknownOutcome), session.task("pay") as task:
+        task.effect("pay", pay)
+    assert told(store)["Blocked"] == ["pay: waits to know what became of pay/pay"]
+    store.settle("a", "pay/pay", happened=True, result={"receipt": 1})
+    found = told(store)
+    assert found["In progress"] == ["pay; what it waited for has come"]
+    assert "Blocked" not in found
+
+
+def told(store: Store) -> dict[str, list[str]]:
+    with store.open("a") as session:
+        return by_title(session.briefing())
+
+
+def by_title(briefing: Briefing) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for item in briefing.items:
+        found.setdefault(item.title, []).append(item.text)
+    return found
