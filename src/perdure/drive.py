@@ -102,7 +102,7 @@ class Driver:
         if self._connected is None:
             with self._opening:
                 connected = self.backend.connect()
-                require_key(self.backend)
+                require_key(self.backend, connected)
                 self._connected = connected
         return self._connected
 

@@ -86,7 +86,7 @@ class Migrating(_Migrating):
         that expire do so when they would have: being migrated is no use of them.
 
         Args:
-            prefix: of the states' keys; empty for all.
+            prefix: of the states' keys, with or without a `*` behind it; empty for all.
             schema: the class of the newest version.
             dry_run: only look.
             skip_failures: migrate all others where some fail.
@@ -146,7 +146,7 @@ class Migrating(_Migrating):
         rolled back since is not counted, and a run that was taken back is not listed.
 
         Args:
-            prefix: of the states' keys; empty for all.
+            prefix: of the states' keys, with or without a `*` behind it; empty for all.
             progress: called with (states done, all).
 
         Returns:
@@ -185,7 +185,7 @@ class AsyncMigrating(_Migrating):
         that expire do so when they would have: being migrated is no use of them.
 
         Args:
-            prefix: of the states' keys; empty for all.
+            prefix: of the states' keys, with or without a `*` behind it; empty for all.
             schema: the class of the newest version.
             dry_run: only look.
             skip_failures: migrate all others where some fail.
@@ -251,7 +251,7 @@ class AsyncMigrating(_Migrating):
         rolled back since is not counted, and a run that was taken back is not listed.
 
         Args:
-            prefix: of the states' keys; empty for all.
+            prefix: of the states' keys, with or without a `*` behind it; empty for all.
             progress: called with (states done, all).
 
         Returns:

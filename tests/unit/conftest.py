@@ -10,9 +10,10 @@ import pytest
 import perdure
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "encrypted"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[perdure.Store]:
-    """An empty store, of either kind."""
+    """An empty store, of either kind, or one with a key."""
     url = "memory:" if request.param == "memory" else tmp_path / "agents.db"
-    with perdure.Store(url) as store:
+    key = bytes(32) if request.param == "encrypted" else None
+    with perdure.Store(url, key=key) as store:
         yield store

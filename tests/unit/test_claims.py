@@ -282,7 +282,7 @@ def test_what_a_newer_version_wrote_of_a_claim_is_kept_P10(store: Store) -> None
     with opened(store) as session:
         claim(session, "k")
     head = head_of(store)
-    id_ = store._driver.store_id
+    id_ = bytes(store._driver.store_id)
     wire = to_wire(head)
     wire["claims"]["k"].append("newer")
     read = open_head(seal(Kind.HEAD, Place(id_, b"a"), pack(wire)), store=id_, key="a")

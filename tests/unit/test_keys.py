@@ -156,6 +156,17 @@ def test_a_key_seals_no_more_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> 
     assert {keys.open(place, blob)[2] for blob in blobs} == {b"x"}
 
 
+def test_no_nonce_comes_twice() -> None:
+    keys, place = DataKeys.drawn(bytes(16)), Place(bytes(16), bytes(16), 0, 1)
+    clear = seal(Kind.RECORD, place, b"x")
+    at = data.PREFIX_BYTES - data.SALT_BYTES - data.NONCE_BYTES
+    blobs = [keys.seal(place, clear) for _ in range(2_000)]
+    assert len({blob[at : data.PREFIX_BYTES] for blob in blobs}) == len(blobs)
+    other = DataKeys(bytes(16), keys.keys)  # as another process, or a copy of the file, has them
+    salt = slice(at + data.NONCE_BYTES, data.PREFIX_BYTES)
+    assert other.seal(place, clear)[salt] != blobs[0][salt]
+
+
 def test_hkdf_is_that_of_rfc_5869() -> None:
     key, salt = bytes([11] * 22), bytes(range(13))
     wanted = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"

@@ -103,7 +103,8 @@ class InProcess:
     def connect(self) -> StoreInfo:
         """Tell the store's identity; there is nothing to open."""
         self._check_open()
-        return self._info
+        own = self._read_keys(ReadKeys((b"",)))
+        return replace(self._info, key=own[0].blob) if own else self._info
 
     def perform(self, request: StorageRequest) -> Any:
         """Answer one storage request (a `Commit` as a batch of one)."""

@@ -68,6 +68,8 @@ class StoreInfo(msgspec.Struct, frozen=True):
     """16 random bytes, drawn when the store was made. Part of the place of every blob."""
     format: int
     created_us: int
+    key: bytes = b""
+    """The store's own wrapped key, as a `ReadKeys` of the owner b"" would give it; empty: none."""
 
 
 class Backend(Protocol):

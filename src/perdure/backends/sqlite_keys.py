@@ -25,6 +25,12 @@ _IS_THERE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'keys'"
 _KEY = "SELECT owner, IFNULL(CAST(blob AS BLOB), x'') FROM keys"
 
 
+def store_key(connection: apsw.Connection) -> bytes:
+    """The store's own key, where there is a table of them; empty if there is none."""
+    found = connection.execute(f"{_KEY} WHERE owner = x''").fetchone()
+    return found[1] if found else b""
+
+
 def read_keys(connection: apsw.Connection, request: ReadKeys) -> tuple[KeyRow, ...]:
     """Answer a `ReadKeys`."""
     if not connection.execute(_IS_THERE).get:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import apsw
 
 from perdure import limits
-from perdure.backends import sqlite_files
+from perdure.backends import sqlite_files, sqlite_keys
 from perdure.backends.protocol import StoreInfo
 from perdure.errors import (
     UPGRADE,
@@ -274,7 +274,8 @@ def described(opened: apsw.Connection, place: Place) -> StoreInfo:
         meta.update(opened.execute("SELECT name, value FROM perdure"))
     match meta.get("store_id"), meta.get("created_us"):
         case bytes(store_id), int(created_us) if len(store_id) == 16 and format_ >= 0:
-            return StoreInfo(store_id, format_, created_us)
+            key = sqlite_keys.store_key(opened) if "keys" in found else b""
+            return StoreInfo(store_id, format_, created_us, key)
     what = f"the table {missing[0]} is missing" if missing else "what it says of itself is no store"
     raise _damaged(place, what)
 

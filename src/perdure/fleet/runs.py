@@ -82,7 +82,7 @@ class Fleet:
         pausing: Pausing | None = None,
     ) -> None:
         self.driver = driver
-        self.prefix = prefix
+        self.prefix = prefix.removesuffix("*")  # as the command line has it
         self.states = 0
         """Begun in the round that is under way."""
         driver.is_made()  # opens it then, and so its id is known

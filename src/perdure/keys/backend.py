@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.backends.protocol import Backend, StoreInfo
-from perdure.core.seal import Locked, Place, opened
+from perdure.core.seal import KeyedStore, Locked, Place, opened
 from perdure.encrypted import STORE
 from perdure.engine.requests import (
     Answer,
@@ -86,6 +86,7 @@ class KeyedBackend:
         self._opening, self._pid = threading.Lock(), os.getpid()
         self._ring: Ring | None = None
         self._store = b""
+        self._info: StoreInfo
         self._keys: dict[bytes, DataKeys] = {}
         self._names = Names(self)
         self._answers: dict[type[StorageRequest], Callable[[Any], Any]] = {
@@ -125,7 +126,8 @@ class KeyedBackend:
             with self._opening:
                 self._store = info.store_id
                 self._ring = self._opened()
-        return info
+                self._info = replace(info, store_id=KeyedStore(info.store_id))
+        return self._info
 
     def perform(self, request: StorageRequest) -> Any:
         """Answer one storage request; those for keys are answered as they are stored."""
@@ -134,21 +136,16 @@ class KeyedBackend:
 
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Seal and settle each commit of the batch in order; one outcome per member."""
-        sealed = [*map(self._tried, batch)]
-        able = [each for each in sealed if isinstance(each, Commit)]
-        settled = iter(self.inner.commit(able) if able else ())
-        outcomes = [next(settled) if isinstance(each, Commit) else each for each in sealed]
+        try:
+            outcomes = self.inner.commit([*map(self._sealed, batch)])
+        except (KeyMissing, Tampered) as error:  # before anything was committed
+            if len(batch) == 1:
+                return [error]
+            return [outcome for each in batch for outcome in self.commit((each,))]
         for at, each in enumerate(outcomes):
             if isinstance(each, Moved) and each.head is not None:
                 outcomes[at] = Moved(self._locked_head(each.head))
         return outcomes
-
-    def _tried(self, request: Commit) -> Commit | PerdureError:
-        """A commit as it is stored, or why it cannot be: no other of its batch feels that."""
-        try:
-            return self._sealed(request)
-        except PerdureError as error:
-            return error
 
     def after_commit(self) -> None:
         """Upkeep off the save path."""
@@ -272,8 +269,8 @@ class KeyedBackend:
             kept.pop(next(iter(kept)), None)
         kept[keys.owner] = keys
 
-    def _required(self, place: Place, owner: bytes) -> DataKeys:
-        keys = self.keys_of(owner)
+    def _required(self, place: Place, owner: bytes, *, anew: bool = False) -> DataKeys:
+        keys = self.keys_of(owner, anew=anew)
         if keys is None:
             raise KeyMissing(
                 f"{place}: its data key is not in the store's keys, under root key "
@@ -394,21 +391,32 @@ class KeyedBackend:
         keys = DataKeys.drawn(owner)
         if self.apart is not None:
             return self._put(keys), ()
+        keys.row = self.ring.wrap(keys)
         self._keep(keys)
-        return keys, (KeyRow(owner, self.ring.wrap(keys)),)
+        return keys, (KeyRow(owner, keys.row),)
 
     def _sealed_row(self, keys: DataKeys, owner: bytes, row: RecordRow) -> RecordRow:
         place = Place(self._store, owner, row.line, row.number)
         return RecordRow(row.line, row.number, keys.seal(place, row.blob), row.count)
 
     def _put_pages(self, request: PutPages) -> None:
+        """Put pages, again if their state got another key meanwhile.
+
+        Those that were put before that are sealed anew by who gives the key; no commit, which
+        comes to nothing then, guards those that come later.
+        """
         owner = request.incarnation
         keys = self._kept(owner)
-        pages = tuple(
-            PageRow(page.id, keys.seal(Place(self._store, owner, page=page.id), page.blob))
-            for page in request.pages
-        )
-        self.inner.perform(PutPages(owner, pages))
+        while True:
+            pages = tuple(
+                PageRow(page.id, keys.seal(Place(self._store, owner, page=page.id), page.blob))
+                for page in request.pages
+            )
+            self.inner.perform(PutPages(owner, pages))
+            rows: tuple[KeyRow, ...] = self.home.perform(ReadKeys((owner,)))
+            if not rows or rows[0].blob == keys.row:
+                return
+            keys = self._required(Place(self._store, owner), owner, anew=True)
 
     def _stage(self, request: Stage) -> None:
         owner = request.incarnation

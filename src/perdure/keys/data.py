@@ -81,14 +81,16 @@ class _Writer:
 class DataKeys:
     """The data keys of one incarnation: the newest seals, and all open."""
 
-    __slots__ = ("_of_heads", "_of_rows", "_readers", "keys", "newest", "owner")
+    __slots__ = ("_of_heads", "_of_rows", "_readers", "keys", "newest", "owner", "row")
 
-    def __init__(self, owner: bytes, keys: Mapping[int, bytes]) -> None:
+    def __init__(self, owner: bytes, keys: Mapping[int, bytes], row: bytes = b"") -> None:
         self.owner = owner
         """The incarnation, or the id of an export file."""
         self.keys = dict(keys)
         """By generation."""
         self.newest = max(keys)
+        self.row = row
+        """Where they were read from, as it was stored."""
         self._of_heads: _Writer | None = None
         self._of_rows: _Writer | None = None
         self._readers: dict[tuple[int, bytes, bytes], AESGCM] = {}

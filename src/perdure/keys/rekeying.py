@@ -47,6 +47,8 @@ from perdure.types import KeyInfo, Rekeyed
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (states done, all)."""
 
+ROUNDS_MAX = 32
+"""How often a store is gone over while others keep it from being done (rounds)."""
 TRIES_MAX = 100
 """How often a key row is put that others change meanwhile (tries)."""
 
@@ -70,8 +72,7 @@ def encrypt(driver: Driver, store: KeyedBackend, progress: Progress | None) -> R
     _begin(store)
     driver.connect()
     work = _Work(driver, store, progress)
-    while work.go_over(work.is_in_the_clear, deep=False):
-        continue
+    work.go_over_all(work.is_in_the_clear, deep=False)
     if not work.problems:
         _wipe(store)
         _change(store, lambda ring: ring.with_settings(replace(ring.settings, stage="sealed")))
@@ -119,8 +120,8 @@ def rewrap(driver: Driver, store: KeyedBackend, deep: bool, progress: Progress |
         _change(store, lambda ring: ring.with_settings(replace(ring.settings, rewrap="deep")))
     deep = store.ring.settings.rewrap == "deep"
     work = _Work(driver, store, progress)
-    while deep and work.go_over(work.is_under_former_keys, deep=True):
-        continue
+    if deep:
+        work.go_over_all(work.is_under_former_keys, deep=True)
     work.rewrap_the_rest()
     if not work.problems:
         if deep:
@@ -149,7 +150,18 @@ class _Work:
         told = tuple(self.problems.values())
         return Rekeyed(self._store.ring.root_id, len(self._states), self._rows, told)
 
-    def go_over(self, is_due: Callable[[str, Head], bool], *, deep: bool) -> int:
+    def go_over_all(self, is_due: Callable[[str, Head], bool], *, deep: bool) -> None:
+        """Do all states that are due, and those that others make so meanwhile.
+
+        Raises:
+            Busy: they do so all the time.
+        """
+        for _ in range(ROUNDS_MAX):
+            if not self._go_over(is_due, deep=deep):
+                return
+        raise Busy("others write under former keys all the time; what was done is: try again")
+
+    def _go_over(self, is_due: Callable[[str, Head], bool], *, deep: bool) -> int:
         """Do all states that are due; how many there were."""
         keys = self._keys()
         count = 0

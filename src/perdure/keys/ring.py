@@ -210,7 +210,7 @@ class Ring:
             ) from error
         if not keys:
             raise Tampered(f"{what} holds no key")
-        return DataKeys(owner, keys)
+        return DataKeys(owner, keys, blob)
 
     def wrapped_by(self, blob: bytes) -> set[int]:
         """The generations of the store keys that wrap a state's row."""
