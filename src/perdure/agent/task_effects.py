@@ -59,7 +59,7 @@ def effect(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]
     run = run_of(task, options, name, step_key, whole, attempts)
     if record is not None and "result" in record and "error" in record:
         return (yield from _followed(run, record))
-    if run.is_used_up:
+    if run.is_used_up and field(record, "status") == status.FAILED:
         raise (yield from given_up(run, record))
     terms = Terms(
         options.key or default_key(task._name, name),
@@ -69,6 +69,8 @@ def effect(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]
         options.claims,
     )
     with running(task):
+        if run.is_used_up:
+            return (yield from _found_out(run, record, terms))
         return (yield from _tried(run, terms, call))
 
 
@@ -86,9 +88,8 @@ def _tried(run: Run, terms: Terms, call: Call) -> Acts[Any]:
             yield from saved()
         is_last = tried > run.options.retries or run.is_used_up
         following = Following(run)
-        place = Place(f"{run.task._name}/{run.name}", following.record)
         try:
-            result = yield from perform(run.task._session, place, terms, call)
+            result = yield from perform(run.task._session, following.place, terms, call)
         except terms.not_done as error:
             if is_last:
                 raise (yield from failed(run, told(error))) from error
@@ -97,11 +98,37 @@ def _tried(run: Run, terms: Terms, call: Call) -> Acts[Any]:
                 yield Edit(partial(note, run, {"status": status.UNKNOWN, "effect": terms.key}))
                 raise
         else:
-            if following.error is not None:
-                raise failure(run, told(following.error)) from following.error
+            following.check()
             return result
         yield Sleep(pause(run.options.backoff, tried))
     raise AssertionError("the last try returns or raises")
+
+
+class _NoAttemptLeft(Exception):
+    """It was certainly not performed, and is not tried again."""
+
+
+def _not_called() -> None:
+    raise _NoAttemptLeft
+
+
+def _found_out(run: Run, record: Any, terms: Terms) -> Acts[Any]:
+    """What became of the last attempt, whose end nobody saw; there is no further call.
+
+    That no attempt is left says nothing of what the last one did to the world.
+    """
+    following = Following(run)
+    terms = replace(terms, not_done=(_NoAttemptLeft,), repeatable=False)
+    try:
+        parts = run.task._session, following.place, terms, Call(_not_called)
+        result = yield from perform(*parts)
+    except _NoAttemptLeft:
+        raise (yield from given_up(run, record)) from None
+    except UnknownOutcome:
+        yield Edit(partial(note, run, {"status": status.UNKNOWN, "effect": terms.key}))
+        raise
+    following.check()
+    return result
 
 
 class Following:
@@ -111,6 +138,20 @@ class Following:
         self._run = run
         self.error: Exception | None = None
         """What `apply` raised: the action was performed all the same."""
+
+    @property
+    def place(self) -> Place:
+        """Where what it gave is recorded."""
+        return Place(f"{self._run.task._name}/{self._run.name}", self.record)
+
+    def check(self) -> None:
+        """Tell of an `apply` that raised.
+
+        Raises:
+            StepFailed: it did.
+        """
+        if self.error is not None:
+            raise failure(self._run, told(self.error)) from self.error
 
     def record(self, value: Any, now: datetime, about: Effect) -> None:
         """Write the record, and make the edits of `apply`."""
@@ -136,12 +177,12 @@ def _followed(run: Run, record: Any) -> Acts[Any]:
     """Make the edits that failed to follow from an effect, which is not performed again."""
     result = take(field(record, "result"))
     following = Following(run)
-    about = Effect(field(record, "effect"), "", "", field(record, "ended"))
+    claimed = None if field(record, "stood_in", False) else field(record, "ended")
+    about = Effect(field(record, "effect"), "", "", claimed)  # a stand-in stays one
     now = yield Clock()
     yield Edit(partial(following.record, result, now, about))
     yield from saved()
-    if following.error is not None:
-        raise failure(run, told(following.error)) from following.error
+    following.check()
     return result
 
 

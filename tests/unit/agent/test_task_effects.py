@@ -159,6 +159,44 @@ def test_attempts_of_all_sessions_together_have_a_limit(store: Store) -> None:
     assert len(bank.paid) == 1
 
 
+def limited(store: Store, bank: Bank, **options: Any) -> Any:
+    with store.open("a") as session, session.task("t") as task:
+        terms = task.options(key="orders/17", attempts_max=1, **options)
+        return terms.effect("refund", bank.pay, "17")
+
+
+def test_the_last_attempt_may_have_been_performed_and_is_found_out(store: Store) -> None:
+    bank = Bank(TimeoutError())
+    for repeatable in (False, True):  # no limit is passed
+        with pytest.raises(UnknownOutcome):
+            limited(store, bank, repeatable=repeatable)
+    assert store.open("a").task("t").status == "waiting"
+    assert limited(store, bank, reconcile=lambda _: Happened("found")) == "found"
+    assert store.open("a").task("t").done
+    assert len(bank.paid) == 1
+
+
+def test_the_last_attempt_is_as_a_person_settled_it(store: Store) -> None:
+    bank = Bank(TimeoutError())
+    with pytest.raises(UnknownOutcome):
+        limited(store, bank)
+    store.settle("a", "orders/17", happened=True, result="found", by="ann")
+    assert limited(store, bank) == "found"
+    assert len(bank.paid) == 1
+
+
+def test_the_last_attempt_that_was_not_performed_has_failed(store: Store) -> None:
+    bank = Bank(TimeoutError())
+    with pytest.raises(UnknownOutcome):
+        limited(store, bank)
+    store.settle("a", "orders/17", happened=False, by="ann")
+    for _ in range(2):
+        with pytest.raises(StepFailed):
+            limited(store, bank)
+    assert store.effects("a") == []
+    assert len(bank.paid) == 1
+
+
 def test_an_unknown_outcome_leaves_the_task_waiting_until_a_person_settles_it(store: Store) -> None:
     bank = Bank(TimeoutError("no answer"))
     with store.open("a") as session:
@@ -278,6 +316,25 @@ def test_a_stand_in_is_none_for_a_session_that_acts(store: Store) -> None:
     with pytest.raises(RuntimeError), asking as session, session.task("refunds") as task:
         task.effect("refund", bank.pay, "17")
         raise RuntimeError
+    with store.open("a") as session, session.task("refunds") as task:
+        assert task.effect("refund", bank.pay, "17") == {"receipt": "re_17"}
+    assert len(bank.paid) == 1
+
+
+def test_a_stand_in_whose_edits_failed_at_first_stays_one(store: Store) -> None:
+    bank, kept = Bank(), []
+
+    def apply(result: Any) -> None:
+        kept.append(result)
+        if len(kept) == 1:
+            raise RuntimeError
+
+    for error in (StepFailed, ValueError):
+        asking = store.open("a", effects=lambda told: "as if")
+        with pytest.raises(error), asking as session, session.task("refunds") as task:
+            task.effect("refund", bank.pay, "17", apply=apply)
+            raise ValueError
+    assert kept == ["as if", "as if"]
     with store.open("a") as session, session.task("refunds") as task:
         assert task.effect("refund", bank.pay, "17") == {"receipt": "re_17"}
     assert len(bank.paid) == 1
