@@ -16,6 +16,7 @@ import msgspec
 
 from perdure.engine.claims import Settling
 from perdure.engine.requests import Steps
+from perdure.errors import UsageError
 from perdure.types import Durability
 
 T = TypeVar("T")
@@ -35,6 +36,10 @@ class Call(msgspec.Struct, frozen=True):
     kwargs: dict[str, Any] = {}
     effect: Any = None
     """The `Effect` that it performs, which is the current one meanwhile."""
+
+
+class NotCalled(UsageError):
+    """The function was not called: it is one that the session cannot call."""
 
 
 current_effect: ContextVar[Any] = ContextVar("perdure.effect", default=None)

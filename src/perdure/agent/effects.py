@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.agent.acts import Acts, Ask, Call, Clock, Edit, Save
+from perdure.agent.acts import Acts, Ask, Call, Clock, Edit, NotCalled, Save
 from perdure.agent.acts import current_effect as performing
 from perdure.core.claims import elsewhere_key, idempotency_key, is_open, origin_of
 from perdure.core.codec import pack, unpack
 from perdure.core.head import Claim
 from perdure.core.values import take
-from perdure.engine.claims import Settling, claim_for, known, release_for
+from perdure.engine.claims import Settling, claim_for, known, release_for, settle
 from perdure.engine.effects import is_running
 from perdure.engine.read import read_head
 from perdure.engine.requests import Steps
-from perdure.engine.save import HeadMoved
+from perdure.engine.save import HeadMoved, Position
 from perdure.engine.view import when
 from perdure.errors import (
     AlreadyClaimed,
     EffectRefused,
     NotStorable,
     PerdureError,
+    Reload,
     StateDeleted,
     UnknownOutcome,
     UsageError,
@@ -149,7 +151,10 @@ def _checked(session: SessionBase[Any], terms: Terms) -> Terms:
     """
     if terms.key.startswith(RESERVED):
         raise UsageError(f"{terms.key!r}: keys that start with {RESERVED!r} are the library's own")
-    size = len(terms.key.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(terms.key.encode())
+    except UnicodeEncodeError:
+        raise UsageError(f"the key of an effect holds a lone surrogate: {terms.key!r}") from None
     if size > limits.effect_key_bytes_max:
         raise UsageError(
             f"the key of an effect has at most {limits.effect_key_bytes_max} bytes; this one, "
@@ -247,9 +252,10 @@ def _perform(
     session: SessionBase[Any], place: Place, terms: Terms, call: Call, claim: Claim, told: Effect
 ) -> Acts[Any]:
     """Call, and record the outcome; what the call raises leaves it unknown, or releases it."""
+    undone: tuple[type[BaseException], ...] = (NotCalled, *terms.not_done)
     try:
         result = yield replace(call, effect=told)
-    except terms.not_done:
+    except undone:
         yield from _released(session, terms, claim)
         raise
     except Exception as error:
@@ -284,8 +290,24 @@ def recorded(
         yield Save("power", (Settling(terms.name, claim, packed),))
         error.add_note(f"{terms.key!r} was performed all the same")
         raise
-    yield Save("power", (Settling(terms.name, claim, packed, claim.by),))
+    try:
+        yield Save("power", (Settling(terms.name, claim, packed, claim.by),))
+    except Reload as error:  # others saved first: what was done stays known all the same
+        yield from _settle_alone(session, terms, claim, packed)
+        error.add_note(f"{terms.key!r} was performed all the same, and that is known")
+        raise
     return unpack(packed)
+
+
+def _settle_alone(
+    session: SessionBase[Any], terms: Terms, claim: Claim, packed: bytes
+) -> Acts[None]:
+    """Record an outcome with no record of a branch: the step that comes back to it makes that."""
+    site = session._core.site
+    with suppress(HeadMoved, PerdureError):  # else it is unknown, and told
+        head = yield Ask(read_head(site))
+        at = Position(head, head.token)
+        yield Ask(settle(site, at, terms.name, claim, packed, claim.by, is_sure=True))
 
 
 # ---- what was claimed before ----------------------------------------------------------------
@@ -315,14 +337,16 @@ def is_elsewhere(session: SessionBase[Any], claim: Claim) -> Steps[bool]:
 def settled(
     session: SessionBase[Any], place: Place, terms: Terms, claim: Claim, told: Effect
 ) -> Acts[Any]:
-    """The result that a person found out for whom claimed it, who records it here.
+    """The result that no branch has a record of yet: whom it was claimed for records it here.
+
+    It is what a person found out, or what could not be saved with a record.
 
     Raises:
         AlreadyClaimed: it is recorded elsewhere already, or another claimed it.
     """
     _, result = yield Ask(known(session._core.site, terms.name))
-    is_to_record = claim.by is not None and not claim.number and claim.about == place.about
-    if is_to_record:
+    about = place.about[: limits.claim_about_chars_max]
+    if not claim.number and claim.of is None and claim.about == about:
         return (yield from recorded(session, place, terms, claim, told, result))
     by = f"settled by {claim.by}" if claim.by is not None else f"performed by {claim.about}"
     error = AlreadyClaimed(
@@ -349,7 +373,8 @@ def _unknown(session: SessionBase[Any], told: Effect) -> PerdureError:
     error = UnknownOutcome(
         f"{session.key!r}: whether {told.name!r} was performed is not known: {told.about} claimed "
         f"it {claimed} and recorded no outcome. It was not repeated. Find out, "
-        f"then: perdure effects settle {session.key} {told.name} --done RESULT, or --not-done; or "
+        f"then: perdure effects settle {quote(session.key)} {quote(told.name)} --done RESULT, or "
+        "--not-done; or "
         "give reconcile=, or repeatable=True where the service knows its idempotency key"
     )
     error.effect = told

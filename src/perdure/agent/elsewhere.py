@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
 
 from perdure.agent import effects
-from perdure.agent.acts import Acts, Ask, Call
+from perdure.agent.acts import Acts, Ask, Call, NotCalled
 from perdure.agent.effects import CannotTell, DidNotHappen, Effect, Happened, Place, Terms, Verdict
 from perdure.core.claims import idempotency_key, is_open
 from perdure.core.codec import pack
@@ -196,9 +197,10 @@ def _judged(
 
 def _perform(right: Right, there: Claim, call: Call) -> Acts[Any]:
     """Call, and record the outcome: there first, so that nobody repeats it."""
+    undone: tuple[type[BaseException], ...] = (NotCalled, *right.terms.not_done)
     try:
         result = yield replace(call, effect=right.told())
-    except right.terms.not_done:
+    except undone:
         try:
             yield from _release_there(right, there)
             yield from _release_here(right)
@@ -278,6 +280,6 @@ def _unknown(right: Right, there: Claim | None) -> PerdureError:
 
 def _way_out(right: Right, there: Claim | None = None) -> str:
     """The command that settles it: for all that share it, where that is there."""
-    key, life = right.terms.key, right.life.key
+    key, life = quote(right.terms.key), quote(right.life.key)
     where = f"{life} {key}" if there is not None else f"{right.session.key} {key} --claims {life}"
     return f"perdure effects settle {where} --done RESULT, or --not-done"

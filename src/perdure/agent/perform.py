@@ -15,6 +15,7 @@ from perdure.agent.acts import (
     Clock,
     Edit,
     Load,
+    NotCalled,
     Refresh,
     Save,
     Sleep,
@@ -24,7 +25,6 @@ from perdure.agent.acts import (
 )
 from perdure.engine.requests import Now
 from perdure.engine.view import when
-from perdure.errors import UsageError
 
 if TYPE_CHECKING:
     from perdure.aio_session import AsyncSession
@@ -93,7 +93,7 @@ def _not_awaitable(result: T, function: Callable[..., Any]) -> T:
     if inspect.iscoroutine(result):
         result.close()  # else Python warns that nobody awaited it
         name = getattr(function, "__qualname__", repr(function))
-        raise UsageError(
+        raise NotCalled(
             f"{name} is a coroutine function, and this session is not async: open the state with "
             "AsyncStore, or give a function that returns its result"
         )

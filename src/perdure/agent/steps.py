@@ -105,6 +105,11 @@ def step(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]:
     options.require_of_step()
     key = options.key or named(name)
     whole, record = come_to(task, name, key)
+    if record is not None and field(record, "effect") is not None:
+        raise UsageError(
+            f"the task {task._name!r} has {key!r} as an action on the world: give the step another "
+            "name, or a key="
+        )
     is_same = record is not None and _is_same(record, options)
     if is_same and field(record, "status") == status.DONE:
         return take(field(record, "result"))

@@ -13,7 +13,7 @@ from perdure.agent import status
 from perdure.agent.acts import Acts, Call, Clock, Edit, Sleep
 from perdure.agent.effects import Effect, Place, Terms
 from perdure.agent.effects import effect as perform
-from perdure.agent.records import field
+from perdure.agent.records import TASKS, field, section
 from perdure.agent.retrying import pause
 from perdure.agent.steps import (
     PLAIN,
@@ -54,6 +54,11 @@ def effect(task: TaskBase, options: Options, name: str, call: Call) -> Acts[Any]
     if record is not None and field(record, "stood_in", False):
         record = record if task._session._effects != "allow" else None  # it was only explored
     if record is not None and field(record, "status") == status.DONE:
+        if field(record, "effect") is None:
+            raise UsageError(
+                f"the task {task._name!r} has done {step_key!r} as a step, and what a step gave is "
+                f"no outcome of an action: give the effect another name, or a key="
+            )
         return take(field(record, "result"))
     attempts = record["attempts"] if record is not None else 0
     run = run_of(task, options, name, step_key, whole, attempts)
@@ -158,6 +163,7 @@ class Following:
         fields = {"status": status.DONE, "ended": now, "result": value, "effect": about.name}
         if about.claimed is None:
             fields["stood_in"] = True
+            section(self._run.task._session, TASKS)[self._run.task._name]["stood_in"] = True
         apply = self._run.options.apply
         if apply is None:
             renewed(note(self._run, fields), now)

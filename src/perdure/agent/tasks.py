@@ -62,12 +62,12 @@ class TaskBase:
     @property
     def status(self) -> str:
         """`pending`, `running`, `waiting`, `done`, `failed` or `abandoned`."""
-        return str(self._record().get("status", status.PENDING))
+        return status_of(self._session, self._record())
 
     @property
     def done(self) -> bool:
         """Whether it is done, now or since an earlier session."""
-        return self._record().get("status") == status.DONE
+        return self.status == status.DONE
 
     @property
     def attempts(self) -> int:
@@ -138,6 +138,13 @@ class TaskBase:
             raise TaskTaken(f"another session took over the task {self._name!r} from this one")
 
 
+def status_of(session: SessionBase[Any], record: Mapping[str, Any]) -> str:
+    """What a task is to a session: one that was only explored is yet to be done by who acts."""
+    how = str(record.get("status", status.PENDING))
+    is_explored = bool(field(record, "stood_in")) and session._effects == "allow"
+    return status.PENDING if is_explored and how == status.DONE else how
+
+
 def named(name: Any) -> str:
     """A name of a task or a step.
 
@@ -182,7 +189,7 @@ def enter(task: TaskBase) -> Acts[None]:
     if other is not None:
         raise TaskTaken(f"the task {name!r} is being done in this session already")
     record = task._record()
-    task._is_over = record.get("status") in status.ENDED
+    task._is_over = status_of(session, record) in status.ENDED
     if not task._is_over:
         session._tasks[name] = task
         try:
@@ -230,12 +237,14 @@ def begun(
         record = new(now, after)
     else:
         record = tasks[name]
-    missing = [each for each in behind(record) if not is_done(tasks, each)]
+    missing = [each for each in behind(record) if not is_done(session, tasks, each)]
     if missing:
         raise UsageError(
             f"the task {name!r} comes after {', '.join(map(repr, missing))}, which "
             f"{'is' if len(missing) == 1 else 'are'} not done"
         )
+    if "stood_in" in record and session._effects == "allow":
+        _forget_explored(record)
     status.require(name, record, status.RUNNING)
     hold = hold_of(session, now)
     fields = {"status": status.RUNNING, "attempts": record["attempts"] + 1, "started": now}
@@ -247,6 +256,18 @@ def begun(
     for gone in ("error", "waits", "effect", "claims", "ended"):
         record.pop(gone, None)
     record.update(fields, holder=hold)
+
+
+def _forget_explored(record: dict[str, Any]) -> None:
+    """Make a task that was done by stand-ins one to be done; steps from the first of them on go."""
+    steps = record.get("steps", {})
+    stood_in = [each["ended"] for each in steps.values() if each.get("stood_in")]
+    for key, each in list(steps.items()):
+        if stood_in and each.get("ended") is not None and each["ended"] >= min(stood_in):
+            del steps[key]
+    for gone in ("stood_in", "result", "ended"):
+        record.pop(gone, None)
+    record["status"] = status.PENDING
 
 
 def tasks_of(session: SessionBase[Any]) -> Any:
@@ -269,9 +290,9 @@ def behind(record: Any) -> list[str]:
     return list(list.__iter__(field(record, "after", [])))
 
 
-def is_done(tasks: dict[str, Any], name: str) -> bool:
-    """Whether there is such a task and it is done."""
-    return bool(field(field(tasks, name, {}), "status") == status.DONE)
+def is_done(session: SessionBase[Any], tasks: dict[str, Any], name: str) -> bool:
+    """Whether there is such a task and it is done, as far as the session is concerned."""
+    return status_of(session, field(tasks, name, {})) == status.DONE
 
 
 def require_acyclic(tasks: dict[str, Any], added: Mapping[str, Iterable[str]]) -> None:

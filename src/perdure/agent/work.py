@@ -16,7 +16,7 @@ from perdure.agent.holding import Held, holds, state_of_hold
 from perdure.agent.plan import ordered, tasks_in
 from perdure.agent.records import TASKS, field, read
 from perdure.agent.steps import INTERRUPTED
-from perdure.agent.tasks import begun, behind, is_done, renewed, saved, tasks_of
+from perdure.agent.tasks import begun, behind, is_done, renewed, saved, status_of, tasks_of
 from perdure.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def look(work: Work, now: datetime, come_since: frozenset[str]) -> Sight:
     is_over = True
     for name in ordered(tasks):
         record = field(tasks, name)
-        how = field(record, "status")
+        how = status_of(session, record)
         if name in work.handed:
             is_over &= how != status.RUNNING
             continue
@@ -103,7 +103,7 @@ def look(work: Work, now: datetime, come_since: frozenset[str]) -> Sight:
                 died.add(name)
             (used_up if _is_used_up(work, record) else free).append(name)
         elif (
-            (how == status.PENDING and _is_ready(tasks, record))
+            (how == status.PENDING and _is_ready(session, tasks, record))
             or (how == status.WAITING and name in come_since)
             or (how == status.FAILED and work.attempts_max and not _is_used_up(work, record))
         ):
@@ -116,8 +116,8 @@ def _is_in_hand(session: SessionBase[Any], name: str) -> bool:
     return name in session._tasks or any(name in work.handed for work in session._works)
 
 
-def _is_ready(tasks: dict[str, Any], record: dict[str, Any]) -> bool:
-    return all(is_done(tasks, each) for each in behind(record))
+def _is_ready(session: SessionBase[Any], tasks: dict[str, Any], record: dict[str, Any]) -> bool:
+    return all(is_done(session, tasks, each) for each in behind(record))
 
 
 def _is_used_up(work: Work, record: dict[str, Any]) -> bool:

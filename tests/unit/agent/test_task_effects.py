@@ -12,6 +12,7 @@ from perdure import AsyncStore, Session, Store
 from perdure.agent import Happened, Task, current_effect
 from perdure.errors import (
     AlreadyClaimed,
+    Conflict,
     EffectRefused,
     StepFailed,
     StepRepeated,
@@ -463,3 +464,75 @@ def test_what_a_person_settled_of_a_shared_effect_is_recorded_where_it_was_claim
     store.settle("orders/17", "refund", happened=True, result="found", by="ann")
     assert [work(), work()] == [["found"], []]
     assert len(bank.paid) == 1
+
+
+def test_a_task_that_was_only_explored_is_done_by_who_acts(store: Store) -> None:
+    bank = Bank()
+
+    def run(session: Session) -> Any:
+        with session.task("refunds") as task:
+            if not task.done:
+                order = task.step("find", lambda: "17")
+                paid = task.effect("refund", bank.pay, order, key="orders/17")
+                task.result = task.step("tell", lambda: f"paid {paid}")
+        return task.result
+
+    with store.open("a") as session:
+        session.save()
+    store.fork("a", "what-if")
+    with store.open("a", branch="what-if", effects=lambda told: "as if") as session:
+        assert run(session) == "paid as if"
+        assert session.task("refunds").done
+    store.merge("a", "what-if")
+    with store.open("a") as session:
+        assert not session.task("refunds").done
+        assert session.task("refunds").status == "pending"
+        assert run(session) == "paid {'receipt': 're_17'}"
+        assert session.task("refunds").done
+        assert "stood_in" not in session.raw["perdure.tasks"]["refunds"]
+    assert len(bank.paid) == 1
+
+
+def test_an_outcome_that_others_were_before_is_known_all_the_same(store: Store) -> None:
+    paid: list[str] = []
+
+    def pay() -> str:
+        paid.append("17")
+        with store.open("a") as other:
+            other.state["x"] = len(paid)
+        return "paid"
+
+    with store.open("a") as session:
+        session.save()
+        with pytest.raises(Conflict) as caught, session.task("t") as task:
+            task.effect("refund", pay, key="orders/17")
+        assert "was performed all the same" in caught.value.__notes__[0]
+        session.refresh()
+    (told,) = store.effects("a")
+    assert (told.status, told.result) == ("done", "paid")
+    with store.open("a") as session, session.task("t") as task:
+        assert task.effect("refund", pay, key="orders/17") == "paid"
+    assert paid == ["17"]
+
+
+def test_a_function_that_the_session_cannot_call_leaves_nothing_unknown(store: Store) -> None:
+    async def pay() -> str:
+        return "paid"
+
+    with store.open("a") as session:
+        with pytest.raises(UsageError, match="coroutine"), session.task("t") as task:
+            task.effect("refund", pay)
+        assert store.effects("a") == []
+        with session.task("t") as task:
+            assert task.effect("refund", lambda: "paid") == "paid"
+
+
+def test_what_a_step_gave_is_no_outcome_of_an_effect(store: Store) -> None:
+    with store.open("a") as session, session.task("t") as task:
+        task.step("notify", lambda: "draft")
+        task.effect("send", lambda: "sent")
+    with store.open("a") as session, session.task("t") as task:
+        with pytest.raises(UsageError, match="has done 'notify' as a step"):
+            task.effect("notify", lambda: "sent")
+        with pytest.raises(UsageError, match="'send' as an action on the world"):
+            task.step("send", lambda: "draft")
