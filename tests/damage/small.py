@@ -21,7 +21,7 @@ import perdure
 from perdure import errors
 from perdure.testing.sim_world import small_world
 
-OPTIONS: dict[str, dict[str, Any]] = {"plain": {}}
+OPTIONS: dict[str, dict[str, Any]] = {"plain": {}, "keyed": {"key": bytes(range(32))}}
 """By kind of store, the options it is opened with."""
 
 KEYS = ("a", "b")
