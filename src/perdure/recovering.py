@@ -24,7 +24,7 @@ from perdure import limits
 from perdure.core.head import Head, open_head, seal_head
 from perdure.core.pack import open_pack
 from perdure.core.record import open_record
-from perdure.core.seal import Kind, Place, unseal
+from perdure.core.seal import Kind, Place, is_encrypted, unseal
 from perdure.engine import audit, movements, states
 from perdure.engine.last_good import HURT, fall_back
 from perdure.engine.load import load
@@ -137,6 +137,12 @@ def _store_id(file: SalvagedFile, source: str | os.PathLike[str]) -> bytes:
             for store in candidates:
                 if _checked(row, store) is not None:
                     return store
+        if any(map(_is_encrypted, file.rows())):
+            raise Damaged(
+                f"{os.fspath(source)}: its states are encrypted, and recovering opens none such. "
+                'Restore a backup; or open it with its key and on_damage="last_good", which goes '
+                "back to what is whole"
+            )
     raise Damaged(
         f"{os.fspath(source)}: nothing in it is what a store of Perdure wrote. Restore a backup"
     )
@@ -329,6 +335,10 @@ def _table_of(row: Row) -> str | None:
         return None
     is_ours = blob[:4] == _MAGIC or len(row[ids[-1] if table != "pages" else 0]) == _ID
     return table if is_ours else None
+
+
+def _is_encrypted(row: Row) -> bool:
+    return any(isinstance(each, bytes) and is_encrypted(each) for each in row)
 
 
 def _checked(row: Row, store: bytes) -> Any:

@@ -315,3 +315,12 @@ def test_whatever_is_hurt_recovering_ends_and_is_never_wrong(
 
 def _frozen(state: dict[str, Any]) -> str:
     return json.dumps(state, sort_keys=True)
+
+
+def test_a_file_that_is_encrypted_is_told_and_not_taken_for_empty(tmp_path: Path) -> None:
+    source, target = tmp_path / "a.db", tmp_path / "b.db"
+    with perdure.Store(source, key=bytes(32)) as store, store.open("a") as session:
+        session.state["x"] = 1
+    with pytest.raises(errors.Damaged, match="its states are encrypted"):
+        recover(source, target)
+    assert not target.exists()

@@ -206,6 +206,13 @@ def opened(place: Place, blob: bytes) -> tuple[int, bytes]:
     raise Damaged(f"{place}: its checksum does not match; it was changed, moved or cut")
 
 
+def is_encrypted(blob: bytes) -> bool:
+    """Whether bytes say of themselves that they are an encrypted blob; nothing is verified."""
+    if len(blob) < HEADER_BYTES or not blob.startswith(MAGIC):
+        return False
+    return bool(_header.unpack_from(blob)[3] & ENCRYPTED)
+
+
 def _without(head: bytes) -> bytes:
     """The header without the flag: where nothing but that was damaged, no key is missing."""
     magic, version, kind, flags = _header.unpack(head)
