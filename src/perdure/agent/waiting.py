@@ -27,6 +27,8 @@ def ask(
     hash_ = hash_of(asked)
     questions = yield from edit(session, QUESTIONS)
     record = questions.get(id_)
+    if record is not None and "until" in record:
+        raise UsageError(f"{id_!r} is the id of a timer: give the question another")
     if record is None or record.get(HASH) != hash_:
         now = yield Clock()
         expires = {"expires": now + expires_in} if expires_in is not None else {}

@@ -130,6 +130,13 @@ def test_a_question_expires(tmp_path: Path) -> None:
         assert session.ask("refund", REFUND) is True
 
 
+def test_a_question_does_not_take_the_place_of_a_timer(store: Store) -> None:
+    with pytest.raises(Waiting), store.open("a") as session:
+        session.sleep_until("remind", timedelta(days=2))
+    with store.open("a") as session, pytest.raises(UsageError, match="is the id of a timer"):
+        session.ask("remind", REFUND)
+
+
 def test_a_timer_is_due_when_its_time_has_come() -> None:
     clock = Clock("2026-03-01T12:00:00Z")
     store = Store("memory:", clock=clock)
