@@ -12,7 +12,7 @@ from perdure import Store
 from perdure.errors import NotEncrypted
 from perdure.keys import FileKey
 
-STATES = 12
+STATES = 24
 
 
 def fill(path: str, key: FileKey | None) -> dict[str, str]:
@@ -41,9 +41,9 @@ def test_what_was_killed_is_whole_and_is_ended_by_doing_it_again(
     chance, killed = random.Random(5), 0
     command = [sys.executable, "-m", "perdure.cli", "--store", path]
     command += ["--key", f"file:{tmp_path / 'a.key'}", "keys", *work]
-    for _ in range(6):
+    for _ in range(12):
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            time.sleep(chance.uniform(0.3, 1.2))
+            time.sleep(chance.uniform(0.05, 0.8))
             process.kill()
             killed += process.wait() != 0
         try:

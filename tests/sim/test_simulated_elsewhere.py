@@ -47,7 +47,7 @@ def _ends(world: World) -> Iterator[str]:
 @pytest.mark.timeout(60)
 def test_shared_effects_come_to_every_end_there_is() -> None:
     with small_world():
-        worlds = [run_one(3, number, PLAN) for number in range(60)]
+        worlds = [run_one(1, number, PLAN) for number in range(60)]
     ends = {end for world in worlds for end in _ends(world)}
     assert ends == {"unknown", "known here alone", f"done by {KEY}", f"done by {OTHER}"}
 

@@ -106,11 +106,15 @@ class Claiming(Pruned):
         for key, now in after.items():
             was_open = key not in before or is_open(before[key])
             if was_open and not is_open(now) and now.by is None:
-                there = (now.line, now.number) in places
+                there = (now.line, now.number) in places or self.may_stand_alone(now)
                 require(there, f"P9: the outcome of {key} was committed without its record")
 
     def may_be_taken_over(self, claim: Claim) -> bool:
         """Whether another claim may come in the place of this one, in one commit."""
+        return False
+
+    def may_stand_alone(self, claim: Claim) -> bool:
+        """Whether an outcome may be known of which no branch has a record yet."""
         return False
 
     def settle(self) -> None:

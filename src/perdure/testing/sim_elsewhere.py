@@ -112,6 +112,10 @@ class Sharing(Claiming):
         """
         return claim.elsewhere is not None
 
+    def may_stand_alone(self, claim: Claim) -> bool:
+        """One whose save met what others had saved first: who comes back to it records it."""
+        return not claim.number
+
     def settle(self) -> None:
         """Compare with what was done to the world, here and there."""
         super().settle()
