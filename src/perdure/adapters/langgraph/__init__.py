@@ -1,0 +1,8 @@
+"""Perdure under LangGraph: a checkpointer whose threads are states, and a store.
+
+Needs the extra `langgraph`. See `docs/design/0025-langgraph.md`.
+"""
+
+from perdure.adapters.langgraph.saver import PerdureSaver
+
+__all__ = ["PerdureSaver"]

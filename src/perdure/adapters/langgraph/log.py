@@ -1,0 +1,153 @@
+"""The records of a state, newest first, as far as they were read: which checkpoints they are of.
+
+Each record has the id of a checkpoint of LangGraph as its label: that which it saves, or for
+writes that came later, the newest there was. The newest record with a label so has the checkpoint
+with all the writes that came before the next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from perdure.types import Checkpoint
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+
+PAGE = 256
+"""Records read together (records)."""
+
+
+class Found(msgspec.Struct):
+    """Where a checkpoint is."""
+
+    branch: str
+    end: Checkpoint
+    """The newest record that is of it."""
+    own: Checkpoint | None = None
+    """The record that saved it."""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is kept with that record."""
+        return (self.own and self.own.metadata) or {}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What LangGraph said of it, as it is stored."""
+        found: dict[str, Any] = self.told.get("langgraph") or {}
+        return found
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the checkpoint that it came after."""
+        return self.told.get("parent")
+
+
+class Log:
+    """The records of one state by branch."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store = store
+        self._key = key
+        self.tips: dict[str, str] = {}
+        """Ids of the newest records, by branch, when that was looked up last."""
+        self._read: dict[str, deque[Checkpoint]] = {}
+
+    def clear(self) -> None:
+        """Forget what was read: it is not there any more, or may not be."""
+        self.tips.clear()
+        self._read.clear()
+
+    def moved(self, tips: Mapping[str, str]) -> None:
+        """Take in where the branches are now."""
+        self.tips = dict(tips)
+        self._read = {name: read for name, read in self._read.items() if name in tips}
+
+    def add(self, checkpoint: Checkpoint) -> None:
+        """Take in a record that was just saved."""
+        read = self._read.setdefault(checkpoint.branch, deque())
+        if read and read[0].id == checkpoint.id:
+            return
+        if read and read[0].hash != checkpoint.parent:
+            read.clear()
+        read.appendleft(checkpoint)
+        self.tips[checkpoint.branch] = checkpoint.id
+
+    def of(self, branch: str) -> Iterator[Checkpoint]:
+        """The records of a branch, newest first."""
+        self._catch_up(branch)
+        read = self._read.get(branch)
+        if read is None:
+            return
+        at = 0
+        while at < len(read) or self._go_back(branch, read):
+            yield read[at]
+            at += 1
+
+    def newest(self, branch: str) -> str | None:
+        """Id of the checkpoint that a branch is at; None: it has none."""
+        return next((each.label for each in self.of(branch)), None)
+
+    def find(self, checkpoint_id: str) -> Found | None:
+        """Where a checkpoint is, on whatever branch."""
+        for branch in list(self.tips):
+            found = None
+            for each in self.of(branch):
+                if each.label != checkpoint_id:
+                    if found is not None:
+                        break
+                    continue
+                found = found or Found(branch, each)
+                if each.metadata is not None:
+                    found.own = each
+                    break
+            if found is not None:
+                return found
+        return None
+
+    def checkpoints(self) -> dict[str, Found]:
+        """All checkpoints, by id."""
+        found: dict[str, Found] = {}
+        for branch in list(self.tips):
+            for each in self.of(branch):
+                if each.label is None:
+                    continue
+                place = found.setdefault(each.label, Found(branch, each))
+                if place.own is None and each.metadata is not None:
+                    place.own = each
+        return {id_: place for id_, place in found.items() if "langgraph" in place.told}
+
+    def _catch_up(self, branch: str) -> None:
+        """Read what was saved since, down to what is known."""
+        tip, known = self.tips.get(branch), self._read.get(branch) or deque()
+        if tip is None or (known and known[0].id == tip):
+            return
+        places = {each.id: at for at, each in enumerate(known)}
+        new: deque[Checkpoint] = deque()
+        while True:
+            page = self._page(branch, new[-1].id if new else None, PAGE if new else 1)
+            for each in page:
+                if each.id in places:
+                    new.extend(list(known)[places[each.id] :])
+                    self._read[branch] = new
+                    return
+                new.append(each)
+            if not known or not page:
+                self._read[branch] = new
+                return
+
+    def _go_back(self, branch: str, read: deque[Checkpoint]) -> bool:
+        """Read further back; whether there was anything."""
+        if not read or read[-1].parent is None:
+            return False
+        page = self._page(branch, read[-1].id, PAGE)
+        read.extend(page)
+        return bool(page)
+
+    def _page(self, branch: str, before: str | None, limit: int) -> list[Checkpoint]:
+        return self._store.history(self._key, branch=branch, before=before, limit=limit)
