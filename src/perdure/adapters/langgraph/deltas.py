@@ -12,7 +12,7 @@ from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.log import PAGE, Found
 from perdure.adapters.langgraph.places import section_of
 from perdure.adapters.langgraph.thread import Thread
-from perdure.adapters.langgraph.writes import Entry, decoded, joined, replayed
+from perdure.adapters.langgraph.writes import Entry, decoded, joined, named
 from perdure.core.changes import Delete
 from perdure.types import Checkpoint
 
@@ -24,10 +24,10 @@ class Ancestor(msgspec.Struct, frozen=True):
     """A checkpoint that another one came after, at whatever distance."""
 
     id: str
-    end: Checkpoint
-    """Its newest record."""
     own: Checkpoint
-    """Its oldest one."""
+    """The record that saved it."""
+    end: Checkpoint
+    """Its newest one."""
     writes: list[Entry]
     seeds: frozenset[str]
     """Those of the channels asked for that have a value at it, and at none after it."""
@@ -66,68 +66,79 @@ def history(
 def ancestors(
     store: Store, thread: Thread, found: Found, channels: Sequence[str]
 ) -> Iterator[Ancestor]:
-    """What a checkpoint came after, newest first, until each channel had a value."""
-    missing = set(channels)
-    has_value: set[str] | None = None
-    wanted, cursor = found.parent, _Cursor(store, thread, found)
-    while wanted is not None and missing:
-        span = cursor.span(wanted)
-        if not span:
-            return
-        end, own = span[0], span[-1]
-        if has_value is None or cursor.jumped:
-            sections = store.at(thread.key, end.id, sections=())
+    """What a checkpoint came after, newest first, until each channel had a value.
+
+    The writes of one are among the records of it and of its neighbours: they may have come before
+    it, or after the next. So each is told when the records of the one before it were read.
+    """
+    cursor = _Cursor(store, thread, found.branch, found.end.number + 1)
+    written = _entries(cursor.span(found.end.label))
+    missing, has_value = set(channels), set[str]()
+    wanted, span, is_apart = found.parent, cursor.span(found.parent), True
+    while wanted is not None and span and missing:
+        own = next((each for each in reversed(span) if each.metadata is not None), span[-1])
+        if is_apart:
+            sections = store.at(thread.key, span[0].id, sections=())
             has_value = {channel for channel in channels if section_of(channel) in sections}
-        entries: list[Entry] = []
-        for record in reversed(span[:-1]):
-            replayed(entries, record.changes or ())
-        writes = joined(entries, thread.late(wanted))
+        written = [*_entries(span), *written]
+        parent = (own.metadata or {}).get("parent")
+        before = cursor.span(parent)
+        is_apart = cursor.is_apart
+        writes = joined([*_entries(before), *written, *thread.late(wanted)], wanted)
         seeds = frozenset(missing & has_value)
-        yield Ancestor(wanted, end, own, writes, seeds)
+        yield Ancestor(wanted, own, span[0], writes, seeds)
         missing -= seeds
         gone = {change.path for change in own.changes or () if isinstance(change, Delete)}
         has_value |= {channel for channel in channels if (section_of(channel),) in gone}
-        told = next((each.metadata for each in span if each.metadata is not None), None)
-        wanted = (told or {}).get("parent")
+        written = _entries(span)
+        wanted, span = parent, before
+
+
+def _entries(span: Sequence[Checkpoint]) -> list[Entry]:
+    """The writes that records brought, the oldest first."""
+    return [entry for each in reversed(span) for entry in named(each.changes or ())]
 
 
 class _Cursor:
-    """Goes back over the records, from the one that saved a checkpoint."""
+    """Goes back over the records of a thread, a checkpoint at a time.
 
-    def __init__(self, store: Store, thread: Thread, found: Found) -> None:
+    Args:
+        store: the store.
+        thread: the thread.
+        branch: where to begin.
+        before: the number of the record to begin before.
+    """
+
+    def __init__(self, store: Store, thread: Thread, branch: str, before: int) -> None:
         self._store = store
         self._thread = thread
-        self._branch = found.branch
-        self._at: Checkpoint = found.own or found.end
+        self._branch = branch
+        self._before = before
         self._page: list[Checkpoint] = []
-        self.jumped = True
-        """Whether the span that was given last does not come right before the one before it."""
+        self.is_apart = True
+        """Whether the last did not come right before the one that was asked for before it."""
 
-    def span(self, id_: str) -> list[Checkpoint]:
+    def span(self, id_: str | None) -> list[Checkpoint]:
         """The records of a checkpoint, newest first; none, if it is not there."""
-        before = self._at.number
         newest = self._peek()
-        self.jumped = newest is None or newest.label != id_ or newest.number != before - 1
+        self.is_apart = newest is None or newest.label != id_ or newest.number != self._before - 1
         if newest is None or newest.label != id_:
-            found = self._thread.log.find(id_)
+            found = self._thread.log.find(id_) if id_ is not None else None
             if found is None:
                 return []
-            self._branch, self._page = found.branch, []
-            self._page = self._read(found.end.number + 1)
+            self._branch, self._before, self._page = found.branch, found.end.number + 1, []
         records = []
         while (record := self._peek()) is not None and record.label == id_:
             records.append(self._page.pop(0))
-            self._at = record
+            self._before = record.number
         return records
 
     def _peek(self) -> Checkpoint | None:
-        if not self._page:
-            self._page = self._read(self._at.number)
+        if not self._page and self._before > 1:
+            newest = next(self._thread.log.of(self._branch)).number
+            before = self._before if self._before <= newest else None
+            key, branch = self._thread.key, self._branch
+            self._page = self._store.history(
+                key, branch=branch, before=before, limit=PAGE, changes=True
+            )
         return self._page[0] if self._page else None
-
-    def _read(self, before: int) -> list[Checkpoint]:
-        if before <= 1:
-            return []
-        return self._store.history(
-            self._thread.key, branch=self._branch, before=before, limit=PAGE, changes=True
-        )

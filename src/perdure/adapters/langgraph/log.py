@@ -8,12 +8,13 @@ with all the writes that came before the next.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from perdure.types import Checkpoint
+from perdure.adapters.langgraph.places import PENDING
+from perdure.types import BranchInfo, Checkpoint
 
 if TYPE_CHECKING:
     from perdure.store import Store
@@ -30,6 +31,8 @@ class Found(msgspec.Struct):
     """The newest record that is of it."""
     own: Checkpoint | None = None
     """The record that saved it."""
+    after: Checkpoint | None = None
+    """The newest record of the next checkpoint that has writes, which may be of this one."""
 
     @property
     def told(self) -> dict[str, Any]:
@@ -57,16 +60,22 @@ class Log:
         self.tips: dict[str, str] = {}
         """Ids of the newest records, by branch, when that was looked up last."""
         self._read: dict[str, deque[Checkpoint]] = {}
+        self._firsts: dict[str, int] = {}
+        """Numbers of the records from which on none is missing, by branch."""
 
     def clear(self) -> None:
         """Forget what was read: it is not there any more, or may not be."""
         self.tips.clear()
         self._read.clear()
 
-    def moved(self, tips: Mapping[str, str]) -> None:
+    def moved(self, branches: Sequence[BranchInfo]) -> None:
         """Take in where the branches are now."""
-        self.tips = dict(tips)
-        self._read = {name: read for name, read in self._read.items() if name in tips}
+        firsts = {each.name: each.first for each in branches}
+        self.tips = {each.name: each.tip.id for each in branches}
+        for name in list(self._read):
+            if firsts.get(name) != self._firsts.get(name):  # it is gone, or was pruned
+                del self._read[name]
+        self._firsts = firsts
 
     def add(self, checkpoint: Checkpoint) -> None:
         """Take in a record that was just saved."""
@@ -96,31 +105,35 @@ class Log:
     def find(self, checkpoint_id: str) -> Found | None:
         """Where a checkpoint is, on whatever branch."""
         for branch in list(self.tips):
-            found = None
-            for each in self.of(branch):
-                if each.label != checkpoint_id:
-                    if found is not None:
-                        break
-                    continue
-                found = found or Found(branch, each)
-                if each.metadata is not None:
-                    found.own = each
-                    break
-            if found is not None:
-                return found
+            for id_, found in self._spans(branch):
+                if id_ == checkpoint_id:
+                    return found
         return None
 
     def checkpoints(self) -> dict[str, Found]:
         """All checkpoints, by id."""
-        found: dict[str, Found] = {}
+        all_: dict[str, Found] = {}
         for branch in list(self.tips):
-            for each in self.of(branch):
-                if each.label is None:
-                    continue
-                place = found.setdefault(each.label, Found(branch, each))
-                if place.own is None and each.metadata is not None:
-                    place.own = each
-        return {id_: place for id_, place in found.items() if "langgraph" in place.told}
+            for id_, found in self._spans(branch):
+                if "langgraph" in found.told:
+                    all_.setdefault(id_, found)
+        return all_
+
+    def _spans(self, branch: str) -> Iterator[tuple[str, Found]]:
+        """The checkpoints of a branch, newest first."""
+        after: Checkpoint | None = None
+        found: Found | None = None
+        for each in self.of(branch):
+            if found is None or each.label != found.end.label:
+                if found is not None and found.end.label is not None:
+                    yield found.end.label, found
+                found, after = Found(branch, each, after=after), None
+            if after is None and each.metadata is None and PENDING in each.sections:
+                after = each
+            if found.own is None and each.metadata is not None:
+                found.own = each
+        if found is not None and found.end.label is not None:
+            yield found.end.label, found
 
     def _catch_up(self, branch: str) -> None:
         """Read what was saved since, down to what is known."""

@@ -234,8 +234,9 @@ class PerdureSaver(AsyncMethods):
             NotStorable: a value holds what could not be read back; nothing was saved.
         """
         told = configurable(config)
-        entries = entries_of(self._coder, writes, task_id, task_path)
-        self._thread(*_thread_of(told)).put_writes(told["checkpoint_id"], entries)
+        id_ = told["checkpoint_id"]
+        entries = entries_of(self._coder, id_, writes, task_id, task_path)
+        self._thread(*_thread_of(told)).put_writes(id_, entries)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with all its namespaces; what is under way on it is refused from then on.

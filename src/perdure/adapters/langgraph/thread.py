@@ -28,6 +28,9 @@ T = TypeVar("T")
 TRIES_MAX = 16
 """How often a save is made anew that others came before (tries)."""
 
+EARLY_MAX = 1024
+"""Checkpoints to come whose writes are remembered (checkpoints)."""
+
 TIPS_MAX = 4
 """Branches of one thread on which sessions are kept open (sessions)."""
 
@@ -71,6 +74,8 @@ class Thread:
         self._tips: OrderedDict[str, Tip] = OrderedDict()
         self._waited_for = 0
         """How often it was asked for in vain: each of these will begin it."""
+        self._early: dict[str, list[Entry]] = {}
+        """Writes whose checkpoint was not put yet."""
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -98,8 +103,11 @@ class Thread:
         """A checkpoint whose place is known."""
         with self.lock:
             sections = self._store.at(self.key, found.end.id).plain()
-            told, values, pending = parts(coder, sections)
-            writes = joined(pending, self.late(checkpoint_id))
+            told, values, entries = parts(coder, sections)
+            if found.after is not None:
+                after = self._store.at(self.key, found.after.id, sections=[PENDING])
+                entries += after[PENDING].plain()
+            writes = joined([*entries, *self.late(checkpoint_id)], checkpoint_id)
             return Snapshot(told, values, writes, found.metadata, found.parent)
 
     def checkpoints(self) -> list[tuple[str, Found]]:
@@ -119,7 +127,7 @@ class Thread:
         assert tip.id is not None
         found = self.log.find(tip.id)
         told, values, pending = tip.read(coder)
-        writes = joined(pending, self.late(tip.id))
+        writes = joined([*pending, *self.late(tip.id)], tip.id)
         metadata = found.metadata if found is not None else {}
         return Snapshot(told, values, writes, metadata, told.get("parent"))
 
@@ -153,7 +161,9 @@ class Thread:
 
         def saved() -> None:
             tip, is_start = self._place(told["id"], told["parent"], is_latest)
-            self.log.add(tip.put(coder, told, values, None if is_start else emptied, kept))
+            gone = None if is_start else emptied
+            self.log.add(tip.put(coder, told, values, gone, kept, self._early))
+            self._early.pop(told["id"], None)
 
         self._trying(saved)
 
@@ -165,19 +175,47 @@ class Thread:
         """
 
         def saved() -> None:
-            newest = self._tip_at(checkpoint_id)
-            tip = newest or self._main(checkpoint_id)
+            recent, is_early = self._place_of_writes(checkpoint_id)
+            tip = recent or self.tip(MAIN)
             state = tip.session.state
             with tip.session.atomic():
-                if newest is not None:
+                if recent is not None:
                     is_new = added(state.setdefault(PENDING, []), entries)
                 else:
                     late = state.setdefault(LATE, {})
                     is_new = added(late.setdefault(checkpoint_id, []), entries)
             if is_new:
                 self.log.add(tip.save(tip.id))
+            if is_early:
+                self._remember(checkpoint_id, entries)
 
         self._trying(saved)
+
+    def _remember(self, checkpoint_id: str, entries: Sequence[Entry]) -> None:
+        """Writes whose checkpoint is still to come: it takes them along, on whatever branch."""
+        self._early.setdefault(checkpoint_id, []).extend(entries)
+        for id_ in list(self._early)[:-EARLY_MAX]:
+            del self._early[id_]
+
+    def _place_of_writes(self, checkpoint_id: str) -> tuple[Tip | None, bool]:
+        """The branch among whose pending writes some go, and whether their checkpoint is to come.
+
+        None: they are late.
+        """
+        tip = self._tip_at(checkpoint_id)
+        if tip is not None:
+            return tip, False
+        if not self.log.tips:
+            self._refuse_late(checkpoint_id, None)
+            return self.tip(MAIN), True
+        is_newer = all((self.log.newest(name) or "") < checkpoint_id for name in self.log.tips)
+        found = None if is_newer else self.log.find(checkpoint_id)
+        if found is None:
+            return next(reversed(self._tips.values()), None) or self.tip(MAIN), True
+        for tip in self._tips.values():
+            if tip.parent == checkpoint_id and tip.branch == found.branch:
+                return tip, False
+        return None, False
 
     def _trying(self, save: Callable[[], None]) -> None:
         """Save; again if others saved to the branch, as far as that leaves it possible."""
@@ -265,12 +303,6 @@ class Thread:
                 return self.tip(name)
         return None
 
-    def _main(self, checkpoint_id: str) -> Tip:
-        """Where writes go whose checkpoint is not the newest, or not there yet."""
-        if not self.log.tips:
-            self._refuse_late(checkpoint_id, None)
-        return self.tip(MAIN)
-
     def _refuse_late(self, id_: str, parent: str | None) -> None:
         """Refuse what was under way when the thread was deleted.
 
@@ -303,8 +335,8 @@ class Thread:
         except StateNotFound:
             self.forget()
             return False
-        tips = {each.name: each.tip.id for each in branches}
-        self.log.moved(tips)
+        self.log.moved(branches)
+        tips = self.log.tips
         for name, tip in list(self._tips.items()):
             newest = tip.session.checkpoint
             if name not in tips:

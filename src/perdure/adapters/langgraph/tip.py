@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from perdure.adapters.langgraph.coding import ATOMS, Coder
 from perdure.adapters.langgraph.comparing import Known, same, write, write_items
 from perdure.adapters.langgraph.places import CHECKPOINT, PENDING, channel_of, section_of
+from perdure.adapters.langgraph.writes import Entry, added
 from perdure.errors import CommitUnknown, PerdureError
 from perdure.types import Checkpoint, Durability
 
@@ -40,6 +41,7 @@ class Tip:
         self._durability = durability
         self._seen: list[Seen] = []
         self.id: str | None = None
+        self.parent: str | None = None
         self._look()
 
     @property
@@ -50,6 +52,7 @@ class Tip:
     def _look(self) -> None:
         told = self.session.state.get(CHECKPOINT)
         self.id = told["id"] if told is not None else None
+        self.parent = told["parent"] if told is not None else None
 
     def refresh(self) -> None:
         """Give up what is not saved, and take in what others saved.
@@ -75,6 +78,7 @@ class Tip:
         values: Mapping[str, Any],
         emptied: Container[str] | None,
         metadata: dict[str, Any],
+        early: Mapping[str, Sequence[Entry]],
     ) -> Checkpoint:
         """Save a checkpoint; of the channels, only what is not as it was.
 
@@ -84,6 +88,7 @@ class Tip:
             values: the channels.
             emptied: channels that are to be without a value if they have none here; None: all.
             metadata: what to keep with the record.
+            early: writes that came before their checkpoints, by these.
         """
         state, id_ = self.session.state, told["id"]
         fresh: Seen = {}
@@ -94,8 +99,9 @@ class Tip:
                 fresh[section] = self._write(coder, section, value, known)
             for section in self._without(values, emptied):
                 del state[section]
-            if id_ != self.id and state.get(PENDING):
-                state[PENDING].clear()
+            self._let_go_of_writes(({id_} ^ early.keys()) | {told["parent"]})
+            if id_ in early:  # put in once more, so that the record of their checkpoint has them
+                added(state.setdefault(PENDING, []), early[id_])
             if CHECKPOINT in state:
                 again = state[CHECKPOINT].get(AGAIN, 0) + 1
                 write(state, CHECKPOINT, told | {AGAIN: again} if id_ == self.id else told)
@@ -106,7 +112,7 @@ class Tip:
         except PerdureError:
             self._seen.clear()  # they may have taken in what was not saved
             raise
-        self.id = id_
+        self.id, self.parent = id_, told["parent"]
         self._seen = [fresh]
         return checkpoint
 
@@ -121,6 +127,18 @@ class Tip:
                 seen[section_of(channel)] = Known(value if type(value) is list else [value])
         self._seen = [*self._seen[:1], seen]
         return told, values, pending
+
+    def _let_go_of_writes(self, kept: Container[str | None]) -> None:
+        """Keep the pending writes of these checkpoints; others are in the history."""
+        pending = self.session.state.get(PENDING)
+        if not pending:
+            return
+        gone = [at for at, each in enumerate(pending) if each["checkpoint"] not in kept]
+        if len(gone) == len(pending):
+            pending.clear()
+        else:
+            for at in reversed(gone):
+                del pending[at]
 
     def _without(self, values: Mapping[str, Any], emptied: Container[str] | None) -> list[str]:
         """The sections of channels that have no value any more."""

@@ -12,15 +12,16 @@ from perdure.adapters.langgraph.places import PENDING
 from perdure.core.changes import Change, Set, Splice
 
 Entry: TypeAlias = Mapping[str, Any]
-"""One write: `task`, `path`, `idx`, `channel` and `value`, as they are stored."""
+"""One write: `checkpoint`, `task`, `path`, `idx`, `channel` and `value`, as they are stored."""
 
 
 def entries_of(
-    coder: Coder, writes: Sequence[tuple[str, Any]], task_id: str, path: str
+    coder: Coder, checkpoint_id: str, writes: Sequence[tuple[str, Any]], task_id: str, path: str
 ) -> list[Entry]:
     """Writes as they are stored. Those to special channels have numbers of their own."""
     return [
         {
+            "checkpoint": checkpoint_id,
             "task": task_id,
             "path": path,
             "idx": WRITES_IDX_MAP.get(channel, at),
@@ -37,10 +38,10 @@ def added(stored: Any, entries: Sequence[Entry]) -> bool:
     Returns:
         Whether there was anything to add.
     """
-    places = {(each["task"], each["idx"]): at for at, each in enumerate(stored)}
+    places = {_place(each): at for at, each in enumerate(stored)}
     new = []
     for entry in entries:
-        at = places.get((entry["task"], entry["idx"]))
+        at = places.get(_place(entry))
         if at is None:
             new.append(entry)
         elif entry["idx"] < 0:
@@ -49,17 +50,25 @@ def added(stored: Any, entries: Sequence[Entry]) -> bool:
     return bool(new) or any(entry["idx"] < 0 for entry in entries)
 
 
-def joined(pending: Iterable[Entry], late: Iterable[Entry]) -> list[Entry]:
-    """All writes of a checkpoint, in the order in which a run applies them."""
-    found = {(each["task"], each["idx"]): each for each in pending}
-    for each in late:
-        if each["idx"] < 0:
-            found[each["task"], each["idx"]] = each
-        else:
-            found.setdefault((each["task"], each["idx"]), each)
+def joined(entries: Iterable[Entry], checkpoint_id: str) -> list[Entry]:
+    """The writes of one checkpoint among these, each once, in the order in which a run has them.
+
+    Args:
+        entries: those that came first go first; special ones of a task give way to later ones.
+        checkpoint_id: the checkpoint's.
+    """
+    found: dict[tuple[str, str, int], Entry] = {}
+    for each in entries:
+        if each["checkpoint"] == checkpoint_id and (each["idx"] < 0 or _place(each) not in found):
+            found[_place(each)] = each
     return sorted(
         found.values(), key=lambda each: writes_sort_key(each["path"], each["task"], each["idx"])
     )
+
+
+def _place(entry: Entry) -> tuple[str, str, int]:
+    """What no two writes have in common."""
+    return entry["checkpoint"], entry["task"], entry["idx"]
 
 
 def decoded(coder: Coder, entries: Iterable[Entry]) -> list[PendingWrite]:
@@ -67,16 +76,14 @@ def decoded(coder: Coder, entries: Iterable[Entry]) -> list[PendingWrite]:
     return [(each["task"], each["channel"], coder.decode(each["value"])) for each in entries]
 
 
-def replayed(entries: list[Entry], changes: Iterable[Change]) -> None:
-    """Make the changes of one record to the pending writes, in place; others are passed over."""
+def named(changes: Iterable[Change]) -> list[Entry]:
+    """The writes that the changes of one record put among the pending ones, in order."""
+    found: list[Entry] = []
     for change in changes:
         if change.path[0] != PENDING:
             continue
-        if isinstance(change, Set) and len(change.path) == 1:
-            entries[:] = change.value
-        elif isinstance(change, Set) and isinstance(change.path[1], int):
-            entries[change.path[1]] = change.value
+        if isinstance(change, Set):
+            found += change.value if len(change.path) == 1 else [change.value]
         elif isinstance(change, Splice) and isinstance(change.items, list):
-            entries[change.start : change.start + change.removed] = change.items
-        else:
-            entries.clear()
+            found += change.items
+    return found
