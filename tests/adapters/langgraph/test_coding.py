@@ -171,16 +171,16 @@ class Reversing(CipherProtocol):
 def test_a_serializer_of_ones_own_keeps_every_value_and_each_item_once(tmp_path: Path) -> None:
     serde = EncryptedSerializer(Reversing())
     with PerdureSaver(tmp_path / "agents.db", serde=serde) as saver:
-        said: list[Any] = [lc.HumanMessage("secret one", id="1")]
+        said: list[Any] = [lc.HumanMessage("confided one", id="1")]
         config = put(saver, thread(), said)
-        said = [*said, lc.AIMessage("secret two", id="2")]
+        said = [*said, lc.AIMessage("confided two", id="2")]
         put(saver, config, said)
-        saver.put_writes(config, [("x", "secret three")], "task")
+        saver.put_writes(config, [("x", "confided three")], "task")
         assert values(saver) == {"x": said}
         changes = saver.store.history(KEY, changes=True)[1].changes
         (added,) = [each for each in changes or () if each.path == ("x",)]
         assert isinstance(added, perdure.Splice) and len(added.items) == 1
         (found,) = [each for each in saver.list(config) if each.pending_writes]
-        assert found.pending_writes and found.pending_writes[0][2] == "secret three"
+        assert found.pending_writes and found.pending_writes[0][2] == "confided three"
     files = b"".join(each.read_bytes() for each in tmp_path.iterdir())
-    assert b"secret" not in files
+    assert b"confided" not in files
