@@ -148,7 +148,7 @@ class Coder:
             if refused:
                 raise NotStorable(
                     f"{refused[0]} would not be read back: only what is allowed is ever made from "
-                    "stored data. PerdureSaver(…, allow=[its class]) allows it"
+                    "stored data. What takes allow=[its class] allows it"
                 )
         return {OBJECT: form, DATA: data}
 
@@ -194,8 +194,7 @@ class Coder:
         value, refused = self._loaded(stored[OBJECT], stored[DATA])
         if refused:
             raise BadStored(
-                f"{refused[0]} is not made from stored data unless it is allowed: "
-                "PerdureSaver(…, allow=[its class])"
+                f"{refused[0]} is not made from stored data unless it is allowed: allow=[its class]"
             )
         return value
 

@@ -99,9 +99,11 @@ class Tip:
                 fresh[section] = self._write(coder, section, value, known)
             for section in self._without(values, emptied):
                 del state[section]
-            self._let_go_of_writes(({id_} ^ early.keys()) | {told["parent"]})
             if id_ in early:  # put in once more, so that the record of their checkpoint has them
+                self._let_go_of_writes({told["parent"]})
                 added(state.setdefault(PENDING, []), early[id_])
+            else:
+                self._let_go_of_writes({told["parent"], id_})
             if CHECKPOINT in state:
                 again = state[CHECKPOINT].get(AGAIN, 0) + 1
                 write(state, CHECKPOINT, told | {AGAIN: again} if id_ == self.id else told)
