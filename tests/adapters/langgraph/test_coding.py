@@ -112,6 +112,13 @@ plain = st.recursive(
 )
 
 
+def test_what_contains_itself_is_refused() -> None:
+    value: list[Any] = []
+    value.append([value])
+    with pytest.raises(errors.NotStorable, match="nested too deep"):
+        CODER.encode_whole(value)
+
+
 @given(plain)
 def test_any_plain_value_comes_back_and_shares_nothing(value: Any) -> None:
     stored = CODER.encode_whole(value)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from langchain_core import messages as lc
@@ -78,7 +78,18 @@ class Coder:
         self.serde = serde
         self.is_open = isinstance(serde, JsonPlusSerializer)
         """Whether plain data is kept as such."""
-        self.encode: Callable[[Any], Any] = self._plain if self.is_open else self._sealed
+        self._encode: Callable[[Any], Any] = self._plain if self.is_open else self._sealed
+
+    def encode(self, value: Any) -> Any:
+        """A value as it is stored.
+
+        Raises:
+            NotStorable: it would not be read back, or contains itself.
+        """
+        try:
+            return self._encode(value)
+        except RecursionError:
+            raise NotStorable(f"this {type(value).__name__} is nested too deep") from None
 
     def encode_items(self, items: list[Any]) -> list[Any]:
         """The items of a list, as they are stored in it."""
@@ -203,14 +214,37 @@ class Coder:
         kind = CLASSES.get(stored[MESSAGE])
         if kind is None:
             raise BadStored(f"there is no message called {stored[MESSAGE]!r}")
-        fields = {
-            name: value if type(value) in ATOMS else self.decode(value)
-            for name, value in stored.items()
-            if name != MESSAGE
-        }
-        if "role" not in kind.model_fields:
-            fields.pop("role", None)
-        return kind.model_construct(**fields)
+        template, has_role, containers = _template(kind)
+        message = template.__copy__()
+        fields = vars(message)
+        for name, empty in containers:
+            fields[name] = empty()
+        for name, value in stored.items():
+            if name != MESSAGE and (name != "role" or has_role):
+                fields[name] = value if type(value) in ATOMS else self.decode(value)
+        return message
+
+
+Template: TypeAlias = tuple[BaseMessage, bool, list[tuple[str, Callable[[], Any]]]]
+
+_TEMPLATES: dict[type[BaseMessage], Template] = {}
+
+
+def _template(kind: type[BaseMessage]) -> Template:
+    """A message that says nothing, which takes less time to copy than one to make.
+
+    Returns:
+        The message, whether it has a role as a field, and which fields are empty dicts or lists.
+    """
+    if kind not in _TEMPLATES:
+        defaults = _defaults(kind)
+        fields = dict.fromkeys(kind.model_fields) | defaults
+        containers: list[tuple[str, Callable[[], Any]]] = [
+            (name, type(value)) for name, value in defaults.items() if type(value) not in ATOMS
+        ]
+        message = kind.model_construct(set(fields), **fields)
+        _TEMPLATES[kind] = message, "role" in fields, containers
+    return _TEMPLATES[kind]
 
 
 _DEFAULTS: dict[type[BaseMessage], dict[str, Any]] = {}

@@ -82,15 +82,23 @@ def _holding(item: Any) -> Any:
 def _copied(held: Any) -> Any:
     """The same, apart from what is live."""
     try:
-        return _copied_fields(held) if type(held) is dict else deepcopy(held)
+        return _copied_value(held)
     except Exception:  # what a user's class makes of being copied
         return _Unknowable()
 
 
-def _copied_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value if type(value) in ATOMS else deepcopy(value) for name, value in fields.items()
-    }
+def _copied_value(value: Any) -> Any:
+    """A deep copy: of dicts and lists, which most are, in a tenth of the time."""
+    kind = type(value)
+    if kind is dict:
+        fields = value.copy()
+        for name, item in value.items():
+            if type(item) not in ATOMS:
+                fields[name] = _copied_value(item)
+        return fields
+    if kind is list:
+        return [item if type(item) in ATOMS else _copied_value(item) for item in value]
+    return value if kind in ATOMS else deepcopy(value)
 
 
 def _equal(copy: Any, held: Any) -> bool:
