@@ -65,14 +65,21 @@ def test_messages_edited_in_place_are_kept_also_where_the_channel_has_no_new_ver
     saver: PerdureSaver,
 ) -> None:
     value = said(COUNT)
+    value[12] = HumanMessage("x", mine=[1])  # a field that the class does not name
+    value[20:24] = [{"plain": 1, "more": [1]}, {"plain": 1, "more": [1]}, [[1]], {1}]
     config = put(saver, thread(), value)
     value[10].content = "edited"
     value[11].additional_kwargs["n"]["i"] = "deep"
-    value[12].mine = 1  # a field that the class does not name
+    value[12].mine.append(2)
+    value[20]["more"].append(2)
+    value[21]["renamed"] = value[21].pop("plain")
+    value[22][0].append(2)
+    value[23].add(2)
     checkpoint = {**saver.get_tuple(config).checkpoint, "id": "2"}  # type: ignore[union-attr]  # it is there
     checkpoint["channel_values"] = {"x": value}
     saver.put(config, checkpoint, {}, {})  # type: ignore[arg-type]  # a TypedDict made in steps
     assert values(saver)["x"][10].content == "edited"
+    assert list(values(saver)["x"][21]) == ["more", "renamed"]
     assert values(saver) == {"x": value}
     assert sum(len(str(each)) for each in written(saver)) < 1000
 

@@ -14,26 +14,22 @@ class Known:
     """Objects whose stored form is known, in order, and what they held when it was.
 
     Comparing what they hold with what they held is one comparison of lists, and finds whatever was
-    changed in place, at any depth; but not a value that gave way to an equal one, as 1 to True.
+    changed in place, at any depth; but not a value that gave way to an equal one, as 1 to True, a
+    dict whose keys changed places, or the first field of a message that its class does not name.
     """
 
     def __init__(self, items: Sequence[Any] = ()) -> None:
         self.items: list[Any] = []
         self._held: list[Any] = []
         self._copies: list[Any] = []
-        self._extras: list[Any] = []
-        self._extra_copies: list[Any] = []
         self.splice(0, 0, items)
 
     def splice(self, start: int, stop: int, items: Sequence[Any]) -> None:
         """Put others in the place of some."""
         held = [_holding(item) for item in items]
-        extras = [getattr(item, "__pydantic_extra__", None) for item in items]
         self.items[start:stop] = items
         self._held[start:stop] = held
         self._copies[start:stop] = map(_copied, held)
-        self._extras[start:stop] = extras
-        self._extra_copies[start:stop] = map(_copied, extras)
 
     def again(self, at: int) -> None:
         """Take one down as it is now."""
@@ -46,16 +42,12 @@ class Known:
     def changed(self) -> list[int]:
         """Positions of those that hold something else now."""
         try:
-            if self._copies == self._held and self._extra_copies == self._extras:
+            if self._copies == self._held:
                 return []
         except Exception:  # another library's comparison, which may not be a truth
             pass
-        pairs = zip(self._copies, self._held, self._extra_copies, self._extras)
-        return [
-            at
-            for at, (copy, held, extra_copy, extra) in enumerate(pairs)
-            if not (_equal(copy, held) and _equal(extra_copy, extra))
-        ]
+        pairs = enumerate(zip(self._copies, self._held))
+        return [at for at, (copy, held) in pairs if not _equal(copy, held)]
 
 
 class _Unknowable:
@@ -76,7 +68,10 @@ def _holding(item: Any) -> Any:
     if kind in (list, dict, set):
         return item
     fields = getattr(item, "__dict__", None)
-    return _Unknowable() if fields is None else fields
+    if fields is None:
+        return _Unknowable()
+    more = getattr(item, "__pydantic_extra__", None)
+    return [fields, more] if more else fields
 
 
 def _copied(held: Any) -> Any:
