@@ -1,5 +1,6 @@
 """Two workers on one thread are told; who names a checkpoint forks."""
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,30 @@ def test_many_threads_of_one_saver_at_once(tmp_path: Path) -> None:
         for name in names:
             log = graph.get_state(thread(name)).values["log"]
             assert [each for each in log if isinstance(each, int)] == [0, 1, 2]
+
+
+def test_more_threads_and_branches_than_sessions_are_kept_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.adapters.langgraph.saver.THREADS_MAX", 2)
+    with PerdureSaver(tmp_path / "agents.db") as saver:
+        configs = [put(saver, thread(f"user-{i}"), i) for i in range(5)]
+        configs = [put(saver, config, 10 + i) for i, config in enumerate(configs)]
+        assert [values(saver, config) for config in configs] == [{"x": 10 + i} for i in range(5)]
+        first = put(saver, thread(), 0)
+        forks = [put(saver, first, i) for i in range(1, 9)]
+        forks = [put(saver, config, 10 + i) for i, config in enumerate(forks)]
+        assert [values(saver, config) for config in forks] == [{"x": 10 + i} for i in range(8)]
+        assert len(saver.store.branches(KEY)) == 8 and values(saver) == {"x": 17}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_has_sessions_of_its_own(tmp_path: Path) -> None:
+    with PerdureSaver(tmp_path / "agents.db") as saver:
+        first = put(saver, thread(), 1)
+        pid = os.fork()
+        if not pid:
+            put(saver, first, 2)
+            os._exit(0 if values(saver) == {"x": 2} else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert values(saver) == {"x": 2}

@@ -82,9 +82,15 @@ def _copied(held: Any) -> Any:
         return _Unknowable()
 
 
+_EMPTY: dict[type, Any] = {dict: {}, list: []}
+"""Most containers in messages are empty. Their copies are one, which the processor has at hand."""
+
+
 def _copied_value(value: Any) -> Any:
     """A deep copy: of dicts and lists, which most are, in a tenth of the time."""
     kind = type(value)
+    if not value and kind in _EMPTY:
+        return _EMPTY[kind]
     if kind is dict:
         fields = value.copy()
         for name, item in value.items():

@@ -37,7 +37,8 @@ def copy(store: Store, source: Thread, target: Thread) -> None:
     Raises:
         StateExists: there is one under the key.
     """
-    with source.lock, target.lock:
+    first, second = sorted((source, target), key=lambda each: each.key)
+    with first.lock, second.lock:  # in one order, whichever way others copy
         if not source.look():
             return
         target.forget()

@@ -42,9 +42,14 @@ def place_of(prefix: str, key: str) -> tuple[str, str]:
     return unquote(thread_id), namespace
 
 
+def namespaces_of(root: str) -> str:
+    """What the keys of a thread's namespaces begin with; `root` is the thread's."""
+    return root + _BETWEEN
+
+
 def is_of_thread(root: str, key: str) -> bool:
     """Whether a key is that of a thread, or of one of its namespaces; `root` is the thread's."""
-    return key == root or key.startswith(root + _BETWEEN)
+    return key == root or key.startswith(namespaces_of(root))
 
 
 def section_of(channel: str) -> str:

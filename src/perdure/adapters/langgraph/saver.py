@@ -33,6 +33,7 @@ from perdure.adapters.langgraph.places import (
     configurable,
     is_of_thread,
     key_of,
+    namespaces_of,
     place_of,
 )
 from perdure.adapters.langgraph.thread import Options, Snapshot, Thread
@@ -355,12 +356,18 @@ class PerdureSaver(AsyncMethods):
 
     def _keys(self, thread_id: str | None) -> Iterator[str]:
         """The keys of the states of a thread, or of all threads."""
-        root = self.prefix if thread_id is None else key_of(self.prefix, thread_id, "")
+        if thread_id is None:
+            yield from self._keys_under(self.prefix)
+            return
+        root = key_of(self.prefix, thread_id, "")
+        if [info.key for info in self.store.states(root, limit=1)] == [root]:
+            yield root
+        yield from self._keys_under(namespaces_of(root))
+
+    def _keys_under(self, prefix: str) -> Iterator[str]:
         after = None
-        while page := self.store.states(root, after=after):
-            for info in page:
-                if thread_id is None or is_of_thread(root, info.key):
-                    yield info.key
+        while page := self.store.states(prefix, after=after):
+            yield from (info.key for info in page)
             after = page[-1].key
 
     def _thread(self, thread_id: str, namespace: str) -> Thread:
