@@ -59,20 +59,17 @@ def put(saver: Any, config: Any, messages: list[AnyMessage]) -> tuple[Any, float
     return timed(lambda: saver.put(config, checkpoint, told, {"messages": version}))
 
 
-def on_disk(directory: Path) -> int:
-    return sum(each.stat().st_size for each in directory.iterdir())
-
-
-def measure(saver: Any, directory: Path, count: int) -> dict[str, float]:
+def measure(saver: Any, count: int) -> dict[str, float]:
     messages: list[AnyMessage] = [made(number) for number in range(count)]
     config, _ = put(saver, CONFIG, messages)
     time.sleep(SETTLING_S)  # what is due after so large a put is not part of the next ones
-    before, puts = on_disk(directory), []
+    puts, busy = [], []
     for number in range(count, count + PUTS):
         messages = [*messages, made(number)]
+        began = time.thread_time()
         config, took = put(saver, config, messages)
+        busy.append(time.thread_time() - began)
         puts.append(took)
-    grown = (on_disk(directory) - before) / PUTS
     reads = [timed(lambda: saver.get_tuple(CONFIG))[1] for _ in range(READS)]
     graph: Any = StateGraph(MessagesState)
     graph.add_node("agent", lambda _: {"messages": [AIMessage("and on")]})
@@ -83,14 +80,15 @@ def measure(saver: Any, directory: Path, count: int) -> dict[str, float]:
     invokes = [timed(lambda: compiled.invoke(said, CONFIG))[1] for _ in range(INVOKES)]
     return {
         "put, p50 ms": milliseconds(puts),
+        "put, p50 ms of the processor": milliseconds(busy),
         "get_tuple, p50 ms": milliseconds(reads),
         "invoke, p50 ms": milliseconds(invokes),
-        "disk for each put, bytes": grown,
     }
 
 
 def sqlite_saver(directory: Path) -> AbstractContextManager[Any]:
-    return SqliteSaver.from_conn_string(str(directory / "conversation.db"))
+    opened: AbstractContextManager[Any] = SqliteSaver.from_conn_string(str(directory / "a.db"))
+    return opened
 
 
 def perdure_saver(directory: Path) -> AbstractContextManager[Any]:
@@ -117,7 +115,7 @@ def main(arguments: list[str]) -> int:
             opened(Path(directory)) as saver,
         ):
             require_synced(saver)
-            found.append(measure(saver, Path(directory), count))
+            found.append(measure(saver, count))
     table = Table("", "SqliteSaver", "PerdureSaver", "ratio")
     for name, theirs in found[0].items():
         ours = found[1][name]
