@@ -1,6 +1,8 @@
 """LangGraph's own tests of checkpointers, extended capabilities included."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -29,3 +31,10 @@ def test_all_tests_of_the_conformance_suite_pass(url: str, tmp_path: Path) -> No
     assert failures == []
     assert report.conformance_level() == "FULL"
     assert sum(result.tests_passed for result in report.results.values()) == TESTS
+
+
+def test_without_langgraph_the_import_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "langgraph.py").write_text("raise ModuleNotFoundError('none', name='langgraph')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import perdure.adapters.langgraph"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "install Perdure with its extra langgraph" in run.stderr

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from tests.adapters.langgraph.graphs import thread
 from tests.adapters.langgraph.test_two_workers import KEY, put, values
 
@@ -133,3 +135,24 @@ def test_what_each_way_of_looking_finds(edits: Edits, expected: Any, tmp_path: P
         found = values(saver)["x"]
         assert found[0]["n"] is expected or found[0]["n"] == expected is not True
         assert found[1]["n"] == (2 if edits == "identity" else 3)
+
+
+class Failing(JsonPlusSerializer):
+    """Fails otherwise than serializers do."""
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        raise ValueError("odd")
+
+
+def test_a_put_that_failed_half_way_leaves_nothing_and_the_next_is_whole(tmp_path: Path) -> None:
+    with PerdureSaver(tmp_path / "agents.db", serde=Failing()) as saver:
+        value = said(5)
+        config = put(saver, thread(), value)
+        value[2].content = "edited"
+        checkpoint: Any = {**empty_checkpoint(), "id": "x"}
+        checkpoint["channel_values"] = {"x": value, "y": object()}
+        with pytest.raises(ValueError, match="odd"):
+            saver.put(config, checkpoint, {}, {"y": 1})
+        put(saver, config, value)
+        assert values(saver) == {"x": value}
+        assert [each.metadata["step"] for each in saver.list(thread())] == [0, 0]

@@ -90,8 +90,8 @@ class PerdureSaver(AsyncMethods):
                 by comparing what they hold (`"content"`), by encoding all of it again (`"full"`,
                 which also tells 1 from True), or not at all (`"identity"`).
             durability: what a save survives; the store's by default.
-            exclusive: hold a thread from the first read of it until the saver is closed, or
-                `release`; others are told `Busy`.
+            exclusive: hold a thread from the first read of it, a new one from its first
+                checkpoint, until the saver is closed, or `release`; others are told `Busy`.
             wait: how long to wait for who holds it so (seconds).
 
         Raises:

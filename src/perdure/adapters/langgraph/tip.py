@@ -9,7 +9,7 @@ from perdure.adapters.langgraph.coding import ATOMS, Coder
 from perdure.adapters.langgraph.comparing import Known, same, write, write_items
 from perdure.adapters.langgraph.places import CHECKPOINT, PENDING, channel_of, section_of
 from perdure.adapters.langgraph.writes import Entry, added
-from perdure.errors import CommitUnknown, PerdureError
+from perdure.errors import CommitUnknown
 from perdure.types import Checkpoint, Durability
 
 if TYPE_CHECKING:
@@ -92,10 +92,11 @@ class Tip:
         """
         state, id_ = self.session.state, told["id"]
         fresh: Seen = {}
+        seen, self._seen = self._seen, []  # if this fails, they may know what is not stored
         with self.session.atomic():
             for channel, value in values.items():
                 section = section_of(channel)
-                known = self._known(section, value)
+                known = _known(seen, section, value)
                 fresh[section] = self._write(coder, section, value, known)
             for section in self._without(values, emptied):
                 del state[section]
@@ -109,11 +110,7 @@ class Tip:
                 write(state, CHECKPOINT, told | {AGAIN: again} if id_ == self.id else told)
             else:
                 state[CHECKPOINT] = told
-        try:
-            checkpoint = self.save(id_, metadata)
-        except PerdureError:
-            self._seen.clear()  # they may have taken in what was not saved
-            raise
+        checkpoint = self.save(id_, metadata)
         self.id, self.parent = id_, told["parent"]
         self._seen = [fresh]
         return checkpoint
@@ -152,15 +149,6 @@ class Tip:
             if emptied is None or channel in emptied:
                 gone.append(section)
         return gone
-
-    def _known(self, section: str, value: Any) -> Known | None:
-        """The objects known of a section that this value is made of, if there are any."""
-        first = (value[0] if value else None) if type(value) is list else value
-        for seen in self._seen:
-            known = seen.get(section)
-            if known is not None and known.items and known.items[0] is first:
-                return known
-        return None
 
     def _write(self, coder: Coder, section: str, value: Any, known: Known | None) -> Known:
         """Make a section what a channel's value is; the objects that are known then."""
@@ -219,6 +207,16 @@ def parts(
         if channel is not None:
             values[channel] = coder.decode(stored)
     return told, values, list(sections.get(PENDING) or ())
+
+
+def _known(all_seen: Sequence[Seen], section: str, value: Any) -> Known | None:
+    """The objects known of a section that this value is made of, if there are any."""
+    first = (value[0] if value else None) if type(value) is list else value
+    for seen in all_seen:
+        known = seen.get(section)
+        if known is not None and known.items and known.items[0] is first:
+            return known
+    return None
 
 
 def _plain(value: Any) -> Any:
