@@ -57,6 +57,12 @@ ENTRIES: dict[str, Entry] = {
         "its `put` alone, which writes the whole list each time; a graph adds checkpoints of its"
         " own; every message a checkpoint",
     ),
+    "langgraph-perdure": Entry(
+        "LangGraph, Perdure's saver",
+        "benchmarks.peers.langgraph_saver:LangGraphPerdure",
+        ("langgraph", "perdure"),
+        "the same `put` to `PerdureSaver`, with what old messages hold compared each time",
+    ),
     "langgraph-delta": Entry(
         "LangGraph DeltaChannel",
         "benchmarks.peers.langgraph_delta:LangGraphDelta",

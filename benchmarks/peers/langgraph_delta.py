@@ -33,7 +33,7 @@ class LangGraphDelta(Peer):
         graph.add_node("agent", lambda _: {})
         graph.add_edge(START, "agent")
         graph.add_edge("agent", END)
-        self._graph = graph.compile(checkpointer=self._saver)
+        self._graph: Any = graph.compile(checkpointer=self._saver)
 
     def save(self, message: Message) -> None:
         self._graph.invoke({"messages": [message]}, THREAD)

@@ -1,4 +1,4 @@
-"""LangGraph's SqliteSaver as it is: one message added to a channel, one checkpoint put."""
+"""LangGraph's SqliteSaver, and Perdure's: one message added to a channel, one checkpoint put."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 
 from benchmarks.messages import Message
 from benchmarks.peers.peer import Peer, sqlite_mode, with_text
+from perdure import Store
+from perdure.adapters.langgraph import PerdureSaver
+from perdure.backends.sqlite import SqliteBackend
 
 THREAD: dict[str, Any] = {"configurable": {"thread_id": "alice", "checkpoint_ns": ""}}
 
@@ -24,11 +27,13 @@ def saver_mode(saver: SqliteSaver) -> str:
     return sqlite_mode(journal, synchronous)
 
 
-class LangGraphSaver(Peer):
-    def open(self, directory: Path) -> None:
-        self._opened = ExitStack()
-        path = str(directory / "conversation.db")
-        self._saver = self._opened.enter_context(SqliteSaver.from_conn_string(path))
+class Putting(Peer):
+    """The messages in a channel of one thread, a checkpoint put for each."""
+
+    _opened: ExitStack
+    _saver: Any
+
+    def begin(self) -> None:
         self._config = THREAD
         self._messages: list[Message] = []
         found = self._saver.get_tuple(THREAD)
@@ -50,8 +55,30 @@ class LangGraphSaver(Peer):
     def load(self) -> int:
         return with_text([message["content"] for message in self._messages])
 
+    def close(self) -> None:
+        self._opened.close()
+
+
+class LangGraphSaver(Putting):
+    def open(self, directory: Path) -> None:
+        self._opened = ExitStack()
+        path = str(directory / "conversation.db")
+        self._saver = self._opened.enter_context(SqliteSaver.from_conn_string(path))
+        self.begin()
+
     def mode(self) -> str:
         return saver_mode(self._saver)
 
-    def close(self) -> None:
-        self._opened.close()
+
+class LangGraphPerdure(Putting):
+    def open(self, directory: Path) -> None:
+        self._backend = SqliteBackend(directory / "conversation.db")
+        self._opened = ExitStack()
+        store = self._opened.enter_context(Store(self._backend))
+        self._saver = self._opened.enter_context(PerdureSaver(store))
+        self.begin()
+
+    def mode(self) -> str:
+        writer = self._backend._writer
+        assert writer is not None, "a save came first"
+        return sqlite_mode(writer.pragma("journal_mode"), writer.pragma("synchronous"))

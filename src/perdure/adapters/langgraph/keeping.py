@@ -1,0 +1,152 @@
+"""What becomes of threads: deleting, copying and pruning the states they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from perdure.adapters.langgraph import deltas
+from perdure.adapters.langgraph.coding import Coder
+from perdure.adapters.langgraph.comparing import write
+from perdure.adapters.langgraph.log import Found
+from perdure.adapters.langgraph.places import LATE, section_of
+from perdure.adapters.langgraph.thread import Thread
+from perdure.core.head import MAIN
+from perdure.core.refs import Ref
+from perdure.core.retention import Retention
+from perdure.errors import StateNotFound
+from perdure.types import Checkpoint
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+
+
+def delete(store: Store, thread: Thread) -> None:
+    """Delete the state of a thread, or do nothing if there is none."""
+    with thread.lock:
+        thread.forget()
+        with suppress(StateNotFound):
+            store.delete(thread.key)
+
+
+def copy(store: Store, source: Thread, target: Thread) -> None:
+    """Copy a state with its branches.
+
+    Raises:
+        StateExists: there is one under the key.
+    """
+    first, second = sorted((source, target), key=lambda each: each.key)
+    with first.lock, second.lock:  # in one order, whichever way others copy
+        if not source.look():
+            return
+        target.forget()
+        store.copy(source.key, target.key)
+        refs: dict[str, Ref] = {each.id: each.number for each in source.log.of(MAIN)}
+        for branch in source.log.tips:
+            if branch != MAIN:
+                _copy_branch(store, source, target, branch, refs)
+
+
+def _copy_branch(
+    store: Store, source: Thread, target: Thread, branch: str, refs: dict[str, Ref]
+) -> None:
+    """Save again what a branch has of its own; `refs` tells where its records are in the copy."""
+    new: list[Checkpoint] = []
+    for record in source.log.of(branch):
+        if record.id in refs:
+            store.fork(target.key, branch, at=refs[record.id])
+            break
+        new.append(record)
+    with store.open(target.key, branch=branch) as session:
+        for record in reversed(new):
+            sections = store.at(source.key, record.id).plain()
+            for name in [name for name in session.state if name not in sections]:
+                del session.state[name]
+            for name, value in sections.items():
+                if name in session.state:
+                    write(session.state, name, value)
+                else:
+                    session.state[name] = value
+            refs[record.id] = session.save(record.label, record.metadata).id
+
+
+def keep_latest(store: Store, thread: Thread, coder: Coder) -> None:
+    """Remove all checkpoints but the newest, and what its delta channels are rebuilt from."""
+    with thread.lock:
+        newest = next(iter(thread.checkpoints()), None)
+        if newest is None:
+            return
+        found = newest[1]
+        oldest = _oldest_needed(store, thread, found)
+        records = [each.id for each in thread.log.of(found.branch)]
+        count = records.index(oldest.id) + 1 if oldest.id in records else len(records)
+        branches = [name for name in thread.log.tips if name != MAIN]
+        end = next(iter(thread.log.of(found.branch)))
+        late = thread.late(newest[0])
+        thread.forget()
+        if found.branch != MAIN:
+            store.rollback(thread.key, to=end.id)
+            if late:
+                thread.put_writes(newest[0], late)
+                thread.forget()
+                count += 1
+        for name in branches:
+            store.delete_branch(thread.key, name)
+        policy = Retention(keep_last=count, keep_labels=False, keep_left=timedelta(0))
+        store.prune(policy, thread.key)
+        thread.forget()
+
+
+def _oldest_needed(store: Store, thread: Thread, found: Found) -> Checkpoint:
+    """The oldest record that has to stay for a checkpoint."""
+    oldest = found.own or found.end
+    counted = found.metadata.get("counters_since_delta_snapshot") or {}
+    sections = store.at(thread.key, found.end.id, sections=())
+    channels = [name for name in counted if section_of(name) not in sections]
+    for ancestor in deltas.ancestors(store, thread, found, channels):
+        oldest = ancestor.own
+    return oldest
+
+
+def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
+    """Remove the checkpoints of some runs, with their writes."""
+    with thread.lock:
+        all_ = dict(thread.checkpoints())
+        gone = {id_ for id_, found in all_.items() if found.metadata.get("run_id") in run_ids}
+        if not gone:
+            return
+        kept = all_.keys() - gone
+        if not kept:
+            delete(store, thread)
+            return
+        _let_go_of_late(thread, gone)
+        ends = {name: _newest_of(thread, name, kept) for name in thread.log.tips}
+        newest = all_[max(kept)].end
+        thread.forget()
+        for name, end in ends.items():
+            if end is not None:
+                store.rollback(thread.key, to=end.id, branch=name)
+            elif name == MAIN:
+                store.rollback(thread.key, to=newest.id)
+            else:
+                store.delete_branch(thread.key, name)
+        policy = Retention(keep_last=1, keep_labels=kept, keep_left=timedelta(0))
+        store.prune(policy, thread.key)
+        thread.forget()
+
+
+def _newest_of(thread: Thread, branch: str, kept: Collection[str]) -> Checkpoint | None:
+    return next((each for each in thread.log.of(branch) if each.label in kept), None)
+
+
+def _let_go_of_late(thread: Thread, gone: Collection[str]) -> None:
+    """Remove writes that came late for checkpoints that go."""
+    main = thread.tip(MAIN)
+    late = main.session.state.get(LATE) or {}
+    if any(id_ in gone for id_ in late):
+        with main.session.atomic():
+            for id_ in [id_ for id_ in late if id_ in gone]:
+                del late[id_]
+        thread.log.add(main.save(main.id))

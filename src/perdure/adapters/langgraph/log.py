@@ -1,0 +1,166 @@
+"""The records of a state, newest first, as far as they were read: which checkpoints they are of.
+
+Each record has the id of a checkpoint of LangGraph as its label: that which it saves, or for
+writes that came later, the newest there was. The newest record with a label so has the checkpoint
+with all the writes that came before the next.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from perdure.adapters.langgraph.places import PENDING
+from perdure.types import BranchInfo, Checkpoint
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+
+PAGE = 256
+"""Records read together (records)."""
+
+
+class Found(msgspec.Struct):
+    """Where a checkpoint is."""
+
+    branch: str
+    end: Checkpoint
+    """The newest record that is of it."""
+    own: Checkpoint | None = None
+    """The record that saved it."""
+    after: Checkpoint | None = None
+    """The newest record of the next checkpoint that has writes, which may be of this one."""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What is kept with that record."""
+        return (self.own and self.own.metadata) or {}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What LangGraph said of it, as it is stored."""
+        found: dict[str, Any] = self.told.get("langgraph") or {}
+        return found
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the checkpoint that it came after."""
+        return self.told.get("parent")
+
+
+class Log:
+    """The records of one state by branch."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store = store
+        self._key = key
+        self.tips: dict[str, str] = {}
+        """Ids of the newest records, by branch, when that was looked up last."""
+        self._read: dict[str, deque[Checkpoint]] = {}
+        self._firsts: dict[str, int] = {}
+        """Numbers of the records from which on none is missing, by branch."""
+
+    def clear(self) -> None:
+        """Forget what was read: it is not there any more, or may not be."""
+        self.tips.clear()
+        self._read.clear()
+
+    def moved(self, branches: Sequence[BranchInfo]) -> None:
+        """Take in where the branches are now."""
+        firsts = {each.name: each.first for each in branches}
+        self.tips = {each.name: each.tip.id for each in branches}
+        for name in list(self._read):
+            if firsts.get(name) != self._firsts.get(name):  # it is gone, or was pruned
+                del self._read[name]
+        self._firsts = firsts
+
+    def add(self, checkpoint: Checkpoint) -> None:
+        """Take in a record that was just saved."""
+        read = self._read.setdefault(checkpoint.branch, deque())
+        if read and read[0].id == checkpoint.id:
+            return
+        if read and read[0].hash != checkpoint.parent:
+            read.clear()
+        read.appendleft(checkpoint)
+        self.tips[checkpoint.branch] = checkpoint.id
+
+    def of(self, branch: str) -> Iterator[Checkpoint]:
+        """The records of a branch, newest first."""
+        self._catch_up(branch)
+        read = self._read.get(branch)
+        if read is None:
+            return
+        at = 0
+        while at < len(read) or self._go_back(branch, read):
+            yield read[at]
+            at += 1
+
+    def newest(self, branch: str) -> str | None:
+        """Id of the checkpoint that a branch is at; None: it has none."""
+        return next((each.label for each in self.of(branch)), None)
+
+    def find(self, checkpoint_id: str) -> Found | None:
+        """Where a checkpoint is, on whatever branch."""
+        for branch in list(self.tips):
+            for id_, found in self._spans(branch):
+                if id_ == checkpoint_id:
+                    return found
+        return None
+
+    def checkpoints(self) -> dict[str, Found]:
+        """All checkpoints, by id."""
+        all_: dict[str, Found] = {}
+        for branch in list(self.tips):
+            for id_, found in self._spans(branch):
+                if "langgraph" in found.told:
+                    all_.setdefault(id_, found)
+        return all_
+
+    def _spans(self, branch: str) -> Iterator[tuple[str, Found]]:
+        """The checkpoints of a branch, newest first."""
+        after: Checkpoint | None = None
+        found: Found | None = None
+        for each in self.of(branch):
+            if found is None or each.label != found.end.label:
+                if found is not None and found.end.label is not None:
+                    yield found.end.label, found
+                found, after = Found(branch, each, after=after), None
+            if after is None and each.metadata is None and PENDING in each.sections:
+                after = each
+            if found.own is None and each.metadata is not None:
+                found.own = each
+        if found is not None and found.end.label is not None:
+            yield found.end.label, found
+
+    def _catch_up(self, branch: str) -> None:
+        """Read what was saved since, down to what is known."""
+        tip, known = self.tips.get(branch), self._read.get(branch) or deque()
+        if tip is None or (known and known[0].id == tip):
+            return
+        places = {each.id: at for at, each in enumerate(known)}
+        new: deque[Checkpoint] = deque()
+        while True:
+            page = self._page(branch, new[-1].id if new else None, PAGE if new else 1)
+            for each in page:
+                if each.id in places:
+                    new.extend(list(known)[places[each.id] :])
+                    self._read[branch] = new
+                    return
+                new.append(each)
+            if not known or not page:
+                self._read[branch] = new
+                return
+
+    def _go_back(self, branch: str, read: deque[Checkpoint]) -> bool:
+        """Read further back; whether there was anything."""
+        if not read or read[-1].parent is None:
+            return False
+        page = self._page(branch, read[-1].id, PAGE)
+        read.extend(page)
+        return bool(page)
+
+    def _page(self, branch: str, before: str | None, limit: int) -> list[Checkpoint]:
+        return self._store.history(self._key, branch=branch, before=before, limit=limit)

@@ -1,0 +1,415 @@
+"""`PerdureSaver`: a checkpointer for LangGraph whose threads are states."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    get_checkpoint_metadata,
+)
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from perdure.adapters.langgraph import deltas, keeping
+from perdure.adapters.langgraph.async_saver import AsyncMethods
+from perdure.adapters.langgraph.coding import Coder
+from perdure.adapters.langgraph.log import Found
+from perdure.adapters.langgraph.places import (
+    CHOSEN,
+    LATEST,
+    MARK,
+    configurable,
+    is_of_thread,
+    key_of,
+    namespaces_of,
+    place_of,
+)
+from perdure.adapters.langgraph.thread import Options, Snapshot, Thread
+from perdure.adapters.langgraph.tip import Edits
+from perdure.adapters.langgraph.writes import decoded, entries_of
+from perdure.errors import UsageError
+from perdure.store import Store
+from perdure.types import Durability
+
+THREADS_MAX = 256
+"""Threads that a saver keeps sessions on (threads); the one not used for longest is let go."""
+
+Allowed = type | tuple[str, str]
+"""A class, or its module and name."""
+
+
+class PerdureSaver(AsyncMethods):
+    """Keeps the checkpoints of LangGraph's threads as the history of states.
+
+    One saver is for `invoke` and `ainvoke`, and for any number of threads and tasks. A checkpoint
+    costs what is new in it; everything that Perdure does with states can be done with threads.
+    Close it, or use it in a `with` block: until then its threads count as being worked on.
+
+    Example:
+        >>> config = {"configurable": {"thread_id": "alice"}}
+        >>> with PerdureSaver("agents.db") as saver:
+        ...     graph = builder.compile(checkpointer=saver)
+        ...     graph.invoke({"messages": [("user", "Hi")]}, config)
+    """
+
+    def __init__(
+        self,
+        store: Store | str | os.PathLike[str],
+        *,
+        prefix: str = "threads/",
+        serde: SerializerProtocol | None = None,
+        allow: Iterable[Allowed] = (),
+        edits: Edits = "content",
+        durability: Durability | None = None,
+        exclusive: bool = False,
+        wait: float = 30.0,
+    ) -> None:
+        """Name where threads are kept; nothing is read or written yet.
+
+        Args:
+            store: a store, which stays open when the saver is closed; or the URL of one.
+            prefix: what the keys of threads begin with, before their ids.
+            serde: what keeps objects that are neither plain data nor messages of langchain-core.
+                By default they are made again only from classes that LangGraph knows to be safe
+                and those in `allow`, and never by pickle. One that is not a `JsonPlusSerializer`,
+                as one that encrypts, keeps every value, and `perdure show` cannot read it.
+            allow: further classes whose objects may be in a thread.
+            edits: how what a node changed in place is found in objects that were saved before:
+                by comparing what they hold (`"content"`), by encoding all of it again (`"full"`,
+                which also tells 1 from True), or not at all (`"identity"`).
+            durability: what a save survives; the store's by default.
+            exclusive: hold a thread from the first read of it, a new one from its first
+                checkpoint, until the saver is closed, or `release`; others are told `Busy`.
+            wait: how long to wait for who holds it so (seconds).
+
+        Raises:
+            InvalidStoreURL: not the name of a store.
+            UsageError: `edits` is none of these.
+        """
+        if edits not in ("identity", "content", "full"):
+            raise UsageError(f'edits is "identity", "content" or "full", not {edits!r}')
+        strict = JsonPlusSerializer(allowed_msgpack_modules=None)
+        super().__init__(serde=serde or strict.with_msgpack_allowlist(allow))
+        self._owns = not isinstance(store, Store)
+        self.store = store if isinstance(store, Store) else Store(store)
+        self.prefix = prefix
+        self._options = Options(edits, durability, exclusive, wait)
+        self._coder = Coder(self.serde)
+        self._threads: OrderedDict[str, Thread] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> PerdureSaver:
+        """The same saver, which also makes objects of these classes, by module and name."""
+        clone = cast(PerdureSaver, super().with_allowlist(extra_allowlist))
+        if clone is not self:
+            clone._coder = Coder(clone.serde)
+            clone._owns = False
+        return clone
+
+    def get_next_version(self, current: str | int | float | None, channel: None = None) -> str:
+        """The version after this one: a number, and at random what tells branches apart."""
+        number = int(str(current).split(".")[0]) + 1 if current is not None else 1
+        return f"{number:032}.{random.random():.16f}"
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that a config names, or the newest of its thread; None: there is none.
+
+        Raises:
+            BadStored: it holds an object of a class that is not allowed.
+            Busy: with `exclusive`, another process works on the thread.
+        """
+        told = configurable(config)
+        thread_id, namespace = _thread_of(told)
+        thread, chosen = self._thread(thread_id, namespace), told.get("checkpoint_id")
+        if chosen:
+            found, mark = thread.at(self._coder, chosen), CHOSEN
+        else:
+            found, mark = thread.latest(self._coder), LATEST
+        return None if found is None else self._tuple(thread_id, namespace, found, mark)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Checkpoints, of each thread and namespace newest first; each is read when it comes up.
+
+        Args:
+            config: which thread, namespace and checkpoint; what it does not name, all of.
+            filter: what their metadata has to say.
+            before: only those with smaller ids than this one's.
+            limit: at most so many.
+        """
+        bound = configurable(before).get("checkpoint_id")
+        for thread_id, namespace, thread in self._asked(config):
+            for id_, found in thread.checkpoints():
+                if limit is not None and limit <= 0:
+                    return
+                wanted = configurable(config).get("checkpoint_id")
+                if (wanted and id_ != wanted) or (bound and id_ >= bound):
+                    continue
+                if filter and not self._fits(found, filter):
+                    continue
+                snapshot = thread.read(self._coder, id_, found)
+                yield self._tuple(thread_id, namespace, snapshot, CHOSEN)
+                limit = limit - 1 if limit is not None else None
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What was written to channels since each had a value last, before a checkpoint.
+
+        Read in one pass over the records, not checkpoint by checkpoint.
+        """
+        told = configurable(config)
+        thread, chosen = self._thread(*_thread_of(told)), told.get("checkpoint_id")
+        return deltas.history(self.store, thread, self._coder, chosen, channels)
+
+    # ---- writing ----------------------------------------------------------------------------
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint after the one that the config names; durable when it returns (P1).
+
+        Raises:
+            Conflict: another worker went on from the newest checkpoint, which this one had read as
+                such (P3); nothing was overwritten.
+            StateDeleted: the thread was deleted while this was under way.
+            NotStorable: a value holds what could not be read back; nothing was saved.
+            Busy: with `exclusive`, another process works on the thread.
+        """
+        told = configurable(config)
+        thread_id, namespace = _thread_of(told)
+        versions = checkpoint["channel_versions"]
+        values = checkpoint["channel_values"]
+        kept = {
+            name: self._envelope.encode(value)
+            for name, value in checkpoint.items()
+            if name != "channel_values"
+        }
+        kept["parent"] = told.get("checkpoint_id") or None
+        self._thread(thread_id, namespace).put(
+            self._coder,
+            kept,
+            values,
+            _Emptied(new_versions, versions),
+            self._envelope.encode(dict(get_checkpoint_metadata(config, metadata))),
+            is_latest=told.get(MARK) == LATEST,
+        )
+        return _config(thread_id, namespace, checkpoint["id"])
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Save what a task wrote, beside the checkpoint it ran from; durable when it returns.
+
+        Raises:
+            StateDeleted: the thread was deleted while this was under way.
+            NotStorable: a value holds what could not be read back; nothing was saved.
+        """
+        told = configurable(config)
+        id_ = told["checkpoint_id"]
+        entries = entries_of(self._coder, id_, writes, task_id, task_path)
+        self._thread(*_thread_of(told)).put_writes(id_, entries)
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread with all its namespaces; what is under way on it is refused from then on.
+
+        The states are hidden, and `Store.undelete` brings them back until they are pruned.
+        """
+        for key in self._keys(str(thread_id)):
+            keeping.delete(self.store, self._at(key))
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Remove the checkpoints of these runs, with their writes, from all threads, for good.
+
+        All threads are gone through. A checkpoint that came after one of them keeps its content.
+        """
+        if run_ids:
+            for key in self._keys(None):
+                keeping.delete_runs(self.store, self._at(key), frozenset(map(str, run_ids)))
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy a thread with all its namespaces, checkpoints and writes.
+
+        Raises:
+            StateExists: there is such a thread.
+        """
+        source, target = str(source_thread_id), str(target_thread_id)
+        for key in self._keys(source):
+            _, namespace = place_of(self.prefix, key)
+            new = key_of(self.prefix, target, namespace)
+            keeping.copy(self.store, self._at(key), self._at(new))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Remove all checkpoints of threads but the newest of each namespace, or all, for good.
+
+        Of a thread with delta channels, those stay too that the newest is rebuilt from.
+
+        Args:
+            thread_ids: the threads; those that are not there are passed over.
+            strategy: `"keep_latest"`, or `"delete"`, which deletes the threads.
+
+        Raises:
+            UsageError: there is no such strategy.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise UsageError(f'a strategy is "keep_latest" or "delete", not {strategy!r}')
+        for thread_id in thread_ids:
+            for key in self._keys(str(thread_id)):
+                if strategy == "delete":
+                    keeping.delete(self.store, self._at(key))
+                else:
+                    keeping.keep_latest(self.store, self._at(key), self._coder)
+
+    # ---- its own ----------------------------------------------------------------------------
+
+    def release(self, thread_id: str) -> None:
+        """End the sessions on a thread: others may hold it, and it counts as closed."""
+        root = key_of(self.prefix, str(thread_id), "")
+        with self._lock:
+            ended = [key for key in self._threads if is_of_thread(root, key)]
+            threads = [self._threads.pop(key) for key in ended]
+        for thread in threads:
+            thread.forget()
+
+    def close(self) -> None:
+        """End all sessions; and close the store, if it was named by a URL. Safe to call twice."""
+        with self._lock:
+            threads = list(self._threads.values())
+            self._threads.clear()
+        for thread in threads:
+            thread.forget()
+        if self._owns:
+            self.store.close()
+
+    def __enter__(self) -> Self:
+        """The saver itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    @property
+    def _envelope(self) -> Coder:
+        """How ids, versions and metadata are kept: always so that they can be read."""
+        return self._coder if self._coder.is_open else _OPEN
+
+    def _fits(self, found: Found, filter: Mapping[str, Any]) -> bool:
+        metadata = self._envelope.decode(found.metadata)
+        return all(name in metadata and metadata[name] == value for name, value in filter.items())
+
+    def _tuple(self, thread_id: str, namespace: str, found: Snapshot, mark: str) -> CheckpointTuple:
+        told = self._envelope.decode(found.told)
+        told.pop("parent", None)
+        config = _config(thread_id, namespace, told["id"])
+        config["configurable"][MARK] = mark
+        return CheckpointTuple(
+            config,
+            cast(Checkpoint, {**told, "channel_values": found.values}),
+            cast(CheckpointMetadata, self._envelope.decode(found.metadata)),
+            _config(thread_id, namespace, found.parent) if found.parent else None,
+            decoded(self._coder, found.writes),
+        )
+
+    def _asked(self, config: RunnableConfig | None) -> Iterator[tuple[str, str, Thread]]:
+        """The threads and namespaces that a config is about."""
+        told = configurable(config)
+        thread_id = str(told["thread_id"]) if "thread_id" in told else None
+        for key in self._keys(thread_id):
+            each, namespace = place_of(self.prefix, key)
+            if told.get("checkpoint_ns") in (None, namespace):
+                yield each, namespace, self._at(key)
+
+    def _keys(self, thread_id: str | None) -> Iterator[str]:
+        """The keys of the states of a thread, or of all threads."""
+        if thread_id is None:
+            yield from self._keys_under(self.prefix)
+            return
+        root = key_of(self.prefix, thread_id, "")
+        if [info.key for info in self.store.states(root, limit=1)] == [root]:
+            yield root
+        yield from self._keys_under(namespaces_of(root))
+
+    def _keys_under(self, prefix: str) -> Iterator[str]:
+        after = None
+        while page := self.store.states(prefix, after=after):
+            yield from (info.key for info in page)
+            after = page[-1].key
+
+    def _thread(self, thread_id: str, namespace: str) -> Thread:
+        return self._at(key_of(self.prefix, thread_id, namespace))
+
+    def _at(self, key: str) -> Thread:
+        with self._lock:
+            if self._pid != os.getpid():  # sessions stay with the process that opened them
+                self._threads, self._pid = OrderedDict(), os.getpid()
+            thread = self._threads.get(key)
+            if thread is None:
+                thread_id, _ = place_of(self.prefix, key)
+                root = key_of(self.prefix, thread_id, "")
+                thread = self._threads[key] = Thread(self.store, key, root, self._options)
+            self._threads.move_to_end(key)
+            excess = list(self._threads)[:-THREADS_MAX]
+            loose = [self._threads.pop(each) for each in excess]
+        for each in loose:
+            each.forget()
+        return thread
+
+
+class _Emptied:
+    """The channels that have no value if a checkpoint gives none: new ones, and such no more."""
+
+    def __init__(self, new: ChannelVersions, all_: ChannelVersions) -> None:
+        self._new = new
+        self._all = all_
+
+    def __contains__(self, channel: object) -> bool:
+        return channel in self._new or channel not in self._all
+
+
+_OPEN = Coder(JsonPlusSerializer(allowed_msgpack_modules=None))
+
+
+def _thread_of(told: Mapping[str, Any]) -> tuple[str, str]:
+    if "thread_id" not in told:
+        raise UsageError('a config names its thread: {"configurable": {"thread_id": …}}')
+    return str(told["thread_id"]), told.get("checkpoint_ns") or ""
+
+
+def _config(thread_id: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    where = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
+    return {"configurable": where}

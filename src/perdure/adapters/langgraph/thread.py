@@ -1,0 +1,397 @@
+"""One thread of LangGraph in one namespace: the state it is kept in, whichever branch is asked."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from perdure.adapters.langgraph.coding import Coder
+from perdure.adapters.langgraph.log import Found, Log
+from perdure.adapters.langgraph.places import LATE, PENDING, time_of
+from perdure.adapters.langgraph.tip import Edits, Tip, parts
+from perdure.adapters.langgraph.writes import Entry, added, joined
+from perdure.core.head import MAIN
+from perdure.errors import Conflict, PerdureError, StateDeleted, StateNotFound
+from perdure.types import Durability
+
+if TYPE_CHECKING:
+    from perdure.store import Store
+
+T = TypeVar("T")
+
+TRIES_MAX = 16
+"""How often a save is made anew that others came before (tries)."""
+
+EARLY_MAX = 1024
+"""Checkpoints to come whose writes are remembered (checkpoints)."""
+
+TIPS_MAX = 4
+"""Branches of one thread on which sessions are kept open (sessions)."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """How a saver keeps threads."""
+
+    edits: Edits
+    durability: Durability | None
+    exclusive: bool
+    wait: float
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A checkpoint as it was read: its objects are new, and the caller's."""
+
+    told: dict[str, Any]
+    values: dict[str, Any]
+    writes: list[Entry]
+    metadata: dict[str, Any]
+    parent: str | None
+
+
+class Thread:
+    """What is known of one thread in one namespace. One call at a time.
+
+    Args:
+        store: where it is kept.
+        key: its state's.
+        root: the key of the state of the thread itself, of which this may be a namespace.
+        options: how.
+    """
+
+    def __init__(self, store: Store, key: str, root: str, options: Options) -> None:
+        self.lock = threading.RLock()
+        self.key = key
+        self.log = Log(store, key)
+        self._store = store
+        self._root = root
+        self._options = options
+        self._tips: OrderedDict[str, Tip] = OrderedDict()
+        self._waited_for = 0
+        """How often it was asked for in vain: each of these will begin it."""
+        self._early: dict[str, list[Entry]] = {}
+        """Writes whose checkpoint was not put yet."""
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    def latest(self, coder: Coder) -> Snapshot | None:
+        """The newest checkpoint, by id, of all branches."""
+        with self.lock:
+            tip = self._latest_tip() if self.look() else None
+            if tip is None or tip.id is None:
+                self._waited_for += 1
+                return None
+            return self._read_tip(coder, tip)
+
+    def at(self, coder: Coder, checkpoint_id: str) -> Snapshot | None:
+        """A checkpoint by its id."""
+        with self.lock:
+            if not self.look():
+                return None
+            for tip in self._tips.values():
+                if tip.id == checkpoint_id:
+                    return self._read_tip(coder, tip)
+            found = self.log.find(checkpoint_id)
+            return None if found is None else self.read(coder, checkpoint_id, found)
+
+    def read(self, coder: Coder, checkpoint_id: str, found: Found) -> Snapshot:
+        """A checkpoint whose place is known."""
+        with self.lock:
+            sections = self._store.at(self.key, found.end.id).plain()
+            told, values, entries = parts(coder, sections)
+            if found.after is not None:
+                after = self._store.at(self.key, found.after.id, sections=[PENDING])
+                entries += after[PENDING].plain()
+            writes = joined([*entries, *self.late(checkpoint_id)], checkpoint_id)
+            return Snapshot(told, values, writes, found.metadata, found.parent)
+
+    def checkpoints(self) -> list[tuple[str, Found]]:
+        """All checkpoints there are, the greatest id first."""
+        with self.lock:
+            if not self.look():
+                return []
+            return sorted(self.log.checkpoints().items(), reverse=True)
+
+    def late(self, checkpoint_id: str) -> list[Entry]:
+        """The writes that came for a checkpoint when it was not the newest."""
+        main = self.tip(MAIN)
+        late = main.session.state.get(LATE) or {}
+        return late[checkpoint_id].plain() if checkpoint_id in late else []
+
+    def _read_tip(self, coder: Coder, tip: Tip) -> Snapshot:
+        assert tip.id is not None
+        found = self.log.find(tip.id)
+        told, values, pending = tip.read(coder)
+        writes = joined([*pending, *self.late(tip.id)], tip.id)
+        metadata = found.metadata if found is not None else {}
+        return Snapshot(told, values, writes, metadata, told.get("parent"))
+
+    # ---- writing ----------------------------------------------------------------------------
+
+    def put(
+        self,
+        coder: Coder,
+        told: dict[str, Any],
+        values: Mapping[str, Any],
+        emptied: Container[str],
+        metadata: dict[str, Any],
+        *,
+        is_latest: bool,
+    ) -> None:
+        """Save a checkpoint after the one that it names as its parent.
+
+        Args:
+            coder: how values are kept.
+            told: what it says of itself, besides the channels: `id`, `parent` and others.
+            values: the channels.
+            emptied: channels that have no value any more, if not here.
+            metadata: what LangGraph says of it.
+            is_latest: its parent was read as the newest, so that it must still be that.
+
+        Raises:
+            Conflict: it is not: another worker went on from it (P3).
+            StateDeleted: the thread was deleted meanwhile.
+        """
+        kept = {"parent": told["parent"], "langgraph": metadata}
+
+        def saved() -> None:
+            tip, is_start = self._place(told["id"], told["parent"], is_latest)
+            gone = None if is_start else emptied
+            self.log.add(tip.put(coder, told, values, gone, kept, self._early))
+            self._early.pop(told["id"], None)
+
+        self._trying(saved)
+
+    def put_writes(self, checkpoint_id: str, entries: Sequence[Entry]) -> None:
+        """Save writes of a task that belong to a checkpoint, which may come later.
+
+        Raises:
+            StateDeleted: the thread was deleted meanwhile.
+        """
+
+        def saved() -> None:
+            recent, is_early = self._place_of_writes(checkpoint_id)
+            tip = recent or self.tip(MAIN)
+            state = tip.session.state
+            with tip.session.atomic():
+                if recent is not None:
+                    is_new = added(state.setdefault(PENDING, []), entries)
+                else:
+                    late = state.setdefault(LATE, {})
+                    is_new = added(late.setdefault(checkpoint_id, []), entries)
+            if is_new:
+                self.log.add(tip.save(tip.id))
+            if is_early:
+                self._remember(checkpoint_id, entries)
+
+        self._trying(saved)
+
+    def _remember(self, checkpoint_id: str, entries: Sequence[Entry]) -> None:
+        """Writes whose checkpoint is still to come: it takes them along, on whatever branch."""
+        self._early.setdefault(checkpoint_id, []).extend(entries)
+        for id_ in list(self._early)[:-EARLY_MAX]:
+            del self._early[id_]
+
+    def _place_of_writes(self, checkpoint_id: str) -> tuple[Tip | None, bool]:
+        """The branch among whose pending writes some go, and whether their checkpoint is to come.
+
+        None: they are late.
+        """
+        tip = self._tip_at(checkpoint_id)
+        if tip is not None:
+            return tip, False
+        if not self.log.tips:
+            self._refuse_late(checkpoint_id, None)
+            return self.tip(MAIN), True
+        is_newer = all((self.log.newest(name) or "") < checkpoint_id for name in self.log.tips)
+        found = None if is_newer else self.log.find(checkpoint_id)
+        if found is None:
+            return next(reversed(self._tips.values()), None) or self.tip(MAIN), True
+        for tip in self._tips.values():
+            if tip.parent == checkpoint_id and tip.branch == found.branch:
+                return tip, False
+        return None, False
+
+    def _trying(self, save: Callable[[], None]) -> None:
+        """Save; again if others saved to the branch, as far as that leaves it possible."""
+        with self.lock:
+            for left in reversed(range(TRIES_MAX)):
+                try:
+                    return save()
+                except _Lost as lost:
+                    raise Conflict(str(lost)) from None
+                except (Conflict, StateDeleted) as error:
+                    if not left or isinstance(error, _Gone):
+                        raise
+                    self._again()
+                except PerdureError:
+                    self.forget()  # its edits must not go with another's save
+                    raise
+            return None
+
+    def _again(self) -> None:
+        """See what others did, without the edits that came after theirs."""
+        for name, tip in list(self._tips.items()):
+            try:
+                tip.refresh()
+            except PerdureError:
+                self._drop(name)
+
+    def _place(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, bool]:
+        """The branch on which a checkpoint goes, and whether it begins anew there."""
+        if parent is not None:
+            for tip in self._tips.values():
+                if tip.id == parent:
+                    return tip, False
+        if not self.look():
+            self._refuse_late(id_, parent)
+            self._waited_for = max(0, self._waited_for - 1)
+            return self.tip(MAIN), True
+        for wanted in (parent, id_):
+            there = self._tip_at(wanted) if wanted is not None else None
+            if there is not None:
+                return there, False
+        found = self.log.find(id_)
+        if found is not None:
+            return self._fork(id_, found), False
+        return self._place_apart(id_, parent, is_latest)
+
+    def _place_apart(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, bool]:
+        """The same where no branch is at the parent."""
+        found = self.log.find(parent) if parent is not None else None
+        main = self.tip(MAIN)
+        if parent is None and self._waited_for and main.id is not None:
+            self._waited_for -= 1
+            raise _Lost(f"another worker began {self.key!r} meanwhile; nothing was overwritten")
+        if is_latest:
+            what = "went on from" if found is not None else "took away"
+            raise _Lost(
+                f"another worker {what} checkpoint {parent} of {self.key!r} meanwhile; nothing was "
+                "overwritten. Read the thread again, or go on from that checkpoint by its id, "
+                "which makes a branch"
+            )
+        if found is not None:
+            return self._fork(id_, found), False
+        if main.id is None:
+            self._waited_for = max(0, self._waited_for - 1)
+            return main, True
+        self._refuse_late(id_, parent)
+        assert main.session.checkpoint is not None
+        return self._fork(id_, Found(MAIN, main.session.checkpoint)), True
+
+    def _fork(self, id_: str, found: Found) -> Tip:
+        """A branch for a checkpoint that goes on from one that others went on from before."""
+        name = f"fork-{id_}"
+        self._store.fork(self.key, name, at=found.end.id, branch=found.branch, exist_ok=True)
+        self.look()
+        return self.tip(name)
+
+    def _tip_at(self, checkpoint_id: str) -> Tip | None:
+        """The branch whose newest checkpoint this is."""
+        for tip in self._tips.values():
+            if tip.id == checkpoint_id:
+                return tip
+        if not self.look():
+            return None
+        for name in list(self.log.tips):
+            if self.log.newest(name) == checkpoint_id:
+                return self.tip(name)
+        return None
+
+    def _refuse_late(self, id_: str, parent: str | None) -> None:
+        """Refuse what was under way when the thread was deleted.
+
+        Raises:
+            StateDeleted: it was.
+        """
+        deleted = self._deleted()
+        if deleted is None:
+            return
+        times = [time_of(each) for each in (id_, parent) if each is not None]
+        if parent is not None or any(each is not None and each <= deleted for each in times):
+            raise _Gone(f"the thread of {self.key!r} was deleted meanwhile; nothing was saved")
+
+    def _deleted(self) -> datetime | None:
+        """When the thread was deleted last."""
+        times = [
+            info.deleted
+            for key in {self.key, self._root}
+            for info in self._store.states(key, limit=1, deleted=True)
+            if info.key == key and info.deleted is not None
+        ]
+        return max(times, default=None)
+
+    # ---- sessions ---------------------------------------------------------------------------
+
+    def look(self) -> bool:
+        """See where the branches are now; whether there is such a state."""
+        try:
+            branches = self._store.branches(self.key)
+        except StateNotFound:
+            self.forget()
+            return False
+        self.log.moved(branches)
+        tips = self.log.tips
+        for name, tip in list(self._tips.items()):
+            newest = tip.session.checkpoint
+            if name not in tips:
+                self._drop(name)
+            elif newest is None or newest.id != tips[name]:
+                try:
+                    tip.refresh()
+                except PerdureError:
+                    self._drop(name)
+        return True
+
+    def _latest_tip(self) -> Tip | None:
+        names = list(self.log.tips)
+        if len(names) == 1:
+            return self.tip(names[0])
+        ids = {name: self.log.newest(name) or "" for name in names}
+        return self.tip(max(names, key=ids.__getitem__))
+
+    def tip(self, branch: str) -> Tip:
+        """A session on a branch."""
+        tip = self._tips.get(branch)
+        if tip is None:
+            options = self._options
+            session = self._store.open(
+                self.key, branch=branch, exclusive=options.exclusive, wait=options.wait
+            )
+            tip = self._tips[branch] = Tip(session, options.edits, options.durability)
+            for name in list(self._tips)[:-TIPS_MAX]:
+                if name not in (MAIN, branch):
+                    self._drop(name)
+        self._tips.move_to_end(branch)
+        return tip
+
+    def tips(self) -> Iterator[Tip]:
+        """The sessions that are open."""
+        return iter(list(self._tips.values()))
+
+    def _drop(self, name: str) -> None:
+        tip = self._tips.pop(name)
+        with suppress(PerdureError):
+            tip.session.refresh()  # what was not saved does not go with the end
+        with suppress(PerdureError):
+            tip.session.close()
+
+    def forget(self) -> None:
+        """End the sessions, and know nothing any more."""
+        with self.lock:
+            for name in list(self._tips):
+                self._drop(name)
+            self.log.clear()
+
+
+class _Lost(Exception):
+    """A race that was lost for good: told as `Conflict`, and not tried again."""
+
+
+class _Gone(StateDeleted):
+    """The thread was deleted: not to be tried again."""

@@ -1,0 +1,233 @@
+"""One branch of a thread that is being worked on: a session, and the objects it has seen last."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from perdure.adapters.langgraph.coding import ATOMS, Coder
+from perdure.adapters.langgraph.comparing import Known, same, write, write_items
+from perdure.adapters.langgraph.places import CHECKPOINT, PENDING, channel_of, section_of
+from perdure.adapters.langgraph.writes import Entry, added
+from perdure.errors import CommitUnknown
+from perdure.types import Checkpoint, Durability
+
+if TYPE_CHECKING:
+    from perdure.session import Session
+
+Edits: TypeAlias = Literal["identity", "content", "full"]
+"""How edits of objects that were saved before are found: not at all, by comparing what they hold,
+or by encoding everything again."""
+
+AGAIN = "again"
+"""How often a checkpoint was put once more: that is a record too, if nothing else differs."""
+
+Seen: TypeAlias = dict[str, Known]
+"""By section, the objects whose stored form is what is there now."""
+
+
+class Tip:
+    """The newest checkpoint of one branch, and what is saved after it.
+
+    Args:
+        session: a session on that branch.
+        edits: how edits in place are found.
+        durability: what a save survives; None: as the store has it.
+    """
+
+    def __init__(self, session: Session, edits: Edits, durability: Durability | None) -> None:
+        self.session = session
+        self._edits = edits
+        self._durability = durability
+        self._seen: list[Seen] = []
+        self.id: str | None = None
+        self.parent: str | None = None
+        self._look()
+
+    @property
+    def branch(self) -> str:
+        """The branch."""
+        return self.session.branch
+
+    def _look(self) -> None:
+        told = self.session.state.get(CHECKPOINT)
+        self.id = told["id"] if told is not None else None
+        self.parent = told["parent"] if told is not None else None
+
+    def refresh(self) -> None:
+        """Give up what is not saved, and take in what others saved.
+
+        Raises:
+            StateDeleted: there is no such state any more.
+        """
+        self._seen.clear()
+        self.session.refresh()
+        self._look()
+
+    def save(self, label: str | None, metadata: dict[str, Any] | None = None) -> Checkpoint:
+        """Make the edits durable; one whose fate is not known is settled (P4)."""
+        try:
+            return self.session.save(label, metadata, self._durability)
+        except CommitUnknown:
+            return self.session.save(label, metadata, self._durability)
+
+    def put(
+        self,
+        coder: Coder,
+        told: dict[str, Any],
+        values: Mapping[str, Any],
+        emptied: Container[str] | None,
+        metadata: dict[str, Any],
+        early: Mapping[str, Sequence[Entry]],
+    ) -> Checkpoint:
+        """Save a checkpoint; of the channels, only what is not as it was.
+
+        Args:
+            coder: how values are kept.
+            told: what the checkpoint says of itself, besides the channels.
+            values: the channels.
+            emptied: channels that are to be without a value if they have none here; None: all.
+            metadata: what to keep with the record.
+            early: writes that came before their checkpoints, by these.
+        """
+        state, id_ = self.session.state, told["id"]
+        fresh: Seen = {}
+        seen, self._seen = self._seen, []  # if this fails, they may know what is not stored
+        with self.session.atomic():
+            for channel, value in values.items():
+                section = section_of(channel)
+                known = _known(seen, section, value)
+                fresh[section] = self._write(coder, section, value, known)
+            for section in self._without(values, emptied):
+                del state[section]
+            if id_ in early:  # put in once more, so that the record of their checkpoint has them
+                self._let_go_of_writes({told["parent"]})
+                added(state.setdefault(PENDING, []), early[id_])
+            else:
+                self._let_go_of_writes({told["parent"], id_})
+            if CHECKPOINT in state:
+                again = state[CHECKPOINT].get(AGAIN, 0) + 1
+                write(state, CHECKPOINT, told | {AGAIN: again} if id_ == self.id else told)
+            else:
+                state[CHECKPOINT] = told
+        checkpoint = self.save(id_, metadata)
+        self.id, self.parent = id_, told["parent"]
+        self._seen = [fresh]
+        return checkpoint
+
+    def read(self, coder: Coder) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
+        """What the checkpoint says, the channels, and the writes since; all of it new objects."""
+        state = self.session.state
+        sections = {name: _plain(state[name]) for name in state}
+        told, values, pending = parts(coder, sections)
+        seen = {}
+        if self._edits != "full":
+            for channel, value in values.items():
+                seen[section_of(channel)] = Known(value if type(value) is list else [value])
+        self._seen = [*self._seen[:1], seen]
+        return told, values, pending
+
+    def _let_go_of_writes(self, kept: Container[str | None]) -> None:
+        """Keep the pending writes of these checkpoints; others are in the history."""
+        pending = self.session.state.get(PENDING)
+        if not pending:
+            return
+        gone = [at for at, each in enumerate(pending) if each["checkpoint"] not in kept]
+        if len(gone) == len(pending):
+            pending.clear()
+        else:
+            for at in reversed(gone):
+                del pending[at]
+
+    def _without(self, values: Mapping[str, Any], emptied: Container[str] | None) -> list[str]:
+        """The sections of channels that have no value any more."""
+        gone = []
+        for section in self.session.state:
+            channel = channel_of(section)
+            if channel is None or channel in values:
+                continue
+            if emptied is None or channel in emptied:
+                gone.append(section)
+        return gone
+
+    def _write(self, coder: Coder, section: str, value: Any, known: Known | None) -> Known:
+        """Make a section what a channel's value is; the objects that are known then."""
+        state = self.session.state
+        old = state.get(section) if section in state else None
+        if type(value) is list:
+            if section not in state or not isinstance(old, list):
+                state[section] = coder.encode_items(value)
+                return Known(value)
+            if known is None or self._edits == "full" or len(known.items) != len(old):
+                write_items(old, coder.encode_items(value))
+                return Known(value)
+            self._write_list(coder, old, value, known)
+            return known
+        if type(value) in ATOMS and coder.is_open:
+            if section not in state or not same(old, value):
+                state[section] = value
+            return Known([value])
+        if known is not None and self._edits != "full" and not self._changed(known):
+            return known
+        coded = coder.encode(value)
+        if section in state:
+            write(state, section, coded)
+        else:
+            state[section] = coded
+        return Known([value])
+
+    def _write_list(self, coder: Coder, old: Any, value: list[Any], known: Known) -> None:
+        for at in self._changed(known):
+            if at < len(value) and value[at] is known.items[at]:
+                write(old, at, coder.encode(known.items[at]))
+                known.again(at)
+        start, stop = len(known.items), len(value)
+        if known.has_same_start(value):
+            if stop > start:
+                old.extend(coder.encode_items(value[start:]))
+                known.splice(start, start, value[start:])
+            return
+        first, last, end = _span(known.items, value)
+        write_items(old, coder.encode_items(value[first:end]), first, last)
+        known.splice(first, last, value[first:end])
+
+    def _changed(self, known: Known) -> list[int]:
+        return known.changed() if self._edits != "identity" else []
+
+
+def parts(
+    coder: Coder, sections: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
+    """What a checkpoint says of itself, its channels, and the writes since, of plain sections."""
+    told = dict(sections.get(CHECKPOINT) or {})
+    told.pop(AGAIN, None)
+    values = {}
+    for name, stored in sections.items():
+        channel = channel_of(name)
+        if channel is not None:
+            values[channel] = coder.decode(stored)
+    return told, values, list(sections.get(PENDING) or ())
+
+
+def _known(all_seen: Sequence[Seen], section: str, value: Any) -> Known | None:
+    """The objects known of a section that this value is made of, if there are any."""
+    first = (value[0] if value else None) if type(value) is list else value
+    for seen in all_seen:
+        known = seen.get(section)
+        if known is not None and known.items and known.items[0] is first:
+            return known
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return value.plain() if hasattr(value, "plain") else value
+
+
+def _span(old: list[Any], new: list[Any]) -> tuple[int, int, int]:
+    """Where two lists differ: from which position, to which in the one, and in the other."""
+    first, last, end = 0, len(old), len(new)
+    while first < min(last, end) and old[first] is new[first]:
+        first += 1
+    while last > first and end > first and old[last - 1] is new[end - 1]:
+        last, end = last - 1, end - 1
+    return first, last, end
