@@ -3,10 +3,12 @@
 import pytest
 
 from perdure.testing import simulate
+from perdure.testing.exhaust import ON_COMMITS, exhaust_deploying
 from perdure.testing.sim_fleet import Fleet
 from perdure.testing.sim_fleet_plants import FLEET_BUGS
+from perdure.testing.sim_report import Found
 from perdure.testing.sim_world import Face, small_world
-from perdure.testing.simulate import FACES, Found, Plan, exhaust_deploying, explore, run_one
+from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 SAYS = {
     "whole-sections": "P10: at checkpoint .*, in version .*, version .* sees",
@@ -42,7 +44,7 @@ def test_every_schedule_of_old_code_and_new_with_one_fault_loses_no_field_P10() 
     report = exhaust_deploying("transactional")
     simulate.write_line(f"\ndeploy: {report}")
     assert report.schedules > 500
-    assert set(report.faults) == set(simulate.ON_COMMITS)
+    assert set(report.faults) == set(ON_COMMITS)
 
 
 def test_every_schedule_without_faults_loses_no_field_on_objects_P10() -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from perdure.testing.exhaust import exhaust
 from perdure.testing.sim_plants import BUGS
+from perdure.testing.sim_report import Found
 from perdure.testing.sim_world import Face
-from perdure.testing.simulate import Found, Plan, exhaust, explore
+from perdure.testing.simulate import Plan, explore
 
 PLACES = [(name, face) for name, bug in BUGS.items() for face in bug.faces]
 

@@ -8,10 +8,12 @@ from perdure.core.claims import claimed_of, claims_of, is_open
 from perdure.engine import claims
 from perdure.engine.read import read_head
 from perdure.testing import simulate
+from perdure.testing.exhaust import exhaust_claims
 from perdure.testing.sim_claim_plants import CLAIMING_BUGS
 from perdure.testing.sim_claims import Claiming
+from perdure.testing.sim_report import Found
 from perdure.testing.sim_world import ACTIONS, Face, World, small_world
-from perdure.testing.simulate import FACES, Found, Plan, exhaust_claims, explore, run_one
+from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 SAYS = {
     "shelf-unread": "P9: .* was claimed by two|P9: .* was performed twice",

@@ -13,9 +13,11 @@ from perdure.agent.elsewhere import Right
 from perdure.core.claims import is_open
 from perdure.engine import elsewhere
 from perdure.testing import simulate
+from perdure.testing.exhaust import exhaust_elsewhere
 from perdure.testing.sim_elsewhere import OTHER, SHARED, Sharing
+from perdure.testing.sim_report import Found
 from perdure.testing.sim_world import ACTIONS, KEY, Face, World, small_world
-from perdure.testing.simulate import FACES, Found, Plan, exhaust_elsewhere, explore, run_one
+from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 PLAN = Plan(elsewhere=True)
 

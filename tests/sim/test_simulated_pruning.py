@@ -3,9 +3,11 @@
 import pytest
 
 from perdure.testing import simulate
+from perdure.testing.exhaust import exhaust_pruning
 from perdure.testing.sim_prune_plants import PRUNING_BUGS
+from perdure.testing.sim_report import Found
 from perdure.testing.sim_world import Face
-from perdure.testing.simulate import FACES, Found, Plan, exhaust_pruning, explore, run_one
+from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 SAYS = {
     "cut-uncompared": "Damaged|page .* is missing",

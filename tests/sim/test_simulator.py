@@ -5,8 +5,9 @@ import re
 import pytest
 
 from perdure.testing import simulate
+from perdure.testing.exhaust import ON_COMMITS, exhaust
 from perdure.testing.sim_world import ACTIONS, Face
-from perdure.testing.simulate import FACES, Plan, exhaust, explore, run_one
+from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -15,7 +16,7 @@ def test_every_schedule_of_two_writers_two_saves_and_one_fault_keeps_p1_to_p4(fa
     simulate.write_line(f"\n{face}: {report}")
     assert report.schedules > 1_000
     assert min(report.faults.values()) > 100
-    assert set(report.faults) == set(simulate.ON_COMMITS)
+    assert set(report.faults) == set(ON_COMMITS)
 
 
 def test_every_schedule_with_ends_of_their_own_keeps_p1_to_p4() -> None:
