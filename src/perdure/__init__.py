@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from perdure.materializing import materialize as materialize
     from perdure.naming import key as key
     from perdure.naming import key_parts as key_parts
+    from perdure.reports import Pruned as Pruned
     from perdure.schemas.declare import migration as migration
     from perdure.schemas.declare import schema as schema
     from perdure.schemas.ephemeral import ephemeral as ephemeral
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
     from perdure.types import FoundSecret as FoundSecret
     from perdure.types import Merge as Merge
     from perdure.types import Movement as Movement
-    from perdure.types import Pruned as Pruned
     from perdure.types import Resumed as Resumed
     from perdure.types import SessionInfo as SessionInfo
     from perdure.types import StateInfo as StateInfo
@@ -125,7 +125,7 @@ _HOMES = {
     "Checkpoint": "perdure.types",
     "Merge": "perdure.types",
     "Movement": "perdure.types",
-    "Pruned": "perdure.types",
+    "Pruned": "perdure.reports",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",
     "StateInfo": "perdure.types",

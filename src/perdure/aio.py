@@ -26,6 +26,12 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
+from perdure.reports import (
+    Exported,
+    Maintained,
+    Stats,
+    Unreferenced,
+)
 from perdure.scanning import AsyncScanning
 from perdure.schemas.ephemeral import checked as checked_names
 from perdure.sealing import AsyncSealing
@@ -38,15 +44,7 @@ from perdure.session_base import (
     checked_effects,
 )
 from perdure.store_base import Progress
-from perdure.types import (
-    Exported,
-    Maintained,
-    OnConflict,
-    StateInfo,
-    Stats,
-    Strategies,
-    Unreferenced,
-)
+from perdure.types import OnConflict, StateInfo, Strategies
 from perdure.upgrading import AsyncUpgrading
 from perdure.upkeep import breaks
 from perdure.verifying import AsyncVerifying

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from perdure.engine.around import UNREADABLE
 from perdure.errors import Retryable, StateNotFound, UsageError
-from perdure.types import Pruned
+from perdure.reports import Pruned
 from perdure.upkeep import breaks
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from perdure.errors import UsageError
-from perdure.types import KeyInfo, Rekeyed
+from perdure.reports import KeyInfo, Rekeyed
 
 if TYPE_CHECKING:
     from perdure.drive import Driver

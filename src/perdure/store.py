@@ -24,6 +24,12 @@ from perdure.looking import Looking
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
+from perdure.reports import (
+    Exported,
+    Maintained,
+    Stats,
+    Unreferenced,
+)
 from perdure.scanning import Scanning
 from perdure.schemas.ephemeral import checked as checked_names
 from perdure.sealing import Sealing
@@ -37,15 +43,7 @@ from perdure.session_base import (
     checked_effects,
 )
 from perdure.store_base import Progress
-from perdure.types import (
-    Exported,
-    Maintained,
-    OnConflict,
-    StateInfo,
-    Stats,
-    Strategies,
-    Unreferenced,
-)
+from perdure.types import OnConflict, StateInfo, Strategies
 from perdure.upgrading import Upgrading
 from perdure.verifying import Verifying
 

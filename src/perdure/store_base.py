@@ -37,18 +37,20 @@ from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
 from perdure.naming import check_key, check_new, key
 from perdure.opening import Loading, Opened, look_at, open_session
+from perdure.reports import (
+    Exported,
+    Maintained,
+    MaintenanceStep,
+    Unreferenced,
+)
 from perdure.session_base import OnCancel, OnDamage, OnError
 from perdure.strategies import checked
 from perdure.types import (
     Checkpoint,
     Durability,
-    Exported,
-    Maintained,
-    MaintenanceStep,
     OnConflict,
     StateInfo,
     Strategies,
-    Unreferenced,
 )
 from perdure.upkeep import Maintenance, Upkeep
 

@@ -49,7 +49,8 @@ from perdure.errors import (
 )
 from perdure.naming import check_new
 from perdure.newfile import give_name, partial_name, require_place
-from perdure.types import Exported, StateInfo
+from perdure.reports import Exported
+from perdure.types import StateInfo
 
 if TYPE_CHECKING:
     from perdure.keys.export import FileKeys

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from perdure.types import Upgraded
+from perdure.reports import Upgraded
 
 if TYPE_CHECKING:
     from perdure.drive import Driver
+    from perdure.reports import Verified
     from perdure.store_base import Progress
-    from perdure.types import Verified
 
 
 class _Upgrading:

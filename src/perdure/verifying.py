@@ -12,8 +12,8 @@ from perdure.engine.diagnosis import of_head
 from perdure.errors import Damaged, StateNotFound, UsageError
 from perdure.events import log
 from perdure.naming import check_key
+from perdure.reports import Damage, Verified
 from perdure.store_base import Progress, StoreBase
-from perdure.types import Damage, Verified
 
 
 class _Verifying(StoreBase, is_part=True):

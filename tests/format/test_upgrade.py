@@ -275,7 +275,7 @@ def test_a_store_in_memory_is_always_of_the_newest_form() -> None:
 
 
 def test_the_async_store_does_the_same(early: Path) -> None:
-    async def upgraded() -> perdure.types.Upgraded:
+    async def upgraded() -> perdure.reports.Upgraded:
         async with perdure.AsyncStore(early) as store:
             return await store.upgrade()
 

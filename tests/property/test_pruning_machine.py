@@ -91,7 +91,7 @@ class Pruning(Branches):
         assert (again.removed, again.final) == (0, ())
 
     def check_told(
-        self, told: perdure.types.Pruned, before: set[str], kept: set[str], final: tuple[int, ...]
+        self, told: perdure.reports.Pruned, before: set[str], kept: set[str], final: tuple[int, ...]
     ) -> None:
         assert told.removed == len(before - kept)
         assert told.final == final

@@ -11,7 +11,7 @@ from perdure.engine.requests import (
     ListPages,
     ListRows,
 )
-from perdure.types import MaintenanceStep
+from perdure.reports import MaintenanceStep
 
 SNAPSHOT = MaintenanceStep("snapshot")
 

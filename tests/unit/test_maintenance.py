@@ -140,7 +140,7 @@ def test_only_a_state_that_is_there_is_maintained(store: perdure.Store) -> None:
     store.delete("a")
     with pytest.raises(errors.StateNotFound):
         store.maintain("a", dry_run=True)
-    assert store.maintain() == [perdure.types.Maintained("a", ())]
+    assert store.maintain() == [perdure.reports.Maintained("a", ())]
 
 
 @pytest.mark.parametrize("how", ["copy", "import"])

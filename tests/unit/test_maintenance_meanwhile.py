@@ -223,7 +223,7 @@ def test_pages_are_collected_though_something_is_always_due(
             session.save()
         assert len(works) < 100
 
-    save_on(perdure.types.MaintenanceStep("snapshot"))
+    save_on(perdure.reports.MaintenanceStep("snapshot"))
     store._driver.run(maintain.maintain(store._site("a"), done=save_on))
     session.close()
     assert "collect" in works
@@ -234,9 +234,9 @@ def test_pages_are_collected_though_something_is_always_due(
 def test_a_call_ends_however_fast_others_save(store: perdure.Store) -> None:
     filled(store)
     with store.open("a") as session:
-        made: list[perdure.types.MaintenanceStep] = []
+        made: list[perdure.reports.MaintenanceStep] = []
 
-        def save_on(step: perdure.types.MaintenanceStep) -> None:
+        def save_on(step: perdure.reports.MaintenanceStep) -> None:
             made.append(step)
             assert len(made) < 50, "it runs after what is saved meanwhile"
             for n in range(limits.tail_records_max + 2):

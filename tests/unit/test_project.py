@@ -41,10 +41,14 @@ IMPURE = (
 LIBRARIES = ("msgspec", "backports.zstd", "compression.zstd")
 
 # What each pure part may import of perdure itself; `import perdure` is the facade, so no part may.
-LOWEST = ("perdure.errors", "perdure.limits", "perdure.types", "perdure.core")
+LOWEST = (
+    *("perdure.errors", "perdure.limits", "perdure.types", "perdure.reports"),  # plain data
+    "perdure.core",
+)
 LAYERS = {
     "errors.py": LOWEST,
     "limits.py": LOWEST,
+    "reports.py": LOWEST,
     "types.py": LOWEST,
     "core": LOWEST,
     "engine": (*LOWEST, "perdure.engine"),
@@ -215,6 +219,7 @@ def test_the_pure_layers_import_only_what_they_may() -> None:
         ("engine/a.py", "from perdure.backends import memory", "perdure.backends.memory"),
         ("engine/a.py", "from .. import drive", "perdure.drive"),
         ("types.py", "import apsw", "apsw"),
+        ("reports.py", "import apsw", "apsw"),
         ("errors.py", "from perdure.store import Store", "perdure.store.Store"),
         ("limits.py", "import os", "os"),
     ],

@@ -19,9 +19,9 @@ import perdure
 from perdure import errors, limits
 from perdure.core.changes import pack_changes
 from perdure.engine.requests import ListStaged, Stage
+from perdure.reports import Exported
 from perdure.testing.clock import Clock
 from perdure.transfer import _manifest, _Reader
-from perdure.types import Exported
 
 
 @pytest.fixture

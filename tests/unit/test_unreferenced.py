@@ -26,7 +26,7 @@ from perdure.engine.pages import put
 from perdure.engine.read import read_head
 from perdure.engine.requests import Commit, Committed, HeadRow, PageRow, PutPages, RecordRow, Stage
 from perdure.engine.save import tail_of
-from perdure.types import Unreferenced
+from perdure.reports import Unreferenced
 
 LIFE = bytes(range(16))
 

@@ -63,7 +63,7 @@ from perdure.errors import (
 )
 
 if TYPE_CHECKING:
-    from perdure.types import Upgraded
+    from perdure.reports import Upgraded
 
 T = TypeVar("T")
 

@@ -28,7 +28,7 @@ from perdure.errors import (
     ReadOnlyStore,
     StoreUnavailable,
 )
-from perdure.types import Upgraded, UpgradeStep
+from perdure.reports import Upgraded, UpgradeStep
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total)."""

@@ -17,9 +17,9 @@ from perdure.core.abbreviate import count
 from perdure.errors import NeedsPerson
 
 if TYPE_CHECKING:
+    from perdure.reports import Stats, Unreferenced, Verified
     from perdure.store import Store
     from perdure.store_base import Progress
-    from perdure.types import Stats, Unreferenced, Verified
 
 PAGE = 1000
 

@@ -15,7 +15,7 @@ from perdure.cli.words import safe
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
-    from perdure.types import KeyInfo, Rekeyed
+    from perdure.reports import KeyInfo, Rekeyed
 
 INTERRUPTED = "interrupted: what was done stays done, and everything can be read; run it again"
 

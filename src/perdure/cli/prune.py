@@ -19,8 +19,8 @@ from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
     from perdure.core.retention import Retention
+    from perdure.reports import Pruned, PrunedBranch
     from perdure.store import Store
-    from perdure.types import Pruned, PrunedBranch
 
 RUNS_NAMED_MAX = 4
 """Runs of checkpoints named on a terminal: the oldest, and the newest."""

@@ -16,33 +16,35 @@ from perdure.cli.context import REF_FORMS
 from perdure.cli.findings import Finding
 from perdure.core.json_forms import FORMS
 from perdure.recovering import Recovered, RecoveredState
+from perdure.reports import (
+    Damage,
+    Exported,
+    KeyInfo,
+    Maintained,
+    MaintenanceStep,
+    Pruned,
+    PrunedBranch,
+    Rekeyed,
+    Stats,
+    Unreferenced,
+    Upgraded,
+    UpgradeStep,
+    Verified,
+)
 from perdure.schemas.compare import SchemaDifference
 from perdure.schemas.present import SchemaVersion, UnreadableState
 from perdure.schemas.report import Migrated, MigrationRun, Unmigrated
 from perdure.types import (
     BranchInfo,
     Checkpoint,
-    Damage,
     EffectInfo,
-    Exported,
     FoundSecret,
-    KeyInfo,
     Loss,
-    Maintained,
-    MaintenanceStep,
     Movement,
-    Pruned,
-    PrunedBranch,
     Question,
-    Rekeyed,
     SessionInfo,
     StateInfo,
-    Stats,
     Tip,
-    Unreferenced,
-    Upgraded,
-    UpgradeStep,
-    Verified,
 )
 
 WIDTH = 100

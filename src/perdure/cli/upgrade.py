@@ -14,7 +14,7 @@ from perdure.cli.words import safe
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
-    from perdure.types import Upgraded
+    from perdure.reports import Upgraded
 
 
 @click.command(epilog=examples("upgrade --dry-run", "upgrade", "upgrade --backup old.db"))

@@ -15,8 +15,8 @@ from perdure.cli.words import bytes_of
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
+    from perdure.reports import Maintained, MaintenanceStep, Work
     from perdure.store import Store
-    from perdure.types import Maintained, MaintenanceStep, Work
 
 
 PLANNED = {

@@ -31,7 +31,12 @@ from perdure.engine.requests import (
 )
 from perdure.engine.twins import base_trees, runs_with_snapshots
 from perdure.errors import Damaged, NewerFormat, PerdureError, StateNotFound
-from perdure.types import Damage, Stats, Unreferenced, Verified
+from perdure.reports import (
+    Damage,
+    Stats,
+    Unreferenced,
+    Verified,
+)
 
 
 def stats(site: Site) -> Steps[Stats]:

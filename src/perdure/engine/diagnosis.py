@@ -21,7 +21,7 @@ from perdure.engine.past import every_run
 from perdure.engine.read import Site, joined, spans
 from perdure.engine.requests import LET_GO, ReadRecords, RecordRow, Run, Steps
 from perdure.errors import Damaged
-from perdure.types import Damage, Remedy
+from perdure.reports import Damage, Remedy
 
 
 class _Gap(msgspec.Struct, frozen=True):

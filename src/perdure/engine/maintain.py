@@ -37,7 +37,7 @@ from perdure.engine.snapshots import make_snapshot, snapshot_due
 from perdure.engine.sweeping import is_due, sweep
 from perdure.engine.unreferenced import named_in
 from perdure.errors import Damaged
-from perdure.types import MaintenanceStep as Step
+from perdure.reports import MaintenanceStep as Step
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -35,7 +35,7 @@ from perdure.engine.snapshots import SECRET_BYTES
 from perdure.engine.sweeping import freed_by, sweep
 from perdure.engine.twins import put_twins
 from perdure.errors import Busy
-from perdure.types import Pruned, PrunedBranch
+from perdure.reports import Pruned, PrunedBranch
 
 
 def prune(site: Site, policy: Retention, *, dry_run: bool) -> Steps[Pruned]:

@@ -19,7 +19,7 @@ from perdure.engine.pages import in_pieces, put, walk
 from perdure.engine.read import Site, read_run, spans
 from perdure.engine.requests import Random, Steps
 from perdure.errors import Damaged
-from perdure.types import MaintenanceStep as Step
+from perdure.reports import MaintenanceStep as Step
 
 SECRET_BYTES = 32
 

@@ -12,7 +12,7 @@ from perdure.engine.past import every_run
 from perdure.engine.read import Site, newer_than_head
 from perdure.engine.requests import HeadRow, Held, ListHeads, ListHeld, ListStaged, ReadHead, Steps
 from perdure.errors import PerdureError
-from perdure.types import Unreferenced
+from perdure.reports import Unreferenced
 
 
 def pages_of(

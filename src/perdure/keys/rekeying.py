@@ -42,7 +42,7 @@ from perdure.errors import Busy, NotEncrypted, UsageError
 from perdure.keys.backend import KeyedBackend
 from perdure.keys.data import DataKeys, generation_of, is_encrypted
 from perdure.keys.ring import Ring, RootKey, Settings
-from perdure.types import KeyInfo, Rekeyed
+from perdure.reports import KeyInfo, Rekeyed
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (states done, all)."""

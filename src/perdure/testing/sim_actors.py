@@ -22,10 +22,10 @@ from perdure.engine.requests import Now, Random, Steps
 from perdure.engine.session import SessionCore
 from perdure.engine.unread import Unread
 from perdure.errors import Busy, CommitUnknown, Conflict, StateDeleted, StateExists, StateNotFound
+from perdure.reports import MaintenanceStep
 from perdure.state.document import MISSING, Document
 from perdure.testing.model import COUNT, LOG, Attempt, Broken, Model, Sections, require
 from perdure.testing.sim_world import KEY, STORE, Actor, World
-from perdure.types import MaintenanceStep
 
 Script: TypeAlias = Callable[[Actor], Steps[None]]
 
