@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 def come(session: SessionBase[Any], now: datetime) -> Acts[frozenset[str]]:
     """Names of the tasks that waited for what has come since, whoever brought it."""
-    waiting = _waiting(tasks_in(session))
-    if not waiting or session._core.position is None:
-        return frozenset()
-    asked = yield from read(session, QUESTIONS)
-    return (yield from come_of(session, waiting, asked, now))
+    tasks = tasks_in(session)
+    asked = (yield from read(session, QUESTIONS)) if _waiting(tasks) else {}
+    return (yield from come_of(session, tasks, asked, now))
 
 
 def come_of(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from hashlib import blake2b
-from hmac import compare_digest
 from typing import Annotated, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -233,10 +232,6 @@ class Ring:
         key = derive(self.keys[min(self.keys)], self.store, b"perdure.names")
         digest = blake2b(name.encode(errors="surrogateescape"), digest_size=24, key=key)
         return HIDDEN + digest.hexdigest()
-
-    def is_name(self, name: str, stored: str) -> bool:
-        """Whether a state of this name is stored there."""
-        return compare_digest(self.hidden(name).encode(), stored.encode(errors="surrogateescape"))
 
 
 def store_row(blob: bytes) -> _StoreRow:

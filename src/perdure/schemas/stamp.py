@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from perdure.core.abbreviate import abbreviate
-from perdure.core.lens import Lens, Unknown, describe, from_wire, to_wire
+from perdure.core.lens import Lens, describe, from_wire, to_wire
 from perdure.core.values import same
 from perdure.core.versions import SECTION, STEPS, VERSION
 from perdure.errors import Malformed, MigrationChanged
@@ -191,11 +191,6 @@ def steps_of(declared: Declared) -> Steps:
         at: Step(each.older, each.newer, each.lenses, each.touches)
         for at, each in declared.migrations.items()
     }
-
-
-def is_understood(lenses: Iterable[Lens]) -> bool:
-    """Whether this version of Perdure knows all of these lenses."""
-    return not any(isinstance(each, Unknown) for each in lenses)
 
 
 def _stamp(name: str, found: Any) -> Stamp:
