@@ -10,8 +10,8 @@ from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import marks, states
 from perdure.engine.requests import Steps
+from perdure.looking import _Looking
 from perdure.opening import Loading
-from perdure.store_base import StoreBase
 from perdure.types import (
     Checkpoint,
     SessionInfo,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncLooking(StoreBase, is_part=True):
+class AsyncLooking(_Looking, is_part=True):
     """What can be asked of states; nothing here writes."""
 
     async def _ask(self, steps: Steps[T]) -> T:

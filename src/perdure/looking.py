@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import marks, states
-from perdure.opening import Loading
+from perdure.engine.load import read_section
+from perdure.engine.read import required
+from perdure.engine.requests import Steps
+from perdure.engine.unread import Unread
+from perdure.engine.view import checkpoint_of
+from perdure.errors import UsageError
+from perdure.opening import Loading, look_at
 from perdure.store_base import StoreBase
 from perdure.types import (
     Checkpoint,
@@ -25,7 +32,83 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Looking(StoreBase, is_part=True):
+class _Looking(StoreBase, is_part=True):
+    """What both do."""
+
+    def _history(
+        self,
+        key: str,
+        limit: int | None,
+        before: Ref | None,
+        changes: bool,
+        branch: str,
+        every: bool,
+    ) -> Steps[list[Checkpoint]]:
+        if every:
+            return (
+                yield from self._asking(
+                    partial(states.whole_history, limit=limit, before=before, changes=changes), key
+                )
+            )
+        asked = partial(states.history, limit=limit, before=before, changes=changes, branch=branch)
+        return (yield from self._asking(asked, key))
+
+    def _viewing(self, key: str, ref: Ref, loading: Loading) -> Steps[View[Any]]:
+        from perdure.views import View
+
+        site, loaded, sections = yield from self._asking(
+            partial(look_at, ref=ref, loading=loading), key
+        )
+        assert loaded.last is not None
+        unread = {name: kept for name, kept in sections.items() if type(kept) is Unread}
+
+        def read(name: str) -> Any:
+            reading = read_section(site, loaded.head, loaded.branch, name, unread)
+            return self._driver.run(reading, makes=False)
+
+        checkpoint = checkpoint_of(key, loaded.branch, loaded.last)
+        return View(sections, checkpoint, unread, read if loading.lazy else None, loading.schema)
+
+    def _diffing(
+        self, key: str, before: Ref, after: Ref, other: str | None, schema: type[Any] | None
+    ) -> Steps[list[Difference]]:
+        from perdure.engine.compare import compare, compare_states
+
+        if schema is not None:
+            from perdure.core.diff import diff
+
+            old = yield from self._whole(key, before, schema)
+            new = yield from self._whole(other or key, after, schema)
+            return diff(old, new)
+
+        if other is None or other == key:
+            return (yield from self._asking(partial(compare, before=before, after=after), key))
+        one = yield from self._asking(required, key)
+        two = yield from self._asking(required, other)
+        return (yield from compare_states(one, before, two, after))
+
+    def _whole(self, key: str, ref: Ref, schema: type[Any]) -> Steps[dict[str, Any]]:
+        """All sections of a state at a checkpoint, as a schema has them."""
+        from perdure.state.sections import RESERVED
+
+        loading = Loading(True, None, {}, lazy=False, schema=schema)
+        _, _, sections = yield from self._asking(partial(look_at, ref=ref, loading=loading), key)
+        return {name: value for name, value in sections.items() if not name.startswith(RESERVED)}
+
+    def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
+        from perdure.engine.blame import blame
+
+        return (yield from self._asking(partial(blame, path=path, at=at), key))
+
+    def _listing(
+        self, prefix: str, limit: int, after: str | None, deleted: bool
+    ) -> Steps[list[StateInfo]]:
+        if limit < 1:
+            raise UsageError(f"limit must be at least 1, not {limit}")
+        return (yield from states.listing(self._driver.store_id, prefix, limit, after, deleted))
+
+
+class Looking(_Looking, is_part=True):
     """What can be asked of states; nothing here writes."""
 
     def history(

@@ -17,13 +17,11 @@ from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
 from perdure.engine import maintain, states, unreferenced
 from perdure.engine.around import UNREADABLE
-from perdure.engine.load import read_section
-from perdure.engine.read import Site, read_head
+from perdure.engine.read import Site, required
 from perdure.engine.requests import ListHeads, Steps
 from perdure.engine.scope import EVERYTHING, VERBS, Scope, Verb
 from perdure.engine.session import SessionCore
 from perdure.engine.unread import Unread
-from perdure.engine.view import checkpoint_of
 from perdure.errors import (
     Damaged,
     InvalidStoreURL,
@@ -36,7 +34,7 @@ from perdure.errors import (
 from perdure.events import OnEvent
 from perdure.leasing import Claim, Keeper
 from perdure.naming import check_key, check_new, key
-from perdure.opening import Loading, Opened, look_at, open_session
+from perdure.opening import Loading, Opened, open_session
 from perdure.reports import (
     Exported,
     Maintained,
@@ -46,7 +44,6 @@ from perdure.reports import (
 from perdure.session_base import OnCancel, OnDamage, OnError
 from perdure.strategies import checked
 from perdure.types import (
-    Checkpoint,
     Durability,
     OnConflict,
     StateInfo,
@@ -56,11 +53,8 @@ from perdure.upkeep import Maintenance, Upkeep
 
 if TYPE_CHECKING:
     from perdure.backends.protocol import Backend
-    from perdure.core.diff import Difference
-    from perdure.engine.blame import Parts
     from perdure.keys.providers import Key
     from perdure.secrets.policy import Secrets
-    from perdure.views import View
 
 T = TypeVar("T")
 
@@ -233,7 +227,7 @@ class StoreBase:
         pausing: Callable[[], None] | None = None,
     ) -> list[Maintained]:
         if key is not None:
-            self._look(self._asking(_required, key))
+            self._look(self._asking(required, key))
         keys = [key] if key is not None else self._look(self._keys())
         found = []
         for done, each in enumerate(keys, 1):
@@ -434,24 +428,6 @@ class StoreBase:
             driver = access.ScopedDriver(driver, driver.scope.in_sessions())
         return (driver, core, document, opened.resumed), options
 
-    def _history(
-        self,
-        key: str,
-        limit: int | None,
-        before: Ref | None,
-        changes: bool,
-        branch: str,
-        every: bool,
-    ) -> Steps[list[Checkpoint]]:
-        if every:
-            return (
-                yield from self._asking(
-                    partial(states.whole_history, limit=limit, before=before, changes=changes), key
-                )
-            )
-        asked = partial(states.history, limit=limit, before=before, changes=changes, branch=branch)
-        return (yield from self._asking(asked, key))
-
     def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
         check_new(new)
         target = Site(self._driver.store_id, new)
@@ -476,7 +452,7 @@ class StoreBase:
     ) -> Exported:
         from perdure.transfer import export_state
 
-        site = self._look(self._asking(_required, key))
+        site = self._look(self._asking(required, key))
         root = None if in_clear else getattr(self._driver.backend, "root", None)
         return export_state(self._driver, site, target, progress, root)
 
@@ -505,60 +481,6 @@ class StoreBase:
         store = self._driver.store_id if self._driver.is_made() else b""
         return self._look(unreferenced.in_store(store))
 
-    def _viewing(self, key: str, ref: Ref, loading: Loading) -> Steps[View[Any]]:
-        from perdure.views import View
-
-        site, loaded, sections = yield from self._asking(
-            partial(look_at, ref=ref, loading=loading), key
-        )
-        assert loaded.last is not None
-        unread = {name: kept for name, kept in sections.items() if type(kept) is Unread}
-
-        def read(name: str) -> Any:
-            reading = read_section(site, loaded.head, loaded.branch, name, unread)
-            return self._driver.run(reading, makes=False)
-
-        checkpoint = checkpoint_of(key, loaded.branch, loaded.last)
-        return View(sections, checkpoint, unread, read if loading.lazy else None, loading.schema)
-
-    def _diffing(
-        self, key: str, before: Ref, after: Ref, other: str | None, schema: type[Any] | None
-    ) -> Steps[list[Difference]]:
-        from perdure.engine.compare import compare, compare_states
-
-        if schema is not None:
-            from perdure.core.diff import diff
-
-            old = yield from self._whole(key, before, schema)
-            new = yield from self._whole(other or key, after, schema)
-            return diff(old, new)
-
-        if other is None or other == key:
-            return (yield from self._asking(partial(compare, before=before, after=after), key))
-        one = yield from self._asking(_required, key)
-        two = yield from self._asking(_required, other)
-        return (yield from compare_states(one, before, two, after))
-
-    def _whole(self, key: str, ref: Ref, schema: type[Any]) -> Steps[dict[str, Any]]:
-        """All sections of a state at a checkpoint, as a schema has them."""
-        from perdure.state.sections import RESERVED
-
-        loading = Loading(True, None, {}, lazy=False, schema=schema)
-        _, _, sections = yield from self._asking(partial(look_at, ref=ref, loading=loading), key)
-        return {name: value for name, value in sections.items() if not name.startswith(RESERVED)}
-
-    def _blaming(self, key: str, path: Parts, at: Ref | None) -> Steps[Checkpoint]:
-        from perdure.engine.blame import blame
-
-        return (yield from self._asking(partial(blame, path=path, at=at), key))
-
-    def _listing(
-        self, prefix: str, limit: int, after: str | None, deleted: bool
-    ) -> Steps[list[StateInfo]]:
-        if limit < 1:
-            raise UsageError(f"limit must be at least 1, not {limit}")
-        return (yield from states.listing(self._driver.store_id, prefix, limit, after, deleted))
-
     def _keys(self) -> Steps[list[str]]:
         keys: list[str] = []
         while True:
@@ -567,12 +489,6 @@ class StoreBase:
             keys += (key for key, _ in page)
             if len(page) < limits.heads_listed_max:
                 return keys
-
-
-def _required(site: Site) -> Steps[Site]:
-    """The site of a state that is there."""
-    yield from read_head(site)
-    return site
 
 
 def policy_of(secrets: object) -> Secrets | None:

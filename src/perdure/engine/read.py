@@ -134,6 +134,16 @@ def read_head(site: Site) -> Steps[Head]:
     return head
 
 
+def required(site: Site) -> Steps[Site]:
+    """The site of a state that is there.
+
+    Raises:
+        StateNotFound: it is not.
+    """
+    yield from read_head(site)
+    return site
+
+
 def as_of_now(site: Site, work: Callable[[Head], Steps[T]]) -> Steps[T]:
     """Do what reads a state, anew where what it reads was replaced or pruned meanwhile."""
     head = yield from read_head(site)
