@@ -6,10 +6,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
-import msgspec
-
 from perdure.agent.effects import Effect
-from perdure.agent.on_task import Task
 from perdure.agent.retrying import Backoff
 from perdure.agent.steps import Options
 from perdure.agent.tasks import current
@@ -73,34 +70,13 @@ def step(
         >>> with session.task("audit json"):
         ...     parse("json/decoder.py")
     """
-    if function is None:
-        return partial(
-            step,
-            name=name,
-            key=key,
-            inputs=inputs,
-            version=version,
-            retries=retries,
-            attempts_max=attempts_max,
-            backoff=backoff,
-        )
-    called = function
-    title = name or str(getattr(function, "__name__", type(function).__name__))
-    rest = Options(None, msgspec.UNSET, version, retries, attempts_max, backoff)
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        task: Task = current_task()
-        return task.options(
-            key=None if key is None else key(*args, **kwargs),
-            inputs=msgspec.UNSET if inputs is None else inputs(*args, **kwargs),
-            version=rest.version,
-            retries=rest.retries,
-            attempts_max=rest.attempts_max,
-            backoff=rest.backoff,
-        ).step(title, called, *args, **kwargs)
-
-    return call
+    rest = {
+        "version": version,
+        "retries": retries,
+        "attempts_max": attempts_max,
+        "backoff": backoff,
+    }
+    return _made(function, "step", name, {"key": key, "inputs": inputs}, rest)
 
 
 def effect(
@@ -143,34 +119,46 @@ def effect(
         >>> with session.task("refunds"):
         ...     refund(17)
     """
+    rest = {
+        "not_done": not_done,
+        "reconcile": reconcile,
+        "repeatable": repeatable,
+        "retries": retries,
+        "attempts_max": attempts_max,
+        "backoff": backoff,
+    }
+    return _made(function, "effect", name, {"key": key, "claims": claims}, rest)
+
+
+def _made(
+    function: Callable[..., Any] | None,
+    kind: str,
+    name: str | None,
+    computed: dict[str, Callable[..., Any] | None],
+    rest: dict[str, Any],
+) -> Callable[..., Any]:
+    """The function that stands in a decorated one's place; or what makes it, where that is to come.
+
+    Args:
+        function: what to call; None: the decorator has parentheses.
+        kind: the method of a task that it is called by, "step" or "effect".
+        name: of the step; that of the function by default.
+        computed: options that functions of the arguments give, by name.
+        rest: the other options.
+
+    Raises:
+        UsageError: these are no such options.
+    """
+    Options(**rest)  # refused here, and not at the first call
     if function is None:
-        return partial(
-            effect,
-            name=name,
-            key=key,
-            not_done=not_done,
-            reconcile=reconcile,
-            repeatable=repeatable,
-            claims=claims,
-            retries=retries,
-            attempts_max=attempts_max,
-            backoff=backoff,
-        )
+        return partial(_made, kind=kind, name=name, computed=computed, rest=rest)
     called = function
     title = name or str(getattr(function, "__name__", type(function).__name__))
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        task: Task = current_task()
-        return task.options(
-            key=None if key is None else key(*args, **kwargs),
-            not_done=not_done,
-            reconcile=reconcile,
-            repeatable=repeatable,
-            claims=None if claims is None else claims(*args, **kwargs),
-            retries=retries,
-            attempts_max=attempts_max,
-            backoff=backoff,
-        ).effect(title, called, *args, **kwargs)
+        options = {name: of(*args, **kwargs) for name, of in computed.items() if of is not None}
+        how = current_task().options(**options, **rest)
+        return getattr(how, kind)(title, called, *args, **kwargs)
 
     return call
