@@ -50,6 +50,9 @@ class Service:
         self.keys: dict[int, set[str]] = {}
         self.declined: set[int] = set()
         self.moment, self.delay, self.requests_left = "", 0.0, 0
+        self.life = 0
+        """Of the agent that is at work: what one that was killed had asked for may come late, when
+        the next has been told that it did not happen, and is lost then."""
         self._chance = chance
         self._lock = threading.Lock()
 
@@ -57,9 +60,12 @@ class Service:
         """Kill who asks for the second refund from now on, or one a little later."""
         self.moment, self.delay = moment, self._chance.random() / 200
         self.requests_left = self._chance.randrange(1, 5)
+        self.life += 1
 
-    def refund(self, order: int, key: str, pid: int) -> tuple[int, Any]:
+    def refund(self, order: int, key: str, pid: int, life: int) -> tuple[int, Any]:
         with self._lock:
+            if life != self.life:
+                return 500, None
             if order % 7 == 3 and order not in self.declined:
                 self.declined.add(order)
                 return 402, None
@@ -82,7 +88,7 @@ def serving(service: Service) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.answer(*service.refund(asked["order"], asked["key"], asked["pid"]))
+            self.answer(*service.refund(**asked))
 
         def do_GET(self) -> None:
             self.answer(200, service.refunded[int(self.path[1:])] > 0)
@@ -122,16 +128,16 @@ def ask(url: str, body: Any = None) -> Any:
         raise
 
 
-def refund(service: str, order: int) -> Any:
-    asked = {"order": order, "key": current_effect().key, "pid": os.getpid()}
-    return ask(service, asked)
+def refund(service: str, order: int, life: int) -> Any:
+    key = current_effect().key
+    return ask(service, {"order": order, "key": key, "pid": os.getpid(), "life": life})
 
 
 def look(service: str, order: int, effect: Effect) -> Any:
     return Happened(f"re_{order}") if ask(f"{service}/{order}") else DidNotHappen()
 
 
-def agent(url: str, service: str, reconciles: bool) -> None:
+def agent(url: str, service: str, life: int, reconciles: bool) -> None:
     """Refund order after order, from where the state says, for ever."""
     with Store(url) as store, store.open(KEY) as session:
         state = session.state
@@ -146,7 +152,7 @@ def agent(url: str, service: str, reconciles: bool) -> None:
                         reconcile=partial(look, service, order) if reconciles else None,
                     )
                     if not task.done:
-                        task.result = options.effect("refund", refund, service, order)
+                        task.result = options.effect("refund", refund, service, order, life)
             except StepFailed:
                 continue  # it was declined: once more
             except AlreadyClaimed as error:  # it was done, and the branch rolled back
@@ -173,10 +179,10 @@ def person(url: str, service: Service) -> int:
 # ---- the proof ------------------------------------------------------------------------------
 
 
-def live(url: str, service: str, *, reconciles: bool) -> int:
+def live(url: str, service: str, life: int, *, reconciles: bool) -> int:
     context: Any = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "perdure.store", "perdure.backends.sqlite"])
-    process = context.Process(target=agent, args=(url, service, reconciles), daemon=True)
+    process = context.Process(target=agent, args=(url, service, life, reconciles), daemon=True)
     process.start()
     process.join(60)
     code: int | None = process.exitcode
@@ -194,7 +200,7 @@ def test_no_action_is_done_twice_and_none_is_lost_in_silence_P9(tmp_path: Path) 
     with serving(service) as address:
         while kills < KILLS:
             service.kill_at(MOMENTS[kills % len(MOMENTS)])
-            code = live(url, address, reconciles=chance.random() < 0.5)
+            code = live(url, address, service.life, reconciles=chance.random() < 0.5)
             if code == UNKNOWN:
                 settled = person(url, service)
                 assert settled >= 1, "it did not know, and nobody could be told of what"
