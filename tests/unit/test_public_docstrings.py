@@ -20,6 +20,7 @@ from perdure.core import refs
 MODULES = (
     "perdure",
     "perdure.types",
+    "perdure.reports",
     "perdure.errors",
     "perdure.agent",
     *(f"perdure.testing.{found.name}" for found in pkgutil.iter_modules(perdure.testing.__path__)),
