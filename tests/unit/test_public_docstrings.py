@@ -23,6 +23,9 @@ MODULES = (
     "perdure.reports",
     "perdure.errors",
     "perdure.agent",
+    "perdure.keys",
+    "perdure.recovering",
+    "perdure.adapters.langgraph",
     *(f"perdure.testing.{found.name}" for found in pkgutil.iter_modules(perdure.testing.__path__)),
 )
 # It runs at import, as every `__main__` does.

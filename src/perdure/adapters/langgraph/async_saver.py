@@ -32,7 +32,7 @@ class AsyncMethods(BaseCheckpointSaver[str]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        """`list`, awaited."""
+        """`list(config, filter=, before=, limit=)`, awaited."""
         found = self.list(config, filter=filter, before=before, limit=limit)
         while (each := await asyncio.to_thread(_next, found)) is not None:
             yield each
@@ -44,7 +44,7 @@ class AsyncMethods(BaseCheckpointSaver[str]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """`put`, awaited."""
+        """`put(config, checkpoint, metadata, new_versions)`, awaited."""
         return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
@@ -54,7 +54,7 @@ class AsyncMethods(BaseCheckpointSaver[str]):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """`put_writes`, awaited."""
+        """`put_writes(config, writes, task_id, task_path)`, awaited."""
         await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
 
     async def adelete_thread(self, thread_id: str) -> None:
@@ -66,17 +66,17 @@ class AsyncMethods(BaseCheckpointSaver[str]):
         await asyncio.to_thread(self.delete_for_runs, run_ids)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """`copy_thread`, awaited."""
+        """`copy_thread(source_thread_id, target_thread_id)`, awaited."""
         await asyncio.to_thread(self.copy_thread, source_thread_id, target_thread_id)
 
     async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """`prune`, awaited."""
+        """`prune(thread_ids, strategy=)`, awaited."""
         await asyncio.to_thread(self.prune, thread_ids, strategy=strategy)
 
     async def aget_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
-        """`get_delta_channel_history`, awaited."""
+        """`get_delta_channel_history(config=, channels=)`, awaited."""
         return await asyncio.to_thread(
             self.get_delta_channel_history, config=config, channels=channels
         )

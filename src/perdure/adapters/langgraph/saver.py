@@ -120,7 +120,12 @@ class PerdureSaver(AsyncMethods):
         return clone
 
     def get_next_version(self, current: str | int | float | None, channel: None = None) -> str:
-        """The version after this one: a number, and at random what tells branches apart."""
+        """The version after this one: a number, and at random what tells branches apart.
+
+        Args:
+            current: the version so far; None: there is none.
+            channel: of what; LangGraph gives None.
+        """
         number = int(str(current).split(".")[0]) + 1 if current is not None else 1
         return f"{number:032}.{random.random():.16f}"
 
@@ -178,6 +183,13 @@ class PerdureSaver(AsyncMethods):
         """What was written to channels since each had a value last, before a checkpoint.
 
         Read in one pass over the records, not checkpoint by checkpoint.
+
+        Args:
+            config: names the checkpoint; without an id, the newest of the thread.
+            channels: their names.
+
+        Raises:
+            BadStored: what was written holds an object of a class that is not allowed.
         """
         told = configurable(config)
         thread, chosen = self._thread(*_thread_of(told)), told.get("checkpoint_id")
@@ -193,6 +205,15 @@ class PerdureSaver(AsyncMethods):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint after the one that the config names; durable when it returns (P1).
+
+        Args:
+            config: names the thread, the namespace and the checkpoint that this one follows.
+            checkpoint: with all its channels; what is new or changed in them is written.
+            metadata: kept with it, and what `list` filters by.
+            new_versions: the channels that changed, by name.
+
+        Returns:
+            A config that names the checkpoint that was saved.
 
         Raises:
             Conflict: another worker went on from the newest checkpoint, which this one had read as
@@ -230,6 +251,13 @@ class PerdureSaver(AsyncMethods):
     ) -> None:
         """Save what a task wrote, beside the checkpoint it ran from; durable when it returns.
 
+        Args:
+            config: names the thread, the namespace and the checkpoint.
+            writes: pairs of a channel and a value.
+            task_id: of the task. A write that it made before stays as it is, but for those that
+                LangGraph replaces: errors, interrupts and the like.
+            task_path: where in the graph the task is.
+
         Raises:
             StateDeleted: the thread was deleted while this was under way.
             NotStorable: a value holds what could not be read back; nothing was saved.
@@ -258,6 +286,10 @@ class PerdureSaver(AsyncMethods):
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with all its namespaces, checkpoints and writes.
+
+        Args:
+            source_thread_id: of the thread.
+            target_thread_id: of the new one, which must not be there.
 
         Raises:
             StateExists: there is such a thread.
