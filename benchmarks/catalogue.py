@@ -29,6 +29,7 @@ from benchmarks.threads import threads, threads_slow_sync
 from benchmarks.trajectories import trajectories
 from benchmarks.typed import typed
 from benchmarks.upkeep import upkeep
+from benchmarks.verifying import verifying
 from benchmarks.wal import wal
 
 Benchmark: TypeAlias = Callable[[Run], list[Figure]]
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "resuming": (resuming, "an agent's briefing, and a fingerprint of its files"),
     "steps": (steps, "a step of a task beside its save, and finished ones found again"),
     "secrets": (secrets_found, "what looking for secrets adds to a save, and to a reading"),
+    "verifying": (verifying, "100,000 checkpoints verified"),
     "trajectories": (trajectories, "conversations, every message a checkpoint: time and disk"),
     "disk": (disk, "the same on disk, once maintenance is through"),
 }

@@ -41,6 +41,7 @@ JUDGED = {
     "resuming": 2,
     "steps": 3,
     "secrets": 2,
+    "verifying": 1,
     "trajectories": 0,
     "branches": 8,
     "many-branches": 4,

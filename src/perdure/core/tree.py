@@ -105,8 +105,16 @@ class Builder:
     def items(self, values: Iterable[Any]) -> Pieces[Entries]:
         """The items of a list, as its pages keep them."""
         entries = Entries()
+        inline, append, is_full = self.inline, entries.packed.append, self.meter.is_full
         for value in values:
-            yield from self.add(entries, None, value, limits.inline_bytes_max)
+            packed = inline(value, limits.inline_bytes_max) if type(value) is not Ref else None
+            if packed is None:
+                yield from self.add(entries, None, value, limits.inline_bytes_max)
+                continue
+            # Written out here: nearly all items are inline, and lists are what is long.
+            append(packed)
+            if is_full(len(packed)):
+                yield ()
         return entries
 
     def pairs(self, values: Mapping[str, Any], inline_bytes_max: int) -> Pieces[Entries]:
@@ -272,10 +280,11 @@ def _is_longer(value: Any, size: int) -> bool:
         if left < 0:
             return True
         for each in value.values() if isinstance(value, dict) else value:
-            if isinstance(each, dict | list):
-                todo.append(each)
-            elif isinstance(each, str | bytes):
+            kind = type(each)
+            if kind is str or kind is bytes:
                 left -= len(each)
+            elif isinstance(each, dict | list):
+                todo.append(each)
     return left < 0
 
 

@@ -11,8 +11,9 @@ from perdure.core import chain
 from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.lineage import bases_at
 from perdure.core.page import Ref
-from perdure.core.record import Record
-from perdure.core.tree import build, building
+from perdure.core.record import Record, changes_of
+from perdure.core.tree import building
+from perdure.core.tree_edit import edit
 from perdure.core.tree_read import read_root, read_value
 from perdure.core.values import take
 from perdure.engine.lines import every_span
@@ -21,6 +22,9 @@ from perdure.engine.past import every_run
 from perdure.engine.read import Site, joined, next_records, replay
 from perdure.engine.requests import Run, Steps
 from perdure.errors import Damaged, ReplayMismatch
+
+_EDITING = 3
+"""How much longer a byte takes when a tree is edited than when it is made (times, measured)."""
 
 
 class _Stretch(msgspec.Struct, eq=False):
@@ -58,6 +62,10 @@ class _Begun(msgspec.Struct, eq=False):
     """Sections that this may change, as no other that is to be replayed has them; None: all."""
     ready: Sequence[Record] = ()
     """The next records, read and linked."""
+    tree: Ref | None = None
+    """The newest snapshot that was found to be what its records give."""
+    since: list[Record] = []
+    """The records after it."""
 
 
 class _Stretches:
@@ -171,7 +179,8 @@ def _replayed(site: Site, head: Head, now: _Begun) -> Steps[list[_Begun]]:
         rest = Run(stretch.run.line, now.number, stretch.run.last)
         records = now.ready or (yield from next_records(site, head, rest))
         for at, record in enumerate(records, 1):
-            _check(site, head, now, now.sections, record)
+            _check(site, now, now.sections, record)
+            yield from _compare(site, head, now, record)
             now.number, now.left = record.number + 1, now.left - 1
             if record.number in stretch.above:
                 now.ready = records[at:]
@@ -243,7 +252,7 @@ def _whole(site: Site, head: Head, root: Ref) -> Steps[dict[str, Any]]:
     return sections
 
 
-def _check(site: Site, head: Head, now: _Begun, sections: dict[str, Any], record: Record) -> None:
+def _check(site: Site, now: _Begun, sections: dict[str, Any], record: Record) -> None:
     """One record, as the next of its stretch."""
     stretch, number = now.stretch, record.number
     is_tip = stretch.hashes.get(number, record.hash) == record.hash
@@ -256,10 +265,40 @@ def _check(site: Site, head: Head, now: _Begun, sections: dict[str, Any], record
     _make_own(now, sections, record)
     replay([record], sections)
     now.parent = record.hash
-    root = stretch.roots.get(number)
-    if root is not None and build(sections, head.secret).root != root:
-        raise ReplayMismatch(
-            f"the snapshot at checkpoint {record.number} of {site.key!r} is not what "
-            "replaying its records gives; `maintain` makes later ones, and all "
-            "checkpoints can be read from the records"
-        )
+
+
+def _compare(site: Site, head: Head, now: _Begun, record: Record) -> Steps[None]:
+    """The snapshot at a record, if there is one, with what the records up to it give."""
+    if now.tree is not None:
+        now.since.append(record)
+    root = now.stretch.roots.get(record.number)
+    if root is None:
+        return
+    if not (yield from _follows(site, head, now, record, root)):
+        assert now.sections is not None
+        built = yield from in_pieces(building(now.sections, head.secret))
+        if built.root != root:
+            raise ReplayMismatch(
+                f"the snapshot at checkpoint {record.number} of {site.key!r} is not what "
+                "replaying its records gives; `maintain` makes later ones, and all "
+                "checkpoints can be read from the records"
+            )
+    now.tree, now.since = root, []
+
+
+def _follows(site: Site, head: Head, now: _Begun, record: Record, root: Ref) -> Steps[bool]:
+    """Whether the changes since the snapshot before lead to this one, for certain.
+
+    That costs what was changed, so it is for little. The first and the last of a stretch are made
+    from the whole state all the same: how a tree is edited is not all that decides what is right.
+    """
+    if now.tree is None or record.number == max(now.stretch.roots):
+        return False
+    if _EDITING * sum(len(record.canonical) for record in now.since) > root.bytes:
+        return False
+    changes = changes_of(now.since)
+    try:
+        edited = yield from walk(site, head.incarnation, edit(now.tree, changes, head.secret))
+    except (Damaged, ReplayMismatch):  # of a page: told by who reads all of them
+        return False
+    return edited.root == root
