@@ -22,8 +22,8 @@ from perdure.testing.clock import Clock
 from perdure.types import Holder
 
 HERE = Path(__file__).parent
-GOLDEN = HERE / "golden" / "format-0"
-KEYED = HERE / "keyed"
+GOLDEN = HERE / "golden" / "format-1"
+KEYED = HERE / "keyed" / "format-1"
 """Golden stores with a key."""
 VECTORS = HERE / "vectors" / "records.json"
 HOLDER = Holder("golden", 4242, "5f0c", "1000")
@@ -196,8 +196,6 @@ def main() -> None:
             write_json(GOLDEN / f"{name}.json", write(GOLDEN))
     # A clean close leaves no log beside the file.
     assert {path.name for path in GOLDEN.iterdir()} == {
-        "early.db",  # from before packs and pages: only that version could make it
-        "early.json",
         "store.db",
         "state.perdure",
         "expected.json",
@@ -207,7 +205,7 @@ def main() -> None:
         "acting.json",
     }
     if not (KEYED / "keyed.json").exists():
-        KEYED.mkdir(exist_ok=True)
+        KEYED.mkdir(parents=True, exist_ok=True)
         write_json(KEYED / "keyed.json", write_keyed(KEYED))
     write_json(VECTORS, make_vectors())
     write_json(VECTORS.with_name("pages.json"), make_page_vectors())

@@ -114,7 +114,8 @@ def place(store: bytes, owner: bytes, line: int = 0, number: int = 0) -> bytes:
 def payload_of(blob: bytes, kind: int, where: bytes) -> bytes:
     header, body, tag = blob[:8], blob[8:-16], blob[-16:]
     magic, version, found, flags = struct.unpack(">4sBBH", header)
-    assert (magic, version, found) == (b"PERD", 0, kind)
+    assert (magic, found) == (b"PERD", kind)
+    assert version in (0, 1)
     person = b"perdure.seal"
     assert tag == blake2b(where + header + body, digest_size=16, person=person).digest()
     assert flags & 0xFF00 in (0, 0x0100)
@@ -251,7 +252,7 @@ def read_store(path: Path, key: str) -> tuple[dict[str, Any], list[Record]]:
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         assert database.execute("PRAGMA application_id").fetchone() == (0x50455244,)
-        assert database.execute("PRAGMA user_version").fetchone() == (0,)
+        assert database.execute("PRAGMA user_version").fetchone() in [(0,), (1,)]
         [store] = database.execute("SELECT value FROM perdure WHERE name = 'store_id'").fetchone()
         found = database.execute("SELECT token, head FROM heads WHERE key = ?", (key.encode(),))
         token, blob = found.fetchone()

@@ -12,7 +12,7 @@ from tests.format.plain_claims import read_claims
 import perdure
 from perdure.errors import AlreadyClaimed, UnknownOutcome
 
-GOLDEN = Path(__file__).parent / "golden" / "format-0"
+GOLDEN = Path(__file__).parent / "golden" / "format-1"
 ACTING: dict[str, Any] = json.loads((GOLDEN / "acting.json").read_text(encoding="ascii"))
 HERE, THERE = ACTING["key"], ACTING["shared"]
 

@@ -16,7 +16,8 @@ import perdure
 from perdure.errors import WrongKey
 from perdure.keys import LocalKey, PassphraseKey
 
-GOLDEN = Path(__file__).parent / "keyed"
+EVERY = sorted((Path(__file__).parent / "keyed").iterdir())
+GOLDEN = EVERY[-1]
 FORMAT = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 EXPECTED = json.loads((GOLDEN / "keyed.json").read_text(encoding="ascii"))
 KEY, ROOT = EXPECTED["key"], bytes.fromhex(EXPECTED["root"])
@@ -59,9 +60,14 @@ def test_the_example_in_the_text_is_right() -> None:
 # ---- the library ----------------------------------------------------------------------------
 
 
-def test_the_library_reads_them_and_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("golden", EVERY, ids=lambda path: path.name)
+def test_the_library_reads_them_and_goes_on(golden: Path, tmp_path: Path) -> None:
     for name in ("keyed.db", "hidden.db"):
-        shutil.copy(GOLDEN / name, tmp_path)
+        shutil.copy(golden / name, tmp_path)
+    with perdure.Store(tmp_path / "keyed.db", key=ROOT) as store:
+        assert store.upgrade().ok
+    with perdure.Store(tmp_path / "hidden.db", key=PassphraseKey(EXPECTED["passphrase"])) as store:
+        assert store.upgrade().ok
     with perdure.Store(tmp_path / "keyed.db", key=ROOT) as store:
         for each in EXPECTED["checkpoints"]:
             state = tagged(store.at(KEY, each["number"]).plain())
@@ -69,7 +75,7 @@ def test_the_library_reads_them_and_goes_on(tmp_path: Path) -> None:
         assert all(each.ok for each in store.verify())
         with store.open(KEY) as session:
             session.state["more"] = True
-        assert store.import_(GOLDEN / "keyed.perdure", "again").number == len(
+        assert store.import_(golden / "keyed.perdure", "again").number == len(
             EXPECTED["checkpoints"]
         )
     with perdure.Store(tmp_path / "keyed.db", key=bytes(32)) as store, pytest.raises(WrongKey):

@@ -43,7 +43,7 @@ PLACES = {
     Kind.PAGE: (Place(SOME, SOME, page=bytes(32)), "page 000000"),
 }
 HEADERS = {
-    "format": ((4, 1), "is of format 1, and this version reads up to 0"),
+    "format": ((4, 2), "is of format 2, and this version reads up to 1"),
     "kind": ((5, 6), "holds kind 6, unknown to this version"),
     "flag": ((6, 0x40), "uses a feature unknown to this version (flags 0x4000)"),
 }
@@ -51,7 +51,7 @@ HEADERS = {
 
 def blob(kind: Kind, place: Place, payload: bytes, *changes: tuple[int, int]) -> bytes:
     """A blob with other bytes in its header, sealed as a newer version would."""
-    head = bytearray(b"PERD" + bytes([0, kind, 0, 0]))
+    head = bytearray(b"PERD" + bytes([seal.FORMAT, kind, 0, 0]))
     for at, byte in changes:
         head[at] = byte
     covered = place.bound() + bytes(head) + payload
@@ -60,7 +60,7 @@ def blob(kind: Kind, place: Place, payload: bytes, *changes: tuple[int, int]) ->
 
 def test_every_kind_of_blob_has_a_place_here() -> None:
     assert set(PLACES) == set(Kind)
-    assert seal.FORMAT == 0
+    assert seal.FORMAT == 1
 
 
 @pytest.mark.parametrize("what", HEADERS)
@@ -201,12 +201,12 @@ def test_a_file_of_a_newer_format_is_refused_by_its_name(tmp_path: Any, read_onl
     with perdure.Store(path) as store, store.open("a") as session:
         session.state["a"] = 1
     with closing(apsw.Connection(str(path))) as newer:
-        newer.pragma("user_version", 1)
+        newer.pragma("user_version", 2)
     before = path.read_bytes()
     for use in (perdure.Store.states, lambda store: store.upgrade(dry_run=read_only)):
         with (
             perdure.Store(path, read_only=read_only) as store,
-            pytest.raises(NewerFormat, match=r"agents\.db is of format 1.* up to 0" + WAY_OUT),
+            pytest.raises(NewerFormat, match=r"agents\.db is of format 2.* up to 1" + WAY_OUT),
         ):
             use(store)
     assert path.read_bytes() == before

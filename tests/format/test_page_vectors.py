@@ -30,7 +30,7 @@ from tests.format.plain_pages import (
 from tests.format.plain_reader import apply, check_chain, payload_of, place, states_of, value_of
 
 HERE = Path(__file__).parent
-GOLDEN = HERE / "golden" / "format-0"
+GOLDEN = HERE / "golden" / "format-1"
 VECTORS = json.loads((HERE / "vectors" / "pages.json").read_text(encoding="ascii"))
 MAINTAINED = json.loads((GOLDEN / "maintained.json").read_text(encoding="ascii"))
 

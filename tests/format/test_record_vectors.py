@@ -31,7 +31,7 @@ from tests.format.plain_reader import (
 )
 
 HERE = Path(__file__).parent
-GOLDEN = HERE / "golden" / "format-0"
+GOLDEN = HERE / "golden" / "format-1"
 VECTORS = json.loads((HERE / "vectors" / "records.json").read_text(encoding="ascii"))
 FORMAT = (HERE.parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="ascii"))
@@ -242,7 +242,7 @@ def test_the_library_reads_the_blobs_and_writes_them_the_same(vector: dict[str, 
     assert unseal(Kind(vector["kind"]), where, blob, 1 << 20) == payload
 
 
-@pytest.mark.parametrize(("at", "byte"), [(4, 1), (6, 0x80)], ids=["format 1", "unknown flag"])
+@pytest.mark.parametrize(("at", "byte"), [(4, 2), (6, 0x80)], ids=["format 2", "unknown flag"])
 def test_a_newer_blob_is_refused_P10(at: int, byte: int) -> None:
     from perdure.core.seal import Kind, Place, unseal
     from perdure.errors import NewerFormat

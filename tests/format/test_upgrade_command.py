@@ -14,14 +14,16 @@ def test_the_command_says_what_it_would_do_and_did(early: Path) -> None:
     assert run(early, "ls").exit_code == 6
     assert "upgrade" in run(early, "ls").stderr
     assert "perdure upgrade" in run(early, "doctor").stdout
-    assert run(early, "upgrade", "--dry-run").stdout == f"would be done: {STEPS[0].what}\n"
-    assert run(early, "upgrade").stdout == (
-        f"copied to {early}.before-upgrade first\n"
-        f"done: {STEPS[0].what}\n"
-        "verified: 3 states, none damaged\n"
+    assert run(early, "upgrade", "--dry-run").stdout == "".join(
+        f"would be done: {step.what}\n" for step in STEPS
     )
     assert run(early, "upgrade").stdout == (
-        "nothing to do: the store is of the newest form, format 0\n"
+        f"copied to {early}.before-upgrade first\n"
+        + "".join(f"done: {step.what}\n" for step in STEPS)
+        + "verified: 3 states, none damaged\n"
+    )
+    assert run(early, "upgrade").stdout == (
+        "nothing to do: the store is of the newest form, format 1\n"
         "verified: 3 states, none damaged\n"
     )
     assert run(early, "verify").exit_code == 0
@@ -33,7 +35,7 @@ def test_the_command_gives_json_and_takes_where_the_copy_goes(golden: Path) -> N
     told = json.loads(run(golden, "upgrade", "--backup", str(file), "--json").stdout)
     done = told["upgraded"]
     assert done["steps"] == planned["steps"]
-    assert (told["ok"], done["before"], done["after"]) == (True, 0, 0)
+    assert (told["ok"], done["after"]) == (True, 1)
     assert all(each["ok"] for each in done["verified"])
     assert file.exists() == bool(done["steps"])
     both = run(golden, "upgrade", "--backup", str(file), "--no-backup")

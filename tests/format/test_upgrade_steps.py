@@ -105,8 +105,8 @@ def later_steps(fails: Callable[[], None] = lambda: None) -> tuple[Step, ...]:
 
     return (
         *STEPS,
-        Step("rows", 0, 1, lambda _: True, renamed),
-        Step("a note", 1, 2, lambda _: True, noted),
+        Step("rows", 1, 2, lambda _: True, renamed),
+        Step("a note", 2, 3, lambda _: True, noted),
     )
 
 
@@ -121,14 +121,14 @@ def formats(path: Path) -> tuple[int, bool, bool]:
 def test_a_later_format_is_one_more_entry_in_the_table(
     golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_open, "FORMAT", 2)
+    monkeypatch.setattr(sqlite_open, "FORMAT", 3)
     with perdure.Store(golden) as store, pytest.raises(OlderFormat, match="upgrade"):
         store.states()
     place = Place(str(golden))
     done = upgrade(place, dry_run=False, backup=False, progress=None, steps=later_steps())
-    assert (done.before, done.after) == (0, 2)
+    assert done.after == 3
     assert [step.what for step in done.steps][-2:] == ["rows", "a note"]
-    assert formats(golden) == (2, True, True)
+    assert formats(golden) == (3, True, True)
     with closing(sqlite3.connect(golden)) as base:
         assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -139,14 +139,14 @@ def test_a_step_that_fails_is_undone_whole_and_those_before_it_stay(
     def fails() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sqlite_open, "FORMAT", 2)
+    monkeypatch.setattr(sqlite_open, "FORMAT", 3)
     place = Place(str(early))
     with pytest.raises(KeyboardInterrupt):
         upgrade(place, dry_run=False, backup=False, progress=None, steps=later_steps(fails))
-    assert formats(early) == (0, False, False)
+    assert formats(early) == (1, False, False)
     done = upgrade(place, dry_run=False, backup=False, progress=None, steps=later_steps())
-    assert [step.what for step in done.steps] == ["rows", "a note"]  # the first one stayed
-    assert formats(early) == (2, True, True)
+    assert [step.what for step in done.steps] == ["rows", "a note"]  # those before them stayed
+    assert formats(early) == (3, True, True)
 
 
 def test_the_table_of_steps_leads_to_the_newest_format() -> None:

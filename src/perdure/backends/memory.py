@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from perdure.backends.lines import Lines, held_of, page_of, sizes_of, unknown_of
 from perdure.backends.protocol import StoreInfo
+from perdure.core.seal import FORMAT
 from perdure.engine.requests import (
     Answer,
     Commit,
@@ -54,8 +55,6 @@ from perdure.engine.requests import (
     Unchanged,
 )
 from perdure.errors import PerdureError, StateExists, StoreClosed, UsageError
-
-FORMAT = 0
 
 NUMBER_MAX = 2**63 - 1
 """No record has a greater number."""

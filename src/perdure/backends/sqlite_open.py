@@ -16,6 +16,7 @@ import apsw
 from perdure import limits
 from perdure.backends import sqlite_files, sqlite_keys
 from perdure.backends.protocol import StoreInfo
+from perdure.core import seal
 from perdure.errors import (
     UPGRADE,
     Busy,
@@ -33,8 +34,8 @@ T = TypeVar("T")
 
 APPLICATION_ID = 0x50455244
 """Marks a SQLite file as a store of ours ("PERD"), at offset 68 of the file."""
-
-FORMAT = 0
+FORMAT = seal.FORMAT
+"""What `user_version` says: of the tables and of the blobs in them."""
 
 PAGE_BYTES_MIN = 512
 """No SQLite database but an empty one is smaller (bytes)."""

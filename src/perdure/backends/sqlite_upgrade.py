@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -42,7 +42,10 @@ class Step:
     before: int
     after: int
     is_due: Callable[[apsw.Connection], bool]
-    """Whether a store of format `before` needs it; asked again within the transaction."""
+    """Whether a store of format `before` needs it; asked again within the transaction.
+
+    One that leads to a later format is needed by all of `before`: then, whether it can be done.
+    """
     work: Callable[[apsw.Connection, Progress], None]
     """Does it, in a transaction that is open; it may raise, and nothing was done then."""
 
@@ -95,6 +98,18 @@ def _count(connection: apsw.Connection, table: str) -> int:
     return found
 
 
+def _has_tables(connection: apsw.Connection) -> bool:
+    """Whether the tables that changed since are as they are now."""
+    with closing(apsw.Connection(":memory:")) as new:
+        new.execute(sqlite_open.SCHEMA)
+        return all(_columns(connection, name) == _columns(new, name) for name in _EARLY)
+
+
+def _mark(_connection: apsw.Connection, progress: Progress) -> None:
+    """Nothing but the number changes, which is written with the step."""
+    progress(1, 1)
+
+
 STEPS = (
     Step(
         "tables with row ids, a count of the records in each row, and room for pages",
@@ -103,6 +118,7 @@ STEPS = (
         _has_early_tables,
         _renew_tables,
     ),
+    Step("the mark of format 1, which is frozen", 0, 1, _has_tables, _mark),
 )
 """In the order in which they are done. A later format is an entry at the end."""
 
@@ -157,10 +173,14 @@ def _looked_at(place: Place, steps: tuple[Step, ...]) -> tuple[int, list[Step]]:
         before = format_ = sqlite_open.known_format(opened, place)
         due: list[Step] = []
         for step in steps:
+            if step.before != format_:
+                continue
             # What follows a step that is due cannot be looked for before that is done.
-            if step.before == format_ and (step.after > format_ or step.is_due(opened)):
+            if (due and step.after > format_) or step.is_due(opened):
                 due.append(step)
                 format_ = step.after
+            elif step.after > format_:
+                raise _of_no_form(place)
         if not due:
             _require_readable(opened, place)
         return before, due
@@ -177,11 +197,15 @@ def _require_readable(opened: apsw.Connection, place: Place) -> None:
     try:
         sqlite_open.described(opened, place)
     except OlderFormat as error:
-        raise Malformed(
-            f"{place.path} has tables that no version made, or part of them: nothing was touched. "
-            "Restore it from a backup, or export its states with the version that wrote them and "
-            "import them into a new store"
-        ) from error
+        raise _of_no_form(place) from error
+
+
+def _of_no_form(place: Place) -> Malformed:
+    return Malformed(
+        f"{place.path} has tables that no version made, or part of them: nothing was touched. "
+        "Restore it from a backup, or export its states with the version that wrote them and "
+        "import them into a new store"
+    )
 
 
 @contextmanager

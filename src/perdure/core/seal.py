@@ -22,7 +22,8 @@ from perdure.core import compress
 from perdure.errors import GIVE_KEY, UPGRADE, Damaged, KeyMissing, Malformed, NewerFormat
 
 MAGIC = b"PERD"
-FORMAT = 0
+FORMAT = 1
+"""Of blobs and of stores. Those of format 0, which was never frozen, are laid out the same."""
 TAG_BYTES = 16
 HEADER_BYTES = 8
 

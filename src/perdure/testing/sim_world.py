@@ -19,13 +19,14 @@ from unittest.mock import patch
 from perdure import limits
 from perdure.backends import objects
 from perdure.backends.bucket import Bucket
-from perdure.backends.memory import FORMAT, MemoryBackend
+from perdure.backends.memory import MemoryBackend
 from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import Backend, StoreInfo
 from perdure.cache import Cache
 from perdure.core import tree
 from perdure.core.cut import Bounds
 from perdure.core.head import MAIN
+from perdure.core.seal import FORMAT
 from perdure.engine import audit, load, states
 from perdure.engine.read import Site
 from perdure.engine.requests import (
