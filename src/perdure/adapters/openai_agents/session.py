@@ -98,15 +98,25 @@ class PerdureSession(KeepingRuns):
 
         Args:
             limit: the last so many alone; negative: all. By default as `session_settings` says.
-            wrapper: the run that asks; not looked at.
+            wrapper: the run that asks. Where it comes after one that crashed, calls of that which
+                have no output are answered first, in a checkpoint of their own, so that the model
+                is told: their outcome is not known.
         """
         if limit is None and self.session_settings is not None:
             limit = self.session_settings.limit
 
-        async def reading(session: Opened) -> list[Any]:
+        async def reading(session: Opened) -> tuple[list[Any], bool]:
+            is_cut = wrapper is not None and bool(await cut_off(session))
+            return ([] if is_cut else await tail(session, limit)), is_cut
+
+        async def answering(session: Opened) -> list[Any]:
+            session.state[MESSAGES].extend(await cut_off(session))
             return await tail(session, limit)
 
-        return await self._keeper.read(reading)
+        items, is_cut = await self._keeper.read(reading)
+        if is_cut:
+            items = await self._keeper.write(answering, label="answered what was cut off")
+        return items
 
     async def add_items(
         self,
@@ -116,8 +126,8 @@ class PerdureSession(KeepingRuns):
     ) -> None:
         """Add items to the conversation, as one checkpoint: durable when this returns.
 
-        Where a new turn begins and the one before it crashed, its calls that have no output are
-        answered in the same checkpoint: their outcome is not known.
+        Where a message of the user comes after calls that have no output, since their turn crashed,
+        these are answered in the same checkpoint: their outcome is not known.
 
         Args:
             items: dicts, or objects of the `openai` package.
@@ -137,8 +147,7 @@ class PerdureSession(KeepingRuns):
             for position in stand_ins(messages, new):
                 del messages[position]
             if asked is not None:
-                if calls := open_calls(messages):
-                    messages.extend(answers(calls, await waiting(session)))
+                messages.extend(await cut_off(session))
                 session.summary = turns.text_of(asked, SUMMARY_CHARS)
             messages.extend(new)
 
@@ -279,6 +288,12 @@ class PerdureSession(KeepingRuns):
     ) -> None:
         """Close it."""
         await self.close()
+
+
+async def cut_off(session: Opened) -> list[Any]:
+    """Answers to the calls at the end of the conversation that nobody will answer any more."""
+    calls = open_calls(session.state.get(MESSAGES, ()))
+    return answers(calls, await waiting(session)) if calls else []
 
 
 async def tail(session: Opened, limit: int | None) -> list[Any]:
