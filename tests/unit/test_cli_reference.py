@@ -9,6 +9,8 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.sqlite import SqliteSaver
 
 from perdure import Store
 from perdure.cli.app import EXIT_CODES, app
@@ -40,7 +42,7 @@ COMMANDS = (
         "merge",
     ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
-    *("export", "import", "backup", "copy"),
+    *("export", "import", "import langgraph", "backup", "copy"),
     *("rm", "undelete", "verify", "stats", "recover", "scan", "maintain"),
     *("migrate", "upgrade"),
     *("keys", "keys new", "keys init", "keys list", "keys rotate", "keys rewrap"),
@@ -76,6 +78,7 @@ CALLS = {
     "movements": ["movements", "a"],
     "export": ["export", "a", "a.perdure"],
     "import": ["import", "a.perdure", "again"],
+    "import langgraph": ["import", "langgraph", "threads.sqlite"],
     "backup": ["backup", "backup.db"],
     "copy": ["copy", "a", "b"],
     "rm": ["rm", "b", "--yes"],
@@ -147,6 +150,13 @@ def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.Monkey
         session._driver.run(claim_for(session._core, "e", "task/step"))
         with suppress(Waiting):
             session.ask("q", "really?")
+    with SqliteSaver.from_conn_string("threads.sqlite") as saver:
+        saver.put(
+            {"configurable": {"thread_id": "alice", "checkpoint_ns": ""}},
+            empty_checkpoint(),
+            {"step": 1},
+            {},
+        )
     assert CALLS.keys() | {"demo"} == DOCUMENTS.keys()
     for name, call in CALLS.items():
         result = CliRunner().invoke(app, ["--store", "agents.db", *call, "--json"])

@@ -76,7 +76,8 @@ def keep_keys(ctx: click.Context, _param: click.Parameter, value: str | None) ->
 
 
 def _keep_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
-    ctx.ensure_object(Settings).json = value
+    found = ctx.ensure_object(Settings)
+    found.json = value or found.json
 
 
 def on_store(function: F) -> F:

@@ -1,21 +1,18 @@
-"""`perdure export`, `import` and `backup`: states and stores as files."""
+"""`perdure export` and `backup`: states and stores as files."""
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
-from perdure.cli.context import another_key, examples, gives_json, on_store, opened, settings
+from perdure.cli.context import examples, gives_json, on_store, opened, settings
 from perdure.cli.documents import document
 from perdure.cli.output import print_json, progress, say
-from perdure.cli.states import newest
 from perdure.cli.words import bytes_of, safe
 from perdure.core.abbreviate import count
 
 _new_file = click.Path(dir_okay=False, path_type=Path)
-_old_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(epilog=examples("export support/alice alice.perdure"))
@@ -36,29 +33,6 @@ def export(key: str, file: Path, in_clear: bool) -> None:
         return
     size = f"{count(done.checkpoints, 'checkpoint')}, {bytes_of(done.bytes)}"
     say(f"exported {safe(key)} to {safe(str(file))}: {size}, hash {done.hash}")
-
-
-@click.command("import", epilog=examples("import alice.perdure", "import alice.perdure alice-2"))
-@click.argument("file", type=_old_file)
-@click.argument("key", required=False)
-@on_store
-@gives_json
-def import_(file: Path, key: str | None) -> None:
-    """Read a state that export wrote from FILE, under KEY or the key it had.
-
-    It appears only when all of it was verified. The store is made if it is not there.
-    """
-    with (
-        opened(write=True, create=True) as store,
-        progress(f"importing {file.name}", quiet=settings().json) as report,
-        another_key(f"import {shlex.quote(safe(str(file)))} KEY"),
-    ):
-        info = store.import_(file, key, progress=report)
-        store.maintain(info.key)  # nothing goes on in the background once this process has ended
-    if settings().json:
-        print_json({"state": document(info)})
-        return
-    say(f"imported {safe(info.key)}, {newest(info)}")
 
 
 @click.command(epilog=examples("backup agents-monday.db"))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import click
 
+from perdure.adapters.moving import Moved, MovedUnit, Tally
 from perdure.agent.briefing import Briefing, BriefingItem
 from perdure.agent.children import Child
 from perdure.agent.plan import Progress
@@ -76,6 +77,7 @@ DOCUMENTS = {
     "watch": '{"checkpoint": Checkpoint, "cursor": TEXT}, a line for each checkpoint',
     "export": '{"file": PATH, and the fields of Exported}',
     "import": '{"state": StateInfo}',
+    "import langgraph": '{"ok": BOOL, "moved": Moved}',
     "backup": '{"file": PATH, "bytes": NUMBER}',
     "copy": '{"state": StateInfo}',
     "rm": '{"state": StateInfo}',
@@ -107,6 +109,7 @@ DOCUMENTS = {
 RESULTS = (
     *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
     *(Verified, Damage, Recovered, RecoveredState, Loss, Unreferenced, Stats, FoundSecret),
+    *(Moved, MovedUnit, Tally),
     *(Maintained, MaintenanceStep, Migrated, MigrationRun, Unmigrated),
     *(SchemaVersion, UnreadableState, SchemaDifference),
     *(

@@ -202,7 +202,15 @@ class Coder:
             return _DeltaSnapshot(self.decode(stored[DELTA]))
         if tag != OBJECT:
             raise BadStored(f"a stored value begins with {tag!r}, of which nothing is known here")
-        value, refused = self._loaded(stored[OBJECT], stored[DATA])
+        return self.loaded(stored[OBJECT], stored[DATA])
+
+    def loaded(self, form: str, data: bytes) -> Any:
+        """What the serializer wrote.
+
+        Raises:
+            BadStored: it holds an object of a class that is not allowed here.
+        """
+        value, refused = self._loaded(form, data)
         if refused:
             raise BadStored(
                 f"{refused[0]} is not made from stored data unless it is allowed: allow=[its class]"

@@ -225,17 +225,10 @@ class PerdureSaver(AsyncMethods):
         told = configurable(config)
         thread_id, namespace = _thread_of(told)
         versions = checkpoint["channel_versions"]
-        values = checkpoint["channel_values"]
-        kept = {
-            name: self._envelope.encode(value)
-            for name, value in checkpoint.items()
-            if name != "channel_values"
-        }
-        kept["parent"] = told.get("checkpoint_id") or None
         self._thread(thread_id, namespace).put(
             self._coder,
-            kept,
-            values,
+            told_of(self._envelope, checkpoint, told.get("checkpoint_id")),
+            checkpoint["channel_values"],
             _Emptied(new_versions, versions),
             self._envelope.encode(dict(get_checkpoint_metadata(config, metadata))),
             is_latest=told.get(MARK) == LATEST,
@@ -433,7 +426,14 @@ class _Emptied:
         return channel in self._new or channel not in self._all
 
 
+_VALUES = "channel_values"
 _OPEN = Coder(JsonPlusSerializer(allowed_msgpack_modules=None))
+
+
+def told_of(coder: Coder, checkpoint: Mapping[str, Any], parent: str | None) -> dict[str, Any]:
+    """What a checkpoint says of itself besides its channels, as it is stored."""
+    told = {name: coder.encode(each) for name, each in checkpoint.items() if name != _VALUES}
+    return told | {"parent": parent or None}
 
 
 def _thread_of(told: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,0 +1,120 @@
+"""Items of a conversation: taken in as plain data, and calls that were left without an output."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeAlias
+
+Item: TypeAlias = dict[str, Any]
+
+UNKNOWN = (
+    "The agent was interrupted before the outcome of this call was recorded. It is not known "
+    "whether it took effect: find out before calling it again."
+)
+"""What stands where a call's output is lost; by it, an answer of ours is known."""
+
+_OUTPUTS = {
+    "function_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+    "apply_patch_call": "apply_patch_call_output",
+    "shell_call": "shell_call_output",
+}
+"""The calls that can be answered by a text, and the types of their outputs."""
+_CALLS = {output: call for call, output in _OUTPUTS.items()}
+
+
+def taken(item: Any) -> Any:
+    """An item as it goes into the state; objects of pydantic as the SDK itself writes them.
+
+    Args:
+        item: a dict, or an object of the `openai` package.
+    """
+    if isinstance(item, dict) or not hasattr(item, "model_dump"):
+        return item
+    return item.model_dump(exclude_unset=True)
+
+
+def is_of_user(item: Any) -> bool:
+    """Whether an item is a user's message, which begins a turn.
+
+    Example:
+        >>> is_of_user({"role": "user", "content": "Hi"})
+        True
+    """
+    return (
+        isinstance(item, dict)
+        and item.get("role") == "user"
+        and item.get("type", "message") == "message"
+    )
+
+
+def open_calls(items: Sequence[Any]) -> list[Item]:
+    """The calls at the end of a conversation, after its last user's message, without an output.
+
+    Example:
+        >>> open_calls([{"type": "function_call", "call_id": "c1", "name": "pay"}])[0]["name"]
+        'pay'
+    """
+    found: list[Item] = []
+    answered: set[tuple[str, Any]] = set()
+    for item in reversed(items):
+        if is_of_user(item):
+            break
+        kind = item.get("type") if isinstance(item, dict) else None
+        if kind in _CALLS:
+            answered.add((_CALLS[kind], item.get("call_id")))
+        elif kind in _OUTPUTS and (kind, item.get("call_id")) not in answered:
+            found.append(item)
+    return found[::-1]
+
+
+def answers(calls: Iterable[Item], waiting: Collection[str]) -> list[Item]:
+    """Outputs that say of calls that nobody knows what became of them.
+
+    Args:
+        calls: those without an output.
+        waiting: ids of calls whose runs are kept: these may still be answered.
+    """
+    return [_answer(call) for call in calls if call.get("call_id") not in waiting]
+
+
+def _answer(call: Item) -> Item:
+    kind = call["type"]
+    answer: Item = {"type": _OUTPUTS[kind], "call_id": call.get("call_id"), "output": UNKNOWN}
+    if kind == "apply_patch_call":
+        answer["status"] = "failed"
+    elif kind == "shell_call":
+        said = {"stdout": "", "stderr": UNKNOWN, "outcome": {"type": "timeout"}}
+        answer["output"] = [said]
+    return answer
+
+
+def stand_ins(items: Sequence[Any], new: Sequence[Any]) -> list[int]:
+    """Positions, last first, of our own answers to calls whose outputs are in `new`.
+
+    Args:
+        items: the end of the conversation.
+        new: what is about to be added.
+    """
+    made = {(item["type"], item.get("call_id")) for item in new if _is_of(item, _OUTPUTS)}
+    late = {
+        (item["type"], item.get("call_id"))
+        for item in new
+        if _is_of(item, _CALLS) and (_CALLS[item["type"]], item.get("call_id")) not in made
+    }
+    positions: list[int] = []
+    at = len(items)
+    while late and at:
+        at -= 1
+        item = items[at]
+        if _is_of(item, _CALLS) and (item["type"], item.get("call_id")) in late:
+            late.discard((item["type"], item.get("call_id")))
+            if item == _answer({"type": _CALLS[item["type"]], "call_id": item.get("call_id")}):
+                positions.append(at)
+        elif _is_of(item, _OUTPUTS):
+            late.discard((_OUTPUTS[item["type"]], item.get("call_id")))
+    return positions
+
+
+def _is_of(item: Any, kinds: Collection[str]) -> bool:
+    return isinstance(item, dict) and item.get("type") in kinds

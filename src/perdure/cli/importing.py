@@ -1,0 +1,268 @@
+"""`perdure import`: states from files, and what other libraries kept."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from perdure.cli.classes import class_named
+from perdure.cli.context import (
+    another_key,
+    examples,
+    gives_json,
+    on_store,
+    opened,
+    settings,
+    store_url,
+)
+from perdure.cli.documents import document
+from perdure.cli.output import hint, print_json, progress, say, table
+from perdure.cli.states import newest
+from perdure.cli.words import safe
+
+if TYPE_CHECKING:
+    from perdure.adapters.moving import Moved, MovedUnit, Tally
+    from perdure.store import Store
+
+_old_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+HASH_SHOWN = 12
+"""How much of a hash tells two apart for a reader (hexadecimal digits)."""
+
+_GIVEN = __name__
+_TAKES_VALUE = ("--store", "--key")
+
+
+@click.command(
+    "import",
+    epilog=examples("import alice.perdure", "import alice.perdure alice-2"),
+)
+@click.argument("file", type=_old_file)
+@click.argument("key", required=False)
+@on_store
+@gives_json
+def _exported(file: Path, key: str | None) -> None:
+    """Read a state that export wrote from FILE, under KEY or the key it had.
+
+    It appears only when all of it was verified. The store is made if it is not there.
+
+    What other libraries kept is imported by the commands below; a FILE of such a name is written
+    as ./langgraph.
+    """
+    with (
+        opened(write=True, create=True) as store,
+        progress(f"importing {file.name}", quiet=settings().json) as report,
+        another_key(f"import {shlex.quote(safe(str(file)))} KEY"),
+    ):
+        info = store.import_(file, key, progress=report)
+        store.maintain(info.key)  # nothing goes on in the background once this process has ended
+    if settings().json:
+        print_json({"state": document(info)})
+        return
+    say(f"imported {safe(info.key)}, {newest(info)}")
+
+
+class _Importing(click.Group):
+    """A group that reads an exported state where none of its commands is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if _first_word(args) in self.commands:
+            return super().parse_args(ctx, args)
+        if set(args).intersection(ctx.help_option_names):
+            click.echo(self.get_help(ctx))
+            ctx.exit()
+        ctx.meta[_GIVEN] = args
+        return []
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = ctx.meta.pop(_GIVEN, None)
+        if given is None:
+            return super().invoke(ctx)
+        with _exported.make_context(ctx.info_name, given, parent=ctx.parent) as own:
+            return _exported.invoke(own)
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _exported.format_usage(ctx, formatter)
+        _exported.format_help_text(ctx, formatter)
+        _exported.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+        self.format_epilog(ctx, formatter)
+
+
+def _first_word(args: list[str]) -> str | None:
+    """The first argument that is no option and no value of one."""
+    rest = iter(args)
+    for each in rest:
+        if not each.startswith("-"):
+            return each
+        if each in _TAKES_VALUE:
+            next(rest, None)
+    return None
+
+
+@click.group(
+    "import",
+    cls=_Importing,
+    epilog=examples(
+        *("import alice.perdure", "import alice.perdure alice-2"),
+        "import langgraph checkpoints.sqlite --dry-run",
+    ),
+)
+@on_store
+@gives_json
+def import_() -> None:
+    """Read a state that export wrote from a file, or what another library kept."""
+
+
+@import_.command(
+    short_help="Import threads that LangGraph's own savers kept.",
+    epilog=examples(
+        "import langgraph checkpoints.sqlite --dry-run",
+        "import langgraph checkpoints.sqlite --store agents.db",
+        "import langgraph postgresql://localhost/agents --allow agent:Plan",
+    ),
+)
+@click.argument("source", metavar="FILE|URL")
+@click.option("--prefix", default="threads/", show_default=True, help="What keys begin with.")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Make objects of this class, besides those that LangGraph knows to be safe.",
+)
+@click.option("--skip-failures", is_flag=True, help="Import all others where some fail.")
+@click.option("--dry-run", is_flag=True, help="Only read, and say what would be imported.")
+@on_store
+@gives_json
+@click.pass_context
+def langgraph(
+    ctx: click.Context,
+    source: str,
+    prefix: str,
+    allow: tuple[str, ...],
+    skip_failures: bool,
+    dry_run: bool,
+) -> None:
+    """Import the threads that LangGraph's SqliteSaver or PostgresSaver kept in FILE or at URL.
+
+    Each thread becomes a state, as PerdureSaver keeps it: with the ids, parents and metadata of its
+    checkpoints and their pending writes. A graph that waits at an interrupt there can be resumed
+    here. The source is only read.
+
+    Everything is read first; if some of it cannot be kept, nothing is written, unless
+    --skip-failures is given. Then it is copied, read back, and compared by counts and hashes. A run
+    that was interrupted goes on when it is started again.
+
+    The exit code is 1 if any thread is not as in the source afterwards, or under --dry-run could
+    not be.
+    """
+    classes = [class_named(each) for each in allow]
+    with _adapter():
+        from perdure.adapters.langgraph.moving import move_threads
+    with (
+        _target(dry_run) as store,
+        progress("reading" if dry_run else "importing", quiet=settings().json) as report,
+    ):
+        moved = move_threads(
+            source,
+            store,
+            prefix=prefix,
+            allow=classes,
+            dry_run=dry_run,
+            skip_failures=skip_failures,
+            progress=report,
+        )
+        _maintained(store, moved)
+    ctx.exit(tell(moved))
+
+
+@contextmanager
+def _adapter() -> Iterator[None]:
+    """Tell what to install where a library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@contextmanager
+def _target(dry_run: bool) -> Iterator[Store]:
+    """The store to import into; a dry run makes none, and looks at an empty one in its place."""
+    from perdure.backends.url import backend_for
+    from perdure.store import Store
+
+    path = getattr(backend_for(store_url()), "path", None)
+    if dry_run and path is not None and not Path(path).exists():
+        with Store("memory:") as store:
+            yield store
+        return
+    with opened(write=not dry_run, create=not dry_run) as store:
+        yield store
+
+
+def _maintained(store: Store, moved: Moved) -> None:
+    """Nothing goes on in the background once this process has ended."""
+    for each in moved.units:
+        if each.copied:
+            store.maintain(each.key)
+
+
+def tell(moved: Moved) -> int:
+    """Print what was moved, or would be; what to exit with."""
+    from perdure.cli.app import FOUND  # which has this command, and so cannot come before
+
+    if settings().json:
+        print_json({"ok": moved.ok, "moved": document(moved)})
+    else:
+        _show(moved)
+    return 0 if moved.ok else FOUND
+
+
+def _show(moved: Moved) -> None:
+    unit, item, part = moved.nouns
+    if not moved.units:
+        hint(f"{moved.source} has no {unit}s")
+        return
+    last = "would" if moved.dry_run or moved.is_refused else "stored"
+    rows = [
+        (
+            each.name,
+            each.key,
+            *_counts(each.source),
+            f"{each.already:,}",
+            f"{each.copied:,}",
+            *_hashes(each),
+            _outcome(moved, each),
+        )
+        for each in moved.units
+    ]
+    titles = (unit, "key", f">{item}s", f">{part}s", ">there", ">copied", "hash", "in the store")
+    table((*titles, "is"), rows, whole=True)
+    done = sum(each.problem is None for each in moved.units)
+    say(
+        f"{done:,} of {len(moved.units):,} {unit}s "
+        + ("can be imported" if last == "would" else "are as in the source")
+    )
+    if moved.is_refused:
+        hint("nothing was imported; --skip-failures imports all others")
+
+
+def _counts(tally: Tally | None) -> tuple[str, str]:
+    return (f"{tally.items:,}", f"{tally.parts:,}") if tally is not None else ("-", "-")
+
+
+def _hashes(each: MovedUnit) -> tuple[str, str]:
+    tallies = each.source, each.stored
+    source, stored = (tally.hash[:HASH_SHOWN] if tally is not None else "-" for tally in tallies)
+    return source, stored
+
+
+def _outcome(moved: Moved, each: MovedUnit) -> str:
+    if each.problem is not None:
+        return each.problem
+    return "equal" if each.stored is not None else "ready"
