@@ -19,6 +19,7 @@ from perdure.cli import (
     diff,
     doctor,
     effects,
+    erase,
     files,
     history,
     keys,
@@ -241,6 +242,7 @@ for _command in (
     keys.keys,
     schema.schema,
     prune.prune,
+    erase.erase,
     retention.sweep,
     doctor.doctor,
 ):

@@ -52,7 +52,7 @@ def name_hash(store: bytes, key: str) -> bytes:
 
     Example:
         >>> name_hash(bytes(16), "support/alice").hex()[:16]
-        'a8a3b0b8b7d6e3b1'
+        'b8f1a5a6a9660634'
     """
     named = key.encode(errors="surrogateescape")
     return blake2b(named, digest_size=NAME_BYTES, key=store, person=b"perdure.erased").digest()
