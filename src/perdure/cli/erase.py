@@ -158,7 +158,7 @@ def _erased(
 
 def _tell(found: Sequence[Erasure]) -> None:
     if settings().json:
-        print_json({"states": [document(each) for each in found]})
+        print_json({"states": [document(each) for each in found], "erased": []})
     else:
         _show(found)
 
@@ -199,7 +199,7 @@ def _list(key: str | None) -> None:
     with opened(key) as store:
         found = store.erasures(key)
     if settings().json:
-        print_json({"erased": [document(each) for each in found]})
+        print_json({"states": [], "erased": [document(each) for each in found]})
         return
     if not found:
         say("nothing was erased")
