@@ -95,7 +95,7 @@ def _eraser(path: Path, at: int) -> None:
 
 
 def test_an_eraser_that_is_killed_is_ended_by_the_next(tmp_path: Path) -> None:
-    killed, before, after = 0, 0, 0
+    killed, before, after, at, ended = 0, 0, 0, 0, False
     for at in range(1, 20):
         path = tmp_path / str(at) / "agents.db"
         path.parent.mkdir()
@@ -121,8 +121,9 @@ def test_an_eraser_that_is_killed_is_ended_by_the_next(tmp_path: Path) -> None:
             assert len(store.erasures(KEY)) == 1
             assert not marks_in(path)
         if process.exitcode == 0:
+            ended = True
             break
-    assert process.exitcode == 0
+    assert ended
     assert killed == at - 1
     assert before >= 1
     assert after >= 2

@@ -94,8 +94,7 @@ def erase(site: Site, wish: Wish) -> Steps[Erasure]:
     """
     site, plan = site.stored(), None
     for _ in range(limits.commit_tries_max):
-        row = yield ReadHead(site.key)
-        head = site.head(row) if row is not None else None
+        head = yield from _head(site)
         chosen = _chosen(site, head, wish, plan)
         if not chosen:
             return (yield from _ended(site, wish, plan))
@@ -109,6 +108,20 @@ def erase(site: Site, wish: Wish) -> Steps[Erasure]:
         elif (yield from _erased(site, head, plan)):
             return plan.told
     raise Busy(f"{site.key!r} is being saved to all the time; nothing was erased, try again")
+
+
+def _head(site: Site) -> Steps[Head | None]:
+    """The head that is there; one whose key went before it was opened is looked for again."""
+    row: HeadRow | None = yield ReadHead(site.key)
+    while row is not None:
+        try:
+            return site.head(row)
+        except KeyMissing:
+            now: HeadRow | None = yield ReadHead(site.key)
+            if now is not None and now.token == row.token:
+                raise
+            row = now
+    return None
 
 
 def _chosen(site: Site, head: Head | None, wish: Wish, plan: _Plan | None) -> list[Head]:
@@ -290,8 +303,7 @@ def copies(store: bytes, began: Collection[bytes], but: str) -> Steps[tuple[str,
 
 def origins(site: Site, wish: Wish) -> Steps[set[bytes]]:
     """What the lives that are to go began as."""
-    row = yield ReadHead(site.key)
-    head = site.head(row) if row is not None else None
+    head = yield from _head(site)
     return {origin_of(life) for life in _chosen(site, head, wish, None)}
 
 
