@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 import perdure
+from perdure.backends.memory import MemoryBackend
+from perdure.engine.requests import Answer, Commit
 from perdure.errors import Busy, Erased, NotAllowed, StateNotFound, UsageError
 from perdure.reports import ErasedLife
 from perdure.types import OnConflict
@@ -241,3 +244,48 @@ def test_bad_arguments_are_told(store: perdure.Store) -> None:
         store.erase("support/alice", life="2")  # type: ignore[arg-type]  # that is the point
     with pytest.raises(StateNotFound, match="no life 0"):
         store.erase("support/alice", life=0)
+
+
+def test_the_async_store_erases_and_its_sessions_are_told(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with perdure.AsyncStore(tmp_path / "agents.db") as store:
+            async with store.open("a") as session:
+                session.state["n"] = 1
+            late = await store.open("a")
+            late.state["n"] = 2
+            assert (await store.erase("a", reason="asked for")).is_wiped
+            with pytest.raises(Erased):
+                await late.save()
+            with pytest.raises(Erased):
+                await late.close()
+            assert [each.reason for each in await store.erasures("a")] == ["asked for"]
+            assert await store.states() == []
+
+    asyncio.run(work())
+
+
+def test_a_founding_save_that_is_sent_again_brings_nothing_back() -> None:
+    backend = MemoryBackend()
+    with perdure.Store(backend) as store:
+        sent: list[Commit] = []
+        settle = backend._settle
+
+        def keeping(request: Commit) -> Answer:
+            sent.append(request)
+            return settle(request)
+
+        backend._settle = keeping  # type: ignore[method-assign]  # to look at what was sent
+        made(store)
+        store.erase("support/alice")
+        with pytest.raises(Erased):
+            backend.perform(sent[0])
+        assert store.states() == []
+
+
+def test_a_watch_of_it_goes_on(store: perdure.Store) -> None:
+    made(store)
+    with store.watch("support/*", timeout=0.3) as watch:
+        store.erase("support/alice")
+        with store.open("support/alice") as session:
+            session.state["n"] = 1
+        assert [each.checkpoint.key for each in watch] == ["support/alice"]
