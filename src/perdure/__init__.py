@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from perdure.errors import CommitUnknown as CommitUnknown
     from perdure.errors import Conflict as Conflict
     from perdure.errors import Damaged as Damaged
+    from perdure.errors import Erased as Erased
     from perdure.errors import LossyLens as LossyLens
     from perdure.errors import MigrationFailed as MigrationFailed
     from perdure.errors import PerdureError as PerdureError
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from perdure.materializing import materialize as materialize
     from perdure.naming import key as key
     from perdure.naming import key_parts as key_parts
+    from perdure.reports import ErasedLife as ErasedLife
+    from perdure.reports import Erasure as Erasure
     from perdure.reports import Pruned as Pruned
     from perdure.schemas.declare import migration as migration
     from perdure.schemas.declare import schema as schema
@@ -101,6 +104,7 @@ _HOMES = {
     "CommitUnknown": "perdure.errors",
     "Conflict": "perdure.errors",
     "Damaged": "perdure.errors",
+    "Erased": "perdure.errors",
     "LossyLens": "perdure.errors",
     "MigrationFailed": "perdure.errors",
     "PerdureError": "perdure.errors",
@@ -125,6 +129,8 @@ _HOMES = {
     "Checkpoint": "perdure.types",
     "Merge": "perdure.types",
     "Movement": "perdure.types",
+    "ErasedLife": "perdure.reports",
+    "Erasure": "perdure.reports",
     "Pruned": "perdure.reports",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",

@@ -51,6 +51,8 @@ NEEDS: dict[str, Need | None] = {
     "diff": READ,
     "due": READ,
     "effects": READ,
+    "erase": Need("erase"),
+    "erasures": Need("read", whole_without_key=True),
     "encrypt": Need("manage", whole=True),
     "export": READ,
     "fork": WRITE,

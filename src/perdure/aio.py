@@ -21,6 +21,7 @@ from perdure.attending import AsyncAttending
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import audit, states
+from perdure.erasing import AsyncErasing
 from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
@@ -61,6 +62,7 @@ class AsyncStore(
     AsyncActing,
     AsyncAttending,
     AsyncBranching,
+    AsyncErasing,
     AsyncExpiring,
     AsyncMigrating,
     AsyncPruning,

@@ -12,6 +12,8 @@ from perdure.errors import GIVE_KEY, KeyMissing
 
 STORE = b""
 """The owner of the store's own key row."""
+ERASURES = b"perdure.erasures"
+"""The owner of the data key that receipts of erasures are sealed with; no incarnation is so."""
 
 
 def root_id(backend: Backend) -> str | None:

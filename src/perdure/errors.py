@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from perdure.core.changes import Change
     from perdure.core.merge import MergeConflict
     from perdure.core.paths import Path
@@ -226,6 +228,20 @@ class StateDeleted(Reload):
     """The state was deleted (and perhaps made anew) since this session opened it."""
 
     kind = "state-deleted"
+
+
+class Erased(StateDeleted):
+    """The state, or the life of it that this was about, was erased: it is gone for good (P8).
+
+    Nothing was saved, and nothing can be. The name can be used anew: open it again. `at` says when
+    it was erased, where that is known.
+    """
+
+    kind = "erased"
+
+    def __init__(self, message: str, *, at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.at = at
 
 
 # ---- NeedsPerson ----------------------------------------------------------------------------

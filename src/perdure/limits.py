@@ -51,6 +51,12 @@ label_chars_max = 500
 compress_bytes_min = 1024
 """Smallest payload worth compressing on its own (bytes)."""
 
+reason_chars_max = 1_000
+"""Length of the reason that an erasure is given (characters)."""
+
+receipt_bytes_max = 64 * 1024
+"""A receipt of an erasure, decompressed (bytes)."""
+
 seal_at_once_bytes_max = 64 * 1024
 """The largest save that is compressed and hashed on the event loop itself (bytes); takes 0.3 ms."""
 

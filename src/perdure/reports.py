@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 import msgspec
+
+from perdure.types import LeaseInfo
 
 
 class Stats(msgspec.Struct, frozen=True):
@@ -245,6 +248,82 @@ class Pruned(msgspec.Struct, frozen=True):
     dry_run: bool = False
     problem: str | None = None
     """Why nothing of it was pruned, after the error's kind."""
+
+
+class ErasedLife(msgspec.Struct, frozen=True):
+    """What is kept of one life of a state that was erased, or would be: the receipt.
+
+    Example:
+        >>> [(each.at, each.checkpoints) for each in store.erasures("support/alice")]
+        [(datetime.datetime(2026, 3, 1, 9, 30, tzinfo=datetime.timezone.utc), 41)]
+    """
+
+    incarnation: str
+    """Id of the life (32 hex digits)."""
+    at: datetime
+    """When it was erased."""
+    life: int
+    """Which life of its key it was, from 1 on."""
+    created: datetime
+    """When it began."""
+    checkpoints: int
+    """Records that were stored, of every branch and of its journal."""
+    rows: int
+    """Stored rows that held them."""
+    pages: int
+    """Pages of its snapshots."""
+    bytes: int
+    """What these rows and pages took (bytes)."""
+    hash: str
+    """Chain hash of the newest checkpoint of `main`."""
+    reason: str | None = None
+    key: str | None = None
+    """The state's key, where it was to be kept (`keep_name=True`), or was given."""
+    problem: str | None = None
+    """Why this receipt cannot be read, after the error's kind; the life is gone all the same."""
+
+
+class Erasure(msgspec.Struct, frozen=True):
+    """What `Store.erase` did, or would do.
+
+    Example:
+        >>> found = store.erase("support/alice", dry_run=True)
+        >>> found.bytes, found.copies
+        (184320, ('support/alice-copy',))
+    """
+
+    key: str
+    lives: tuple[ErasedLife, ...]
+    """What went, the oldest life first."""
+    branches: int = 0
+    """Branches of these lives."""
+    sessions: int = 0
+    """Sessions at work on it, as far as is known: they get `Erased`."""
+    leases: tuple[LeaseInfo, ...] = ()
+    """Living sessions that held a branch exclusively."""
+    unknown: tuple[str, ...] = ()
+    """Keys of effects whose outcome nobody knows: the note of that goes too."""
+    children: tuple[str, ...] = ()
+    """Keys of states that this one names as its children; they stay."""
+    copies: tuple[str, ...] = ()
+    """Of a dry run: keys of states that began as the same one. They stay, with what they have."""
+    backups: tuple[str, ...] = ()
+    """Files beside the store that upgrades and repairs made of it. They stay as they are."""
+    is_wiped: bool = False
+    """Whether the store's files were written anew, so that nothing is left in them."""
+    was_erased: bool = False
+    """Whether the state was gone before, and only what was left to do was done."""
+    dry_run: bool = False
+
+    @property
+    def checkpoints(self) -> int:
+        """Checkpoints of all lives."""
+        return sum(each.checkpoints for each in self.lives)
+
+    @property
+    def bytes(self) -> int:
+        """What all lives took (bytes)."""
+        return sum(each.bytes for each in self.lives)
 
 
 class Exported(msgspec.Struct, frozen=True):

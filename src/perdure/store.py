@@ -18,6 +18,7 @@ from perdure.branching import Branching
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import audit, states
+from perdure.erasing import Erasing
 from perdure.events import reported
 from perdure.expiring import Expiring, expires_us
 from perdure.looking import Looking
@@ -59,6 +60,7 @@ class Store(
     Acting,
     Attending,
     Branching,
+    Erasing,
     Expiring,
     Migrating,
     Pruning,

@@ -32,6 +32,7 @@ from perdure.errors import (
     UsageError,
 )
 from perdure.events import OnEvent
+from perdure.fenced import SessionDriver
 from perdure.leasing import Claim, Keeper
 from perdure.naming import check_key, check_new, key
 from perdure.opening import Loading, Opened, open_session
@@ -187,7 +188,7 @@ class StoreBase:
             pattern: a key, a prefix that ends in `/*`, or `"*"`; of a handle, within its own.
             allow: what it may do: `"read"`, always; `"write"`, what a session does, with branches
                 and copies; `"answer"`, what a person says (`answer`, `settle`); `"manage"`:
-                `delete`, `undelete`, `prune`, `maintain`, `migrate`, `sweep`.
+                `delete`, `undelete`, `prune`, `maintain`, `migrate`, `sweep`; `"erase"`: `erase`.
 
         Raises:
             NotAllowed: of a handle, for more than it has itself.
@@ -372,7 +373,7 @@ class StoreBase:
         from perdure.state.document import MISSING, UNLOADED, Document
 
         def read(name: str) -> Any:
-            return self._driver.run(core.read(name))
+            return fenced.run(core.read(name))
 
         site, loaded, plan = opened.site, opened.loaded, opened.plan
         content = {
@@ -426,7 +427,8 @@ class StoreBase:
         driver = self._driver
         if driver.scope is not None:
             driver = access.ScopedDriver(driver, driver.scope.in_sessions())
-        return (driver, core, document, opened.resumed), options
+        fenced = SessionDriver(driver, core)
+        return (fenced, core, document, opened.resumed), options
 
     def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
         check_new(new)

@@ -41,10 +41,11 @@ PLACES = {
     Kind.EXPORT: (Place(SOME, b"export", 0, 3), "frame 3 of an exported file"),
     Kind.PACK: (Place(SOME, SOME, 2, 70), "record 70 on line 2 of 000102"),
     Kind.PAGE: (Place(SOME, SOME, page=bytes(32)), "page 000000"),
+    Kind.ERASED: (Place(SOME, b"erased" + SOME), "receipt of the erasure of 000102"),
 }
 HEADERS = {
     "format": ((4, 2), "is of format 2, and this version reads up to 1"),
-    "kind": ((5, 6), "holds kind 6, unknown to this version"),
+    "kind": ((5, 7), "holds kind 7, unknown to this version"),
     "flag": ((6, 0x40), "uses a feature unknown to this version (flags 0x4000)"),
 }
 
@@ -84,7 +85,7 @@ def test_flags_that_are_not_required_are_passed_over(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_a_newer_looking_header_that_was_damaged_is_damage(kind: Kind) -> None:
     place, _ = PLACES[kind]
-    for at, byte in ((5, 6), (6, 0x40)):
+    for at, byte in ((5, 7), (6, 0x40)):
         broken = bytearray(blob(kind, place, b"body"))
         broken[at] = byte
         with pytest.raises(Damaged, match="checksum"):

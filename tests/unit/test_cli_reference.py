@@ -47,7 +47,7 @@ COMMANDS = (
     *("migrate", "upgrade"),
     *("keys", "keys new", "keys init", "keys list", "keys rotate", "keys rewrap"),
     *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
-    *("prune", "sweep", "doctor"),
+    *("prune", "erase", "sweep", "doctor"),
 )
 RUNNING = [name for name in COMMANDS if name not in ("branch", "schema", "effects", "keys")]
 """Those that do something; `branch`, `effects`, `keys` and `schema` only hold others."""
@@ -95,6 +95,7 @@ CALLS = {
     "schema compare": ["schema", "compare", "tests.evolution:Inner", "tests.evolution:Newest"],
     "schema draft": ["schema", "draft", "tests.evolution:Inner", "tests.evolution:Newest"],
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
+    "erase": ["erase", "b", "--yes"],
     "sweep": ["sweep"],
     "doctor": ["doctor"],
     "keys new": ["keys", "new", "a.key"],

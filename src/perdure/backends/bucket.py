@@ -117,6 +117,11 @@ class HeadObject(msgspec.Struct, array_like=True, frozen=True):
     inline: list[Row] = []
     segments: list[Segment] = []
 
+    @classmethod
+    def decoded(cls, data: bytes) -> HeadObject:
+        """A head object as it was put."""
+        return msgspec.msgpack.decode(data, type=cls)
+
     @property
     def row(self) -> HeadRow:
         """The head, without what the backend keeps beside it."""
@@ -141,6 +146,16 @@ def page_name(incarnation: bytes, id_: bytes = b"") -> str:
 def key_name(owner: bytes) -> str:
     """The object of a wrapped key; without an owner the store's own."""
     return f"key/{owner.hex()}"
+
+
+def erased_name(incarnation: bytes) -> str:
+    """The receipt of an incarnation that was erased."""
+    return f"erased/{incarnation.hex()}"
+
+
+def segment_name(incarnation: bytes) -> str:
+    """What the names of an incarnation's segments begin with."""
+    return f"segment/{incarnation.hex()}/"
 
 
 def staged_name(incarnation: bytes) -> str:

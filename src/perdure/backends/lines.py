@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from perdure.engine.requests import (
     ROW_START_BYTES,
@@ -15,7 +16,7 @@ from perdure.engine.requests import (
     Run,
     Tail,
 )
-from perdure.errors import StateExists
+from perdure.errors import Erased, StateExists
 
 
 def holds(number: int, count: int, first: int, last: int) -> bool:
@@ -78,6 +79,16 @@ def held_of(
 def place_taken(line: int, number: int) -> StateExists:
     """What a row is answered if one of its records is in another row already."""
     return StateExists(f"Record {number} of line {line} is already stored. Nothing was written.")
+
+
+def was_erased(incarnation: bytes, at_us: int) -> Erased:
+    """What is answered to who would store something of an incarnation that has a receipt."""
+    at = datetime.fromtimestamp(at_us / 1_000_000, UTC)
+    return Erased(
+        f"The life {incarnation.hex()[:12]} of a state was erased {at:%Y-%m-%d %H:%M} UTC. Nothing "
+        "of it can be stored any more; its name can be used anew.",
+        at=at,
+    )
 
 
 def unknown_of(tail: Tail, known: Known | None) -> tuple[int, bytes | None]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.backends.lines import Lines, held_of, page_of, sizes_of, unknown_of
+from perdure.backends.lines import Lines, held_of, page_of, sizes_of, unknown_of, was_erased
 from perdure.backends.protocol import StoreInfo
 from perdure.core.seal import FORMAT
 from perdure.engine.requests import (
@@ -25,9 +25,12 @@ from perdure.engine.requests import (
     Commit,
     Committed,
     Discard,
+    Erase,
+    ErasedRow,
     HeadRow,
     Held,
     KeyRow,
+    ListErased,
     ListHeads,
     ListHeld,
     ListKeys,
@@ -38,6 +41,7 @@ from perdure.engine.requests import (
     PageRow,
     PutKey,
     PutPages,
+    ReadErased,
     ReadHead,
     ReadKeys,
     ReadPages,
@@ -54,7 +58,7 @@ from perdure.engine.requests import (
     Tail,
     Unchanged,
 )
-from perdure.errors import PerdureError, StateExists, StoreClosed, UsageError
+from perdure.errors import Erased, PerdureError, StateExists, StoreClosed, UsageError
 
 NUMBER_MAX = 2**63 - 1
 """No record has a greater number."""
@@ -97,6 +101,9 @@ class InProcess:
             ListKeys: self._list_keys,
             PutKey: self._put_key,
             Reseal: self._reseal,
+            Erase: self._erase,
+            ReadErased: self._read_erased,
+            ListErased: self._list_erased,
         }
 
     def connect(self) -> StoreInfo:
@@ -117,7 +124,7 @@ class InProcess:
         for each in batch:
             try:
                 outcomes.append(self._settle(each))
-            except StateExists as error:
+            except (StateExists, Erased) as error:
                 outcomes.append(error)
         return outcomes
 
@@ -200,6 +207,15 @@ class InProcess:
     def _reseal(self, request: Reseal) -> int:
         raise NotImplementedError
 
+    def _erase(self, request: Erase) -> Answer:
+        raise NotImplementedError
+
+    def _read_erased(self, request: ReadErased) -> tuple[ErasedRow, ...]:
+        raise NotImplementedError
+
+    def _list_erased(self, request: ListErased) -> tuple[ErasedRow, ...]:
+        raise NotImplementedError
+
 
 @dataclass(slots=True)
 class Tables:
@@ -213,6 +229,7 @@ class Tables:
     staged: dict[bytes, int] = field(default_factory=dict)
     """The latest time that each was told."""
     keys: dict[bytes, bytes] = field(default_factory=dict)
+    erased: dict[bytes, ErasedRow] = field(default_factory=dict)
 
     def add(
         self, incarnation: bytes, rows: Sequence[RecordRow], removed: Sequence[Run] = ()
@@ -233,6 +250,12 @@ class Tables:
     def reseal(self, incarnation: bytes, each: Resealed) -> bool:
         """Replace the bytes of a row or page, if they are what they were."""
         row = each.row
+        if isinstance(row, ErasedRow):
+            found = self.erased.get(row.incarnation)
+            if found is None or found.blob != each.was:
+                return False
+            self.erased[row.incarnation] = replace(found, blob=bytes(row.blob))
+            return True
         if isinstance(row, RecordRow):
             there = self.line(incarnation, row.line, row.number, row.number)
             if there != [replace(row, blob=each.was)]:
@@ -261,6 +284,17 @@ class Tables:
         if incarnation in self.records or incarnation in self.pages:
             return True
         return any(tail.incarnation == incarnation for _, tail in self.heads.values())
+
+    def require_unerased(self, incarnation: bytes) -> None:
+        """Raise `Erased` for an incarnation that has a receipt."""
+        found = self.erased.get(incarnation)
+        if found is not None:
+            raise was_erased(incarnation, found.at_us)
+
+    def remove(self, incarnation: bytes) -> None:
+        """Remove all rows, pages and keys of an incarnation."""
+        for table in (self.staged, self.records, self.pages, self.keys):
+            table.pop(incarnation, None)
 
 
 _named_tables: dict[str, Tables] = {}
@@ -297,6 +331,7 @@ class MemoryBackend(InProcess):
             present = tables.heads.get(request.key)
             if (present[0].token if present else None) != request.expect:
                 return Moved(present[0] if present else None)
+            tables.require_unerased(tail.incarnation)
             tables.add(tail.incarnation, request.records, request.removed)
             tables.drop(tail.incarnation, request.dropped)
             for key in request.keys:
@@ -367,6 +402,7 @@ class MemoryBackend(InProcess):
     def _put_pages(self, request: PutPages) -> None:
         tables = self._tables
         with tables.lock:
+            tables.require_unerased(request.incarnation)
             if not tables.knows(request.incarnation):
                 tables.staged.setdefault(request.incarnation, 0)
             pages = tables.pages.setdefault(request.incarnation, {})
@@ -375,6 +411,7 @@ class MemoryBackend(InProcess):
     def _stage(self, request: Stage) -> None:
         tables, incarnation = self._tables, request.incarnation
         with tables.lock:
+            tables.require_unerased(incarnation)
             if incarnation not in tables.staged and tables.knows(incarnation):
                 raise StateExists("These records belong to a state that is already there.")
             tables.add(incarnation, request.records)
@@ -387,6 +424,8 @@ class MemoryBackend(InProcess):
                 del tables.staged[request.incarnation]
                 tables.records.pop(request.incarnation, None)
                 tables.pages.pop(request.incarnation, None)
+            if request.incarnation in tables.erased:
+                tables.remove(request.incarnation)
 
     def _read_keys(self, request: ReadKeys) -> tuple[KeyRow, ...]:
         with self._tables.lock:
@@ -414,3 +453,32 @@ class MemoryBackend(InProcess):
     def _reseal(self, request: Reseal) -> int:
         with self._tables.lock:
             return sum(self._tables.reseal(request.incarnation, each) for each in request.rows)
+
+    def _erase(self, request: Erase) -> Answer:
+        tables = self._tables
+        with tables.lock:
+            present = tables.heads.get(request.key)
+            if present is None or present[0].token != request.expect:
+                return Moved(present[0] if present else None)
+            for each in request.receipts:
+                tables.remove(each.incarnation)
+                own = ErasedRow(bytes(each.incarnation), each.at_us, bytes(each.blob))
+                tables.erased.setdefault(own.incarnation, own)
+            if request.head is None or request.tail is None:
+                del tables.heads[request.key]
+            else:
+                head = HeadRow(bytes(request.head.token), bytes(request.head.blob))
+                tables.heads[request.key] = head, request.tail
+            return Committed()
+
+    def _read_erased(self, request: ReadErased) -> tuple[ErasedRow, ...]:
+        with self._tables.lock:
+            erased = self._tables.erased
+            return tuple(erased[each] for each in request.incarnations if each in erased)
+
+    def _list_erased(self, request: ListErased) -> tuple[ErasedRow, ...]:
+        after = request.after
+        with self._tables.lock:
+            erased = sorted(self._tables.erased.items())
+        rows = (row for each, row in erased if after is None or each > after)
+        return tuple(islice(rows, request.count))

@@ -14,9 +14,12 @@ from perdure.backends.bucket import (
     head_name,
     key_name,
     page_name,
+    segment_name,
     staged_name,
 )
+from perdure.backends.object_erased import reseal_receipt
 from perdure.engine.requests import (
+    ErasedRow,
     KeyRow,
     ListKeys,
     PutKey,
@@ -67,6 +70,8 @@ def reseal(bucket: Bucket, request: Reseal) -> int:
 
 def _resealed(bucket: Bucket, incarnation: bytes, each: Resealed) -> bool:
     row = each.row
+    if isinstance(row, ErasedRow):
+        return reseal_receipt(bucket, each.was, row)
     if not isinstance(row, RecordRow):
         name = page_name(incarnation, row.id)
         found = bucket.get(name)
@@ -100,5 +105,5 @@ def _in_segments(bucket: Bucket, was: Row, now: Row) -> bool:
 
 
 def _segments(bucket: Bucket, incarnation: bytes) -> Iterator[str]:
-    yield from bucket.names(f"segment/{incarnation.hex()}/")
+    yield from bucket.names(segment_name(incarnation))
     yield from bucket.names(staged_name(incarnation))

@@ -25,7 +25,7 @@ from uuid import uuid4
 
 import msgspec
 
-from perdure.backends import object_keys
+from perdure.backends import object_erased, object_keys
 from perdure.backends.bucket import (
     Bucket,
     HeadObject,
@@ -33,6 +33,7 @@ from perdure.backends.bucket import (
     Segment,
     head_name,
     page_name,
+    segment_name,
     staged_name,
     staging_name,
 )
@@ -51,10 +52,13 @@ from perdure.engine.requests import (
     Commit,
     Committed,
     Discard,
+    Erase,
+    ErasedRow,
     HeadRow,
     Held,
     KeyRow,
     Known,
+    ListErased,
     ListHeads,
     ListHeld,
     ListKeys,
@@ -65,6 +69,7 @@ from perdure.engine.requests import (
     PageRow,
     PutKey,
     PutPages,
+    ReadErased,
     ReadHead,
     ReadKeys,
     ReadPages,
@@ -120,9 +125,10 @@ class ObjectBackend(InProcess):
         name = head_name(request.key)
         while True:
             found = self._bucket.get(name)
-            present = _decode(found[1]) if found else None
+            present = self._unerased(_decode(found[1])) if found else None
             if (present.token if present else None) != request.expect:
                 return Moved(present.row if present else None)
+            object_erased.require_unerased(self._bucket, request.tail.incarnation)
             # A page that is put again from here on has another version, and stays.
             dropped = self._versions(request)
             object_keys.add_keys(self._bucket, request.keys)
@@ -130,6 +136,8 @@ class ObjectBackend(InProcess):
             version = found[0] if found else None
             if self._bucket.put(name, msgspec.msgpack.encode(new), version=version):
                 self._tidy_up(present, new, dropped)
+                # What was erased between the look above and the swap goes again.
+                object_erased.undo_unless(self._bucket, request.tail.incarnation, request.key)
                 return Committed()
 
     def _versions(self, request: Commit) -> dict[str, int]:
@@ -187,7 +195,7 @@ class ObjectBackend(InProcess):
             apart = row.number if row.count > 1 else 0
             runs.setdefault((row.incarnation, row.line, apart), []).append(row)
         for (incarnation, line, _), run in runs.items():
-            name = f"segment/{incarnation.hex()}/{uuid4().hex}"
+            name = f"{segment_name(incarnation)}{uuid4().hex}"
             self._bucket.put(name, msgspec.msgpack.encode(run))
             first = min(row.number - row.count + 1 for row in run)
             yield Segment(name, incarnation, line, first, max(row.number for row in run))
@@ -206,8 +214,10 @@ class ObjectBackend(InProcess):
     # ---- pages and stagings -----------------------------------------------------------------
 
     def _put_pages(self, request: PutPages) -> None:
+        object_erased.require_unerased(self._bucket, request.incarnation)
         for page in request.pages:
             self._bucket.replace(page_name(request.incarnation, page.id), page.blob)
+        object_erased.undo_unless(self._bucket, request.incarnation)
 
     def _staged(self, incarnation: bytes) -> list[Segment]:
         segments = []
@@ -218,6 +228,7 @@ class ObjectBackend(InProcess):
 
     def _stage(self, request: Stage) -> None:
         incarnation = request.incarnation
+        object_erased.require_unerased(self._bucket, incarnation)
         if self._head_of(incarnation):
             raise StateExists("These records belong to a state that is already there.")
         there = self._staged(incarnation)
@@ -229,6 +240,7 @@ class ObjectBackend(InProcess):
         at_us = max(request.at_us, self._staged_at(incarnation))
         self._bucket.replace(staging_name(incarnation), msgspec.msgpack.encode(at_us))
         self._put_staged(incarnation, request.records)
+        object_erased.undo_unless(self._bucket, incarnation)
 
     def _put_staged(self, incarnation: bytes, rows: Sequence[RecordRow]) -> None:
         done: list[str] = []
@@ -250,6 +262,7 @@ class ObjectBackend(InProcess):
         names = [name for kind in kinds for name in self._bucket.names(kind)]
         found = {bytes.fromhex(name.split("/")[1]) for name in names}
         found -= {life for head in self._heads() for life in head.lives}
+        found |= object_erased.left(self._bucket)
         return tuple((incarnation, self._staged_at(incarnation)) for incarnation in sorted(found))
 
     def _list_held(self, request: ListHeld) -> tuple[Held, ...]:
@@ -278,6 +291,22 @@ class ObjectBackend(InProcess):
                 for name in self._bucket.names(prefix):
                     self._bucket.delete(name)
         self._bucket.delete(staging_name(incarnation))
+        object_erased.discard(self._bucket, incarnation)
+
+    # ---- erasing ----------------------------------------------------------------------------
+
+    def _erase(self, request: Erase) -> Answer:
+        return object_erased.erase(self._bucket, request)
+
+    def _read_erased(self, request: ReadErased) -> tuple[ErasedRow, ...]:
+        return object_erased.read_erased(self._bucket, request)
+
+    def _list_erased(self, request: ListErased) -> tuple[ErasedRow, ...]:
+        return object_erased.list_erased(self._bucket, request)
+
+    def _unerased(self, head: HeadObject) -> HeadObject | None:
+        """A head object, unless what it stands for was erased, which has not removed it yet."""
+        return None if object_erased.is_erased(self._bucket, head.incarnation) else head
 
     # ---- keys -------------------------------------------------------------------------------
 
@@ -297,13 +326,14 @@ class ObjectBackend(InProcess):
 
     def _head_object(self, key: str) -> HeadObject | None:
         found = self._bucket.get(head_name(key))
-        return _decode(found[1]) if found else None
+        return self._unerased(_decode(found[1])) if found else None
 
     def _heads(self) -> Iterator[HeadObject]:
-        for name in self._bucket.names(head_name("")):
-            found = self._bucket.get(name)
-            if found:
-                yield _decode(found[1])
+        prefix = head_name("")
+        for name in self._bucket.names(prefix):
+            head = self._head_object(name[len(prefix) :])
+            if head:
+                yield head
 
     def _head_of(self, incarnation: bytes) -> HeadObject | None:
         """The head object that names this incarnation, if one does."""
@@ -389,8 +419,7 @@ class ObjectBackend(InProcess):
         return tuple((key, head.row) for key, head in found if head)
 
 
-def _decode(data: bytes) -> HeadObject:
-    return msgspec.msgpack.decode(data, type=HeadObject)
+_decode = HeadObject.decoded
 
 
 def _is_removed(row: Row, incarnation: bytes, removed: Sequence[Run]) -> bool:

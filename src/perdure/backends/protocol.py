@@ -34,6 +34,9 @@ From which follows what the contract suite (`perdure.testing.contract`) tests:
 - *Keys.* Wrapped keys are few and small. One that was put, or came with a commit that took effect,
   is there until it is removed. `Reseal` replaces bytes by others that hold the same: it is no
   commit, and needs no head.
+- *Erased.* Once an `Erase` answered `Committed`, nothing of its incarnations is there but their
+  receipts, and nothing is ever stored of them again: not by a `PutPages`, `Stage` or `Commit` that
+  was asked for before and comes late.
 - *Wiped.* A backend whose files keep bytes of what was removed has a method `wipe(*, whole=True)`
   that leaves none, for a while in which nobody can save. Keys leave none but in a log, which
   `whole=False` is enough for.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import apsw
 
 from perdure.backends import (
+    sqlite_erased,
     sqlite_files,
     sqlite_fork,
     sqlite_keys,
@@ -36,6 +37,8 @@ from perdure.engine.requests import (
     Answer,
     Commit,
     Discard,
+    Erase,
+    ListErased,
     ListHeads,
     ListHeld,
     ListKeys,
@@ -44,6 +47,7 @@ from perdure.engine.requests import (
     ListStaged,
     PutKey,
     PutPages,
+    ReadErased,
     ReadHead,
     ReadKeys,
     ReadPages,
@@ -54,6 +58,7 @@ from perdure.engine.requests import (
     StorageRequest,
 )
 from perdure.errors import (
+    Busy,
     CommitUnknown,
     Forked,
     PerdureError,
@@ -79,6 +84,8 @@ _READS: dict[type[StorageRequest], Callable[[apsw.Connection, Any], Any]] = {
     ListHeld: sqlite_pages.list_held,
     ReadKeys: sqlite_keys.read_keys,
     ListKeys: sqlite_keys.list_keys,
+    ReadErased: sqlite_erased.read_erased,
+    ListErased: sqlite_erased.list_erased,
 }
 _WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], Any]]] = {
     # A head that leads to a page is committed after it, and the sync of one is that of both.
@@ -87,6 +94,7 @@ _WRITES: dict[type[StorageRequest], tuple[str, Callable[[apsw.Connection, Any], 
     Discard: ("FULL", sqlite_pages.discard),
     PutKey: ("FULL", sqlite_keys.put_key),
     Reseal: ("FULL", sqlite_keys.reseal),
+    Erase: ("FULL", sqlite_rows.erase),
 }
 
 
@@ -264,7 +272,14 @@ class SqliteBackend:
         )
 
     def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
-        """Give the file's free pages back to the file system; the bytes given back."""
+        """Give the file's free pages back to the file system; the bytes given back.
+
+        If something was erased and is not wiped yet, that is done.
+        """
+        if not self._place.read_only and self._read(_unwiped, None) is not None:
+            before = self.size_bytes()
+            self.wipe()
+            return max(before - self.size_bytes(), 0)
         given_back = sqlite_space.give_back(self._write, progress)
         # The file is cut when the log is moved into it.
         self._move_log(empties=True)
@@ -274,10 +289,14 @@ class SqliteBackend:
         """Leave nothing in the log of what was removed or replaced, and if `whole` in the file.
 
         The file is written anew then. Nobody saves meanwhile.
+
+        Raises:
+            Busy: others read all the time from what the log still holds.
         """
         if not whole:
-            self._move_log(empties=True)
+            self._empty_log()
             return
+        mark = self._read(_unwiped, None)
         with self._lock:
             self._since = time.monotonic()
             writer = self._begin("FULL")
@@ -286,7 +305,9 @@ class SqliteBackend:
                 writer.execute("VACUUM")
             except apsw.Error as error:
                 raise told(error, self._place) from error
-        self._move_log(empties=True)
+        self._empty_log()
+        if mark is not None:
+            self._write(sqlite_erased.unmark, mark, "FULL")
 
     def upgrade(
         self,
@@ -491,20 +512,48 @@ class SqliteBackend:
         with suppress(apsw.Error):
             connection.close()
 
-    def _move_log(self, *, waits: bool = True, empties: bool = False) -> None:
-        """Checkpoint; if another thread does so, wait for it first, or leave it at that."""
-        if self._moving.acquire(blocking=waits):
-            try:
-                self._read(self._checkpoint, empties)
-            finally:
-                self._moving.release()
+    def _empty_log(self) -> None:
+        """Leave nothing in the log; wait for those who read from it.
 
-    def _checkpoint(self, connection: apsw.Connection, empties: bool) -> None:
+        Raises:
+            Busy: they did so for too long.
+        """
+        deadline = time.monotonic() + self._place.busy_timeout
+        while not self._move_log(empties=True):
+            if time.monotonic() >= deadline:
+                raise Busy(
+                    f"others read from the log of {self._place.path} for more than "
+                    f"{self._place.busy_timeout:g} s, so that it still holds what was removed"
+                )
+            time.sleep(_LOG_PAUSE_S)
+
+    def _move_log(self, *, waits: bool = True, empties: bool = False) -> bool:
+        """Checkpoint; if another thread does so, wait for it first, or leave it at that.
+
+        Whether the whole log was moved.
+        """
+        if not self._moving.acquire(blocking=waits):
+            return False
         try:
-            self._wal.checkpoint(connection, self._place.busy_timeout, empties=empties)
+            is_moved: bool = self._read(self._checkpoint, empties)
+            return is_moved
+        finally:
+            self._moving.release()
+
+    def _checkpoint(self, connection: apsw.Connection, empties: bool) -> bool:
+        try:
+            return self._wal.checkpoint(connection, self._place.busy_timeout, empties=empties)
         except apsw.IOError:
             self._is_doubtful = True
             raise
+
+
+_LOG_PAUSE_S = 0.01
+"""How long to wait for who reads from the log before it is emptied again (seconds)."""
+
+
+def _unwiped(connection: apsw.Connection, _: None) -> bytes | None:
+    return sqlite_erased.unwiped(connection)
 
 
 def _version(connection: apsw.Connection, _: None) -> tuple[apsw.Connection, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import apsw
 
 from perdure.engine.requests import (
+    ErasedRow,
     KeyRow,
     ListKeys,
     PutKey,
@@ -81,6 +82,7 @@ _RESEAL_RECORD = (
     " AND blob = ?"
 )
 _RESEAL_PAGE = "UPDATE pages SET blob = ? WHERE incarnation = ? AND id = ? AND blob = ?"
+_RESEAL_ERASED = "UPDATE erased SET blob = ? WHERE incarnation = ? AND blob = ?"
 
 
 def reseal(connection: apsw.Connection, request: Reseal) -> int:
@@ -93,6 +95,8 @@ def reseal(connection: apsw.Connection, request: Reseal) -> int:
 
 def _resealing(incarnation: bytes, each: Resealed) -> tuple[str, tuple[bytes | int, ...]]:
     row = each.row
+    if isinstance(row, ErasedRow):
+        return _RESEAL_ERASED, (row.blob, row.incarnation, each.was)
     if isinstance(row, RecordRow):
         place = row.line, row.number, row.count
         return _RESEAL_RECORD, (row.blob, incarnation, *place, each.was)

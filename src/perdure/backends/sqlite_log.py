@@ -33,8 +33,10 @@ class Wal:
 
     def checkpoint(
         self, connection: apsw.Connection, busy_timeout: float, *, empties: bool = False
-    ) -> None:
+    ) -> bool:
         """Checkpoint beside the writer; keep writers away for a moment only if the log is long.
+
+        Whether all of it is in the file; if it `empties` the log, whether nothing is left of it.
 
         Args:
             connection: One that reads.
@@ -56,3 +58,4 @@ class Wal:
         is_done = moved >= pages
         self.due_bytes = limits.wal_checkpoint_bytes if is_done else self.bytes + RETRY_BYTES
         self.bytes = 0 if is_done else self.bytes
+        return is_done

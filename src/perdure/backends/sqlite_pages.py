@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from perdure.backends import sqlite_erased
 from perdure.engine.requests import (
     Discard,
     Held,
@@ -57,6 +58,8 @@ def put_pages(connection: apsw.Connection, request: PutPages) -> None:
     """Answer a `PutPages`."""
     incarnation = request.incarnation
     if not is_known(connection, incarnation):
+        if late := sqlite_erased.erased(connection, incarnation):
+            raise late
         connection.execute(
             "INSERT INTO staged VALUES (?, 0) ON CONFLICT DO NOTHING", (incarnation,)
         )
@@ -143,3 +146,5 @@ def discard(connection: apsw.Connection, request: Discard) -> None:
     if is_staged(connection, request.incarnation):
         for table in ("records", "pages", "staged"):
             connection.execute(f"DELETE FROM {table} WHERE incarnation = ?", (request.incarnation,))
+    if sqlite_erased.erased(connection, request.incarnation):
+        sqlite_erased.remove(connection, request.incarnation)

@@ -8,13 +8,14 @@ from typing import Any
 import apsw
 
 from perdure import limits
-from perdure.backends import sqlite_keys, sqlite_pages
+from perdure.backends import sqlite_erased, sqlite_keys, sqlite_pages
 from perdure.backends.lines import place_taken, unknown_of
 from perdure.engine.requests import (
     ROW_START_BYTES,
     Answer,
     Commit,
     Committed,
+    Erase,
     HeadRow,
     ListHeads,
     ListRows,
@@ -209,6 +210,11 @@ def settle(connection: apsw.Connection, commit: Commit) -> Answer | PerdureError
     present = execute("SELECT token, incarnation FROM heads WHERE key = ?", (key,)).fetchone()
     if (present[0] if present else None) != commit.expect:
         return Moved(read_head(connection, ReadHead(commit.key)))
+    # An incarnation that a head has was not erased.
+    is_new = present is None or present[1] != tail.incarnation
+    if is_new and (late := sqlite_erased.erased(connection, tail.incarnation)):
+        return late
+    refused: PerdureError | None
     if commit.removed:
         refused = _exchange(connection, tail.incarnation, commit.removed, commit.records)
     else:
@@ -221,7 +227,7 @@ def settle(connection: apsw.Connection, commit: Commit) -> Answer | PerdureError
     execute(_UPDATE if present else _ADD, row)
     if commit.keys:
         sqlite_keys.add_keys(connection, commit.keys)
-    if present is None or present[1] != tail.incarnation:
+    if is_new:
         execute("DELETE FROM staged WHERE incarnation = ?", (tail.incarnation,))
     return COMMITTED
 
@@ -296,6 +302,8 @@ def _exchange(
 def stage(connection: apsw.Connection, request: Stage) -> None:
     """Answer a `Stage`; raises `StateExists` for the transaction to be rolled back."""
     incarnation = request.incarnation
+    if late := sqlite_erased.erased(connection, incarnation):
+        raise late
     if not sqlite_pages.is_staged(connection, incarnation) and sqlite_pages.is_known(
         connection, incarnation
     ):
@@ -303,3 +311,10 @@ def stage(connection: apsw.Connection, request: Stage) -> None:
     sqlite_pages.mark_staged(connection, incarnation, request.at_us)
     if refused := _insert(connection, incarnation, request.records):
         raise refused
+
+
+def erase(connection: apsw.Connection, request: Erase) -> Answer:
+    """Answer an `Erase`."""
+    if sqlite_erased.erase(connection, request):
+        return COMMITTED
+    return Moved(read_head(connection, ReadHead(request.key)))

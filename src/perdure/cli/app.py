@@ -19,6 +19,7 @@ from perdure.cli import (
     diff,
     doctor,
     effects,
+    erase,
     files,
     history,
     importing,
@@ -242,6 +243,7 @@ for _command in (
     keys.keys,
     schema.schema,
     prune.prune,
+    erase.erase,
     retention.sweep,
     doctor.doctor,
 ):

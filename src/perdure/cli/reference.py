@@ -19,6 +19,8 @@ from perdure.core.json_forms import FORMS
 from perdure.recovering import Recovered, RecoveredState
 from perdure.reports import (
     Damage,
+    ErasedLife,
+    Erasure,
     Exported,
     KeyInfo,
     Maintained,
@@ -100,6 +102,7 @@ DOCUMENTS = {
     "schema compare": '{"differences": [SchemaDifference]}',
     "schema draft": '{"source": TEXT}',
     "prune": '{"states": [Pruned], "compacted": NUMBER}',
+    "erase": '{"states": [Erasure], "erased": [ErasedLife]}',
     "sweep": '{"states": [StateInfo], "dry_run": BOOL}',
     "doctor": '{"ok": BOOL, "findings": [Finding]}',
     "demo": "what the demo found out: `ok`, `store`, `key` and its numbers",
@@ -107,7 +110,7 @@ DOCUMENTS = {
 """What each command prints under --json. Keys may come to be added; none changes its meaning."""
 
 RESULTS = (
-    *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported),
+    *(StateInfo, Checkpoint, SessionInfo, BranchInfo, Tip, Movement, Exported, Erasure, ErasedLife),
     *(Verified, Damage, Recovered, RecoveredState, Loss, Unreferenced, Stats, FoundSecret),
     *(Moved, MovedUnit, Tally),
     *(Maintained, MaintenanceStep, Migrated, MigrationRun, Unmigrated),

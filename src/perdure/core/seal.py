@@ -45,6 +45,10 @@ EXPORT_OWNER = b"export"
 """The owner of an export file's frames. Incarnations are longer, and heads have no number."""
 
 
+ERASED_OWNER = b"erased"
+"""What the owner of an erasure's receipt begins with; the incarnation follows."""
+
+
 class Kind(IntEnum):
     """What a blob holds; part of its place."""
 
@@ -53,6 +57,7 @@ class Kind(IntEnum):
     EXPORT = 3
     PACK = 4
     PAGE = 5
+    ERASED = 6
 
 
 class KeyedStore(bytes):
@@ -82,6 +87,8 @@ class Place(msgspec.Struct, frozen=True):
             return f"record {self.number} on line {self.line} of {self.owner.hex()[:12]}"
         if self.page:
             return f"page {self.page.hex()[:12]} of {self.owner.hex()[:12]}"
+        if len(self.owner) == len(ERASED_OWNER) + 16 and self.owner.startswith(ERASED_OWNER):
+            return f"receipt of the erasure of {self.owner[len(ERASED_OWNER) :].hex()[:12]}"
         return f"head of {self.owner.decode('utf-8', 'replace')!r}"
 
 

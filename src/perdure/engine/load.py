@@ -30,7 +30,7 @@ from perdure.engine.read import (
     replaying,
 )
 from perdure.engine.refs import as_branch, find, record_at
-from perdure.engine.requests import HeadRow, PageRow, ReadHead, Steps, Tell
+from perdure.engine.requests import HeadRow, PageRow, ReadErased, ReadHead, Steps, Tell
 from perdure.engine.unread import Unread, none_read
 from perdure.errors import Damaged, SectionDamaged
 
@@ -91,6 +91,8 @@ def load(site: Site, branch: str = MAIN, wanted: Wanted = everything) -> Steps[L
             before = newest.number
             sections, _ = yield from state_at(site, head, tip, tip.number, wanted, below=before)
         except Damaged:  # what is left is every section but those that are lost
+            if (yield ReadErased((head.incarnation,))):  # nothing is lost: it was erased meanwhile
+                return (yield from load(site, branch, wanted))
             sections = yield from _sections(site, head, newest, records, wanted, lenient=True)
     if last is None:  # the branch was moved to where a snapshot is
         (last,) = yield from read_run(site, head, tip, tip.number, tip.number)

@@ -59,6 +59,14 @@ class KeyRow(msgspec.Struct, frozen=True):
     blob: bytes
 
 
+class ErasedRow(msgspec.Struct, frozen=True):
+    """The receipt of an erasure as stored: of which incarnation, when, and its sealed bytes."""
+
+    incarnation: bytes
+    at_us: int
+    blob: bytes
+
+
 class Tail(msgspec.Struct, frozen=True):
     """What belongs in one round trip with the head.
 
@@ -315,7 +323,7 @@ class ListHeld(msgspec.Struct, frozen=True):
 class Discard(msgspec.Struct, frozen=True):
     """Remove records and pages of an incarnation that no head names: a staging given up.
 
-    Answer: None.
+    Of one that was erased, whatever is left of it. Answer: None.
     """
 
     incarnation: bytes
@@ -356,7 +364,7 @@ class Resealed(msgspec.Struct, frozen=True):
     """Bytes that take the place of others that hold the same."""
 
     was: bytes
-    row: RecordRow | PageRow
+    row: RecordRow | PageRow | ErasedRow
 
 
 class Reseal(msgspec.Struct, frozen=True):
@@ -367,6 +375,40 @@ class Reseal(msgspec.Struct, frozen=True):
 
     incarnation: bytes
     rows: tuple[Resealed, ...]
+
+
+class Erase(msgspec.Struct, frozen=True):
+    """Remove all that is stored of the incarnations of `receipts`, and keep these: it is for good.
+
+    Takes effect if the head stored under `key` has the token `expect`, and answers as a `Commit`
+    does. The head gives way to `head`, which is of none of them, or goes if that is None. From the
+    moment at which a receipt is there, nothing of its incarnation can be stored any more:
+    `PutPages`, `Stage` and `Commit` raise `Erased`. Where the rest of it cannot go at once, a
+    `Discard` of the incarnation ends what was begun. A receipt that is there stays as it is.
+    """
+
+    key: str
+    expect: bytes
+    receipts: tuple[ErasedRow, ...]
+    head: HeadRow | None = None
+    tail: Tail | None = None
+    """Of `head`."""
+
+
+class ReadErased(msgspec.Struct, frozen=True):
+    """The receipts of these incarnations, as a tuple of `ErasedRow`; others are left out."""
+
+    incarnations: tuple[bytes, ...]
+
+
+class ListErased(msgspec.Struct, frozen=True):
+    """The receipts whose incarnation sorts after `after`, at most `count`, in that order.
+
+    Answer: a tuple of `ErasedRow`.
+    """
+
+    after: bytes | None
+    count: int
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -397,6 +439,9 @@ StorageRequest: TypeAlias = (
     | ListKeys
     | PutKey
     | Reseal
+    | Erase
+    | ReadErased
+    | ListErased
 )
 Request: TypeAlias = Now | Random | Pause | IsAlive | Compute | Tell | StorageRequest
 Answer: TypeAlias = Committed | Moved

@@ -18,6 +18,7 @@ from perdure.engine.requests import (
     Commit,
     Committed,
     Durability,
+    Erase,
     HeadRow,
     Moved,
     Pause,
@@ -202,7 +203,7 @@ class Doubt:
         self.is_there = False
 
 
-def send(request: Commit, doubt: Doubt | None = None) -> Steps[Any]:
+def send(request: Commit | Erase, doubt: Doubt | None = None) -> Steps[Any]:
     """One commit, sent again as it is while its answer is lost (P4), which makes for `doubt`."""
     pause = PAUSE_FIRST_S
     while True:

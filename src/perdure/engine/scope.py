@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from perdure.engine.requests import (
     Commit,
     Discard,
+    Erase,
     ListHeads,
     PutPages,
     ReadHead,
@@ -27,14 +28,15 @@ from perdure.errors import NotAllowed, PerdureError, ReadOnlyStore, UsageError
 
 T = TypeVar("T")
 
-Verb: TypeAlias = Literal["read", "write", "answer", "manage"]
-"""What may be done: read; what a session does; what a person says; what keeps states in order."""
+Verb: TypeAlias = Literal["read", "write", "answer", "manage", "erase"]
+"""What may be done: read; what a session does; what a person says; what keeps states in order; what
+nothing brings back."""
 VERBS: frozenset[Verb] = frozenset(get_args(Verb))
 IN_SESSIONS: frozenset[Verb] = frozenset(("read", "write"))
 """What a session may do at most: it is no person, and keeps nothing in order."""
 
 EVERYTHING = "*"
-_WRITES = (Commit, PutPages, Stage, Discard)
+_WRITES = (Commit, PutPages, Stage, Discard, Erase)
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -119,7 +121,7 @@ class Scope(msgspec.Struct, frozen=True):
             NotAllowed: it may not.
             ReadOnlyStore: nothing may be written at all.
         """
-        if isinstance(request, ReadHead | ReadState | Commit):
+        if isinstance(request, ReadHead | ReadState | Commit | Erase):
             self.require_key(request.key)
         if isinstance(request, ListHeads):
             return self._cut(request)

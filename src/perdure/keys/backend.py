@@ -16,31 +16,39 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.backends.protocol import Backend, StoreInfo
-from perdure.core.seal import KeyedStore, Locked, Place, opened
-from perdure.encrypted import STORE
+from perdure.core.seal import ERASED_OWNER, KeyedStore, Locked, Place, opened
+from perdure.encrypted import ERASURES, STORE
 from perdure.engine.requests import (
     Answer,
     Commit,
+    Committed,
     Discard,
+    Erase,
+    ErasedRow,
     HeadRow,
     KeyRow,
+    ListErased,
     ListHeads,
     ListStaged,
     Moved,
     PageRow,
     PutKey,
     PutPages,
+    ReadErased,
     ReadHead,
     ReadKeys,
     ReadPages,
     ReadRecords,
     ReadState,
     RecordRow,
+    Reseal,
+    Resealed,
     Stage,
     StateRows,
     StorageRequest,
 )
 from perdure.errors import (
+    Erased,
     KeyMissing,
     NotEncrypted,
     PerdureError,
@@ -99,6 +107,9 @@ class KeyedBackend:
             PutPages: self._put_pages,
             Stage: self._stage,
             Discard: self._discard,
+            Erase: self._erase,
+            ReadErased: self._read_erased,
+            ListErased: self._read_erased,
         }
 
     def __getattr__(self, name: str) -> Any:
@@ -412,7 +423,7 @@ class KeyedBackend:
                 PageRow(page.id, keys.seal(Place(self._store, owner, page=page.id), page.blob))
                 for page in request.pages
             )
-            self.inner.perform(PutPages(owner, pages))
+            self._unless_erased(PutPages(owner, pages))
             rows: tuple[KeyRow, ...] = self.home.perform(ReadKeys((owner,)))
             if not rows or rows[0].blob == keys.row:
                 return
@@ -422,7 +433,15 @@ class KeyedBackend:
         owner = request.incarnation
         keys = self._kept(owner)
         rows = tuple(self._sealed_row(keys, owner, row) for row in request.records)
-        self.inner.perform(replace(request, records=rows))
+        self._unless_erased(replace(request, records=rows))
+
+    def _unless_erased(self, request: PutPages | Stage) -> None:
+        """Put it; of what was erased, no key stays that was drawn for it."""
+        try:
+            self.inner.perform(request)
+        except Erased:
+            self._destroy(request.incarnation)
+            raise
 
     def _kept(self, owner: bytes) -> DataKeys:
         """The keys of an incarnation, which are stored before anything that they seal."""
@@ -437,9 +456,65 @@ class KeyedBackend:
     def _discard(self, request: Discard) -> None:
         """Remove a staging, and its key with it: nothing else was sealed by that."""
         owner = request.incarnation
-        staged = {each for each, _ in self.inner.perform(ListStaged())}
+        goes = owner in {each for each, _ in self.inner.perform(ListStaged())}
+        goes = goes or bool(self.inner.perform(ReadErased((owner,))))
         self.inner.perform(request)
-        if owner in staged:
-            self._keys.pop(owner, None)
-            for row in self.home.perform(ReadKeys((owner,))):
-                self.home.perform(PutKey(owner, row.blob, None))
+        if goes:
+            self._destroy(owner)
+
+    def _destroy(self, owner: bytes) -> None:
+        """Remove the keys of an incarnation, here and where they are kept."""
+        self._keys.pop(owner, None)
+        for row in self.home.perform(ReadKeys((owner,))):
+            self.home.perform(PutKey(owner, row.blob, None))
+
+    # ---- erasing ----------------------------------------------------------------------------
+
+    def _erase(self, request: Erase) -> Answer:
+        """Erase, and destroy the keys; the receipts are sealed with one of their own."""
+        self._kept(ERASURES)
+        sealed = tuple(map(self._sealed_receipt, request.receipts))
+        key, head = self._names.stored(request.key), request.head
+        if head is not None and request.tail is not None:
+            head = self._sealed(Commit(request.key, None, head, request.tail)).head
+        answer = self.inner.perform(replace(request, key=key, receipts=sealed, head=head))
+        if isinstance(answer, Moved):
+            return Moved(self._locked_head(answer.head) if answer.head is not None else None)
+        for each in request.receipts:
+            self._destroy(each.incarnation)
+        self._names.forget(key)
+        return Committed()
+
+    def _sealed_receipt(self, row: ErasedRow) -> ErasedRow:
+        keys = self._kept(ERASURES)
+        place = Place(self._store, ERASED_OWNER + row.incarnation)
+        return replace(row, blob=keys.seal(place, row.blob))
+
+    def _read_erased(self, request: ReadErased | ListErased) -> tuple[ErasedRow, ...]:
+        rows: tuple[ErasedRow, ...] = self.inner.perform(request)
+        opener = self._open_receipt
+        return tuple(replace(row, blob=Locked.by(opener, row.blob)) for row in rows)
+
+    def _open_receipt(self, place: Place, blob: bytes) -> tuple[int, bytes]:
+        """What a `Locked` receipt is opened by."""
+        if not is_encrypted(blob):
+            return self._in_the_clear(place, blob)
+        flags, _, body = self._unsealed(ERASURES, place, blob)
+        return flags, body
+
+    def seal_receipts(self) -> None:
+        """Seal the receipts that are in the clear, as those of a store are that got a key later."""
+        after: bytes | None = None
+        while rows := self.inner.perform(ListErased(after, limits.heads_listed_max)):
+            for row in rows:
+                if not is_encrypted(row.blob):
+                    sealed = self._sealed_receipt(row)
+                    self.inner.perform(Reseal(row.incarnation, (Resealed(row.blob, sealed),)))
+            after = rows[-1].incarnation
+
+    def wipe(self, *, whole: bool = True) -> None:
+        """Leave nothing of what was removed in files, those of the keys included."""
+        for each in (self.inner, self.apart):
+            wipe: Any = getattr(each, "wipe", None)
+            if wipe is not None:
+                wipe(whole=whole)

@@ -34,6 +34,10 @@ class Names:
         ring = self._store.ring
         return ring.hidden(key) if ring.settings.hidden else key
 
+    def forget(self, stored: str) -> None:
+        """Forget what is, or was, stored under this."""
+        self._known.pop(stored, None)
+
     def place(self, place: Place) -> Place:
         """Where a head is stored that is looked for by its name."""
         if not self._store.ring.settings.hidden:

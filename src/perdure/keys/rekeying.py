@@ -16,7 +16,7 @@ from perdure import limits
 from perdure.core.head import Head, lives
 from perdure.core.seal import Place, closed, header_of, opened
 from perdure.drive import Driver
-from perdure.encrypted import STORE
+from perdure.encrypted import ERASURES, STORE
 from perdure.engine.around import UNREADABLE
 from perdure.engine.read import Site
 from perdure.engine.requests import (
@@ -59,7 +59,7 @@ def info(store: KeyedBackend) -> KeyInfo:
     ring = store.renew()
     states = keys = 0
     for row in _key_rows(store):
-        states += 1
+        states += row.owner != ERASURES
         keys += len(ring.unwrap(row.owner, row.blob).keys)
     of = ring.settings
     return KeyInfo(
@@ -73,6 +73,7 @@ def encrypt(driver: Driver, store: KeyedBackend, progress: Progress | None) -> R
     driver.connect()
     work = _Work(driver, store, progress)
     work.go_over_all(work.is_in_the_clear, deep=False)
+    store.seal_receipts()
     if not work.problems:
         _wipe(store)
         _change(store, lambda ring: ring.with_settings(replace(ring.settings, stage="sealed")))
@@ -279,7 +280,8 @@ class _Work:
         for at, row in enumerate(rows, 1):
             if self._progress is not None:
                 self._progress(at, len(rows))
-            self._states.add(row.owner)
+            if row.owner != ERASURES:
+                self._states.add(row.owner)
             if ring.wrapped_by(row.blob) != {ring.newest}:
                 try:
                     self._put(row.owner, row.blob, ring.unwrap(row.owner, row.blob))

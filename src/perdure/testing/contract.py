@@ -27,6 +27,7 @@ from perdure.backends.url import backend_for
 from perdure.errors import InvalidStoreURL
 from perdure.testing import (
     contract_checks,
+    contract_erasing,
     contract_keys,
     contract_known,
     contract_pages,
@@ -46,6 +47,7 @@ def _checks_of(module: ModuleType) -> list[Check]:
 
 _MODULES = (
     contract_checks,
+    contract_erasing,
     contract_keys,
     contract_rows,
     contract_pages,

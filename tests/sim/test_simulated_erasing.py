@@ -1,0 +1,127 @@
+"""Erasing under simulated schedules: whatever is saved, copied, maintained and killed (P8)."""
+
+import os
+from collections import Counter
+
+import pytest
+
+import perdure
+from perdure.backends.bucket import Bucket
+from perdure.backends.objects import ObjectBackend
+from perdure.core.head import lives
+from perdure.engine.read import Site
+from perdure.engine.requests import ListErased, ListHeld, ListStaged, ReadErased, ReadHead
+from perdure.testing.sim_erasing import BUGS, FACES, run_one
+from perdure.testing.sim_report import Found
+from perdure.testing.sim_world import Face
+
+SCHEDULES = int(os.environ.get("PERDURE_ERASING_SCHEDULES", "120"))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("face", FACES)
+def test_random_schedules_with_erasures_break_no_promise_P8(face: Face, keyed: bool) -> None:
+    erased, faults = 0, Counter[str]()
+    for number in range(SCHEDULES // 4 if keyed else SCHEDULES):
+        world = run_one(1, number, face=face, keyed=keyed)
+        erased += len(world.erased)
+        faults.update(world.faults)
+    assert erased > 10
+    assert faults["crash after"] > 3
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("name", BUGS)
+def test_chance_finds_a_planted_bug_of_erasing(name: str, face: Face) -> None:
+    with BUGS[name].plant(), pytest.raises(Found, match=r"P8: .* which was erased"):
+        for number in range(400):
+            run_one(2, number, face=face)
+
+
+def test_a_schedule_with_erasures_is_a_function_of_its_seed() -> None:
+    traces = [run_one(7, number, face="objects").trace for number in range(3)]
+    assert traces == [run_one(7, number, face="objects").trace for number in range(3)]
+
+
+# ---- a crash between any two operations of an object store ------------------------------------
+
+
+class _Died(BaseException):
+    """The eraser dies."""
+
+
+class _Mortal(Bucket):
+    """A bucket whose writer dies before the operation with a number."""
+
+    left = 1 << 30
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise _Died
+
+    def put(self, name: str, data: bytes, *, version: int | None = None) -> bool:
+        self._count()
+        return super().put(name, data, version=version)
+
+    def delete(self, name: str, *, version: int | None = None) -> None:
+        self._count()
+        super().delete(name, version=version)
+
+
+def _begun(bucket: _Mortal) -> perdure.Store:
+    """A store whose one state has two lives, of which each has a snapshot."""
+    backend = ObjectBackend()
+    backend._bucket = bucket
+    store = perdure.Store(backend, maintenance="off")
+    for text in ("first", "second"):
+        if text == "second":
+            store.delete("a")
+        for number in range(3):
+            with store.open("a") as session:
+                session.state.setdefault("texts", []).append(f"{text} {number}")
+        store.maintain("a")
+    return store
+
+
+@pytest.mark.parametrize("life", [None, 1, 2])
+def test_a_crash_anywhere_in_an_erasure_leaves_it_undone_or_done(life: int | None) -> None:
+    seen, is_over, at = Counter[str](), False, 0
+    for at in range(200):
+        bucket = _Mortal()
+        with _begun(bucket) as store:
+            before = {each.life for each in store.states(deleted=True)} | {2}
+            assert before == {1, 2}
+            bucket.left = at
+            try:
+                store.erase("a", life=life)
+                is_over = True
+            except _Died:
+                is_over = False
+            bucket.left = 1 << 30
+            perform = store._driver.backend.perform
+            row = perform(ReadHead("a"))
+            there = []
+            if row is not None:
+                head = Site(store._driver.store_id, "a").head(row)
+                there = [each.incarnation for each in lives(head)]
+            receipts = {each.incarnation for each in perform(ListErased(None, 9))}
+            # What no head leads to any more has a receipt: so it is known what is to be ended.
+            held = {each.incarnation for each in perform(ListHeld(b"", 9))}
+            assert held <= {*there, *receipts}
+            seen["gone" if row is None else f"{len(there)} lives"] += 1
+            if not is_over:
+                store.maintain()  # ends what was begun, once no head leads there
+                left = {each for each, _ in perform(ListStaged())} & receipts
+                assert not left - set(there)
+                if row is None or life is None or len(there) == 2:
+                    store.erase("a", life=life if len(there) == 2 else None)
+            wanted = 2 if life is None else 1
+            assert len(perform(ListErased(None, 9))) >= wanted
+            assert not perform(ReadErased((bytes(16),)))
+        if is_over:
+            break
+    assert is_over
+    assert at > 3
+    assert seen["2 lives"] > 1
