@@ -21,6 +21,7 @@ from perdure.cli import (
     effects,
     files,
     history,
+    import_openai,
     importing,
     keys,
     log,
@@ -203,6 +204,7 @@ def app() -> None:
     """
 
 
+importing.import_.add_command(import_openai.openai_agents)
 for _command in (
     trial.demo,
     states.ls,
