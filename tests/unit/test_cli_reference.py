@@ -116,7 +116,7 @@ def test_the_page_is_the_generated_text() -> None:
 def test_every_command_is_there() -> None:
     assert tuple(every_command(app.commands)) == COMMANDS
     page = PAGE.read_text(encoding="utf-8")
-    assert tuple(re.findall(r"^## `perdure ([a-z ]+)`$", page, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^## `perdure ([a-z -]+)`$", page, re.MULTILINE)) == COMMANDS
     assert sorted(DOCUMENTS) == sorted(RUNNING)
     for code in EXIT_CODES:
         assert f"\n| {code} | " in page
