@@ -16,8 +16,7 @@ from perdure.adapters.moving import Content, Moved, Progress, Unit, move
 from perdure.adapters.openai_agents.from_sqlite import Place, SqliteItems
 from perdure.adapters.openai_agents.items import is_of_user
 from perdure.adapters.openai_agents.places import MESSAGES, key_of
-from perdure.adapters.openai_agents.session import SUMMARY_CHARS
-from perdure.adapters.openai_agents.turns import text_of
+from perdure.adapters.openai_agents.turns import SUMMARY_CHARS, text_of
 from perdure.core.head import MAIN
 from perdure.errors import BranchNotFound, CheckpointNotFound, StateExists, StateNotFound
 from perdure.store import Store

@@ -20,7 +20,7 @@ from perdure.adapters.openai_agents.items import (
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES, RUNS, key_of
 from perdure.adapters.openai_agents.runs import KeepingRuns, waiting
-from perdure.adapters.openai_agents.turns import Summarizing, Turn
+from perdure.adapters.openai_agents.turns import SUMMARY_CHARS, Summarizing, Turn
 from perdure.aio import AsyncStore
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -28,9 +28,6 @@ from perdure.types import Durability
 
 if TYPE_CHECKING:
     from agents import RunContextWrapper, TResponseInputItem
-
-SUMMARY_CHARS = 120
-"""How much of the last user's message `perdure ls` shows."""
 
 
 class PerdureSession(KeepingRuns):
@@ -297,14 +294,9 @@ async def cut_off(session: Opened) -> list[Any]:
 
 
 async def tail(session: Opened, limit: int | None) -> list[Any]:
-    """The last items of the conversation, as plain copies; all if `limit` is None or negative.
-
-    What is read of all stays in memory, for the next turn asks for it again.
-    """
+    """The last items of the conversation, as plain copies; all if `limit` is None or negative."""
     if MESSAGES not in session.state:
         return []
     if limit is None or limit < 0:
-        await session.load(MESSAGES)
-        messages: list[Any] = session.state[MESSAGES].plain()
-        return messages
+        return await session.window(MESSAGES)
     return await session.window(MESSAGES, last=limit)
