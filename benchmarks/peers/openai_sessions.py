@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +108,11 @@ async def measure(directory: Path, count: int) -> dict[str, dict[str, float]]:
         for name in SESSIONS:
             times[name].setdefault(what, []).append(await action(name))
 
+    async def added(name: str, item: Any) -> float:
+        return await timed(lambda: sessions[name].add_items([item]))
+
     for item in items[count:]:
-        await each(
-            "add_items, p50 ms",
-            lambda name, new=item: timed(lambda: sessions[name].add_items([new])),
-        )
+        await each("add_items, p50 ms", partial(added, item=item))
     for _ in range(READS):
         await each("get_items of all, p50 ms", lambda name: timed(sessions[name].get_items))
         await each(

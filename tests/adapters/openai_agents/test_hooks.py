@@ -1,6 +1,7 @@
 """With `session.hooks()` the calls of a run are saved before they are made, and told of (P9)."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_a_conversation_is_the_same_with_them_and_nothing_is_left_of_them(tmp_pa
     found = []
     for hooked in (True, False):
         with ModelServer() as server:
-            found.append(told(server, lambda shop, hooked=hooked: talk(shop, hooked)))
+            found.append(told(server, partial(talk, hooked=hooked)))
     assert found[0] == found[1]
     assert found[0][1] == ["messages"]
     assert found[0][2].count("end") == 2

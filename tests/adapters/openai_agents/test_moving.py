@@ -95,7 +95,7 @@ def test_a_run_that_was_interrupted_goes_on(source: Path, store: Store) -> None:
     mover = ConversationMover(rows, store)
     unit = mover.units()[0]
     ids = [each.id for each in mover.contents(unit)]
-    copying = mover.copy(unit, ids)
+    copying: Any = mover.copy(unit, ids)
     assert [next(copying) for _ in range(BATCH)] == ids[:BATCH]
     copying.close()
     rows.close()

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 from perdure.adapters.openai_agents.places import MESSAGES
 from perdure.aio import AsyncStore
 from perdure.aio_session import AsyncSession
+from perdure.core.head import MAIN
 from perdure.errors import CommitUnknown, PerdureError, Reload, StateDeleted, UsageError
 from perdure.turn import Turn
 from perdure.types import Durability
@@ -89,6 +90,16 @@ class Keeper:
             StateDeleted: the state was deleted meanwhile; the next call begins a new one.
         """
         return await settled(self._write(edit, label, looks))
+
+    def sum_up(self, session: Opened, text: str | None) -> None:
+        """Say what the conversation is about; only `main` does, for all branches share one line.
+
+        Args:
+            session: the session that a write was given.
+            text: what `perdure ls` shows.
+        """
+        if self.branch == MAIN:
+            session.summary = text
 
     async def _write(
         self, edit: Callable[[Opened], Awaitable[T]], label: str | None, looks: bool

@@ -129,7 +129,7 @@ def _added(session: Any, batch: Sequence[tuple[str, Any]]) -> Iterator[str]:
         return
     session.state.setdefault(MESSAGES, []).extend([item for _, item in batch])
     asked = [item for _, item in batch if is_of_user(item)]
-    if asked:
+    if asked and session.branch == MAIN:  # all branches share one line
         session.summary = text_of(asked[-1], SUMMARY_CHARS)
     session.save(LABEL)
     yield from (id_ for id_, _ in batch)

@@ -145,7 +145,7 @@ class PerdureSession(KeepingRuns):
             await settle(session, new)
             if asked is not None:
                 await take_in(session, await cut_off(session))
-                session.summary = turns.text_of(asked, SUMMARY_CHARS)
+                self._keeper.sum_up(session, turns.text_of(asked, SUMMARY_CHARS))
             messages.extend(new)
 
         await self._keeper.write(adding)
@@ -186,7 +186,7 @@ class PerdureSession(KeepingRuns):
             session.state[MESSAGES] = []
             for name in kept:
                 del session.state[name]
-            session.summary = None
+            self._keeper.sum_up(session, None)
 
         await self._keeper.write(clearing, label="cleared", looks=True)
 

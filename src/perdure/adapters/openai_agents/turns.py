@@ -79,7 +79,8 @@ async def rewind(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
     live = session.state[MESSAGES]
     gone = [_plain(item) for item in live[start:]]
     del live[start:]
-    session.summary = text_of(messages[earlier[-1]], SUMMARY_CHARS) if earlier else None
+    asked = text_of(messages[earlier[-1]], SUMMARY_CHARS) if earlier else None
+    keeper.sum_up(session, asked)
     return gone
 
 
