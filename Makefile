@@ -121,6 +121,7 @@ bench-growth: $(STAMP) ## costs of a conversation of 100 to 100,000 messages; AR
 bench-peers: $(PEERS_STAMP) ## Perdure beside other libraries; ARGS=--write renews docs/benchmarks.md
 	@PYTHONPATH=src $(PEERS)/bin/python -m benchmarks.peers $(ARGS)
 	@PYTHONPATH=src $(PEERS)/bin/python -m benchmarks.peers.langgraph_threads
+	@PYTHONPATH=src $(PEERS)/bin/python -m benchmarks.peers.openai_sessions
 
 ifneq ($(shell test -x $(PEERS)/bin/python && cat $(PEERS_STAMP) 2>/dev/null),$(CURDIR))
 $(PEERS_STAMP): remake

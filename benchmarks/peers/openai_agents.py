@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from agents.memory import SQLiteSession
 
@@ -15,10 +16,11 @@ class OpenAIAgents(AsyncPeer):
         self._session = SQLiteSession("alice", directory / "conversation.db")
 
     async def asave(self, message: Message) -> None:
-        await self._session.add_items([message])
+        items: list[Any] = [message]
+        await self._session.add_items(items)
 
     async def aload(self) -> int:
-        items = await self._session.get_items()
+        items: list[Any] = await self._session.get_items()
         return with_text([item["content"] for item in items])
 
     async def amode(self) -> str:

@@ -187,7 +187,15 @@ class AsyncSession(AsyncAgentSession[T_co]):
         asked = parts.Asked(start, stop, last, tokens, count)
         async with self._saving:
             reading = parts.read_part(self._document, self._core, name, asked)
-            return await self._driver.arun(reading, makes=False)
+            if count is not None:  # which is the caller's, and belongs to this thread
+                return await self._driver.arun(reading, makes=False)
+            try:
+                request = next(reading)  # what is live is taken here, where it is edited
+            except StopIteration as done:
+                items: list[Any] = done.value
+                return items
+            rest = parts.resumed(reading, request)
+            return await asyncio.to_thread(self._driver.run, rest, makes=False)
 
     async def refresh(self, keep_changes: bool = False) -> Checkpoint | None:
         """Take in what others saved since, into the live containers; the newest checkpoint.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import index
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from perdure.core.abbreviate import with_article
 from perdure.core.windows import Window
-from perdure.engine.requests import Steps
+from perdure.engine.requests import Request, Steps
 from perdure.engine.unread import Unread
 from perdure.engine.window import FIRST_LOOK, fit, length
 from perdure.errors import UsageError
@@ -20,6 +20,8 @@ from perdure.state.sections import MissingSection
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
     from perdure.state.document import Document
+
+T = TypeVar("T")
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -121,6 +123,21 @@ def read_part(document: Document, core: SessionCore, name: str, asked: Asked) ->
     if first >= before:
         return here
     return [*(yield from core.part(name, first, min(end, before))), *here]
+
+
+def resumed(steps: Steps[T], request: Request) -> Steps[T]:
+    """What is left of steps that were begun elsewhere, and wait for the answer to `request`."""
+    try:
+        while True:
+            try:
+                answer = yield request
+            except BaseException as error:
+                request = steps.throw(error)
+            else:
+                request = steps.send(answer)
+    except StopIteration as done:
+        result: T = done.value
+        return result
 
 
 def _live(document: Document, core: SessionCore, name: str) -> Steps[tuple[list[Any], int]]:

@@ -1,5 +1,6 @@
 """`docs/cli.md` is what the commands say and do."""
 
+import asyncio
 import json
 import re
 from contextlib import suppress
@@ -8,6 +9,7 @@ from typing import Any
 
 import click
 import pytest
+from agents.memory import SQLiteSession
 from click.testing import CliRunner
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -42,7 +44,7 @@ COMMANDS = (
         "merge",
     ),
     *("branch", "branch rename", "branch delete", "undo", "redo", "movements", "watch"),
-    *("export", "import", "import langgraph", "backup", "copy"),
+    *("export", "import", "import langgraph", "import openai-agents", "backup", "copy"),
     *("rm", "undelete", "verify", "stats", "recover", "scan", "maintain"),
     *("migrate", "upgrade"),
     *("keys", "keys new", "keys init", "keys list", "keys rotate", "keys rewrap"),
@@ -79,6 +81,7 @@ CALLS = {
     "export": ["export", "a", "a.perdure"],
     "import": ["import", "a.perdure", "again"],
     "import langgraph": ["import", "langgraph", "threads.sqlite"],
+    "import openai-agents": ["import", "openai-agents", "conversations.sqlite"],
     "backup": ["backup", "backup.db"],
     "copy": ["copy", "a", "b"],
     "rm": ["rm", "b", "--yes"],
@@ -114,7 +117,7 @@ def test_the_page_is_the_generated_text() -> None:
 def test_every_command_is_there() -> None:
     assert tuple(every_command(app.commands)) == COMMANDS
     page = PAGE.read_text(encoding="utf-8")
-    assert tuple(re.findall(r"^## `perdure ([a-z ]+)`$", page, re.MULTILINE)) == COMMANDS
+    assert tuple(re.findall(r"^## `perdure ([a-z -]+)`$", page, re.MULTILINE)) == COMMANDS
     assert sorted(DOCUMENTS) == sorted(RUNNING)
     for code in EXIT_CODES:
         assert f"\n| {code} | " in page
@@ -158,6 +161,9 @@ def test_json_has_the_documented_keys(tmp_path: Path, monkeypatch: pytest.Monkey
             {"step": 1},
             {},
         )
+    conversation = SQLiteSession("alice", "conversations.sqlite")
+    asyncio.run(conversation.add_items([{"role": "user", "content": "Hi"}]))
+    conversation.close()
     assert CALLS.keys() | {"demo"} == DOCUMENTS.keys()
     for name, call in CALLS.items():
         result = CliRunner().invoke(app, ["--store", "agents.db", *call, "--json"])

@@ -26,6 +26,7 @@ MODULES = (
     "perdure.keys",
     "perdure.recovering",
     "perdure.adapters.langgraph",
+    "perdure.adapters.openai_agents",
     *(f"perdure.testing.{found.name}" for found in pkgutil.iter_modules(perdure.testing.__path__)),
 )
 # It runs at import, as every `__main__` does.

@@ -22,6 +22,7 @@ from perdure.cli import (
     erase,
     files,
     history,
+    import_openai,
     importing,
     keys,
     log,
@@ -204,6 +205,7 @@ def app() -> None:
     """
 
 
+importing.import_.add_command(import_openai.openai_agents)
 for _command in (
     trial.demo,
     states.ls,

@@ -162,10 +162,10 @@ def langgraph(
     not be.
     """
     classes = [class_named(each) for each in allow]
-    with _adapter():
+    with adapter():
         from perdure.adapters.langgraph.moving import move_threads
     with (
-        _target(dry_run) as store,
+        target(dry_run) as store,
         progress("reading" if dry_run else "importing", quiet=settings().json) as report,
     ):
         moved = move_threads(
@@ -177,12 +177,12 @@ def langgraph(
             skip_failures=skip_failures,
             progress=report,
         )
-        _maintained(store, moved)
+        maintained(store, moved)
     ctx.exit(tell(moved))
 
 
 @contextmanager
-def _adapter() -> Iterator[None]:
+def adapter() -> Iterator[None]:
     """Tell what to install where a library is missing."""
     try:
         yield
@@ -191,7 +191,7 @@ def _adapter() -> Iterator[None]:
 
 
 @contextmanager
-def _target(dry_run: bool) -> Iterator[Store]:
+def target(dry_run: bool) -> Iterator[Store]:
     """The store to import into; a dry run makes none, and looks at an empty one in its place."""
     from perdure.backends.url import backend_for
     from perdure.store import Store
@@ -205,7 +205,7 @@ def _target(dry_run: bool) -> Iterator[Store]:
         yield store
 
 
-def _maintained(store: Store, moved: Moved) -> None:
+def maintained(store: Store, moved: Moved) -> None:
     """Nothing goes on in the background once this process has ended."""
     for each in moved.units:
         if each.copied:

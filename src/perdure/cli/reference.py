@@ -80,6 +80,7 @@ DOCUMENTS = {
     "export": '{"file": PATH, and the fields of Exported}',
     "import": '{"state": StateInfo}',
     "import langgraph": '{"ok": BOOL, "moved": Moved}',
+    "import openai-agents": '{"ok": BOOL, "moved": Moved}',
     "backup": '{"file": PATH, "bytes": NUMBER}',
     "copy": '{"state": StateInfo}',
     "rm": '{"state": StateInfo}',

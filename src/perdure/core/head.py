@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.codec import pack, unpack
+from perdure.core.learning import learn
 from perdure.core.page import Ref, Shape
 from perdure.core.record import Sealed
 from perdure.core.seal import Kind, Place, located, seal, unseal
@@ -256,6 +257,10 @@ _REF_ITEMS = len(msgspec.structs.fields(Ref))
 _SNAPSHOTS = Branch.__struct_fields__.index("snapshots")
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+
+# msgspec learns a class when it is first asked for, and ends the process where two threads ask at
+# once: the second reads what the first has not written yet. So it learns all of them here.
+learn(Head, Mark, Claim, Base, Branch)
 
 
 def lives(head: Head) -> list[Head]:

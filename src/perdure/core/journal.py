@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from perdure.core import chain
 from perdure.core.changes import pack_changes
 from perdure.core.head import Branch, Head, Journal
+from perdure.core.learning import learn
 from perdure.core.receipt import Receipt
 from perdure.core.record import MOVE, Draft, Record, Sealed, seal_draft
 from perdure.errors import UPGRADE, Damaged, NewerFormat
@@ -55,6 +56,9 @@ class Move(msgspec.Struct, frozen=True):
     """What a redo after this one was taken back takes back."""
     damage: str | msgspec.UnsetType = msgspec.UNSET
     """Of a rollback that damage led to: what was wrong."""
+
+
+learn(Move)  # before threads ask for it
 
 
 class Entry(msgspec.Struct, frozen=True):

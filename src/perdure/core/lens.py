@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.core.abbreviate import abbreviate
+from perdure.core.learning import learn
 from perdure.core.paths import format_path
 from perdure.core.values import take
 from perdure.errors import Malformed
@@ -130,6 +131,7 @@ _KINDS: dict[str, Any] = {
     "in_items": InItems,
     "map_values": MapValues,
 }
+learn(*_KINDS.values())  # before threads ask for them
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 _TOLD: dict[Any, str] = {InItems: "change the items of", MapValues: "change the values of"}
 

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,29 @@ def test_a_cancelled_add_is_whole_and_there_once_P1() -> None:
         return await session.get_items()
 
     assert run(story) == [user("hi"), said("a"), said("b"), said("c")]
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_an_add_that_is_cancelled_anywhere_is_whole_or_not_there_P2(steps: int) -> None:
+    """Another process has saved meanwhile, so that it is made again."""
+
+    async def story(session: PerdureSession) -> list[Any]:
+        await session.add_items([user("hi")])
+        other = PerdureSession("alice", session.store)
+        await other.add_items([said("theirs")])
+        await other.close()
+        adding = asyncio.create_task(session.add_items([said("a"), said("b")]))
+        for _ in range(steps):
+            await asyncio.sleep(0.0005)
+        adding.cancel()
+        with suppress(asyncio.CancelledError):
+            await adding
+        await session.add_items([said("c")])
+        return await session.get_items()
+
+    items = run(story)
+    assert items[0] == user("hi") and items[1:].count(said("theirs")) == 1
+    assert items[2:] in ([said("c")], [said("a"), said("b"), said("c")])
 
 
 def test_clearing_keeps_the_history_P7() -> None:

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 Item: TypeAlias = dict[str, Any]
 
 UNKNOWN = (
-    "The agent was interrupted before the outcome of this call was recorded. It is not known "
-    "whether it took effect: find out before calling it again."
+    "The outcome of this call was not recorded: the agent was interrupted, or is still at it. "
+    "It is not known whether it took effect: find out before calling it again."
 )
 """What stands where a call's output is lost; by it, an answer of ours is known."""
 
@@ -66,6 +66,32 @@ def open_calls(items: Sequence[Any]) -> list[Item]:
         elif kind in _OUTPUTS and (kind, item.get("call_id")) not in answered:
             found.append(item)
     return found[::-1]
+
+
+def calls_of(items: Iterable[Any]) -> list[Item]:
+    """The calls among some items that a text can answer.
+
+    Example:
+        >>> calls_of([{"role": "user", "content": "Hi"}])
+        []
+    """
+    return [item for item in items if _is_of(item, _OUTPUTS) and item.get("call_id")]
+
+
+def output_of(call: Item, text: str) -> Item:
+    """The output of a call whose outcome is known.
+
+    Args:
+        call: the call.
+        text: what came of it.
+    """
+    output: Any = text
+    if call["type"] == "shell_call":
+        output = [{"stdout": text, "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}]
+    made: Item = {"type": _OUTPUTS[call["type"]], "call_id": call["call_id"], "output": output}
+    if call["type"] == "apply_patch_call":
+        made["status"] = "completed"
+    return made
 
 
 def answers(calls: Iterable[Item], waiting: Collection[str]) -> list[Item]:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 from perdure.adapters.openai_agents.places import MESSAGES
 from perdure.aio import AsyncStore
 from perdure.aio_session import AsyncSession
+from perdure.core.head import MAIN
 from perdure.errors import CommitUnknown, PerdureError, Reload, StateDeleted, UsageError
 from perdure.turn import Turn
 from perdure.types import Durability
@@ -60,6 +61,8 @@ class Keeper:
         self._turn = Turn()
         self._opened: Opened | None = None
         self._is_closed = False
+        self._has_edits = False
+        """Whether the session may have edits that are not saved, and nobody waits for any more."""
 
     async def read(self, reading: Callable[[Opened], Awaitable[T]]) -> T:
         """What `reading` finds in the newest checkpoint.
@@ -77,7 +80,7 @@ class Keeper:
         label: str | None = None,
         looks: bool = False,
     ) -> T:
-        """Make an edit and save it, as one checkpoint. A cancellation comes when it is done.
+        """Make an edit and save it, as one checkpoint; one that is cancelled is whole or not there.
 
         Args:
             edit: is given the session; called again where others saved meanwhile. It raises
@@ -88,19 +91,17 @@ class Keeper:
         Raises:
             StateDeleted: the state was deleted meanwhile; the next call begins a new one.
         """
-        return await settled(self._write(edit, label, looks))
-
-    async def _write(
-        self, edit: Callable[[Opened], Awaitable[T]], label: str | None, looks: bool
-    ) -> T:
         async with self._turn:
-            session = await (self._newest() if looks else self._open())
+            session = await (self._newest() if looks or self._has_edits else self._open())
             for attempt in range(1, TRIES_MAX + 1):
+                is_edited, self._has_edits = False, True
                 try:
                     result = await edit(session)
+                    is_edited = True
                     await self._save(session, label)
                     return result
                 except Unchanged as found:
+                    self._has_edits = False
                     value: T = found.value
                     return value
                 except StateDeleted:
@@ -111,24 +112,49 @@ class Keeper:
                         await self._give_up(session)
                         raise
                     await session.refresh()
+                except asyncio.CancelledError:
+                    await settled(self._finish(session, label, is_edited))
+                    raise
                 except BaseException:
                     await self._give_up(session)
                     raise
         raise AssertionError("a loop that returns or raises")
 
+    def sum_up(self, session: Opened, text: str | None) -> None:
+        """Say what the conversation is about; only `main` does, for all branches share one line.
+
+        Args:
+            session: the session that a write was given.
+            text: what `perdure ls` shows.
+        """
+        if self.branch == MAIN:
+            session.summary = text
+
     async def _save(self, session: Opened, label: str | None) -> None:
         for attempt in range(SETTLING_MAX):
             try:
                 await session.save(label, durability=self.durability)
+                self._has_edits = False
                 return
             except CommitUnknown:  # once more: it commits once
                 if attempt == SETTLING_MAX - 1:
                     raise
 
+    async def _finish(self, session: Opened, label: str | None, is_edited: bool) -> None:
+        """Bring a write that was cancelled to an end: nobody knows how far its save had come."""
+        try:
+            if is_edited:
+                await self._save(session, label)
+                return
+        except PerdureError:
+            pass
+        await self._give_up(session)
+
     async def _give_up(self, session: Opened) -> None:
         """Drop what is not saved: who made it is told, and makes it again or not."""
         try:
             await session.refresh()
+            self._has_edits = False
         except PerdureError:
             await self._let_go()
 
@@ -146,13 +172,14 @@ class Keeper:
         if self._opened is not None:
             try:
                 await self._opened.refresh()
+                self._has_edits = False
             except StateDeleted:
                 await self._let_go()
         return await self._open()
 
     async def _let_go(self) -> None:
         """End the session without what it has not saved."""
-        session, self._opened = self._opened, None
+        session, self._opened, self._has_edits = self._opened, None, False
         if session is not None:
             with suppress(PerdureError):
                 await session.__aexit__(_LetGo, _LetGo(), None)
@@ -161,6 +188,8 @@ class Keeper:
         """End the session. Safe to call twice."""
         async with self._turn:
             self._is_closed = True
+            if self._has_edits and self._opened is not None:
+                await self._give_up(self._opened)
             session, self._opened = self._opened, None
             if session is not None:
                 with suppress(StateDeleted):
@@ -178,14 +207,12 @@ async def settled(work: Awaitable[T]) -> T:
         work: what may not be stopped half-way.
     """
     task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = cancelled or error
-    if cancelled is not None:
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         if not task.cancelled():
             task.exception()  # else it is complained of as never looked at
-        raise cancelled
-    return task.result()
+        raise

@@ -8,6 +8,8 @@ MESSAGES = "messages"
 """The items of the conversation, as the SDK gave them."""
 RUNS = "runs"
 """Runs that wait, by name: each its calls that wait, and what the SDK says of it."""
+UNDERWAY = "underway"
+"""The calls that a run is making, with the outcomes that are known."""
 COMPACTED = "compacted"
 """What compactions took out of `messages`, newest last: how many turns, and where they are."""
 

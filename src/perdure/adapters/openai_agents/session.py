@@ -11,26 +11,22 @@ from agents.memory import SessionSettings
 
 from perdure.adapters.openai_agents import turns
 from perdure.adapters.openai_agents.items import (
-    answers,
     is_of_user,
-    open_calls,
     stand_ins,
     taken,
 )
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
-from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES, RUNS, key_of
-from perdure.adapters.openai_agents.runs import KeepingRuns, waiting
-from perdure.adapters.openai_agents.turns import Summarizing, Turn
+from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES, RUNS, UNDERWAY, key_of
+from perdure.adapters.openai_agents.runs import KeepingRuns
+from perdure.adapters.openai_agents.turns import SUMMARY_CHARS, Summarizing, Turn
+from perdure.adapters.openai_agents.underway import TellingHooks, cut_off, settle, take_in
 from perdure.aio import AsyncStore
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.types import Durability
 
 if TYPE_CHECKING:
-    from agents import RunContextWrapper, TResponseInputItem
-
-SUMMARY_CHARS = 120
-"""How much of the last user's message `perdure ls` shows."""
+    from agents import RunContextWrapper, RunHooks, TResponseInputItem
 
 
 class PerdureSession(KeepingRuns):
@@ -110,7 +106,7 @@ class PerdureSession(KeepingRuns):
             return ([] if is_cut else await tail(session, limit)), is_cut
 
         async def answering(session: Opened) -> list[Any]:
-            session.state[MESSAGES].extend(await cut_off(session))
+            await take_in(session, await cut_off(session))
             return await tail(session, limit)
 
         items, is_cut = await self._keeper.read(reading)
@@ -146,9 +142,10 @@ class PerdureSession(KeepingRuns):
             messages = session.state.setdefault(MESSAGES, [])
             for position in stand_ins(messages, new):
                 del messages[position]
+            await settle(session, new)
             if asked is not None:
-                messages.extend(await cut_off(session))
-                session.summary = turns.text_of(asked, SUMMARY_CHARS)
+                await take_in(session, await cut_off(session))
+                self._keeper.sum_up(session, turns.text_of(asked, SUMMARY_CHARS))
             messages.extend(new)
 
         await self._keeper.write(adding)
@@ -183,17 +180,34 @@ class PerdureSession(KeepingRuns):
         """
 
         async def clearing(session: Opened) -> None:
-            kept = [name for name in (RUNS, COMPACTED) if name in session.state]
+            kept = [name for name in (RUNS, COMPACTED, UNDERWAY) if name in session.state]
             if not kept and not await tail(session, 1):
                 raise Unchanged(None)
             session.state[MESSAGES] = []
             for name in kept:
                 del session.state[name]
-            session.summary = None
+            self._keeper.sum_up(session, None)
 
         await self._keeper.write(clearing, label="cleared", looks=True)
 
     # ---- what a conversation is, beyond that ------------------------------------------------
+
+    def hooks(self, inner: RunHooks[Any] | None = None) -> RunHooks[Any]:
+        """Hooks for runs on this conversation, which save the calls of a run before they are made.
+
+        The SDK saves calls when their tools have run: of a process that was killed in between, the
+        next run knows nothing, and calls them again. With these hooks it is told of each call what
+        came of it, or that this is not known. They cost a save for each response with calls, and
+        one for each outcome. They are for runs of this conversation alone, not for agents that
+        are tools of others.
+
+        Args:
+            inner: your own hooks, which are called as well.
+
+        Example:
+            >>> await Runner.run(agent, "Refund 17", session=session, hooks=session.hooks())
+        """
+        return TellingHooks(self._keeper, inner)
 
     async def turns(self) -> list[Turn]:
         """The turns of the conversation, oldest first. Each begins with a message of the user."""
@@ -290,21 +304,10 @@ class PerdureSession(KeepingRuns):
         await self.close()
 
 
-async def cut_off(session: Opened) -> list[Any]:
-    """Answers to the calls at the end of the conversation that nobody will answer any more."""
-    calls = open_calls(session.state.get(MESSAGES, ()))
-    return answers(calls, await waiting(session)) if calls else []
-
-
 async def tail(session: Opened, limit: int | None) -> list[Any]:
-    """The last items of the conversation, as plain copies; all if `limit` is None or negative.
-
-    What is read of all stays in memory, for the next turn asks for it again.
-    """
+    """The last items of the conversation, as plain copies; all if `limit` is None or negative."""
     if MESSAGES not in session.state:
         return []
     if limit is None or limit < 0:
-        await session.load(MESSAGES)
-        messages: list[Any] = session.state[MESSAGES].plain()
-        return messages
+        return await session.window(MESSAGES)
     return await session.window(MESSAGES, last=limit)

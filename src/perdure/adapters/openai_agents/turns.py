@@ -15,6 +15,10 @@ from perdure.errors import UsageError
 
 Summarizing: TypeAlias = Callable[[list[Any]], str | Awaitable[str]]
 
+SUMMARY_CHARS = 120
+"""How much of the last user's message `perdure ls` shows."""
+TEXT_CHARS = 200
+"""How much of it `turns` gives."""
 SUMMARY = "Summary of the conversation so far:\n\n"
 """What a summary begins with in the conversation, where a model reads it."""
 
@@ -45,7 +49,7 @@ async def found(session: Opened) -> list[Turn]:
     starts = [at for at, item in enumerate(messages) if is_of_user(item)]
     ends = [*starts[1:], len(messages)]
     return [
-        Turn(before + number, start, end - start, text_of(messages[start], 200))
+        Turn(before + number, start, end - start, text_of(messages[start], TEXT_CHARS))
         for number, (start, end) in enumerate(zip(starts, ends), 1)
     ]
 
@@ -61,6 +65,8 @@ async def rewind(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
     if turn < 1:
         raise UsageError(f"turns are numbered from 1 on, not {turn}")
     messages = await _all(session)
+    if messages:
+        await session.load(MESSAGES)
     before = await _turns_before(session)
     if turn <= before:
         messages = await _bring_back(session, keeper, turn) + messages[_lead(messages) :]
@@ -69,11 +75,12 @@ async def rewind(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
     starts = [at for at, item in enumerate(messages) if is_of_user(item)]
     if turn - before > len(starts):
         raise UsageError(f"there is no turn {turn}: the conversation has {before + len(starts)}")
-    start = starts[turn - before - 1]
+    *earlier, start = starts[: turn - before]
     live = session.state[MESSAGES]
     gone = [_plain(item) for item in live[start:]]
     del live[start:]
-    session.summary = text_of(messages[starts[-1]], 120) if start and starts else None
+    asked = text_of(messages[earlier[-1]], SUMMARY_CHARS) if earlier else None
+    keeper.sum_up(session, asked)
     return gone
 
 
@@ -145,6 +152,7 @@ async def compact(keeper: Keeper, summary: str | Summarizing, keep_turns: int) -
         turns = sum(map(is_of_user, old)) + await _turns_before(session)
         entry = {"turns": turns, "items": len(old), "before": checkpoint.id}
         session.state.setdefault(COMPACTED, []).append(entry)
+        await session.load(MESSAGES)
         session.state[MESSAGES][: len(old)] = [{"role": "system", "content": text}]
         return len(old)
 
@@ -161,9 +169,7 @@ def _cut(turns: Sequence[Turn], session: Opened, keep_turns: int) -> int:
 async def _all(session: Opened) -> list[Any]:
     if MESSAGES not in session.state:
         return []
-    await session.load(MESSAGES)
-    messages: list[Any] = session.state[MESSAGES].plain()
-    return messages
+    return await session.window(MESSAGES)
 
 
 async def _turns_before(session: Opened) -> int:

@@ -1,0 +1,43 @@
+"""An agent whose tool never ends, on a conversation: somebody kills it there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Any
+
+from agents import Agent, RunConfig, Runner, function_tool
+from tests.adapters.openai_agents.stub import model
+
+from perdure.adapters.openai_agents import PerdureSession
+
+
+@function_tool
+async def refund(order: int) -> str:
+    """Refund an order; the last of several never ends."""
+    if order == 17:
+        return "refunded 17"
+    await asyncio.sleep(0.3)  # until what came of the others is saved
+    os.write(1, b"in the tool\n")
+    await asyncio.sleep(600)
+    return "never"
+
+
+async def main(url: str, store: str, mode: str) -> None:
+    kind, client = model(url)
+    agent = Agent("clerk", model=kind, tools=[refund])
+    session = PerdureSession("alice", store)
+    options: dict[str, Any] = {"session": session, "run_config": RunConfig(tracing_disabled=True)}
+    if "hooks" in mode:
+        options["hooks"] = session.hooks()
+    if "streamed" in mode:
+        async for _ in Runner.run_streamed(agent, "refund 17 18", **options).stream_events():
+            pass
+    else:
+        await Runner.run(agent, "refund 17 18", **options)
+    await client.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,189 @@
+"""Conversations move in from the SDK's own sessions, whole and compared; the source stays."""
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents.extensions.memory import AdvancedSQLiteSession, EncryptedSession
+from agents.memory import SQLiteSession
+from click.testing import CliRunner, Result
+
+from perdure import Store, errors
+from perdure.adapters.openai_agents import PerdureSession
+from perdure.adapters.openai_agents.from_sqlite import SqliteItems
+from perdure.adapters.openai_agents.moving import BATCH, ConversationMover, move_conversations
+from perdure.cli.app import app
+
+SECRET = "a-long-secret-of-the-session"
+MANY = 2 * BATCH + 7
+
+
+def items(count: int, name: str) -> list[Any]:
+    return [
+        {"role": ("user", "assistant")[number % 2], "content": f"{name} {number} \ud83d"}
+        for number in range(count)
+    ]
+
+
+async def fill(file: Path) -> None:
+    for name, count in (("alice", MANY), ("bob/7", 3)):
+        session = SQLiteSession(name, file)
+        await session.add_items(items(count, name))
+        session.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    file = tmp_path / "their conversations.db"
+    asyncio.run(fill(file))
+    return file
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "agents.db") as store:
+        yield store
+
+
+def kept(store: Store, name: str, branch: str = "main") -> Any:
+    return store.at(f"sessions/{name}", branch).plain()["messages"]
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_all_of_it_is_there_compared_and_the_source_is_untouched(
+    source: Path, store: Store
+) -> None:
+    before, beside = digest(source), sorted(source.parent.iterdir())
+    looked = move_conversations(source, store, dry_run=True)
+    assert looked.ok and store.states() == []
+    assert [each.stored for each in looked.units] == [None, None]
+    moved = move_conversations(source, store)
+    assert moved.ok and [each.copied for each in moved.units] == [MANY, 3]
+    assert all(each.source == each.stored and each.source for each in moved.units)
+    assert kept(store, "alice") == items(MANY, "alice")
+    assert kept(store, "bob/7") == items(3, "bob/7")
+    assert digest(source) == before
+    assert [each for each in beside if not each.exists()] == []
+    again = move_conversations(source, store)
+    assert again.ok and [each.copied for each in again.units] == [0, 0]
+    assert all(each.ok for each in store.verify())
+
+
+def test_the_conversation_goes_on_here(source: Path, store: Store, tmp_path: Path) -> None:
+    move_conversations(source, store)
+
+    async def on() -> Any:
+        async with PerdureSession("bob/7", tmp_path / "agents.db") as session:
+            await session.add_items([{"role": "user", "content": "on"}])
+            return [each.number for each in await session.turns()]
+
+    assert asyncio.run(on()) == [1, 2, 3]
+    again = move_conversations(source, store)
+    assert again.ok, "what was added here is no part of the comparison"
+
+
+def test_a_run_that_was_interrupted_goes_on(source: Path, store: Store) -> None:
+    rows = SqliteItems(source, "agent_messages", None)
+    mover = ConversationMover(rows, store)
+    unit = mover.units()[0]
+    ids = [each.id for each in mover.contents(unit)]
+    copying: Any = mover.copy(unit, ids)
+    assert [next(copying) for _ in range(BATCH)] == ids[:BATCH]
+    copying.close()
+    rows.close()
+    assert len(kept(store, "alice")) == BATCH
+    moved = move_conversations(source, store)
+    assert moved.ok
+    assert (moved.units[0].already, moved.units[0].copied) == (BATCH, MANY - BATCH)
+    assert kept(store, "alice") == items(MANY, "alice")
+
+
+def test_another_conversation_under_the_key_is_left_alone(source: Path, store: Store) -> None:
+    with store.open("sessions/alice") as session:
+        session.state["messages"] = [{"role": "user", "content": "mine"}]
+    moved = move_conversations(source, store)
+    assert moved.is_refused and "item 0 is another one" in str(moved.units[0].problem)
+    assert moved.units[1].problem is None
+    assert move_conversations(source, store, skip_failures=True).units[1].copied == 3
+    assert kept(store, "alice") == [{"role": "user", "content": "mine"}]
+
+
+def test_what_the_sdk_would_pass_over_in_silence_is_told(source: Path, store: Store) -> None:
+    with sqlite3.connect(source) as base:
+        base.execute("UPDATE agent_messages SET message_data = '{' WHERE session_id = 'bob/7'")
+    base.close()
+    moved = move_conversations(source, store)
+    assert moved.is_refused and "no JSON" in str(moved.units[1].problem)
+
+
+def test_branches_become_branches(tmp_path: Path, store: Store) -> None:
+    file = tmp_path / "advanced.db"
+
+    async def branching() -> tuple[Any, Any]:
+        session = AdvancedSQLiteSession(session_id="alice", db_path=file, create_tables=True)
+        await session.add_items(items(6, "alice"))
+        await session.create_branch_from_turn(2, "other")
+        await session.add_items([{"role": "user", "content": "elsewhere"}])
+        found = await session.get_items(branch_id="main"), await session.get_items()
+        session.close()
+        return found
+
+    main, other = asyncio.run(branching())
+    assert main != other and len(other) > 1
+    moved = move_conversations(file, store)
+    assert moved.ok and [each.name for each in moved.units] == ["alice", "alice (other)"]
+    assert (kept(store, "alice"), kept(store, "alice", "other")) == (main, other)
+
+
+def test_encrypted_items_are_moved_with_their_key_alone(tmp_path: Path, store: Store) -> None:
+    file = tmp_path / "encrypted.db"
+    plain: Any = [{"role": "user", "content": "swordfish"}]  # its lone surrogates it cannot encrypt
+
+    async def keeping() -> None:
+        under = SQLiteSession("alice", file)
+        await EncryptedSession("alice", under, SECRET, ttl=1).add_items(plain)
+        under.close()
+
+    asyncio.run(keeping())
+    without = move_conversations(file, store)
+    assert not without.ok and "encrypted" in str(without.units[0].problem)
+    wrong = move_conversations(file, store, encryption_key="another")
+    assert not wrong.ok and "decrypted" in str(wrong.units[0].problem)
+    assert move_conversations(file, store, encryption_key=SECRET).ok
+    assert kept(store, "alice") == plain
+
+
+def test_other_files_are_refused(tmp_path: Path, store: Store, source: Path) -> None:
+    with pytest.raises(errors.StoreUnavailable, match="there is no file"):
+        move_conversations(tmp_path / "missing.db", store)
+    (tmp_path / "text.db").write_text("a text that is no database " * 100)
+    with pytest.raises(errors.StoreUnavailable, match="cannot be read"):
+        move_conversations(tmp_path / "text.db", store)
+    with pytest.raises(errors.UsageError, match="no table 'mine'"):
+        move_conversations(source, store, table="mine")
+
+
+def perdure(*arguments: str, **env: str) -> Result:
+    return CliRunner(env=env).invoke(app, arguments)
+
+
+def test_on_the_command_line(source: Path, tmp_path: Path) -> None:
+    call = ("import", "openai-agents", str(source), "--store", str(tmp_path / "agents.db"))
+    looked = perdure(*call, "--dry-run")
+    assert looked.exit_code == 0 and "2 of 2 conversations can be imported" in looked.stdout
+    assert not (tmp_path / "agents.db").exists()
+    moved = perdure(*call)
+    assert moved.exit_code == 0 and "2 of 2 conversations are as in the source" in moved.stdout
+    told = json.loads(perdure(*call, "--json").stdout)
+    assert told["ok"] and told["moved"]["units"][0]["source"]["items"] == MANY
+    refused = perdure(*call, "--encryption-key", "env:NOTHING_IS_HERE")
+    assert refused.exit_code == 2 and "env:NOTHING_IS_HERE" in refused.stderr
+    assert perdure(*call, "--encryption-key", "env:K", K=SECRET).exit_code == 0
