@@ -26,6 +26,7 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
+from perdure.redacting import AsyncRedacting
 from perdure.reports import (
     Exported,
     Maintained,
@@ -64,6 +65,7 @@ class AsyncStore(
     AsyncExpiring,
     AsyncMigrating,
     AsyncPruning,
+    AsyncRedacting,
     AsyncVerifying,
     AsyncScanning,
     AsyncSealing,

@@ -58,6 +58,12 @@ class Cache:
             if not self._kept:
                 self.bytes = 0
 
+    def clear(self) -> None:
+        """Let everything go: what is stored is not what it was."""
+        with self._lock:
+            self._kept.clear()
+            self.bytes = 0
+
     def close(self) -> None:
         """Let everything go, and keep nothing from now on."""
         with self._lock:

@@ -24,6 +24,7 @@ from perdure.looking import Looking
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
+from perdure.redacting import Redacting
 from perdure.reports import (
     Exported,
     Maintained,
@@ -62,6 +63,7 @@ class Store(
     Expiring,
     Migrating,
     Pruning,
+    Redacting,
     Scanning,
     Sealing,
     Verifying,

@@ -45,7 +45,7 @@ COMMANDS = (
     *("migrate", "upgrade"),
     *("keys", "keys new", "keys init", "keys list", "keys rotate", "keys rewrap"),
     *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
-    *("prune", "sweep", "doctor"),
+    *("prune", "sweep", "redact", "doctor"),
 )
 RUNNING = [name for name in COMMANDS if name not in ("branch", "schema", "effects", "keys")]
 """Those that do something; `branch`, `effects`, `keys` and `schema` only hold others."""
@@ -93,6 +93,7 @@ CALLS = {
     "schema draft": ["schema", "draft", "tests.evolution:Inner", "tests.evolution:Newest"],
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "sweep": ["sweep"],
+    "redact": ["redact", "a", "n", "--yes"],
     "doctor": ["doctor"],
     "keys new": ["keys", "new", "a.key"],
     "keys init": ["keys", "init", "--key", "file:a.key"],

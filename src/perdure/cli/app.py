@@ -27,6 +27,7 @@ from perdure.cli import (
     migrate,
     prune,
     recover,
+    redact,
     retention,
     scan,
     schema,
@@ -242,6 +243,7 @@ for _command in (
     schema.schema,
     prune.prune,
     retention.sweep,
+    redact.redact,
     doctor.doctor,
 ):
     app.add_command(_command)
