@@ -1,4 +1,4 @@
-"""What stands where something was redacted is bound by the receipt, as by the chain the rest (P5)."""
+"""What took the place of what was redacted is bound by the receipt, all else by the chain (P5)."""
 
 from __future__ import annotations
 

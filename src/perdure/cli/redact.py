@@ -57,7 +57,7 @@ def redact(
         raise click.UsageError("--match goes without --regex")
     if path is None and match is None and regex is None:
         raise click.UsageError("nothing says what is to go: give a PATH, --match or --regex")
-    if not (dry_run or yes) and (settings().json or not sys.stdin.isatty()):
+    if not (dry_run or yes) and not _is_asked():
         raise click.UsageError(
             "nobody is there to ask; look with --dry-run, then add --yes to redact"
         )
@@ -70,6 +70,11 @@ def redact(
         print_json({"redaction": document(told)})
     else:
         _show(told)
+
+
+def _is_asked() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin.isatty() and not settings().json
 
 
 def _pattern(regex: str) -> re.Pattern[str]:
