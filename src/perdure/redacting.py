@@ -7,8 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from perdure import limits
-from perdure.errors import UsageError
+from perdure.errors import Retryable, UsageError
 from perdure.events import log
 from perdure.reports import Redaction
 from perdure.store_base import StoreBase
@@ -47,15 +49,19 @@ class _Redacting(StoreBase, is_part=True):
             log.info("%r: %s", key, told.summary())
             # The snapshots that were let go are made anew, so that opening stays as it was.
             self._driver.run(self._about(maintain, key), makes=False, pausing=pausing)
-        self._wipe()
-        return told
+        problem = self._wipe()
+        return told if problem is None else replace(told, warnings=(*told.warnings, problem))
 
-    def _wipe(self) -> None:
-        """Leave nothing in the store's files of what was replaced."""
+    def _wipe(self) -> str | None:
+        """Leave nothing in the store's files of what was replaced; why something may be left."""
         backend: Any = self._driver.backend
         wipe = getattr(getattr(backend, "inner", backend), "wipe", None)
-        if wipe is not None:
-            wipe()
+        try:
+            if wipe is not None:
+                wipe()
+        except Retryable as error:  # it is redacted: only free space in the files may have it
+            return f"the store's files could not be written anew ({error}): redact again for that"
+        return None
 
 
 def _checked_reason(reason: Any) -> str | None:

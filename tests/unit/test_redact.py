@@ -12,6 +12,8 @@ from tests.unit.pruned import require_sound
 
 import perdure
 from perdure import errors
+from perdure.core.changes import Change, Set, Splice
+from perdure.core.redaction import Redactor, wanted
 
 MAIL = "alice@example.com"
 MARK = "[redacted]"
@@ -313,6 +315,22 @@ def test_what_pruning_kept_is_redacted_with_its_bases(store: perdure.Store) -> N
     require_sound(store)
 
 
+def test_changes_of_one_record_that_follow_each_other_keep_what_each_says() -> None:
+    redactor = Redactor(wanted(None, MAIL), b"secret")
+    sections: dict[str, Any] = {}
+    changes: list[Change] = [
+        Set(("a",), {"t": "x", "l": []}),
+        Set(("a", "t"), MAIL),
+        Splice(("a", "l"), 0, 0, [1]),
+    ]
+    assert redactor.replay(sections, changes) == [
+        Set(("a",), {"t": "x", "l": []}),
+        Set(("a", "t"), MARK),
+        Splice(("a", "l"), 0, 0, [1]),
+    ]
+    assert sections == {"a": {"t": MAIL, "l": [1]}}
+
+
 def test_nothing_takes_a_redaction_back(store: perdure.Store) -> None:
     talk(store, count=3)
     store.redact("a", match=MAIL)
@@ -395,3 +413,41 @@ def test_of_a_store_in_files_nothing_is_left_in_them_P8(tmp_path: Path) -> None:
             assert MAIL.encode() not in each.read_bytes(), each.name
         assert MAIL not in repr(reader.at("a", 1).plain())
         reader.close()
+
+
+def test_files_that_could_not_be_written_anew_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with perdure.Store(tmp_path / "a.db") as store:
+        talk(store, count=1)
+
+        def busy(**_: object) -> None:
+            raise errors.Busy("others are at it")
+
+        with monkeypatch.context() as patches:
+            patches.setattr(store._driver.backend, "wipe", busy)
+            told = store.redact("a", match=MAIL)
+        assert told.receipt == 1
+        assert told.warnings == (
+            "the store's files could not be written anew (others are at it): redact again for that",
+        )
+        assert store.redact("a", match=MAIL).warnings == ()
+        assert all(MAIL.encode() not in each.read_bytes() for each in tmp_path.iterdir())
+
+
+def test_what_was_read_before_is_not_taken_from_memory_P8(tmp_path: Path) -> None:
+    with perdure.Store(tmp_path / "a.db") as store, perdure.Store(tmp_path / "a.db") as reader:
+        talk(store, count=5)
+        assert MAIL in repr(store.open("a").state.plain())
+        assert MAIL in repr(reader.open("a").state.plain())
+        assert MAIL in _kept(store)
+        store.redact("a", match=MAIL)
+        assert MAIL not in _kept(store)
+        assert MAIL not in repr(reader.open("a").state.plain())
+        assert MAIL not in _kept(reader)
+
+
+def _kept(store: perdure.Store) -> str:
+    """What a store has in memory of what it read."""
+    assert store._driver.cache is not None
+    return repr([thing for thing, _ in store._driver.cache._kept.values()])

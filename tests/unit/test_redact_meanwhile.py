@@ -57,6 +57,21 @@ def test_a_save_of_what_was_read_before_is_refused_P8(
 
 
 @pytest.mark.parametrize("on_conflict", ["raise", "fork", "merge"])
+def test_a_save_that_only_labels_is_refused_too(
+    store: perdure.Store, on_conflict: Conflicting
+) -> None:
+    begin(store)
+    session = store.open("a", on_conflict=on_conflict)
+    store.redact("a", match=MAIL)
+    with pytest.raises(errors.Redacted):
+        session.save(label=f"of {MAIL}")
+    require_gone(store)
+    session.refresh()
+    session.close()
+    require_gone(store)
+
+
+@pytest.mark.parametrize("on_conflict", ["raise", "fork", "merge"])
 def test_others_saved_since_the_redaction(store: perdure.Store, on_conflict: Conflicting) -> None:
     begin(store)
     session = store.open("a", on_conflict=on_conflict)
