@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from perdure.errors import LossyLens as LossyLens
     from perdure.errors import MigrationFailed as MigrationFailed
     from perdure.errors import PerdureError as PerdureError
+    from perdure.errors import Redacted as Redacted
     from perdure.errors import SchemaChanged as SchemaChanged
     from perdure.errors import SchemaNewer as SchemaNewer
     from perdure.errors import StateNotFound as StateNotFound
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from perdure.reports import ErasedLife as ErasedLife
     from perdure.reports import Erasure as Erasure
     from perdure.reports import Pruned as Pruned
+    from perdure.reports import Redaction as Redaction
     from perdure.schemas.declare import migration as migration
     from perdure.schemas.declare import schema as schema
     from perdure.schemas.ephemeral import ephemeral as ephemeral
@@ -132,6 +134,8 @@ _HOMES = {
     "ErasedLife": "perdure.reports",
     "Erasure": "perdure.reports",
     "Pruned": "perdure.reports",
+    "Redacted": "perdure.errors",
+    "Redaction": "perdure.reports",
     "Resumed": "perdure.types",
     "SessionInfo": "perdure.types",
     "StateInfo": "perdure.types",

@@ -70,6 +70,7 @@ NEEDS: dict[str, Need | None] = {
     "open": READ,
     "promote": WRITE,
     "prune": MANAGE,
+    "redact": MANAGE,
     "redo": WRITE,
     "rename_branch": WRITE,
     "rewrap": Need("manage", whole=True),

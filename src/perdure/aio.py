@@ -27,6 +27,7 @@ from perdure.expiring import AsyncExpiring, expires_us
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
+from perdure.redacting import AsyncRedacting
 from perdure.reports import (
     Exported,
     Maintained,
@@ -66,6 +67,7 @@ class AsyncStore(
     AsyncExpiring,
     AsyncMigrating,
     AsyncPruning,
+    AsyncRedacting,
     AsyncVerifying,
     AsyncScanning,
     AsyncSealing,

@@ -59,7 +59,7 @@ class Cache:
                 self.bytes = 0
 
     def clear(self) -> None:
-        """Let everything go."""
+        """Let everything go: what is stored is not what it was."""
         with self._lock:
             self._kept.clear()
             self.bytes = 0

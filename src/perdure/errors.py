@@ -175,6 +175,21 @@ class BranchMoved(Conflict):
     kind = "branch-moved"
 
 
+class Redacted(Reload):
+    """Something was redacted since this session read the state (`Store.redact`).
+
+    What it read, and so what it would save, may have it still: nothing was saved, merged or put on
+    a branch of its own. `mine` are the changes that it could not save. `session.refresh()` gives
+    them up and shows what is there now; make your edits again then.
+    """
+
+    kind = "redacted"
+
+    def __init__(self, message: str, *, mine: Sequence[Change] = ()) -> None:
+        super().__init__(message)
+        self.mine = list(mine)
+
+
 class LeaseLost(Reload):
     """This session held its branch exclusively, and does not any more: another one took it over.
 

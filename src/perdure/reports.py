@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from perdure.core.abbreviate import count
 from perdure.types import LeaseInfo
 
 
@@ -324,6 +325,39 @@ class Erasure(msgspec.Struct, frozen=True):
     def bytes(self) -> int:
         """What all lives took (bytes)."""
         return sum(each.bytes for each in self.lives)
+
+
+class Redaction(msgspec.Struct, frozen=True):
+    """What `Store.redact` took out of a state's history, or would take.
+
+    Example:
+        >>> store.redact("support/alice", match="alice@example.com", dry_run=True).summary()
+        'would redact 31 values in 12 checkpoints'
+    """
+
+    key: str
+    path: str | None = None
+    """Where, if it was not everywhere."""
+    checkpoints: int = 0
+    """Checkpoints that hold something else by now, on any branch, or off all."""
+    values: int = 0
+    """Values and texts that were changed in them, and in what is told in `elsewhere`."""
+    sections: dict[str, int] = {}
+    """In how many checkpoints a change of each section was one of them."""
+    elsewhere: dict[str, int] = {}
+    """In how many of them it stood outside: "labels", "metadata", "summaries", "sessions" (errors
+    that ended them), "effects" (what they gave), "movements"."""
+    receipt: int | None = None
+    """Number of the movement that is the receipt; None: there was nothing to redact."""
+    dry_run: bool = False
+    warnings: tuple[str, ...] = ()
+    """What has it and keeps it: names of branches, effect keys, the state's key; and the files,
+    where others kept them from being written anew."""
+
+    def summary(self) -> str:
+        """One line."""
+        done = "would redact" if self.dry_run else "redacted"
+        return f"{done} {count(self.values, 'value')} in {count(self.checkpoints, 'checkpoint')}"
 
 
 class Exported(msgspec.Struct, frozen=True):

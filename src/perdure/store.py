@@ -25,6 +25,7 @@ from perdure.looking import Looking
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
+from perdure.redacting import Redacting
 from perdure.reports import (
     Exported,
     Maintained,
@@ -64,6 +65,7 @@ class Store(
     Expiring,
     Migrating,
     Pruning,
+    Redacting,
     Scanning,
     Sealing,
     Verifying,

@@ -188,7 +188,8 @@ class StoreBase:
             pattern: a key, a prefix that ends in `/*`, or `"*"`; of a handle, within its own.
             allow: what it may do: `"read"`, always; `"write"`, what a session does, with branches
                 and copies; `"answer"`, what a person says (`answer`, `settle`); `"manage"`:
-                `delete`, `undelete`, `prune`, `maintain`, `migrate`, `sweep`; `"erase"`: `erase`.
+                `delete`, `undelete`, `prune`, `redact`, `maintain`, `migrate`, `sweep`; `"erase"`:
+                `erase`.
 
         Raises:
             NotAllowed: of a handle, for more than it has itself.

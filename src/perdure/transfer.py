@@ -17,20 +17,31 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core.claims import roots_of_claims
 from perdure.core.codec import pack, unpack
-from perdure.core.head import MAIN, Branch, Head, open_head, seal_head
+from perdure.core.head import MAIN, Branch, Head, Journal, open_head, seal_head, to_wire
+from perdure.core.journal import Move
 from perdure.core.lineage import bases_through
 from perdure.core.page import Ref, page_id
 from perdure.core.pieces import at_once
-from perdure.core.record import Record, Sealed, open_payload
-from perdure.core.seal import EXPORT_OWNER, HEADER_BYTES, TAG_BYTES, Kind, Place, seal, unseal
+from perdure.core.record import Record, Sealed, as_saved, open_payload
+from perdure.core.seal import (
+    EXPORT_OWNER,
+    HEADER_BYTES,
+    REDACTED,
+    TAG_BYTES,
+    Kind,
+    Place,
+    seal,
+    unseal,
+)
 from perdure.core.tree_read import Reading, reachable, read_root, read_value, remembering
 from perdure.drive import Driver
-from perdure.engine import carry, states
+from perdure.engine import carry, redactions, states
 from perdure.engine.read import Site, is_replaced, parent_of, read_head, replay
 from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
@@ -93,7 +104,7 @@ def _exported(
     progress: Progress | None,
     root: RootKey | None,
 ) -> Exported:
-    tip = head.branches[MAIN]
+    tip, moved = head.branches[MAIN], head
     # Others, the journal that tells of them, and former lives of the key are not in the file.
     head = replace(head, branches={MAIN: tip}, journal=None, parked=None, former=())
     with _opened_new(target) as file:
@@ -101,14 +112,17 @@ def _exported(
         bases = driver.run(carry.base_page_ids(site, head, tip))
         ids = sorted({*bases, *driver.run(carry.claim_page_ids(site, head))})
         sealed = seal_head(head, store=writer.id, key=site.key)
-        writer.write({"key": site.key, "head": sealed, "pages": len(ids)})
+        told = driver.run(redactions.receipts(site, moved))
+        more = {"redactions": [to_wire(each) for each in told]} if told else {}
+        writer.write({"key": site.key, "head": sealed, "pages": len(ids), **more})
         for some in carry.some_at_a_time(ids):
             pages = driver.run(carry.read_pages(site, head, some))
             writer.write([*map(list, pages.items())])
         after: Record | None = None
         while after is None or after.number < tip.number:
             records = driver.run(states.read_some(site, head, after))
-            writer.write([[r.number, r.salt, r.canonical, r.line] for r in records])
+            flags = REDACTED if any(record.is_redacted for record in records) else 0
+            writer.write([[r.number, r.salt, r.canonical, r.line] for r in records], flags)
             after = records[-1]
             if progress is not None:
                 progress(after.number, tip.number)
@@ -127,20 +141,21 @@ def import_state(
     """Read a state that `export_state` wrote; it is visible only when all of it was verified."""
     with _opened(source) as file:
         reader = _Reader(file, root)
-        name, head, pages = _manifest(reader)
+        name, head, pages, told = _manifest(reader)
         site = Site(store, key if key is not None else name)
         check_new(site.key)
         driver.run(states.require_free(site))
         staging = _Staging(driver, site, head)
         try:
             last = _stage_all(staging, reader, head, _pages(reader, head, pages), progress)
+            journal = staging.put_receipts(reader, head, told)
         except BaseException:
             staging.discard()
             raise
     try:
         driver.run(carry.require_staged(site, staging.incarnation, staging.count))
         bases = bases_through(staging.ends)
-        return driver.run(states.adopt(site, head, staging.incarnation, last, bases))
+        return driver.run(states.adopt(site, head, staging.incarnation, last, bases, journal))
     except CommitUnknown:
         raise  # it may still land, and then names these records
     except PerdureError:
@@ -148,15 +163,23 @@ def import_state(
         raise
 
 
-def _manifest(reader: _Reader) -> tuple[str, Head, int]:
-    """The key and the head that the file begins with, and how many pages follow."""
+def _manifest(reader: _Reader) -> tuple[str, Head, int, list[redactions.Told]]:
+    """The key and the head that the file begins with, how many pages follow, and the receipts."""
     match reader.next():
         case {"key": str(key), "head": bytes(blob), **more}:
             head = open_head(blob, store=reader.id, key=key)
             pages = more.get("pages", 0)
             if MAIN in head.branches and isinstance(pages, int):
-                return key, head, pages
+                return key, head, pages, _receipts(reader, more.get("redactions", []))
     raise Damaged(f"{reader.name} does not begin with a manifest")
+
+
+def _receipts(reader: _Reader, wire: object) -> list[redactions.Told]:
+    """The receipts of redactions that the file has, oldest first."""
+    try:
+        return msgspec.convert(wire, list[redactions.Told])
+    except msgspec.ValidationError as error:
+        raise Damaged(f"{reader.name}: a receipt of a redaction is none: {error}") from error
 
 
 def _stage_all(
@@ -177,6 +200,7 @@ def _stage_all(
             replay(records, sections)
         except (ReplayMismatch, Malformed) as error:
             raise Damaged(f"{reader.name}: {error}") from error
+        staging.redacted += [record for record in records if record.is_redacted]
         last = staging.put(records)
         parent, number = records[-1].hash, last.number
         if progress is not None:
@@ -238,13 +262,14 @@ class _Staging:
         self._driver = driver
         self._perform = driver.backend.perform
         self._clock = driver.clock
-        self._site = site
+        self._site, self._head = site, head
         self._hash = parent_of(head.branches[MAIN])
         self._is_begun = False
         self.ends: dict[int, int] = {}
         """By line, oldest first, the number of the last record that is on it."""
         self.count = 0
         """Rows that were staged."""
+        self.redacted: list[Record] = []
         # The same life if this store does not have it, so that every hash stays; else a copy.
         held = self._perform(ListHeld(head.incarnation, 1))
         held = [each for each in held if each.incarnation == head.incarnation]
@@ -262,13 +287,39 @@ class _Staging:
             return self._put(records)
 
     def _put(self, records: list[Record]) -> Sealed:
-        alone = [[record] for record in records]
+        is_same_life = self.incarnation == self._head.incarnation
+        alone = [[record if is_same_life else as_saved(record)] for record in records]
         rows, last = states.rows_again(alone, self._site, self.incarnation, self._hash)
         self._perform(Stage(self.incarnation, rows, self._clock()))
         self._hash, self._is_begun = last.hash, True
         self.count += len(rows)
         self.ends |= {record.line: record.number for record in records}
         return last
+
+    def put_receipts(
+        self, reader: _Reader, head: Head, told: list[redactions.Told]
+    ) -> Journal | None:
+        """Stage what tells of the redacted records; where they are in the journal.
+
+        Raises:
+            Damaged: of one nothing does.
+        """
+        known: dict[tuple[int, int], bytes] = {}
+        for each in told:
+            known |= redactions.leaves_of(Move("redact", MAIN, redaction=each.receipt))
+        for record in self.redacted:
+            if known.get((record.line, record.number)) != record.content_leaf(head.incarnation):
+                raise Damaged(
+                    f"{reader.name}: checkpoint {record.number} says that it was redacted, and no "
+                    "receipt tells of what it holds"
+                )
+        if self.incarnation != head.incarnation:
+            return None  # its chain commits to what stands there by now
+        rows, new = self._driver.run(redactions.told_anew(self._site, head, told))
+        if rows:
+            self._perform(Stage(self.incarnation, tuple(rows), self._clock()))
+            self.count += len(rows)
+        return new.journal
 
     def put_pages(self, pages: dict[bytes, bytes]) -> None:
         """Stage what stands in for what was pruned, and the pages of claims."""
@@ -314,10 +365,10 @@ class _Writer:
         self._keys, start = FileKeys.drawn(self.id, root)
         self._put(MAGIC_KEYED + self.id + start)
 
-    def write(self, value: object) -> None:
+    def write(self, value: object, flags: int = 0) -> None:
         self._number += 1
         place = Place(self.id, EXPORT_OWNER, 0, self._number)
-        blob = seal(Kind.EXPORT, place, pack(value))
+        blob = seal(Kind.EXPORT, place, pack(value), flags=flags)
         if self._keys is not None:
             blob = self._keys.seal(place, blob)
         self._put(_length.pack(len(blob)))

@@ -126,6 +126,8 @@ class Checkpoint(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     others had saved to this one first (`open(on_conflict="merge")`)."""
     masked: tuple[FoundSecret, ...] = ()
     """Of a save: where secrets were masked before it (`Store(secrets="mask")`)."""
+    redacted: bool = False
+    """Whether something in it was redacted since: the hash is of what was saved."""
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -194,14 +196,15 @@ class BranchInfo(msgspec.Struct, frozen=True):
 
 
 MovementKind: TypeAlias = Literal[
-    "fork", "rollback", "promote", "rename", "delete", "undo", "redo", "prune"
+    "fork", "rollback", "promote", "rename", "delete", "undo", "redo", "prune", "redact"
 ]
 
 
 class Movement(msgspec.Struct, frozen=True):
     """What was done to a branch, or with `dry_run` would be. Nothing that it left is lost.
 
-    A `"prune"` was done to the whole state: it is the receipt of `Store.prune`, and moved nothing.
+    A `"prune"` or a `"redact"` was done to the whole state: it is the receipt of `Store.prune` or
+    `Store.redact`, and moved nothing.
 
     Example:
         >>> store.rollback("support/alice", to=12, dry_run=True).summary()
@@ -230,6 +233,10 @@ class Movement(msgspec.Struct, frozen=True):
     """Of a prune: checkpoints that it removed for good."""
     damage: str | None = None
     """Of a rollback that damage led to (`on_damage="last_good"`): what was wrong."""
+    redacted: int | None = None
+    """Of a redact: checkpoints that it changed."""
+    reason: str | None = None
+    """Of a redact: why, as whoever asked for it said."""
     dry_run: bool = False
     differences: tuple[Difference, ...] | None = None
     """Of a dry run: what would change in the state."""
@@ -244,6 +251,9 @@ class Movement(msgspec.Struct, frozen=True):
         """One line."""
         if self.what == "prune":
             return f"pruned {count(self.pruned or 0, 'checkpoint')}"
+        if self.what == "redact":
+            why = f": {self.reason}" if self.reason else ""
+            return f"redacted {count(self.redacted or 0, 'checkpoint')}{why}"
         if self.taken is not None:
             return f"{self.what} of movement {self.taken}: {self._what_became()}"
         where = f"{self.what} of {self.branch}"

@@ -23,6 +23,8 @@ else:
     from backports import zstd
 
 HEAD, RECORD, EXPORT, PACK = 1, 2, 3, 4
+REDACTED = 0x0800
+JOURNAL = 2**62
 ZERO = bytes(32)
 
 
@@ -118,7 +120,7 @@ def payload_of(blob: bytes, kind: int, where: bytes) -> bytes:
     assert version in (0, 1)
     person = b"perdure.seal"
     assert tag == blake2b(where + header + body, digest_size=16, person=person).digest()
-    assert flags & 0xFF00 in (0, 0x0100)
+    assert not flags & 0xFF00 & ~(0x0100 | REDACTED)
     return zstd.decompress(body) if flags & 0x0100 else body
 
 
@@ -139,14 +141,21 @@ class Record:
     extra: Any
     parent: bytes
     hash: bytes
+    content: bytes | None = None
+    """Of a redacted record: a leaf over what it holds by now."""
 
 
 def record_of(payload: bytes, incarnation: bytes, line: int, number: int) -> Record:
     parent, salt, canonical = payload[:32], payload[32:48], payload[48:]
-    id_, time_us, session, changes, extra = value_of(canonical)
-    hash_ = h(parent + leaf(salt, incarnation, line, number, canonical))
+    id_, time_us, session, changes, extra, *kept = value_of(canonical)
+    committed = content = leaf(salt, incarnation, line, number, canonical)
+    if kept:
+        assert (canonical[0], canonical[-34:-32]) == (0x96, b"\xc4\x20")
+        committed = canonical[-32:]
+    hash_ = h(parent + committed)
     ids = bytes.fromhex(id_["bytes"]), bytes.fromhex(session["bytes"])
-    return Record(ids[0], time_us, ids[1], changes, extra, parent, hash_)
+    fields = (ids[0], time_us, ids[1], changes, extra, parent, hash_)
+    return Record(*fields, content if kept else None)
 
 
 def records_of(payload: bytes, incarnation: bytes, line: int, newest: int) -> list[Record]:
@@ -247,8 +256,39 @@ def check_chain(records: list[Record], head: dict[str, Any]) -> None:
     assert (number, last, tip) == (len(records), records[-1].id.hex(), records[-1].hash.hex())
 
 
-def read_store(path: Path, key: str) -> tuple[dict[str, Any], list[Record]]:
-    """A state in a SQLite file: its head and all its records, checked."""
+def told_in(redaction: list[Any]) -> dict[tuple[int, int], bytes]:
+    """What a receipt of a redaction tells: by line and number, a leaf."""
+    found = {}
+    for line, first, leaves in redaction[4]:
+        data = bytes.fromhex(leaves["bytes"])
+        for at in range(len(data) // 32):
+            found[line, first + at] = data[32 * at : 32 * at + 32]
+    return found
+
+
+def check_receipts(path: Path, key: str) -> list[int]:
+    """That the journal tells of each redacted record of `main`; the numbers of these."""
+    head, records = read_store(path, key)
+    number = head["journal"][0]
+    _, journal = read_store(path, key, JOURNAL, number)
+    parents = [ZERO, *(record.hash for record in journal)]
+    assert [record.parent for record in journal] == parents[:-1]
+    assert journal[-1].hash.hex() == head["journal"][2]
+    told: dict[tuple[int, int], bytes] = {}
+    for record in journal:
+        move = dict(dict(record.extra["map"])["move"]["map"])
+        told |= told_in(move["redaction"]) if move["what"] == "redact" else {}
+    line = head["branches"]["main"][0]
+    for on, every in ((line, records), (JOURNAL, journal)):
+        for at, record in enumerate(every, 1):
+            assert record.content in (None, told.get((on, at)))
+    return [at for at, record in enumerate(records, 1) if record.content is not None]
+
+
+def read_store(
+    path: Path, key: str, line: int | None = None, number: int = 0
+) -> tuple[dict[str, Any], list[Record]]:
+    """A state in a SQLite file: its head and all its records, checked; or those of a line."""
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         assert database.execute("PRAGMA application_id").fetchone() == (0x50455244,)
@@ -259,16 +299,21 @@ def read_store(path: Path, key: str) -> tuple[dict[str, Any], list[Record]]:
         head = head_of(payload_of(blob, HEAD, place(store, key.encode())))
         assert head["token"] == token.hex()
         incarnation = bytes.fromhex(head["inc"])
-        line, number, *_ = head["branches"]["main"]
+        if line is None:
+            line, number, *_ = head["branches"]["main"]
         rows = database.execute(
-            "SELECT number, blob FROM records WHERE incarnation = ? AND line = ? AND number <= ?"
-            " ORDER BY number",
+            "SELECT number, count, blob FROM records WHERE incarnation = ? AND line = ? AND"
+            " number <= ? ORDER BY number",
             (incarnation, line, number),
         )
         records = []
-        for at, blob in rows:
-            payload = payload_of(blob, RECORD, place(store, incarnation, line, at))
-            records.append(record_of(payload, incarnation, line, at))
+        for at, count, blob in rows:
+            kind, where = RECORD if count == 1 else PACK, place(store, incarnation, line, at)
+            payload = payload_of(blob, kind, where)
+            if count == 1:
+                records.append(record_of(payload, incarnation, line, at))
+            else:
+                records += records_of(payload, incarnation, line, at)
         return head, records
     finally:
         database.close()
@@ -298,4 +343,9 @@ def read_export(path: Path) -> tuple[str, dict[str, Any], list[Record]]:
         records.append(record_of(payload, incarnation, on, number))
         parent = records[-1].hash
     assert end == {"map": [["end", len(records)]]}
+    told: dict[tuple[int, int], bytes] = {}
+    for _, _, redaction in fields.get("redactions", []):
+        told |= told_in(redaction)
+    for at, record in enumerate(records, 1):
+        assert record.content in (None, told.get((head["branches"]["main"][0], at)))
     return fields["key"], head, records

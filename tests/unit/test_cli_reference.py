@@ -49,7 +49,7 @@ COMMANDS = (
     *("migrate", "upgrade"),
     *("keys", "keys new", "keys init", "keys list", "keys rotate", "keys rewrap"),
     *("schema", "schema versions", "schema infer", "schema compare", "schema draft"),
-    *("prune", "erase", "sweep", "doctor"),
+    *("prune", "erase", "sweep", "redact", "doctor"),
 )
 RUNNING = [name for name in COMMANDS if name not in ("branch", "schema", "effects", "keys")]
 """Those that do something; `branch`, `effects`, `keys` and `schema` only hold others."""
@@ -100,6 +100,7 @@ CALLS = {
     "prune": ["prune", "a", "--keep-last", "1", "--yes"],
     "erase": ["erase", "b", "--yes"],
     "sweep": ["sweep"],
+    "redact": ["redact", "a", "n", "--yes"],
     "doctor": ["doctor"],
     "keys new": ["keys", "new", "a.key"],
     "keys init": ["keys", "init", "--key", "file:a.key"],

@@ -357,7 +357,7 @@ def test_what_was_deleted_before_is_not_in_the_file(store: perdure.Store) -> Non
     file = io.BytesIO()
     store.export("a", file)
     file.seek(0)
-    _, head, _ = _manifest(_Reader(file))
+    _, head, *_ = _manifest(_Reader(file))
     assert head.former == ()
     file.seek(0)
     assert store.import_(file, "b").number == 3

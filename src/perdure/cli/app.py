@@ -30,6 +30,7 @@ from perdure.cli import (
     migrate,
     prune,
     recover,
+    redact,
     retention,
     scan,
     schema,
@@ -247,6 +248,7 @@ for _command in (
     prune.prune,
     erase.erase,
     retention.sweep,
+    redact.redact,
     doctor.doctor,
 ):
     app.add_command(_command)

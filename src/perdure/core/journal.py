@@ -24,13 +24,37 @@ JOURNAL_LINE = 2**62
 """The line of the journal's records: no branch ever gets so far."""
 
 Movement: TypeAlias = Literal[
-    "fork", "rollback", "promote", "rename", "delete", "undo", "redo", "prune"
+    "fork", "rollback", "promote", "rename", "delete", "undo", "redo", "prune", "redact"
 ]
-"""What was done to a branch."""
+"""What was done to a branch, or to all of the state."""
+
+FINAL: frozenset[Movement] = frozenset({"prune", "redact"})
+"""What moves no branch, and cannot be taken back."""
 
 _NOTHING = pack_changes([])
 _encode = msgspec.msgpack.Encoder().encode
 """A movement is made of what any encoder knows, so `pack` need not look through it."""
+
+
+class RedactReceipt(msgspec.Struct, frozen=True, array_like=True):
+    """The receipt of a redaction: never what it took away."""
+
+    path: str | None
+    """Where, if it was not everywhere."""
+    is_match: bool
+    """Whether it took away a text that was looked for; if not, whatever stood at the path."""
+    reason: str | None
+    values: int
+    """How many values and texts it changed."""
+    leaves: tuple[tuple[int, int, bytes], ...]
+    """Of the records that it changed, what they hold by now: line, number of the first, and a leaf
+    for it and for each that follows it there."""
+
+    @property
+    def checkpoints(self) -> int:
+        """How many records it changed, those of the journal aside."""
+        size = chain.HASH_BYTES
+        return sum(len(told) // size for line, _, told in self.leaves if line != JOURNAL_LINE)
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -56,6 +80,8 @@ class Move(msgspec.Struct, frozen=True):
     """What a redo after this one was taken back takes back."""
     damage: str | msgspec.UnsetType = msgspec.UNSET
     """Of a rollback that damage led to: what was wrong."""
+    redaction: RedactReceipt | msgspec.UnsetType = msgspec.UNSET
+    """Of a redaction: what it did."""
 
 
 learn(Move)  # before threads ask for it
@@ -103,8 +129,9 @@ def written(
 def _after(old: Journal, move: Move, taken: Move | None, sealed: Sealed) -> Journal:
     """Where the journal stands after a movement, and what the next undo and redo take back."""
     undo, redo, receipt = sealed.number, 0, old.receipt
-    if move.what == "prune":  # which cannot be taken back
-        undo, redo, receipt = old.undo, old.redo, sealed.number
+    if move.what in FINAL:
+        undo, redo = old.undo, old.redo
+        receipt = sealed.number if move.what == "prune" else old.receipt
     elif taken is not None and move.what == "undo":
         undo, redo = taken.undo, sealed.number
     elif taken is not None:

@@ -28,7 +28,7 @@ from perdure.core.record import (
     read_canonical,
     read_extra,
 )
-from perdure.core.seal import Kind, Place, seal, unseal
+from perdure.core.seal import REDACTED, Kind, Place, seal, unseal
 from perdure.errors import Damaged, Malformed, UsageError
 
 _Raws = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=limits.pack_records_max)]
@@ -87,7 +87,9 @@ def sealing(
     hash_ = yield from _read_back(payload, place, records)
     # The hash before, ids and salts, apart from their lengths.
     random = chain.HASH_BYTES + (ID_BYTES + chain.SALT_BYTES) * len(records)
-    blob = seal(Kind.PACK, place, payload, level=compress.PACK_LEVEL, random_bytes=random)
+    flags = REDACTED if any(record.is_redacted for record in records) else 0
+    level = compress.PACK_LEVEL
+    blob = seal(Kind.PACK, place, payload, level=level, random_bytes=random, flags=flags)
     return Sealed(newest.line, newest.number, newest.id, newest.time_us, parent, hash_, blob)
 
 

@@ -26,7 +26,8 @@ from perdure.core.outline import (
     touches_in,
     touches_of,
 )
-from perdure.core.seal import Kind, Place, located, seal, unseal
+from perdure.core.redacted import is_redacted, kept_leaf, without_leaf
+from perdure.core.seal import REDACTED, Kind, Place, located, seal, unseal
 from perdure.errors import Damaged, Malformed, NewerFormat
 
 ID_BYTES = 16
@@ -50,7 +51,8 @@ _NOTHING = pack({})
 _ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
 """What the bytes of an array begin with."""
 _LENGTHS = (ID_BYTES, ID_BYTES, chain.HASH_BYTES, chain.SALT_BYTES)
-_read_fields = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw])
+_read_usual = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw])
+_read_redacted = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw, bytes])
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -115,7 +117,16 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def packed(self) -> msgspec.Raw:
         """Its changes as the bytes of one array."""
-        return _read_fields(self.canonical)[3]
+        return _fields_of(self.canonical)[3]
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether something in it was redacted: the chain commits to what it was, not to this."""
+        return is_redacted(self.canonical)
+
+    def content_leaf(self, incarnation: bytes) -> bytes:
+        """What the receipt of its redaction commits to: a leaf of what it holds by now."""
+        return chain.leaf(self.salt, incarnation, self.line, self.number, self.canonical)
 
     def changes(self) -> list[Change]:
         """Its changes, in order; decoded anew each time.
@@ -209,11 +220,19 @@ def seal_again(record: Record, *, store: bytes, incarnation: bytes, parent: byte
     return _seal(place, record.id, record.time_us, parent, record.salt, record.canonical)
 
 
+def as_saved(record: Record) -> Record:
+    """A record for a chain that begins anew: a redacted one is as if it had been saved so."""
+    if not record.is_redacted:
+        return record
+    return msgspec.structs.replace(record, canonical=without_leaf(record.canonical))
+
+
 def _seal(
     place: Place, id_: bytes, time_us: int, parent: bytes, salt: bytes, canonical: bytes
 ) -> Sealed:
     hash_ = hash_of(place, parent, salt, canonical)
-    blob = seal(Kind.RECORD, place, parent + salt + canonical)
+    flags = REDACTED if is_redacted(canonical) else 0
+    blob = seal(Kind.RECORD, place, parent + salt + canonical, flags=flags)
     return Sealed(place.line, place.number, id_, time_us, parent, hash_, blob)
 
 
@@ -249,7 +268,7 @@ def read_canonical(
         Damaged: they are not those of a record.
     """
     try:
-        id_, time_us, session, changes, extra = _read_fields(canonical)
+        id_, time_us, session, changes, extra = _fields_of(canonical)
     except (Malformed, NewerFormat) as error:
         raise located(place, error) from error
     lengths = len(id_), len(session), len(parent), len(salt)
@@ -272,8 +291,28 @@ def read_canonical(
 
 def hash_of(place: Place, parent: bytes, salt: bytes, canonical: bytes) -> bytes:
     """The chain hash of the record at `place`."""
-    leaf = chain.leaf(salt, place.owner, place.line, place.number, canonical)
-    return chain.link(parent, leaf)
+    return chain.link(parent, leaf_of(place, salt, canonical))
+
+
+def leaf_of(place: Place, salt: bytes, canonical: bytes) -> bytes:
+    """What the chain commits to for a record; of a redacted one, what it committed to before.
+
+    Raises:
+        Damaged: it says that it was redacted, and keeps no leaf.
+    """
+    if not is_redacted(canonical):
+        return chain.leaf(salt, place.owner, place.line, place.number, canonical)
+    leaf = kept_leaf(canonical)
+    if leaf is None:
+        raise Damaged(f"{place}: says that it was redacted, and does not keep its leaf")
+    return leaf
+
+
+def _fields_of(canonical: bytes) -> tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw]:
+    """Id, time and session of a record, its changes and its extra as they are packed."""
+    if is_redacted(canonical):
+        return _read_redacted(canonical)[:5]
+    return _read_usual(canonical)
 
 
 def is_array(packed: msgspec.Raw) -> bool:

@@ -30,6 +30,8 @@ HEADER_BYTES = 8
 COMPRESSED = 0x0100
 ENCRYPTED = 0x0200
 """The body is encrypted, and the tag its cipher's: `perdure.keys` seals and opens such blobs."""
+REDACTED = 0x0800
+"""Among what it holds are redacted records: `perdure.core.redacted`."""
 NAMED = 0x0400
 """Of an encrypted head: the state's name stands before the payload, and a hash of it for a key."""
 
@@ -116,22 +118,23 @@ def seal(
     *,
     level: int = compress.LEVEL,
     random_bytes: int = 0,
+    flags: int = 0,
 ) -> bytes:
     """Payload to stored bytes.
 
     `level` is zstd's. So many of the first bytes are random, and are kept apart from the rest.
+    `flags` are those that say what it holds.
 
     Example:
         >>> place = Place(store=bytes(16), owner=b"support/alice")
         >>> unseal(Kind.HEAD, place, seal(Kind.HEAD, place, b"hello"), 1024)
         b'hello'
     """
-    flags = 0
     body = payload
     if len(payload) >= limits.compress_bytes_min:
         packed = compress.compress(payload, level, random_bytes)
         if len(packed) < len(payload):
-            flags, body = COMPRESSED, packed
+            flags, body = flags | COMPRESSED, packed
     head = _header.pack(MAGIC, FORMAT, kind, flags)
     return head + body + (_NO_TAG if type(place.store) is KeyedStore else _tag(place, head, body))
 
@@ -152,7 +155,7 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
         flags, body = blob.opener(place, blob)
     else:
         flags, body = opened(place, blob)
-    if flags & 0xFF00 & ~COMPRESSED:
+    if flags & 0xFF00 & ~(COMPRESSED | REDACTED):
         what = f"uses a feature unknown to this version (flags {flags:#06x})"
         raise NewerFormat(f"{place}: {what}; {UPGRADE}")
     if found > max(Kind):

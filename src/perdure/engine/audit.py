@@ -19,7 +19,8 @@ from perdure.engine.mend import mend
 from perdure.engine.pages import PageMissing, place_of, remedy, walk
 from perdure.engine.past import runs_kept
 from perdure.engine.read import MAX_NUMBER, Site, as_of_now, read_run
-from perdure.engine.replaying import replay_all
+from perdure.engine.redactions import require_receipts
+from perdure.engine.replaying import Comparing, replay_all
 from perdure.engine.requests import (
     HeadRow,
     ListPages,
@@ -167,7 +168,9 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
 
     What is stored of it that nothing refers to is the answer.
     """
-    roots = yield from replay_all(site, head)
+    comparing = Comparing(site, head)
+    roots = yield from replay_all(site, head, comparing)
+    yield from require_receipts(site, head, comparing.redacted)
     try:
         sizes = yield from _verify_pages(site, head)
         beside = roots_beside_snapshots(head)

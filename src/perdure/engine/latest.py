@@ -117,6 +117,7 @@ def _still(seen: Latest | None, head: Head, branch: str) -> tuple[Record, ...]:
     was, now = seen.head.branches[branch], head.branches[branch]
     is_same = (
         seen.head.incarnation == head.incarnation
+        and seen.head.fence == head.fence  # else its records may have been redacted
         and was.line == now.line
         and was.newest == now.newest
         and was.number <= now.number

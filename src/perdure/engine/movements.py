@@ -198,6 +198,8 @@ def _movement(site: Site, entry: Entry) -> Movement:
         gained=None if after is None or shared is None else after.number - shared,
         pruned=_pruned(moved),
         damage=None if moved.damage is UNSET else moved.damage,
+        redacted=None if moved.redaction is UNSET else moved.redaction.checkpoints,
+        reason=None if moved.redaction is UNSET else moved.redaction.reason,
     )
 
 

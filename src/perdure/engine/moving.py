@@ -120,14 +120,31 @@ def _with_room(site: Site, head: Head) -> Steps[Head]:
     return replace(head, generation=head.generation + 1)
 
 
-def commit_entry(site: Site, old: Head, new: Head, sealed: Sealed) -> Steps[Head | None]:
+class Replaced(msgspec.Struct, frozen=True):
+    """What gives way in a commit, and what takes its place."""
+
+    removed: tuple[Run, ...] = ()
+    records: tuple[RecordRow, ...] = ()
+    dropped: tuple[bytes, ...] = ()
+    """Pages, by their ids."""
+
+
+def commit_entry(
+    site: Site, old: Head, new: Head, sealed: Sealed, replaced: Replaced | None = None
+) -> Steps[Head | None]:
     """Put the head, and the record of its journal, in the place of the old head; the head then.
 
-    None: another one had taken its place before.
+    None: another one had taken its place before. What is `replaced` is with the same commit.
     """
     row = HeadRow(new.token, seal_head(new, store=site.store, key=site.key))
-    record = RecordRow(sealed.line, sealed.number, sealed.blob)
-    answer = yield from send(Commit(site.key, old.token, row, tail_of(new), (record,)))
+    record, more = RecordRow(sealed.line, sealed.number, sealed.blob), replaced or Replaced()
+    answer = yield from send(
+        Commit(
+            *(site.key, old.token, row, tail_of(new), (*more.records, record)),
+            removed=more.removed,
+            dropped=more.dropped,
+        )
+    )
     if isinstance(answer, Committed):
         site.keep_head(row, new)
         return new

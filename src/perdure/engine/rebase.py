@@ -29,7 +29,16 @@ from perdure.core.merge import Merged, merge
 from perdure.core.paths import Path
 from perdure.engine.bodies import Body, Overtaken, too_much
 from perdure.engine.merge_base import MergeBase
-from perdure.engine.refresh import News, moved, news_of, take_in, torn, unsaved
+from perdure.engine.refresh import (
+    News,
+    is_redacted,
+    moved,
+    news_of,
+    redacted,
+    take_in,
+    torn,
+    unsaved,
+)
 from perdure.engine.requests import Steps
 from perdure.engine.save import Position
 from perdure.engine.view import checkpoint_of
@@ -123,6 +132,8 @@ def rebase(core: SessionCore, head: Head | None) -> Steps[None]:
         news = yield from news_of(core, head, keep_changes=True)
         if news.moved_to is not None:
             assert news.head is not None
+            if is_redacted(core, news.head):
+                raise redacted(core)
             raise moved(core, news.head.branches[core.branch])
         core.document.gather()
         if core.touched() & sections_of(news.changes):

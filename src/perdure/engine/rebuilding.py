@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from perdure.core import chain
 from perdure.core.head import MAIN, Branch, Head, Journal
-from perdure.core.journal import JOURNAL_LINE, Entry, entry_of
+from perdure.core.journal import FINAL, JOURNAL_LINE, Entry, entry_of
 from perdure.core.record import Record
 from perdure.engine.last_good import HURT
 from perdure.engine.read import MAX_NUMBER, Site
@@ -72,7 +72,7 @@ def _standing(entries: list[Entry]) -> dict[str, Branch]:
     standing = {MAIN: Branch(0, 0, bytes(16), chain.ORIGIN, 0)}
     for entry in entries:
         move = entry.move
-        if move.what == "prune":
+        if move.what in FINAL:
             continue
         tip = standing.pop(move.branch, None) if move.name is not None else None
         if move.name is not None:

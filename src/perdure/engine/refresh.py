@@ -29,6 +29,7 @@ from perdure.errors import (
     BranchMoved,
     BranchNotFound,
     Conflict,
+    Redacted,
     Reload,
     SchemaChanged,
     StateDeleted,
@@ -114,6 +115,10 @@ def _news_of(
     if not _is_same_life(core, head):
         return News(head, instead=instead)
     tip = yield from branch_now(core, head)
+    if is_redacted(core, head):
+        if keep_changes and core.touched():
+            raise redacted(core, core.document.pending())
+        return (yield from _read_moved(core, head, tip, keep_changes))
     if tip is None or not (yield from _is_ahead(core, head, tip)):
         return (yield from _read_moved(core, head, tip, keep_changes))
     head = as_branch(head, core.branch, tip)
@@ -262,6 +267,8 @@ def conflict_with(core: SessionCore, current: Head | None) -> Steps[Reload]:
         return gone(core, "deleted")
     if not _is_same_life(core, current):
         return gone(core, "deleted and made anew")
+    if is_redacted(core, current):
+        return redacted(core)
     tip = yield from branch_now(core, current)
     if tip is None or not (yield from _is_ahead(core, current, tip)):
         return moved(core, tip)
@@ -331,6 +338,27 @@ def _fork_of_left(core: SessionCore) -> str:
     return (
         f" What this session is at, checkpoint {start}, is kept: "
         f'store.fork({core.site.key!r}, name, at="{start}") makes a branch of it'
+    )
+
+
+def is_redacted(core: SessionCore, current: Head) -> bool:
+    """Whether something was redacted since the session read the state."""
+    return (
+        core.position is not None
+        and not core.is_new
+        and current.incarnation == core.position.head.incarnation
+        and current.fence != core.position.head.fence
+    )
+
+
+def redacted(core: SessionCore, pending: Sequence[Change] = ()) -> Redacted:
+    """The error for a session that read what was redacted since."""
+    return Redacted(
+        f"something was redacted from {core.site.key!r} since this session read it, so what it "
+        "would save may have it still: nothing was saved. Call session.refresh() to go on with "
+        "what is there now (it gives up what is not saved, which `mine` of this error has), and "
+        "edit that",
+        mine=[*core.waiting(), *pending],
     )
 
 

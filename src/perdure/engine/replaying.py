@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,7 +12,7 @@ from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.lineage import bases_at
 from perdure.core.page import Ref
 from perdure.core.record import Record, changes_of
-from perdure.core.tree import building
+from perdure.core.tree import build, building
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import read_root, read_value
 from perdure.core.values import take
@@ -25,6 +25,50 @@ from perdure.errors import Damaged, ReplayMismatch
 
 _EDITING = 3
 """How much longer a byte takes when a tree is edited than when it is made (times, measured)."""
+
+
+class Visitor(Protocol):
+    """Who goes over all records of a life, each with the state before it."""
+
+    compares: bool
+    """Whether a snapshot that the changes since another lead to need not be met."""
+
+    def record(self, sections: dict[str, Any], record: Record) -> None:
+        """Apply a record to the state before it."""
+
+    def tree(self, sections: dict[str, Any], root: Ref, number: int) -> None:
+        """The state at a checkpoint, which a snapshot keeps, or what stands in for a past."""
+
+
+class Comparing:
+    """Who compares what snapshots keep with what replaying gives, and notes what was redacted."""
+
+    compares = True
+
+    def __init__(self, site: Site, head: Head) -> None:
+        self._site, self._head = site, head
+        self.redacted: list[tuple[int, int, bytes]] = []
+        """Line and number of each redacted record, and the leaf of what it holds by now."""
+
+    def record(self, sections: dict[str, Any], record: Record) -> None:
+        """Apply a record to the state before it."""
+        replay([record], sections)
+        if record.is_redacted:
+            leaf = record.content_leaf(self._head.incarnation)
+            self.redacted.append((record.line, record.number, leaf))
+
+    def tree(self, sections: dict[str, Any], root: Ref, number: int) -> None:
+        """Compare the state at a checkpoint with its snapshot.
+
+        Raises:
+            ReplayMismatch: they differ.
+        """
+        if build(sections, self._head.secret).root != root:
+            raise ReplayMismatch(
+                f"the snapshot at checkpoint {number} of {self._site.key!r} is not what "
+                "replaying its records gives; `maintain` makes later ones, and all "
+                "checkpoints can be read from the records"
+            )
 
 
 class _Stretch(msgspec.Struct, eq=False):
@@ -83,8 +127,10 @@ class _Stretches:
         return next((each for each in every if each.run.first <= number <= each.run.last), None)
 
 
-def replay_all(site: Site, head: Head) -> Steps[list[Ref]]:
+def replay_all(site: Site, head: Head, visitor: Visitor | None = None) -> Steps[list[Ref]]:
     """Read and replay every record of a life, and compare what snapshots keep; their roots.
+
+    A `visitor` is given every record, and every snapshot, instead.
 
     Raises:
         Damaged: a record is missing or not what was saved, or the chain is broken.
@@ -95,8 +141,9 @@ def replay_all(site: Site, head: Head) -> Steps[list[Ref]]:
     _count_records(stretches)
     firsts = [each for each in stretches if id(each) not in below]
     begun = [_Begun(each, each.run.first, each.parent, each.records) for each in firsts]
+    visitor = visitor or Comparing(site, head)
     while begun:
-        begun += yield from _replayed(site, head, begun.pop())
+        begun += yield from _replayed(site, head, begun.pop(), visitor)
     roots = [root for each in stretches for root in each.roots.values()]
     roots += [each.base.root for each in stretches if each.base is not None]
     return list({root.id: root for root in roots}.values())
@@ -166,7 +213,7 @@ def _count_records(stretches: Iterable[_Stretch]) -> None:
             todo += ((one, False) for one in above)
 
 
-def _replayed(site: Site, head: Head, now: _Begun) -> Steps[list[_Begun]]:
+def _replayed(site: Site, head: Head, now: _Begun, visitor: Visitor) -> Steps[list[_Begun]]:
     """Replay a stretch up to a record that others begin at; its rest and those are the answer.
 
     The last of them is to be replayed first, with all that is above it. It has the fewest records:
@@ -175,12 +222,14 @@ def _replayed(site: Site, head: Head, now: _Begun) -> Steps[list[_Begun]]:
     stretch = now.stretch
     if now.sections is None:
         now.sections = yield from _before(site, head, stretch)
+        if stretch.base is not None:  # that it is what it says was just seen
+            visitor.tree(now.sections, stretch.base.root, stretch.base.number)
     while now.number <= stretch.run.last:
         rest = Run(stretch.run.line, now.number, stretch.run.last)
         records = now.ready or (yield from next_records(site, head, rest))
         for at, record in enumerate(records, 1):
-            _check(site, now, now.sections, record)
-            yield from _compare(site, head, now, record)
+            _check(site, now, now.sections, record, visitor)
+            yield from _meet_tree(site, head, now, record, visitor)
             now.number, now.left = record.number + 1, now.left - 1
             if record.number in stretch.above:
                 now.ready = records[at:]
@@ -228,7 +277,7 @@ def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
         )
     root = stretch.base.root
     try:
-        sections = yield from _whole(site, head, root)
+        sections = yield from whole_tree(site, head, root)
     except Damaged as error:
         raise type(error)(
             f"{error}. It stands in for what was pruned of {site.key!r} up to checkpoint "
@@ -243,7 +292,7 @@ def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
     return sections
 
 
-def _whole(site: Site, head: Head, root: Ref) -> Steps[dict[str, Any]]:
+def whole_tree(site: Site, head: Head, root: Ref) -> Steps[dict[str, Any]]:
     """The sections that a tree of pages holds."""
     sections: dict[str, Any] = yield from walk(site, head.incarnation, read_root(root))
     for name, value in sections.items():
@@ -252,7 +301,9 @@ def _whole(site: Site, head: Head, root: Ref) -> Steps[dict[str, Any]]:
     return sections
 
 
-def _check(site: Site, now: _Begun, sections: dict[str, Any], record: Record) -> None:
+def _check(
+    site: Site, now: _Begun, sections: dict[str, Any], record: Record, visitor: Visitor
+) -> None:
     """One record, as the next of its stretch."""
     stretch, number = now.stretch, record.number
     is_tip = stretch.hashes.get(number, record.hash) == record.hash
@@ -263,26 +314,22 @@ def _check(site: Site, now: _Begun, sections: dict[str, Any], record: Record) ->
             "its chain names; it, or one before it, was replaced"
         )
     _make_own(now, sections, record)
-    replay([record], sections)
+    visitor.record(sections, record)
     now.parent = record.hash
 
 
-def _compare(site: Site, head: Head, now: _Begun, record: Record) -> Steps[None]:
-    """The snapshot at a record, if there is one, with what the records up to it give."""
-    if now.tree is not None:
+def _meet_tree(
+    site: Site, head: Head, now: _Begun, record: Record, visitor: Visitor
+) -> Steps[None]:
+    """The snapshot at a record, if there is one."""
+    if now.tree is not None and visitor.compares:
         now.since.append(record)
     root = now.stretch.roots.get(record.number)
     if root is None:
         return
-    if not (yield from _follows(site, head, now, record, root)):
+    if not (visitor.compares and (yield from _follows(site, head, now, record, root))):
         assert now.sections is not None
-        built = yield from in_pieces(building(now.sections, head.secret))
-        if built.root != root:
-            raise ReplayMismatch(
-                f"the snapshot at checkpoint {record.number} of {site.key!r} is not what "
-                "replaying its records gives; `maintain` makes later ones, and all "
-                "checkpoints can be read from the records"
-            )
+        visitor.tree(now.sections, root, record.number)
     now.tree, now.since = root, []
 
 

@@ -9,11 +9,11 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from perdure.core.claims import origin_of
-from perdure.core.head import MAIN, Base, Branch, Head, brought_back, lives, next_life
+from perdure.core.head import MAIN, Base, Branch, Head, Journal, brought_back, lives, next_life
 from perdure.core.journal import bare
 from perdure.core.lineage import bases_through
 from perdure.core.pack import seal_pack
-from perdure.core.record import Record, Sealed, seal_again
+from perdure.core.record import Record, Sealed, as_saved, seal_again
 from perdure.core.refs import Ref
 from perdure.engine.carry import carry, require_staged, unknown_of_copy
 from perdure.engine.leases import infos_of
@@ -220,7 +220,9 @@ def _copy(site: Site, head: Head, target: Site, at: Ref | None, branch: str) -> 
     try:
         while after is None or after.number < tip.number:
             groups = yield from _read_rows(site, head, after)
-            rows, last = rows_again(groups, target, incarnation, parent)
+            # Their chain begins anew, and commits to what stands there by now.
+            anew = [[as_saved(record) for record in group] for group in groups]
+            rows, last = rows_again(anew, target, incarnation, parent)
             now = yield Now()
             yield Stage(incarnation, rows, now)
             count += len(rows)
@@ -296,11 +298,17 @@ def _sealed_again(
 
 
 def adopt(
-    target: Site, source: Head, incarnation: bytes, last: Sealed, bases: tuple[Base, ...]
+    target: Site,
+    source: Head,
+    incarnation: bytes,
+    last: Sealed,
+    bases: tuple[Base, ...],
+    journal: Journal | None = None,
 ) -> Steps[StateInfo]:
     """Make staged records visible as the state `target`: the moment a copy or import happens.
 
-    `last` is the newest of them, and `bases` are those of the line that it is on.
+    `last` is the newest of them, and `bases` are those of the line that it is on. `journal` is of
+    the receipts of redactions that were staged with them.
     """
     deleted = yield from require_free(target)
     now = yield Now()
@@ -314,7 +322,7 @@ def adopt(
         created_us=began,
         updated_us=began,
         branches={MAIN: tip},
-        journal=None,
+        journal=journal,
         parked=None,
         origin=origin_of(source),
         deleted_us=None,

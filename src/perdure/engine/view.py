@@ -35,6 +35,7 @@ def checkpoint_of(key: str, branch: str, record: Record, *, changes: bool = Fals
         changes=tuple(record.changes()) if changes else None,
         parent=record.parent.hex() if record.parent != chain.ORIGIN else None,
         merged=_merged(record.extra),
+        redacted=record.is_redacted,
     )
 
 

@@ -1,0 +1,161 @@
+"""Sessions that read what was redacted since: nothing of theirs brings it back (P3, P8)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Literal
+
+import pytest
+from tests.unit.pruned import require_sound
+
+import perdure
+from perdure import errors
+from perdure.core.redaction import wanted
+from perdure.engine.read import Site
+from perdure.engine.redact import redact
+from perdure.engine.requests import Commit
+
+MAIL = "alice@example.com"
+MARK = "[redacted]"
+Conflicting = Literal["raise", "fork", "merge"]
+
+
+def begin(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["profile"] = {"email": MAIL}
+        session.state["log"] = [f"by {MAIL}"]
+
+
+def require_gone(store: perdure.Store) -> None:
+    found = store.history("a", every=True, changes=True)
+    assert MAIL not in repr((found, [store.at("a", each.id).plain() for each in found]))
+    assert [each.name for each in store.branches("a")] == ["main"]
+    require_sound(store)
+
+
+@pytest.mark.parametrize("on_conflict", ["raise", "fork", "merge"])
+def test_a_save_of_what_was_read_before_is_refused_P8(
+    store: perdure.Store, on_conflict: Conflicting
+) -> None:
+    begin(store)
+    session = store.open("a", on_conflict=on_conflict)
+    session.state["copied"] = session.state["profile"]["email"]
+    store.redact("a", match=MAIL)
+    for _ in range(2):
+        with pytest.raises(errors.Redacted, match="something was redacted") as caught:
+            session.save()
+        assert [each.path for each in caught.value.mine] == [("copied",)]
+    with pytest.raises(errors.Redacted):
+        session.refresh(keep_changes=True)
+    require_gone(store)
+    session.refresh()
+    assert session.state.plain() == {"profile": {"email": MARK}, "log": [f"by {MARK}"]}
+    session.state["n"] = 1
+    assert session.save() is not None
+    session.close()
+    require_gone(store)
+
+
+@pytest.mark.parametrize("on_conflict", ["raise", "fork", "merge"])
+def test_a_save_that_only_labels_is_refused_too(
+    store: perdure.Store, on_conflict: Conflicting
+) -> None:
+    begin(store)
+    session = store.open("a", on_conflict=on_conflict)
+    store.redact("a", match=MAIL)
+    with pytest.raises(errors.Redacted):
+        session.save(label=f"of {MAIL}")
+    require_gone(store)
+    session.refresh()
+    session.close()
+    require_gone(store)
+
+
+@pytest.mark.parametrize("on_conflict", ["raise", "fork", "merge"])
+def test_others_saved_since_the_redaction(store: perdure.Store, on_conflict: Conflicting) -> None:
+    begin(store)
+    session = store.open("a", on_conflict=on_conflict)
+    session.state["copied"] = session.state["profile"]["email"]
+    store.redact("a", match=MAIL)
+    with store.open("a") as other:
+        other.state["n"] = 1
+    with pytest.raises(errors.Redacted):
+        session.save()
+    session.refresh()
+    assert session.state["n"] == 1
+    session.close()
+    require_gone(store)
+
+
+def test_a_session_without_edits_shows_what_is_there_now(store: perdure.Store) -> None:
+    begin(store)
+    session = store.open("a")
+    assert session.state["log"] == [f"by {MAIL}"]
+    store.redact("a", match=MAIL)
+    session.refresh(keep_changes=True)
+    assert session.state.plain() == {"profile": {"email": MARK}, "log": [f"by {MARK}"]}
+    session.close()
+
+
+def test_what_is_loaded_later_is_what_is_there_now(store: perdure.Store) -> None:
+    with store.open("a") as session:
+        session.state["large"] = [f"{number} {MAIL}" for number in range(3000)]
+        session.state["n"] = 1
+    for number in range(70):
+        with store.open("a") as session:
+            session.state["n"] = number
+    store.maintain("a")
+    late = store.open("a")
+    assert late.state["n"] == 69
+    store.redact("a", match=MAIL)
+    assert late.state["large"][7] == f"7 {MARK}"
+    late.close()
+
+
+def test_an_exclusive_session_keeps_its_branch(store: perdure.Store) -> None:
+    begin(store)
+    session = store.open("a", exclusive=True)
+    store.redact("a", match=MAIL)
+    session.state["n"] = 1
+    with pytest.raises(errors.Redacted):
+        session.save()
+    session.refresh()
+    session.state["n"] = 1
+    session.save()
+    session.close()
+    require_gone(store)
+
+
+def test_the_error_at_the_end_of_a_block_leaves_a_session_that_can_be_used(
+    store: perdure.Store,
+) -> None:
+    begin(store)
+    with pytest.raises(errors.Redacted) as caught, store.open("a") as session:
+        session.state["n"] = MAIL
+        store.redact("a", match=MAIL)
+    left: Any = caught.value.session
+    left.refresh()
+    left.state["n"] = 2
+    left.close()
+    assert store.at("a", "main")["n"] == 2
+    require_gone(store)
+
+
+def test_saves_while_it_is_planned_are_redacted_as_well(store: perdure.Store) -> None:
+    """Others save between its reading and its commit: it begins again, and misses none."""
+    begin(store)
+    site = Site(store._driver.store_id, "a")
+    steps = redact(site, wanted(None, MAIL), None, dry_run=False)
+    saved, answer = 0, None
+    with suppress(StopIteration):
+        while True:
+            request = steps.send(answer)
+            if isinstance(request, Commit) and saved < 3:
+                saved += 1
+                with store.open("a") as other:
+                    other.state[f"late{saved}"] = MAIL
+            answer = store._driver.answer(request)
+    assert saved == 3
+    (receipt,) = store.movements("a")
+    assert receipt.redacted == 4
+    require_gone(store)
