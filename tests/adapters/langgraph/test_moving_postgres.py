@@ -50,9 +50,29 @@ def url() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     data = directory / "data"
-    made = [PROGRAMS / "initdb", "-D", data, "-U", "agents", "-A", "trust", "-N", "-E", "UTF8"]
+    made: list[str | Path] = [
+        PROGRAMS / "initdb",
+        "-D",
+        data,
+        "-U",
+        "agents",
+        "-A",
+        "trust",
+        "-N",
+        "-E",
+        "UTF8",
+    ]
     subprocess.run(made, check=True, user=user, cwd=directory, stdout=subprocess.DEVNULL)
-    command = [PROGRAMS / "postgres", "-D", data, "-p", str(port), "-k", directory, "-F"]
+    command: list[str | Path] = [
+        PROGRAMS / "postgres",
+        "-D",
+        data,
+        "-p",
+        str(port),
+        "-k",
+        directory,
+        "-F",
+    ]
     command += ["-c", "listen_addresses=127.0.0.1"]
     server = subprocess.Popen(command, user=user, cwd=directory, stderr=subprocess.DEVNULL)
     try:
@@ -83,7 +103,7 @@ def rows_in(url: str) -> list[tuple[object, ...]]:
         return [
             row
             for name in ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
-            for row in base.execute(f"SELECT * FROM {name} ORDER BY 1, 2, 3, 4, 5")  # type: ignore[call-overload]  # the names are these
+            for row in base.execute(f"SELECT * FROM {name} ORDER BY 1, 2, 3, 4, 5")
         ]
 
 
