@@ -15,7 +15,8 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
+from perdure.adapters.langgraph.places import MERGING
 from perdure.adapters.langgraph.saver import PerdureSaver
 from perdure.adapters.langgraph.store import PerdureStore
 
-__all__ = ["PerdureSaver", "PerdureStore"]
+__all__ = ["MERGING", "PerdureSaver", "PerdureStore"]

@@ -2,7 +2,8 @@
 
 Each record has the id of a checkpoint of LangGraph as its label: that which it saves, or for
 writes that came later, the newest there was. The newest record with a label so has the checkpoint
-with all the writes that came before the next.
+with all the writes that came before the next. A record without a label, as a merge or an edit that
+was made past LangGraph leaves it, is of the checkpoint that it came after.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Log:
 
     def newest(self, branch: str) -> str | None:
         """Id of the checkpoint that a branch is at; None: it has none."""
-        return next((each.label for each in self.of(branch)), None)
+        return next((each.label for each in self.of(branch) if each.label is not None), None)
 
     def find(self, checkpoint_id: str) -> Found | None:
         """Where a checkpoint is, on whatever branch."""
@@ -123,17 +124,19 @@ class Log:
         """The checkpoints of a branch, newest first."""
         after: Checkpoint | None = None
         found: Found | None = None
+        label: str | None = None
         for each in self.of(branch):
-            if found is None or each.label != found.end.label:
-                if found is not None and found.end.label is not None:
-                    yield found.end.label, found
-                found, after = Found(branch, each, after=after), None
+            if found is None or (each.label is not None and label not in (None, each.label)):
+                if found is not None and label is not None:
+                    yield label, found
+                found, after, label = Found(branch, each, after=after), None, None
+            label = label if label is not None else each.label
             if after is None and each.metadata is None and PENDING in each.sections:
                 after = each
             if found.own is None and each.metadata is not None:
                 found.own = each
-        if found is not None and found.end.label is not None:
-            yield found.end.label, found
+        if found is not None and label is not None:
+            yield label, found
 
     def _catch_up(self, branch: str) -> None:
         """Read what was saved since, down to what is known."""

@@ -1,0 +1,79 @@
+"""Threads are states like any other: they can be looked at, merged and edited past LangGraph."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from langchain_core.messages import AIMessage, HumanMessage
+from tests.adapters.langgraph.graphs import thread
+from tests.adapters.langgraph.test_two_workers import KEY, put, values
+
+from perdure import Store
+from perdure.adapters.langgraph import MERGING, PerdureSaver
+from perdure.cli.app import app
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Path:
+    return tmp_path / "agents.db"
+
+
+def run(url: Path, *args: str) -> str:
+    result = CliRunner().invoke(app, ["--store", str(url), *args])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def forked(saver: PerdureSaver) -> tuple[Any, str]:
+    """A thread whose fork has facts of its own; its root, and the name of the fork."""
+    facts: dict[str, Any] = {"city": "Oslo"}
+    said = [HumanMessage("hi", id="1")]
+    root = put(saver, thread(), {"facts": facts, "said": said})
+    put(saver, root, {"facts": facts, "said": [*said, AIMessage("main", id="2")]})
+    put(saver, root, {"facts": {**facts, "price": 7}, "said": said})
+    (fork,) = [each.name for each in saver.store.branches(KEY) if each.name != "main"]
+    return root, fork
+
+
+def test_a_fork_is_merged_and_the_thread_goes_on_with_both(url: Path) -> None:
+    with PerdureSaver(url) as saver:
+        _, fork = forked(saver)
+        main = saver.store.history(KEY, limit=1)[0].label
+    with Store(url) as store:
+        assert store.merge(KEY, fork, strategies=MERGING)
+        store.delete_branch(KEY, fork)
+    with PerdureSaver(url) as saver:
+        found = saver.get_tuple(thread())
+        assert found is not None and found.checkpoint["id"] == main
+        merged = found.checkpoint["channel_values"]["x"]
+        assert merged["facts"] == {"city": "Oslo", "price": 7}
+        assert [each.content for each in merged["said"]] == ["hi", "main"]
+        assert values(saver, thread("alice", main)) == {"x": merged}
+        config = put(saver, found.config, {**merged, "on": True})
+        assert values(saver)["x"]["on"] and saver.get_tuple(config).parent_config is not None  # type: ignore[union-attr]  # it is there
+        assert len(list(saver.list(thread()))) == 3
+
+
+def test_the_command_merges_a_fork_with_the_same_strategies(url: Path) -> None:
+    with PerdureSaver(url) as saver:
+        _, fork = forked(saver)
+    how = [word for each in MERGING.items() for word in ("--strategy", "=".join(each))]
+    said = run(url, "merge", KEY, fork, *how)
+    assert "price" in said
+    assert "price" in run(url, "show", KEY, "x/facts")
+
+
+def test_an_edit_past_langgraph_is_of_the_checkpoint_it_came_after(url: Path) -> None:
+    with PerdureSaver(url) as saver:
+        root, fork = forked(saver)
+        label = saver.store.history(KEY, branch=fork, limit=1)[0].label
+    with Store(url) as store, store.open(KEY, branch=fork) as session:
+        session.state["x"]["said"][0]["content"] = "redacted"
+    with PerdureSaver(url) as saver:
+        found = saver.get_tuple(thread())
+        assert found is not None and found.checkpoint["id"] == label
+        assert found.checkpoint["channel_values"]["x"]["said"][0].content == "redacted"
+        assert values(saver, found.config)["x"]["said"][0].content == "redacted"
+        assert values(saver, root)["x"]["said"][0].content == "hi"
+        assert len(list(saver.list(thread()))) == 3
