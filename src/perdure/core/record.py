@@ -26,7 +26,7 @@ from perdure.core.outline import (
     touches_in,
     touches_of,
 )
-from perdure.core.seal import Kind, Place, located, seal, unseal
+from perdure.core.seal import Kind, Place, damaged_at, located, seal, unseal
 from perdure.errors import Damaged, Malformed, NewerFormat
 
 ID_BYTES = 16
@@ -254,7 +254,7 @@ def read_canonical(
         raise located(place, error) from error
     lengths = len(id_), len(session), len(parent), len(salt)
     if lengths != _LENGTHS or not is_array(changes):
-        raise Damaged(f"{place}: does not hold a record")
+        raise damaged_at(place, "does not hold a record")
     return Record(
         line=place.line,
         number=place.number,
@@ -294,5 +294,5 @@ def read_extra(place: Place, packed: msgspec.Raw) -> dict[str, Any]:
     except (Malformed, NewerFormat) as error:
         raise located(place, error) from error
     if not isinstance(extra, dict):
-        raise Damaged(f"{place}: does not hold a record")
+        raise damaged_at(place, "does not hold a record")
     return extra

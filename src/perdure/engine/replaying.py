@@ -12,15 +12,22 @@ from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.lineage import bases_at
 from perdure.core.page import Ref
 from perdure.core.record import Record
+from perdure.core.seal import damaged
 from perdure.core.tree import build, building
 from perdure.core.tree_read import read_root, read_value
 from perdure.core.values import take
 from perdure.engine.lines import every_span
 from perdure.engine.pages import in_pieces, walk
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, joined, next_records, replay
+from perdure.engine.read import (
+    Site,
+    joined,
+    next_records,
+    replay,
+)
 from perdure.engine.requests import Run, Steps
-from perdure.errors import Damaged, ReplayMismatch
+from perdure.engine.unfit import unlinked
+from perdure.errors import Damaged, ReplayMismatch, retold
 
 
 class _Stretch(msgspec.Struct, eq=False):
@@ -101,7 +108,8 @@ def _stretches(site: Site, head: Head) -> Steps[list[_Stretch]]:
     stretches = _Stretches(run for runs in spans_of_all for run in runs)
     for tip, runs in zip(tips, spans_of_all, strict=True):
         if not runs:
-            raise Damaged(f"a branch of {site.key!r} stands on no checkpoint that it has")
+            what = f"a branch of {site.key!r} stands on no checkpoint that it has"
+            raise damaged(site.store, what, "truncated", f"state {site.key!r}")
         _told_by(tip, runs, stretches)
     return stretches.every
 
@@ -213,17 +221,17 @@ def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
     if stretch.parent == chain.ORIGIN:
         return {}
     if stretch.base is None:
-        raise Damaged(
-            f"what stands in for the pruned past of {site.key!r} up to checkpoint "
-            f"{stretch.run.first - 1} is missing"
-        )
+        what = f"what stands in for the pruned past of {site.key!r}"
+        upto = f"up to checkpoint {stretch.run.first - 1} is missing"
+        raise damaged(site.store, f"{what} {upto}", "missing", what)
     root = stretch.base.root
     try:
         sections = yield from _whole(site, head, root)
     except Damaged as error:
-        raise type(error)(
+        raise retold(
+            error,
             f"{error}. It stands in for what was pruned of {site.key!r} up to checkpoint "
-            f"{stretch.base.number}, and both copies are lost. Restore the store from a backup"
+            f"{stretch.base.number}, and both copies are lost. Restore the store from a backup",
         ) from error
     built = yield from in_pieces(building(sections, head.secret))
     if built.root != root:
@@ -249,10 +257,7 @@ def _check(site: Site, head: Head, now: _Begun, sections: dict[str, Any], record
     is_tip = stretch.hashes.get(number, record.hash) == record.hash
     is_tip = is_tip and stretch.ids.get(number, record.id) == record.id
     if record.parent != now.parent or not is_tip:
-        raise Damaged(
-            f"record {record.number} on line {record.line} of {site.key!r} is not the one that "
-            "its chain names; it, or one before it, was replaced"
-        )
+        raise unlinked(site, record)
     _make_own(now, sections, record)
     replay([record], sections)
     now.parent = record.hash
