@@ -8,7 +8,7 @@ stable `kind`, which the command line and events print and which never changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -262,10 +262,38 @@ class Erased(StateDeleted):
 # ---- NeedsPerson ----------------------------------------------------------------------------
 
 
+Form: TypeAlias = Literal[
+    "", "content", "metadata", "moved", "forged", "missing", "truncated", "replaced", "older"
+]
+"""How damage looks; `Damaged.form` says what each means."""
+
+E = TypeVar("E", bound=PerdureError)
+
+
+def retold(error: E, message: str) -> E:
+    """The same error, all that it tells included, with another message."""
+    new = type(error)(message)
+    new.__dict__.update(error.__dict__)
+    return new
+
+
 class Damaged(NeedsPerson):
-    """Stored bytes are not what was written there (P5). The message names the place."""
+    """Stored bytes are not what was written there (P5). The message names the place.
+
+    So does `place`, where one is known, such as `"record 17 on line 0 of 5f2e81c09a34"`. `form`
+    says how it looks: `"content"` (bytes are not those that were sealed at this place),
+    `"metadata"` (what stands beside the bytes does not fit them), `"moved"` (they belong elsewhere
+    in the store), `"forged"` (they were made by somebody who lacks the key), `"missing"`,
+    `"truncated"` (the newest is missing), `"replaced"` (sealed for this place, but not what the
+    chain names), `"older"` (an older version was put back), or `""`: none of these.
+    """
 
     kind = "damaged"
+
+    def __init__(self, message: str, *, form: Form = "", place: str = "") -> None:
+        super().__init__(message)
+        self.form: Form = form
+        self.place = place
 
 
 class SectionDamaged(Damaged):
@@ -276,19 +304,28 @@ class SectionDamaged(Damaged):
 
     kind = "section-damaged"
 
-    def __init__(self, message: str, *, section: str = "") -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, section: str = "", form: Form = "", place: str = ""
+    ) -> None:
+        super().__init__(message, form=form, place=place)
         self.section = section
 
 
 class Tampered(Damaged):
-    """Stored bytes are not what was sealed for this place with the store's key (P5).
+    """What a store with a key, or with an anchor, holds is not what was saved to it (P5).
 
     Nobody who lacks the key can make bytes that are taken for sealed ones: they were changed, moved
-    here from elsewhere, or written by somebody who has no key. An accident looks the same.
+    here from elsewhere, cut away, or written by somebody who has no key; or the anchor knows that
+    there was something newer. `form` says which, and `place` where. An accident looks the same.
     """
 
     kind = "tampered"
+
+
+class SectionTampered(SectionDamaged, Tampered):
+    """One section of a state in a store with a key cannot be read; see `SectionDamaged`."""
+
+    kind = "section-tampered"
 
 
 class KeyMissing(NeedsPerson):

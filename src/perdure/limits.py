@@ -24,6 +24,12 @@ scrubbed_records_max = 256
 scrubbed_states_max = 10_000
 """States of which a store remembers how far scrubbing came (states)."""
 
+whence_places_max = 64
+"""Places on either side that a row which does not fit its own is tried at (records)."""
+
+whence_bytes_max = 65_536
+"""A row larger than this is not tried elsewhere (bytes)."""
+
 damage_named_max = 3
 """Damaged pages that are named one by one (pages)."""
 

@@ -13,7 +13,8 @@ from tests.damage.small import OPTIONS
 
 import perdure
 from perdure.testing.sim_world import small_world
-from perdure.testing.tampering import TAMPERINGS, check_tamperings
+from perdure.testing.tampering import check_tamperings
+from perdure.testing.tamperings import TAMPERINGS
 
 Told = Callable[[str], None]
 

@@ -284,7 +284,9 @@ def described(opened: apsw.Connection, place: Place) -> StoreInfo:
 def _damaged(place: Place, what: str) -> Damaged:
     return Damaged(
         f"{place.path} is damaged: {what}. Restore it from a backup, or see what `perdure recover` "
-        "finds in it."
+        "finds in it.",
+        form="metadata",
+        place=str(place.path),
     )
 
 

@@ -19,6 +19,7 @@ from perdure.errors import (
     StateExists,
     StateNotFound,
     StoreUnavailable,
+    retold,
 )
 
 if TYPE_CHECKING:
@@ -208,7 +209,8 @@ def opened(
         except (Damaged, Malformed, ReplayMismatch) as error:
             if key is None:
                 raise
-            raise type(error)(f"{key!r} in {store_url()}: {error}. {_way_out(key)}") from error
+            told = f"{key!r} in {store_url()}: {error}. {_way_out(key)}"
+            raise retold(error, told) from error
 
 
 def _way_out(key: str) -> str:

@@ -19,7 +19,7 @@ from perdure.core.codec import pack, unpack
 from perdure.core.learning import learn
 from perdure.core.page import Ref, Shape
 from perdure.core.record import Sealed
-from perdure.core.seal import Kind, Place, located, seal, unseal
+from perdure.core.seal import Kind, Place, damaged_at, located, seal, unseal
 from perdure.errors import UPGRADE, Damaged, Malformed, NewerFormat, UsageError
 
 MAIN = "main"
@@ -317,12 +317,12 @@ def open_head(blob: bytes, *, store: bytes, key: str, token: bytes | None = None
     try:
         wire = unpack(payload)
     except Malformed as error:
-        raise Damaged(f"{place}: does not hold a head ({error})") from error
+        raise damaged_at(place, f"does not hold a head ({error})") from error
     except NewerFormat as error:
         raise located(place, error) from error
     head = _converted(wire, place)
     if token is not None and token != head.token:
-        raise Damaged(f"{place}: its token is not the one beside it")
+        raise damaged_at(place, "its token is not the one beside it", "metadata")
     return _with_unknown(head, wire)
 
 
@@ -335,7 +335,7 @@ def _converted(wire: Any, place: Place) -> Head:
                 f"{place}: a newer version keeps it as a tree of a shape that this one does not "
                 f"know ({newer[0]}); {UPGRADE}"
             ) from error
-        raise Damaged(f"{place}: does not hold a head ({error})") from error
+        raise damaged_at(place, f"does not hold a head ({error})") from error
 
 
 def _is_known(head: Head) -> bool:

@@ -28,8 +28,8 @@ from perdure.core.record import (
     read_canonical,
     read_extra,
 )
-from perdure.core.seal import REDACTED, Kind, Place, seal, unseal
-from perdure.errors import Damaged, Malformed, UsageError
+from perdure.core.seal import REDACTED, Kind, Place, damaged_at, seal, unseal
+from perdure.errors import Malformed, UsageError
 
 _Raws = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=limits.pack_records_max)]
 _Ints = Annotated[list[int], msgspec.Meta(max_length=limits.pack_records_max)]
@@ -103,7 +103,7 @@ def _read_back(payload: bytes, place: Place, records: Sequence[Record]) -> Piece
         if not at % limits.piece_records_max:
             yield ()
     if not is_whole:
-        raise Damaged(f"{place}: does not come out of a pack as it went in")
+        raise damaged_at(place, "does not come out of a pack as it went in")
     return hash_
 
 
@@ -133,7 +133,9 @@ def opening_pack(blob: bytes, place: Place, count: int, first: int = 0) -> Itera
     payload = unseal(Kind.PACK, place, blob, limits.pack_payload_bytes_max)
     columns = _columns_of(payload, place)
     if len(columns.turns) != count:
-        raise Damaged(f"{place}: is a pack of {len(columns.turns)} records, not of {count}")
+        raise damaged_at(
+            place, f"is a pack of {len(columns.turns)} records, not of {count}", "metadata"
+        )
     yield from _each(columns, place, len(blob), first)
 
 
@@ -222,10 +224,10 @@ def _columns_of(payload: bytes, place: Place) -> _Columns:
     try:
         columns = _read_columns(payload)
     except Malformed as error:
-        raise Damaged(f"{place}: {error}") from error
+        raise damaged_at(place, str(error)) from error
     count = len(columns.turns)
     if not _fit(columns, count) or count > place.number:
-        raise Damaged(f"{place}: does not hold a pack")
+        raise damaged_at(place, "does not hold a pack")
     return columns
 
 
@@ -287,7 +289,7 @@ def _canonical_at(columns: _Columns, at: int, time_us: int, place: Place) -> byt
     if not is_array(changes):
         return _whole(place, changes)
     if not 0 <= time_us <= _TIME_US_MAX:
-        raise Damaged(f"{place}: was saved at no time")
+        raise damaged_at(place, "was saved at no time")
     start = opening(_id_at(columns, at), time_us, _session_at(columns, at))
     return b"".join((start, changes, columns.extras[at]))
 
@@ -309,4 +311,4 @@ def _whole(place: Place, packed: msgspec.Raw) -> bytes:
     try:
         return _read_bytes(packed)
     except Malformed as error:
-        raise Damaged(f"{place}: {error}") from error
+        raise damaged_at(place, str(error)) from error

@@ -27,7 +27,7 @@ from perdure.core.outline import (
     touches_of,
 )
 from perdure.core.redacted import is_redacted, kept_leaf, without_leaf
-from perdure.core.seal import REDACTED, Kind, Place, located, seal, unseal
+from perdure.core.seal import REDACTED, Kind, Place, damaged_at, located, seal, unseal
 from perdure.errors import Damaged, Malformed, NewerFormat
 
 ID_BYTES = 16
@@ -273,7 +273,7 @@ def read_canonical(
         raise located(place, error) from error
     lengths = len(id_), len(session), len(parent), len(salt)
     if lengths != _LENGTHS or not is_array(changes):
-        raise Damaged(f"{place}: does not hold a record")
+        raise damaged_at(place, "does not hold a record")
     return Record(
         line=place.line,
         number=place.number,
@@ -333,5 +333,5 @@ def read_extra(place: Place, packed: msgspec.Raw) -> dict[str, Any]:
     except (Malformed, NewerFormat) as error:
         raise located(place, error) from error
     if not isinstance(extra, dict):
-        raise Damaged(f"{place}: does not hold a record")
+        raise damaged_at(place, "does not hold a record")
     return extra

@@ -19,7 +19,16 @@ import msgspec
 
 from perdure import limits
 from perdure.core import compress
-from perdure.errors import GIVE_KEY, UPGRADE, Damaged, KeyMissing, Malformed, NewerFormat
+from perdure.errors import (
+    GIVE_KEY,
+    UPGRADE,
+    Damaged,
+    Form,
+    KeyMissing,
+    Malformed,
+    NewerFormat,
+    Tampered,
+)
 
 MAGIC = b"PERD"
 FORMAT = 1
@@ -111,6 +120,17 @@ class Locked(bytes):
         return locked
 
 
+def damaged(store: bytes, message: str, form: Form, place: object = "") -> Damaged:
+    """What to raise of what is not as it was saved: in a store with a key it is `Tampered`."""
+    kind = Tampered if type(store) is KeyedStore else Damaged
+    return kind(message, form=form, place=str(place))
+
+
+def damaged_at(place: Place, what: str, form: Form = "content") -> Damaged:
+    """The same of one blob; the message begins with its place."""
+    return damaged(place.store, f"{place}: {what}", form, place)
+
+
 def seal(
     kind: Kind,
     place: Place,
@@ -161,13 +181,13 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
     if found > max(Kind):
         raise NewerFormat(f"{place}: holds kind {found}, unknown to this version; {UPGRADE}")
     if found != kind:
-        raise Damaged(f"{place}: holds kind {found}, not {kind.name.lower()}")
+        raise damaged_at(place, f"holds kind {found}, not {kind.name.lower()}", "metadata")
     if not flags & COMPRESSED:
         return body
     try:
         return compress.decompress(body, bytes_max)
     except Malformed as error:
-        raise Damaged(f"{place}: {error}") from error
+        raise damaged_at(place, str(error)) from error
 
 
 def header_of(place: Place, blob: bytes) -> tuple[int, int]:
@@ -178,10 +198,10 @@ def header_of(place: Place, blob: bytes) -> tuple[int, int]:
         NewerFormat: its format is not known to this version.
     """
     if len(blob) < HEADER_BYTES + TAG_BYTES:
-        raise Damaged(f"{place}: only {len(blob)} bytes are left of it")
+        raise damaged_at(place, f"only {len(blob)} bytes are left of it")
     magic, version, found, flags = _header.unpack_from(blob)
     if magic != MAGIC:
-        raise Damaged(f"{place}: does not begin as Perdure's bytes do")
+        raise damaged_at(place, "does not begin as Perdure's bytes do")
     if version > FORMAT:
         what = f"is of format {version}, and this version reads up to {FORMAT}"
         raise NewerFormat(f"{place}: {what}; {UPGRADE}")
@@ -210,11 +230,11 @@ def opened(place: Place, blob: bytes) -> tuple[int, bytes]:
     flags: int = _header.unpack(head)[3]
     if tag == _tag(place, head, body):
         if flags & ENCRYPTED:
-            raise Damaged(f"{place}: says that it is encrypted, and is not")
+            raise damaged_at(place, "says that it is encrypted, and is not")
         return flags, body
     if flags & ENCRYPTED and tag != _tag(place, _without(head), body):
         raise KeyMissing(f"{place}: is encrypted, and this store has no key; {GIVE_KEY}")
-    raise Damaged(f"{place}: its checksum does not match; it was changed, moved or cut")
+    raise damaged_at(place, "its checksum does not match; it was changed, moved or cut")
 
 
 def is_encrypted(blob: bytes) -> bool:
@@ -232,8 +252,9 @@ def _without(head: bytes) -> bytes:
 
 def located(place: Place, error: Malformed | NewerFormat) -> Damaged | NewerFormat:
     """What is wrong with a verified payload, with the place it is at."""
-    kind = NewerFormat if isinstance(error, NewerFormat) else Damaged
-    return kind(f"{place}: {error}")
+    if isinstance(error, NewerFormat):
+        return NewerFormat(f"{place}: {error}")
+    return Damaged(f"{place}: {error}", form="content", place=str(place))
 
 
 def payload_bytes(start: bytes, stored_bytes: int) -> int:

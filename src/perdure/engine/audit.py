@@ -16,7 +16,7 @@ from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine import diagnosis, unreferenced
 from perdure.engine.load import load
 from perdure.engine.mend import mend
-from perdure.engine.pages import PageMissing, place_of, remedy, walk
+from perdure.engine.pages import page_missing, place_of, remedy, walk
 from perdure.engine.past import runs_kept
 from perdure.engine.read import MAX_NUMBER, Site, as_of_now, read_run
 from perdure.engine.redactions import require_receipts
@@ -31,7 +31,7 @@ from perdure.engine.requests import (
     Steps,
 )
 from perdure.engine.twins import base_trees, runs_with_snapshots
-from perdure.errors import Damaged, NewerFormat, PerdureError, StateNotFound
+from perdure.errors import Damaged, NewerFormat, PerdureError, StateNotFound, retold
 from perdure.reports import (
     Damage,
     Stats,
@@ -180,10 +180,10 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
         twice = yield from walk(site, head.incarnation, reachable(primary))
         reached |= set(map(twin_of, twice))
         for id_ in sorted(reached - sizes.keys()):
-            raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+            raise page_missing(site, id_)
     except Damaged as error:
         # That can be said because all records have just been read.
-        raise type(error)(f"{error}. {_remedy(site, head)}") from error
+        raise retold(error, f"{error}. {_remedy(site, head)}") from error
     records = yield from unreferenced.records_of(site, head)
     return records + unreferenced.pages_of(head, sizes, reached)
 
@@ -202,9 +202,8 @@ def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
             try:
                 unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
             except Damaged as error:
-                raise Damaged(
-                    f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}"
-                ) from error
+                what = f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}"
+                raise retold(error, what) from error
     return sizes
 
 

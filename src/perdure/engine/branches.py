@@ -22,12 +22,17 @@ from perdure.engine.parked import (
     without,
 )
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, pruned_below, read_line, spans
+from perdure.engine.read import (
+    Site,
+    read_line,
+    spans,
+)
 from perdure.engine.refs import Point, find, find_point
 from perdure.engine.requests import (
     Run,
     Steps,
 )
+from perdure.engine.unfit import pruned_below
 from perdure.errors import (
     BranchExists,
     CheckpointPruned,

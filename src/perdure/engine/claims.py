@@ -27,6 +27,7 @@ from perdure.core.codec import pack, unpack
 from perdure.core.head import MAIN, Claim, Head, Life, to_wire
 from perdure.core.page import Ref
 from perdure.core.record import ID_BYTES, Sealed
+from perdure.core.seal import damaged
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import find_pair, newest_pairs, read_keys, read_root, read_value
@@ -157,7 +158,8 @@ def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
         return None
     found = yield from walk(site, head.incarnation, find_pair(claim.kept, RESULT))
     if found is None:
-        raise Damaged(f"a result that a claim of {site.key!r} refers to is not there")
+        what = f"a result that a claim of {site.key!r} refers to is not there"
+        raise damaged(site.store, what, "missing", f"state {site.key!r}")
     value = found[0]
     if type(value) is Ref:
         value = yield from walk(site, head.incarnation, read_value(value))

@@ -7,9 +7,9 @@ from perdure.core.head import Branch, Head
 from perdure.core.journal import JOURNAL_LINE, Entry, entry_of
 from perdure.core.receipt import Receipt, kept_of
 from perdure.core.record import Record
+from perdure.core.seal import damaged
 from perdure.engine.read import Site, check_links, read_line
 from perdure.engine.requests import Run, Steps
-from perdure.errors import Damaged
 
 
 def read_entry(site: Site, head: Head, number: int) -> Steps[Entry]:
@@ -31,9 +31,8 @@ def read_journal(site: Site, head: Head) -> Steps[list[Entry]]:
     )
     check_links(site, records)
     if records[0].parent != chain.ORIGIN or records[-1].hash != head.journal.hash:
-        raise Damaged(
-            f"the journal of movements of {site.key!r} is not the one that its head names"
-        )
+        place = f"the journal of movements of {site.key!r}"
+        raise damaged(site.store, f"{place} is not the one that its head names", "replaced", place)
     return [entry_of(record) for record in records]
 
 

@@ -14,6 +14,7 @@ from perdure import limits
 from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.journal import Entry, Move
 from perdure.core.record import Record
+from perdure.core.seal import damaged
 from perdure.engine.branches import placed, standing
 from perdure.engine.journal import read_entry
 from perdure.engine.load import sections_at
@@ -53,9 +54,12 @@ def _falling(site: Site, branch: str, problem: str) -> Plan:
         old = yield from find_branch(site, head, branch)
         record = yield from newest_whole(site, head, old)
         if record is None:
-            raise Damaged(
+            raise damaged(
+                site.store,
                 f"{problem}. No earlier checkpoint of {branch!r} can be read whole either: restore "
-                "the store from a backup, or see what `perdure recover` finds"
+                "the store from a backup, or see what `perdure recover` finds",
+                "missing",
+                f"state {site.key!r}",
             )
         if record.number == old.number:
             return None

@@ -14,7 +14,12 @@ from perdure.core.head import MAIN, Branch, Head
 from perdure.core.lineage import starts_at
 from perdure.core.record import Record
 from perdure.engine.parked import find_branch
-from perdure.engine.read import HEAD_GROWS, Site, check_run, newer_than_head, read_run
+from perdure.engine.read import (
+    HEAD_GROWS,
+    Site,
+    check_run,
+    read_run,
+)
 from perdure.engine.refs import as_branch
 from perdure.engine.requests import (
     HeadRow,
@@ -28,6 +33,7 @@ from perdure.engine.requests import (
     Unchanged,
 )
 from perdure.engine.save import tail_of
+from perdure.engine.unfit import newer_than_head
 from perdure.errors import Damaged
 
 

@@ -17,6 +17,7 @@ from perdure.core.head import MAIN, Branch, Head, Snapshot
 from perdure.core.page import Ref
 from perdure.core.record import Record
 from perdure.core.refs import Ref as Ref_
+from perdure.core.seal import damaged
 from perdure.core.tree_read import read_root, read_value
 from perdure.engine.around import UNREADABLE
 from perdure.engine.latest import read_latest
@@ -25,14 +26,14 @@ from perdure.engine.read import (
     Site,
     as_of_now,
     check_run,
-    pruned_below,
     read_run,
     replaying,
 )
 from perdure.engine.refs import as_branch, find, record_at
 from perdure.engine.requests import HeadRow, PageRow, ReadErased, ReadHead, Steps, Tell
+from perdure.engine.unfit import pruned_below
 from perdure.engine.unread import Unread, none_read
-from perdure.errors import Damaged, SectionDamaged
+from perdure.errors import Damaged, SectionDamaged, SectionTampered, Tampered, retold
 
 T = TypeVar("T")
 
@@ -159,9 +160,9 @@ def state_at(
                 continue
             if tip.cut is None:
                 raise
-            raise type(error)(f"{error}. {_base_lost(site, tip)}") from error
+            raise retold(error, f"{error}. {_base_lost(site, tip)}") from error
         return sections, records[-1] if records else None
-    raise Damaged(_base_lost(site, tip))
+    raise damaged(site.store, _base_lost(site, tip), "missing", f"state {site.key!r}")
 
 
 def _base_lost(site: Site, tip: Branch) -> str:
@@ -253,10 +254,13 @@ def use_unread(
 
 def _section_damaged(site: Site, name: str, lost: Damaged, behind: Damaged) -> SectionDamaged:
     """What is told of a section of which a page is lost, and the log behind it too."""
-    return SectionDamaged(
+    kind = SectionTampered if isinstance(lost, Tampered) else SectionDamaged
+    return kind(
         f"section {name!r} of {site.key!r} cannot be read: {lost}; nor from what is older: "
         f"{behind}. The other sections can, and can be saved. Restore a backup, or set it anew",
         section=name,
+        form=lost.form,
+        place=lost.place,
     )
 
 

@@ -15,6 +15,7 @@ from perdure import limits
 from perdure.core.head import MAIN, Head
 from perdure.core.pack import sealing
 from perdure.core.record import Record
+from perdure.core.seal import damaged
 from perdure.engine.around import UNREADABLE, Around
 from perdure.engine.collecting import collect_pages
 from perdure.engine.generations import commit_step
@@ -36,7 +37,6 @@ from perdure.engine.requests import (
 from perdure.engine.snapshots import make_snapshot, snapshot_due
 from perdure.engine.sweeping import is_due, sweep
 from perdure.engine.unreferenced import named_in
-from perdure.errors import Damaged
 from perdure.reports import MaintenanceStep as Step
 
 
@@ -115,7 +115,7 @@ def maintain(
                 done(step)
         step = None
     if around.problems:
-        raise Damaged("; ".join(around.problems))
+        raise damaged(site.store, "; ".join(around.problems), "", f"state {site.key!r}")
     return count
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from perdure.core.claims import roots_of_claims
 from perdure.core.head import Branch, Head, Snapshot
+from perdure.core.seal import damaged
 from perdure.core.tree import building
 from perdure.core.tree_read import reachable
 from perdure.engine.load import state_at
@@ -45,7 +46,7 @@ def mend(site: Site, head: Head) -> Steps[int]:
             except (Damaged, Malformed, ReplayMismatch, NewerFormat) as error:
                 problems.append(f"the snapshot at checkpoint {snapshot.number} is no use: {error}")
     if problems:
-        raise Damaged("; ".join(problems))
+        raise damaged(site.store, "; ".join(problems), "", f"state {site.key!r}")
     return count
 
 

@@ -11,17 +11,28 @@ from perdure import limits
 from perdure.core.compress import PACK_LEVEL
 from perdure.core.page import twin_of
 from perdure.core.pieces import Pieces
-from perdure.core.seal import Kind, Place, seal, unseal
+from perdure.core.seal import KeyedStore, Kind, Place, seal, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading
 from perdure.engine.read import Site
 from perdure.engine.requests import LET_GO, PageRow, PutPages, ReadPages, Steps, Tell
-from perdure.errors import Damaged
+from perdure.errors import Damaged, Tampered
 
 T = TypeVar("T")
 
 
 class PageMissing(Damaged):
     """A page is not there: it was collected since the head was read, or it is lost."""
+
+
+class PageTaken(PageMissing, Tampered):
+    """The same in a store with a key."""
+
+
+def page_missing(site: Site, id_: bytes) -> PageMissing:
+    """What is told of a page that should be there."""
+    kind = PageTaken if type(site.store) is KeyedStore else PageMissing
+    place = f"page {id_.hex()[:12]} of {site.key!r}"
+    return kind(f"{place} is missing", form="missing", place=place)
 
 
 def remedy(key: str) -> str:
@@ -131,7 +142,7 @@ def _kept(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> dict[bytes, b
 def _open(site: Site, incarnation: bytes, id_: bytes, rows: Mapping[bytes, PageRow]) -> bytes:
     row = rows.get(id_)
     if row is None:
-        raise PageMissing(f"page {id_.hex()[:12]} of {site.key!r} is missing")
+        raise page_missing(site, id_)
     place = place_of(site, incarnation, id_)
     payload = unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
     site.keep((incarnation, id_), payload, len(payload) + limits.cache_item_bytes)

@@ -14,8 +14,12 @@ from perdure.core.receipt import islands_below
 from perdure.core.record import Record
 from perdure.engine.journal import left_tips, read_journal, read_receipt
 from perdure.engine.parked import all_branches
-from perdure.engine.read import Site, missing, spans, unlinked
+from perdure.engine.read import (
+    Site,
+    spans,
+)
 from perdure.engine.requests import ReadRecords, RecordRow, Run, Steps
+from perdure.engine.unfit import missing, unlinked
 from perdure.engine.view import when
 from perdure.errors import CheckpointPruned
 

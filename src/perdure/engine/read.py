@@ -16,7 +16,8 @@ from perdure.core.lineage import is_whole, starts_at
 from perdure.core.pack import opening_pack
 from perdure.core.pieces import RECORD_BYTES, Meter
 from perdure.core.record import BASE, Record, open_record
-from perdure.core.seal import Place
+from perdure.core.seal import Kind, Place, damaged
+from perdure.core.whence import told_whence
 from perdure.engine.requests import (
     LET_GO,
     Compute,
@@ -27,7 +28,14 @@ from perdure.engine.requests import (
     Run,
     Steps,
 )
-from perdure.errors import CheckpointPruned, Damaged, Malformed, ReplayMismatch, StateNotFound
+from perdure.engine.unfit import missing, pruned_below, unlinked
+from perdure.errors import (
+    Damaged,
+    Malformed,
+    ReplayMismatch,
+    StateNotFound,
+    retold,
+)
 
 T = TypeVar("T")
 
@@ -89,14 +97,25 @@ class Site(msgspec.Struct, frozen=True):
 
     def records(self, incarnation: bytes, row: RecordRow, first: int = 0) -> Iterator[Record]:
         """The records in a row from `first` on, oldest first, verified against their place."""
-        line, number = row.line, row.number
-        if row.count == 1:
-            yield open_record(
-                row.blob, store=self.store, incarnation=incarnation, line=line, number=number
+        place = Place(self.store, incarnation, row.line, row.number)
+        kind = Kind.RECORD if row.count == 1 else Kind.PACK
+        try:
+            if kind is Kind.PACK:
+                yield from opening_pack(row.blob, place, row.count, first)
+                return
+            record = open_record(
+                row.blob,
+                store=self.store,
+                incarnation=incarnation,
+                line=row.line,
+                number=row.number,
             )
-            return
-        place = Place(self.store, incarnation, line, number)
-        yield from opening_pack(row.blob, place, row.count, first)
+        except Damaged as error:
+            better = told_whence(error, kind, place, row.blob)
+            if better is error:
+                raise
+            raise better from error
+        yield record
 
     def run(
         self, incarnation: bytes, rows: Iterable[RecordRow], first: int, last: int
@@ -195,7 +214,8 @@ def base_of(site: Site, head: Head, line: int) -> Steps[Base | None]:
     """What a line is based on, as its first record tells; None: on nothing."""
     rows = yield ReadRecords(head.incarnation, line, 1, MAX_NUMBER, 1)
     if not rows:
-        raise Damaged(f"the first record on line {line} of {site.key!r} is missing")
+        what = f"the first record on line {line} of {site.key!r} is missing"
+        raise damaged(site.store, what, "missing", Place(site.store, head.incarnation, line, 1))
     first = next(site.records(head.incarnation, rows[0]))
     try:
         return msgspec.convert(first.extra.get(BASE), Base | None)
@@ -245,7 +265,10 @@ def read_line(site: Site, head: Head, run: Run) -> Steps[list[Record]]:
         opening = site.each(head.incarnation, rows, first, last)
         found = (yield from _opened(opening)) if _are_many(rows) else list(opening)
         if not found or found[0].number != first:
-            raise missing(site, run.line, first)
+            is_end = not found and any(
+                (tip.line, tip.number) == (run.line, last) for tip in head.branches.values()
+            )
+            raise missing(site, run.line, first, is_end=is_end)
         records += found
         first = found[-1].number + 1
     return records
@@ -317,7 +340,7 @@ def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dic
         try:
             apply(sections, record.changes())
         except (ReplayMismatch, Malformed) as error:
-            raise type(error)(f"checkpoint {record.number} does not apply: {error}") from error
+            raise retold(error, f"checkpoint {record.number} does not apply: {error}") from error
     return sections
 
 
@@ -339,7 +362,7 @@ def check_run(site: Site, records: Sequence[Record], tip: Branch, after: int) ->
             raise missing(site, tip.line, number)
     check_links(site, records)
     if after + len(records) != tip.number:
-        raise missing(site, tip.line, after + len(records) + 1)
+        raise missing(site, tip.line, after + len(records) + 1, is_end=True)
     if not records:
         return
     if after == tip.first - 1 and records[0].parent != parent_of(tip):
@@ -372,32 +395,3 @@ def check_links(site: Site, records: Sequence[Record]) -> None:
 def parent_of(tip: Branch) -> bytes:
     """The chain's hash before the oldest record that a branch has without a gap."""
     return tip.cut.hash if tip.cut is not None else chain.ORIGIN
-
-
-def pruned_below(site: Site, tip: Branch) -> CheckpointPruned:
-    """What is told of records that a branch does not have any more."""
-    return CheckpointPruned(
-        f"what {site.key!r} did up to checkpoint {tip.first - 1} was pruned: it is not there any "
-        "more, one by one"
-    )
-
-
-def newer_than_head(site: Site, line: int, number: int) -> Damaged:
-    """What is told of records that a state's head has not come to."""
-    return Damaged(
-        f"records newer than the head of {site.key!r} exist, up to {number} on line {line}: an "
-        "older head was put back in place of a newer one. Restore the store from a backup"
-    )
-
-
-def missing(site: Site, line: int, number: int) -> Damaged:
-    """What is told of a record that should be there."""
-    return Damaged(f"record {number} on line {line} of {site.key!r} is missing")
-
-
-def unlinked(site: Site, record: Record) -> Damaged:
-    """What is told of a record that does not follow the one before it."""
-    return Damaged(
-        f"record {record.number} on line {record.line} of {site.key!r} is not the one that its "
-        "chain names; it, or one before it, was replaced"
-    )

@@ -12,6 +12,7 @@ from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.lineage import bases_at
 from perdure.core.page import Ref
 from perdure.core.record import Record, changes_of
+from perdure.core.seal import damaged
 from perdure.core.tree import build, building
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import read_root, read_value
@@ -19,9 +20,15 @@ from perdure.core.values import take
 from perdure.engine.lines import every_span
 from perdure.engine.pages import in_pieces, walk
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, joined, next_records, replay
+from perdure.engine.read import (
+    Site,
+    joined,
+    next_records,
+    replay,
+)
 from perdure.engine.requests import Run, Steps
-from perdure.errors import Damaged, ReplayMismatch
+from perdure.engine.unfit import unlinked
+from perdure.errors import Damaged, ReplayMismatch, retold
 
 _EDITING = 3
 """How much longer a byte takes when a tree is edited than when it is made (times, measured)."""
@@ -156,7 +163,8 @@ def _stretches(site: Site, head: Head) -> Steps[list[_Stretch]]:
     stretches = _Stretches(run for runs in spans_of_all for run in runs)
     for tip, runs in zip(tips, spans_of_all, strict=True):
         if not runs:
-            raise Damaged(f"a branch of {site.key!r} stands on no checkpoint that it has")
+            what = f"a branch of {site.key!r} stands on no checkpoint that it has"
+            raise damaged(site.store, what, "truncated", f"state {site.key!r}")
         _told_by(tip, runs, stretches)
     return stretches.every
 
@@ -271,17 +279,17 @@ def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
     if stretch.parent == chain.ORIGIN:
         return {}
     if stretch.base is None:
-        raise Damaged(
-            f"what stands in for the pruned past of {site.key!r} up to checkpoint "
-            f"{stretch.run.first - 1} is missing"
-        )
+        what = f"what stands in for the pruned past of {site.key!r}"
+        upto = f"up to checkpoint {stretch.run.first - 1} is missing"
+        raise damaged(site.store, f"{what} {upto}", "missing", what)
     root = stretch.base.root
     try:
         sections = yield from whole_tree(site, head, root)
     except Damaged as error:
-        raise type(error)(
+        raise retold(
+            error,
             f"{error}. It stands in for what was pruned of {site.key!r} up to checkpoint "
-            f"{stretch.base.number}, and both copies are lost. Restore the store from a backup"
+            f"{stretch.base.number}, and both copies are lost. Restore the store from a backup",
         ) from error
     built = yield from in_pieces(building(sections, head.secret))
     if built.root != root:
@@ -309,10 +317,7 @@ def _check(
     is_tip = stretch.hashes.get(number, record.hash) == record.hash
     is_tip = is_tip and stretch.ids.get(number, record.id) == record.id
     if record.parent != now.parent or not is_tip:
-        raise Damaged(
-            f"record {record.number} on line {record.line} of {site.key!r} is not the one that "
-            "its chain names; it, or one before it, was replaced"
-        )
+        raise unlinked(site, record)
     _make_own(now, sections, record)
     visitor.record(sections, record)
     now.parent = record.hash

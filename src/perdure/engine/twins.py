@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from perdure import limits
 from perdure.core.head import Branch, Head, Snapshot
 from perdure.core.page import Ref, twin_of
+from perdure.core.seal import damaged
 from perdure.core.tree_read import reachable
 from perdure.engine.carry import read_pages, some_at_a_time
 from perdure.engine.pages import put, read_page, unusable, walk
@@ -71,10 +72,11 @@ def mend_twins(site: Site, head: Head, roots: Iterable[Ref]) -> Steps[int]:
 
 
 def _lost(site: Site, what: str) -> Damaged:
-    return Damaged(
+    told = (
         f"{what} that nothing can make anew are lost, both copies of them. Restore the "
         "store from a backup"
     )
+    return damaged(site.store, told, "missing", f"state {site.key!r}")
 
 
 def _stored(head: Head) -> Steps[set[bytes]]:

@@ -18,7 +18,7 @@ from perdure.core.page import Ref, Shape
 from perdure.core.pieces import Meter, Pieces
 from perdure.core.record import Record
 from perdure.core.values import take
-from perdure.errors import Malformed, ReplayMismatch
+from perdure.errors import Malformed, ReplayMismatch, retold
 
 Part: TypeAlias = tuple[Record, list[int]]
 """A record, and the places of those of its changes that concern a section."""
@@ -163,4 +163,4 @@ def none_read(base: dict[str, Any], snapshot: int, records: Sequence[Record]) ->
 
 def named(error: Malformed | ReplayMismatch, number: int) -> Malformed | ReplayMismatch:
     """The error with the checkpoint whose change it is about."""
-    return type(error)(f"checkpoint {number} does not apply: {error}") if number else error
+    return retold(error, f"checkpoint {number} does not apply: {error}") if number else error

@@ -9,8 +9,11 @@ from perdure.core.head import Head, lives
 from perdure.core.journal import JOURNAL_LINE
 from perdure.engine.lines import every_span
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, newer_than_head
+from perdure.engine.read import (
+    Site,
+)
 from perdure.engine.requests import HeadRow, Held, ListHeads, ListHeld, ListStaged, ReadHead, Steps
+from perdure.engine.unfit import newer_than_head
 from perdure.errors import PerdureError
 from perdure.reports import Unreferenced
 

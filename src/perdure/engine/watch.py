@@ -22,8 +22,14 @@ from perdure.core.pieces import RECORD_BYTES, Meter
 from perdure.core.record import Record
 from perdure.engine.journal import left_of, read_receipt
 from perdure.engine.parked import find_parked
-from perdure.engine.read import Site, check_links, newer_than_head, read_line, spans
+from perdure.engine.read import (
+    Site,
+    check_links,
+    read_line,
+    spans,
+)
 from perdure.engine.requests import LET_GO, ReadRecords, RecordRow, Run, Steps, Tell
+from perdure.engine.unfit import missing, newer_than_head, unlinked
 from perdure.engine.view import checkpoint_of
 from perdure.errors import Damaged, KeyMissing, Malformed, NewerFormat, ReplayMismatch
 from perdure.types import Checkpoint
@@ -141,7 +147,7 @@ def _piece(site: Site, head: Head, branch: str, tip: Branch, given: Given) -> St
             if meter.is_full(RECORD_BYTES + len(record.canonical)):
                 yield LET_GO
         if not piece:
-            raise Damaged(f"record {run.first} on line {run.line} of {site.key!r} is missing")
+            raise missing(site, run.line, run.first)
     except UNREADABLE:
         if not piece:  # what comes before a damaged one is given first
             raise
@@ -163,13 +169,10 @@ def _check(site: Site, tip: Branch, run: Run, last: Record | None, record: Recor
     if last is not None:
         check_links(site, (last, record))
     elif record.number != run.first:
-        raise Damaged(f"record {run.first} on line {run.line} of {site.key!r} is missing")
+        raise missing(site, run.line, run.first)
     is_newest = record.line == tip.line and record.number == tip.number
     if is_newest and record.hash != tip.hash:
-        raise Damaged(
-            f"record {record.number} on line {record.line} of {site.key!r} is not the one that its "
-            "head names; it, or one before it, was replaced"
-        )
+        raise unlinked(site, record)
 
 
 def _next_run(site: Site, head: Head, tip: Branch, given: Given) -> Steps[Run | None]:

@@ -48,6 +48,7 @@ from perdure.engine.requests import (
     StorageRequest,
 )
 from perdure.errors import (
+    Damaged,
     Erased,
     KeyMissing,
     NotEncrypted,
@@ -128,8 +129,12 @@ class KeyedBackend:
         Raises:
             WrongKey: the root key is not the store's.
             NotEncrypted: the store has states in the clear.
+            Tampered: what it says of itself is not what a store says.
         """
-        info = self.inner.connect()
+        try:
+            info = self.inner.connect()
+        except Damaged as error:
+            raise Tampered(str(error), form=error.form, place=error.place) from error
         if self._pid != os.getpid():
             # A thread of the parent may have held it, and never gives it back here.
             self._pid, self._opening = os.getpid(), threading.Lock()
@@ -306,7 +311,7 @@ class KeyedBackend:
         stored = self._names.place(place)
         flags, name, body = self._unsealed(owner, stored, blob)
         if self.ring.settings.hidden and name != place.owner:
-            raise Tampered(f"{place}: belongs to another name")
+            raise Tampered(f"{place}: belongs to another name", form="moved", place=str(place))
         return flags, body
 
     def _unsealed(self, owner: bytes, place: Place, blob: bytes) -> tuple[int, bytes, bytes]:
@@ -324,7 +329,9 @@ class KeyedBackend:
         if self.ring.settings.stage == "sealed":
             raise Tampered(
                 f"{place}: is in the clear, in a store that is encrypted under root key "
-                f"{self.ring.root_id}. If you know who wrote it so: perdure keys init"
+                f"{self.ring.root_id}. If you know who wrote it so: perdure keys init",
+                form="forged",
+                place=str(place),
             )
         return flags, body
 

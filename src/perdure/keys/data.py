@@ -157,7 +157,9 @@ class DataKeys:
         is_head = kind == bytes([Kind.HEAD])
         size = PREFIX_BYTES + (OWNER_BYTES if is_head else 0)
         if len(blob) < size + TAG_BYTES:
-            raise Tampered(f"{place}: only {len(blob)} bytes are left of it")
+            raise Tampered(
+                f"{place}: only {len(blob)} bytes are left of it", form="content", place=str(place)
+            )
         generation, _, nonce, salt = _clear.unpack_from(blob, HEADER_BYTES)
         prefix = blob[:size]
         cipher = self._reader(place, generation, salt, HEADS if is_head else ROWS)
@@ -166,7 +168,9 @@ class DataKeys:
         except InvalidTag:
             raise Tampered(
                 f"{place}: is not what was sealed there with the store's key; it was changed, "
-                "moved, cut or forged"
+                "moved, cut or forged",
+                form="content",
+                place=str(place),
             ) from None
         name = b""
         if flags & NAMED:

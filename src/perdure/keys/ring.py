@@ -86,6 +86,7 @@ class _Wrapped(msgspec.Struct, frozen=True, array_like=True):
 
 
 _MAGIC = "perdure keys"
+ROW = "the store's own key row"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_store = msgspec.msgpack.Decoder(_StoreRow).decode
 _decode_data = msgspec.msgpack.Decoder(list[_Wrapped]).decode
@@ -126,14 +127,16 @@ class Ring:
         row = store_row(blob)
         keys = {at: _unwrapped(root, row, each) for at, each in row.wrapped.items()}
         if not keys:
-            raise Tampered("the store's own key row has no key")
+            raise Tampered("the store's own key row has no key", form="content", place=ROW)
         ring = cls(store, keys, row.root, Settings(), blob)
         try:
             sealed = _decrypt(ring._own(), row.settings, ring._bound(row.root))
             ring.settings = _decode_settings(sealed)
         except (InvalidTag, *_NO_ROW) as error:
             raise Tampered(
-                f"the store's own key row is not what was sealed under root key {row.root}"
+                f"the store's own key row is not what was sealed under root key {row.root}",
+                form="content",
+                place=ROW,
             ) from error
         return ring
 
@@ -205,10 +208,12 @@ class Ring:
             ) from None
         except (InvalidTag, *_NO_ROW) as error:
             raise Tampered(
-                f"{what} is not what was wrapped there under root key {self.root_id}"
+                f"{what} is not what was wrapped there under root key {self.root_id}",
+                form="content",
+                place=what,
             ) from error
         if not keys:
-            raise Tampered(f"{what} holds no key")
+            raise Tampered(f"{what} holds no key", form="content", place=what)
         return DataKeys(owner, keys, blob)
 
     def wrapped_by(self, blob: bytes) -> set[int]:
@@ -244,9 +249,9 @@ def store_row(blob: bytes) -> _StoreRow:
     try:
         row = _decode_store(blob)
     except _NO_ROW as error:
-        raise Tampered("the store's own key row is not one") from error
+        raise Tampered("the store's own key row is not one", form="content", place=ROW) from error
     if row.magic != _MAGIC:
-        raise Tampered("the store's own key row is not one")
+        raise Tampered("the store's own key row is not one", form="content", place=ROW)
     if row.version > VERSION:
         raise NewerFormat(f"the store's keys are of format {row.version}; {UPGRADE}")
     return row
