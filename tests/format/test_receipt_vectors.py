@@ -28,7 +28,7 @@ def blob(fields: object, life: bytes = LIFE) -> bytes:
     """A receipt in the clear."""
     owner = b"erased" + life
     place = STORE + len(owner).to_bytes(8, "big") + owner + bytes(16)
-    body = b"PERD" + bytes([0, 6, 0, 0]) + msgspec.msgpack.encode(fields)
+    body = b"PERD" + bytes([1, 6, 0, 0]) + msgspec.msgpack.encode(fields)
     return body + blake2b(place + body, digest_size=16, person=b"perdure.seal").digest()
 
 
