@@ -13,8 +13,8 @@ import msgspec
 
 from perdure import limits
 from perdure.core.codec import unpack
-from perdure.core.seal import ERASED_OWNER, Kind, Place, located, seal, unseal
-from perdure.errors import Damaged, Malformed, NewerFormat
+from perdure.core.seal import ERASED_OWNER, Kind, Place, damaged_at, located, seal, unseal
+from perdure.errors import Malformed, NewerFormat
 
 NAME_BYTES = 32
 
@@ -83,4 +83,4 @@ def open_receipt(blob: bytes, *, store: bytes, incarnation: bytes) -> Receipt:
     except NewerFormat as error:
         raise located(place, error) from error
     except (Malformed, msgspec.ValidationError) as error:
-        raise Damaged(f"{place}: does not hold a receipt ({error})") from error
+        raise damaged_at(place, f"does not hold a receipt ({error})") from error

@@ -304,7 +304,7 @@ def leaf_of(place: Place, salt: bytes, canonical: bytes) -> bytes:
         return chain.leaf(salt, place.owner, place.line, place.number, canonical)
     leaf = kept_leaf(canonical)
     if leaf is None:
-        raise Damaged(f"{place}: says that it was redacted, and does not keep its leaf")
+        raise damaged_at(place, "says that it was redacted, and does not keep its leaf", "forged")
     return leaf
 
 

@@ -11,9 +11,9 @@ from perdure.core import chain
 from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE, Move, RedactReceipt, entry_of, written
 from perdure.core.record import ID_BYTES, Record
+from perdure.core.seal import damaged
 from perdure.engine.read import Site, check_links, read_line
 from perdure.engine.requests import Random, RecordRow, Run, Steps
-from perdure.errors import Damaged
 
 
 def require_receipts(
@@ -38,10 +38,13 @@ def require_receipts(
     for line, number, leaf in found:
         if told.get((line, number)) != leaf:
             which = "of the journal" if line == JOURNAL_LINE else f"on line {line}"
-            raise Damaged(
-                f"record {number} {which} of {site.key!r} says that it was redacted, and no "
-                "receipt tells of what it holds: it was put there by something else. Restore the "
-                "store from a backup"
+            what = f"record {number} {which} of {site.key!r}"
+            raise damaged(
+                site.store,
+                f"{what} says that it was redacted, and no receipt tells of what it holds: it was "
+                "put there by something else. Restore the store from a backup",
+                "forged",
+                what,
             )
 
 
