@@ -41,6 +41,28 @@ def test_a_run_that_was_under_way_cannot_bring_a_thread_back(url: Path, is_other
         assert values(saver) == {"x": 4}
 
 
+def test_an_erased_thread_is_nowhere_and_no_late_write_brings_it_back_P8(url: Path) -> None:
+    with PerdureSaver(url, erases=True) as saver, PerdureSaver(url) as other:
+        first = put(saver, thread(), "MARK-root")
+        nested: Any = {"configurable": {"thread_id": "alice", "checkpoint_ns": "node:1"}}
+        put(saver, nested, "MARK-nested")
+        put(saver, thread("bob"), "kept")
+        running = other.get_tuple(thread()).config  # type: ignore[union-attr]  # it is there
+        saver.delete_thread("alice")
+        for late in (saver, other):
+            with pytest.raises(errors.StateDeleted):
+                put(late, running, "MARK-late")
+            with pytest.raises(errors.StateDeleted):
+                late.put_writes(first, [("x", "MARK-late")], "task")
+        assert [each.key for each in saver.store.states(deleted=True)] == []
+        assert len(saver.store.erasures(KEY)) == 1
+        left = b"".join(file.read_bytes() for file in url.parent.glob(f"{url.name}*"))
+        assert b"MARK" not in left
+        assert b"kept" in left
+        put(saver, thread(), 4)  # its name can be used again
+        assert values(saver) == {"x": 4}
+
+
 def test_delete_hides_all_namespaces_of_one_thread_and_can_be_undone_P7(url: Path) -> None:
     with PerdureSaver(url) as saver:
         for name in ("alice", "alice#1", "alice2"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +29,15 @@ def delete(store: Store, thread: Thread) -> None:
         thread.forget()
         with suppress(StateNotFound):
             store.delete(thread.key)
+
+
+def erase(store: Store, threads: Sequence[Thread]) -> None:
+    """Erase the states of threads; the files are written anew once, after the last."""
+    for at, thread in enumerate(threads, 1):
+        with thread.lock:
+            thread.forget()
+            with suppress(StateNotFound):
+                store.erase(thread.key, wipe=at == len(threads))
 
 
 def copy(store: Store, source: Thread, target: Thread) -> None:

@@ -75,6 +75,7 @@ class PerdureSaver(AsyncMethods):
         durability: Durability | None = None,
         exclusive: bool = False,
         wait: float = 30.0,
+        erases: bool = False,
     ) -> None:
         """Name where threads are kept; nothing is read or written yet.
 
@@ -93,6 +94,7 @@ class PerdureSaver(AsyncMethods):
             exclusive: hold a thread from the first read of it, a new one from its first
                 checkpoint, until the saver is closed, or `release`; others are told `Busy`.
             wait: how long to wait for who holds it so (seconds).
+            erases: let `delete_thread` erase, for good, rather than hide.
 
         Raises:
             InvalidStoreURL: not the name of a store.
@@ -106,6 +108,7 @@ class PerdureSaver(AsyncMethods):
         self.store = store if isinstance(store, Store) else Store(store)
         self.prefix = prefix
         self._options = Options(edits, durability, exclusive, wait)
+        self._erases = erases
         self._coder = Coder(self.serde)
         self._threads: OrderedDict[str, Thread] = OrderedDict()
         self._lock = threading.Lock()
@@ -263,10 +266,15 @@ class PerdureSaver(AsyncMethods):
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with all its namespaces; what is under way on it is refused from then on.
 
-        The states are hidden, and `Store.undelete` brings them back until they are pruned.
+        The states are hidden, and `Store.undelete` brings them back until they are pruned. Of a
+        saver with `erases=True` they are erased, as by `Store.erase`: nothing brings them back.
         """
-        for key in self._keys(str(thread_id)):
-            keeping.delete(self.store, self._at(key))
+        threads = [self._at(key) for key in self._keys(str(thread_id))]
+        if self._erases:
+            keeping.erase(self.store, threads)
+            return
+        for thread in threads:
+            keeping.delete(self.store, thread)
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Remove the checkpoints of these runs, with their writes, from all threads, for good.

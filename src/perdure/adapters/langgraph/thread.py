@@ -317,10 +317,12 @@ class Thread:
             raise _Gone(f"the thread of {self.key!r} was deleted meanwhile; nothing was saved")
 
     def _deleted(self) -> datetime | None:
-        """When the thread was deleted last."""
-        times = [
+        """When the thread was deleted or erased last."""
+        keys = {self.key, self._root}
+        erased = [each.at for key in keys for each in self._store.erasures(key)]
+        times = erased + [
             info.deleted
-            for key in {self.key, self._root}
+            for key in keys
             for info in self._store.states(key, limit=1, deleted=True)
             if info.key == key and info.deleted is not None
         ]
