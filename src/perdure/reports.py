@@ -273,8 +273,8 @@ class Redaction(msgspec.Struct, frozen=True):
     """Number of the movement that is the receipt; None: there was nothing to redact."""
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
-    """What has it and keeps it: names of branches, effect keys, the state's key; and the files, where
-    others kept them from being written anew."""
+    """What has it and keeps it: names of branches, effect keys, the state's key; and the files,
+    where others kept them from being written anew."""
 
     def summary(self) -> str:
         """One line."""
