@@ -75,6 +75,7 @@ NEEDS: dict[str, Need | None] = {
     "rename_branch": WRITE,
     "rewrap": Need("manage", whole=True),
     "rollback": WRITE,
+    "reanchor": Need("manage", whole=True),
     "rotate": Need("manage", whole=True),
     "scan": READ,
     "scoped": None,

@@ -17,6 +17,7 @@ from perdure.acting import AsyncActing
 from perdure.aio_branching import AsyncBranching
 from perdure.aio_looking import AsyncLooking
 from perdure.aio_session import AsyncSession, Opening
+from perdure.anchoring import AsyncAnchoring
 from perdure.attending import AsyncAttending
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -61,6 +62,7 @@ T = TypeVar("T")
 class AsyncStore(
     AsyncLooking,
     AsyncActing,
+    AsyncAnchoring,
     AsyncAttending,
     AsyncBranching,
     AsyncErasing,

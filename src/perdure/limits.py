@@ -30,6 +30,12 @@ whence_places_max = 64
 whence_bytes_max = 65_536
 """A row larger than this is not tried elsewhere (bytes)."""
 
+anchor_grown_bytes = 65_536
+"""An anchor's file is not written anew before it is as long as this (bytes)."""
+
+anchor_known_max = 10_000
+"""Marks that are remembered of what was saved (marks)."""
+
 damage_named_max = 3
 """Damaged pages that are named one by one (pages)."""
 

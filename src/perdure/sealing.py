@@ -25,13 +25,14 @@ class _Sealing:
         if not getattr(backend, "is_keyed", False):
             self._driver.is_made()  # which tells which key it is that an encrypted store needs
             raise UsageError("this store was opened without a key: Store(url, key=…)")
-        found: KeyedBackend = backend
+        found: KeyedBackend = getattr(backend, "anchored", backend)
         return found
 
     def _is_encrypted(self) -> bool:
         from perdure.encrypted import root_id
 
         backend: Any = self._driver.backend
+        backend = getattr(backend, "anchored", backend)
         backend = getattr(backend, "inner", backend)
         is_made = getattr(backend, "is_made", None)
         if is_made is not None and not is_made():

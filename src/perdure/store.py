@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar, Unpack, overload
 from perdure import unsaved
 from perdure.access import guarded
 from perdure.acting import Acting
+from perdure.anchoring import Anchoring
 from perdure.attending import Attending
 from perdure.branching import Branching
 from perdure.core.head import MAIN
@@ -59,6 +60,7 @@ T = TypeVar("T")
 class Store(
     Looking,
     Acting,
+    Anchoring,
     Attending,
     Branching,
     Erasing,

@@ -53,6 +53,7 @@ from perdure.types import (
 from perdure.upkeep import Maintenance, Upkeep
 
 if TYPE_CHECKING:
+    from perdure.anchors.protocol import Anchor
     from perdure.backends.protocol import Backend
     from perdure.keys.providers import Key
     from perdure.secrets.policy import Secrets
@@ -100,6 +101,7 @@ class StoreBase:
         key: Key | None = None,
         keys_url: str | os.PathLike[str] | Backend | None = None,
         hide_names: bool = False,
+        anchor: str | os.PathLike[str] | Anchor | None = None,
     ) -> None:
         """Name a store; it is opened when it is used, and made when it is first written to.
 
@@ -131,6 +133,10 @@ class StoreBase:
             keys_url: another store, where the data keys are kept; no copy of this one can be read
                 without it.
             hide_names: of a store that is made: encrypt the names of its states too.
+            anchor: what knows, outside of the store, how far each state had come: a file where
+                whoever can write to the store cannot write, or an object with `get` and `put`
+                (`perdure.anchors.Anchor`). An older version of a state or of the store is refused
+                then, as `Tampered`, and a save is told of only when the anchor knows it.
 
         Raises:
             InvalidStoreURL: not the name of a store.
@@ -157,6 +163,10 @@ class StoreBase:
             backend = keyed(backend, key, keys_url, hide_names, options)
         elif keys_url is not None or hide_names:
             raise UsageError("keys_url and hide_names are of a store with a key: give key= too")
+        if anchor is not None:
+            from perdure.anchors.opening import anchored
+
+            backend = anchored(backend, anchor, read_only=read_only)
         self.url = os.fspath(url) if isinstance(url, str | os.PathLike) else repr(url)
         self._durability: Durability = durability
         self._check_edits = check_edits

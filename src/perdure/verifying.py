@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -39,7 +40,13 @@ class _Verifying(StoreBase, is_part=True):
                 progress(done, len(keys))
         if repair and not dry_run:
             self._repair(found, backup)
-        return found
+        return found + (self._lost() if key is None else [])
+
+    def _lost(self) -> list[Verified]:
+        """States that the anchor knows, if there is one, and the store has not any more."""
+        lost: Any = getattr(self._driver.backend, "lost", list)
+        problem = "tampered: the anchor knows of this state, and the store has no such state"
+        return [Verified(name, 0, False, problem) for name in lost()]
 
     def _verified(self, key: str, *, is_listed: bool) -> Verified:
         """What is found of one state; if it `is_listed`, that it is not found is damage."""
@@ -49,6 +56,9 @@ class _Verifying(StoreBase, is_part=True):
             if not is_listed or key not in self._look(self._keys()):  # it was just removed
                 raise
             problem = f"damaged: it is listed, and not found: {error}"
+            return Verified(key, 0, False, problem, damage=(of_head(problem),))
+        except Damaged as error:  # of a head that the anchor does not let through
+            problem = f"{error.kind}: {error}"
             return Verified(key, 0, False, problem, damage=(of_head(problem),))
 
     def _repair(self, found: list[Verified], backup: bool | str | os.PathLike[str]) -> None:

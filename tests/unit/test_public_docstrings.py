@@ -24,6 +24,7 @@ MODULES = (
     "perdure.errors",
     "perdure.agent",
     "perdure.keys",
+    "perdure.anchors",
     "perdure.recovering",
     "perdure.adapters.langgraph",
     "perdure.adapters.openai_agents",

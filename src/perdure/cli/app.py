@@ -44,11 +44,14 @@ from perdure.cli import (
     watch,
 )
 from perdure.cli.context import (
+    ANCHOR_HELP,
+    ANCHOR_VARIABLE,
     KEY_HELP,
     KEY_VARIABLE,
     KEYS_HELP,
     STORE_HELP,
     VARIABLE,
+    keep_anchor,
     keep_key,
     keep_keys,
     keep_store,
@@ -198,6 +201,15 @@ def _exit_codes() -> str:
     help=f"{KEY_HELP} By default the key that {KEY_VARIABLE} holds.",
 )
 @click.option("--keys-url", metavar="URL", expose_value=False, callback=keep_keys, help=KEYS_HELP)
+@click.option(
+    "--anchor",
+    metavar="FILE",
+    envvar=ANCHOR_VARIABLE,
+    show_envvar=True,
+    expose_value=False,
+    callback=keep_anchor,
+    help=ANCHOR_HELP,
+)
 @click.version_option(__version__, message="perdure %(version)s")
 def app() -> None:
     """Look into what agents keep: their states, checkpoints and sessions.

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_store, opened, settings
+from perdure.cli.context import (
+    ANCHOR_HELP,
+    examples,
+    gives_json,
+    keep_anchor,
+    on_store,
+    opened,
+    settings,
+)
 from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, progress, say, table
 from perdure.cli.states import name_unreadable
@@ -40,6 +48,18 @@ PAGE = 1000
     help="Copy the store here. By default beside it, under a name that is free.",
 )
 @click.option("--no-backup", is_flag=True, help="Make no copy.")
+@click.option(
+    "--anchor",
+    metavar="FILE",
+    expose_value=False,
+    callback=keep_anchor,
+    help=ANCHOR_HELP,
+)
+@click.option(
+    "--accept",
+    is_flag=True,
+    help="Let the anchor take what the store holds for the newest, as after a backup was put back.",
+)
 @on_store
 @gives_json
 @click.pass_context
@@ -51,6 +71,7 @@ def verify(
     dry_run: bool,
     backup: Path | None,
     no_backup: bool,
+    accept: bool,
 ) -> None:
     """Read all of the state KEY, or of every state, and check it.
 
@@ -61,12 +82,16 @@ def verify(
     only takes space.
     """
     _check_options(key, every, repair, dry_run, backup, no_backup)
+    if accept and settings().anchor is None:
+        raise click.UsageError("--accept is about an anchor: say which, --anchor FILE")
     kept = backup or not no_backup
     writes = repair and not dry_run
     with (
-        opened(key, write=writes) as store,
+        opened(key, write=writes or accept) as store,
         progress("verifying", quiet=settings().json) as report,
     ):
+        if accept:
+            store.reanchor()
         found = store.verify(key, repair=repair, dry_run=dry_run, backup=kept, progress=report)
         left = store.unreferenced() if key is None else []
     bad = [each for each in found if not each.ok]

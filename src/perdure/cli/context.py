@@ -37,6 +37,8 @@ MAIN = "main"
 """The branch that is meant where none is named; importing it would cost every start."""
 STORE_HELP = "Path or URL of the store."
 KEY_HELP = "Root key of an encrypted store: env:NAME, file:PATH, keyring:SERVICE or passphrase."
+ANCHOR_HELP = "File that knows how far the states had come: older versions are refused."
+ANCHOR_VARIABLE = "PERDURE_ANCHOR"
 KEYS_HELP = "Path or URL of the store that the data keys are in, if that is another."
 NO_STORE = (
     f"no store was named: give --store PATH (such as --store agents.db), or set {VARIABLE} to it"
@@ -51,6 +53,7 @@ class Settings:
     json: bool = False
     key: str | None = None
     keys_url: str | None = None
+    anchor: str | None = None
 
 
 def settings() -> Settings:
@@ -74,6 +77,12 @@ def keep_keys(ctx: click.Context, _param: click.Parameter, value: str | None) ->
     """Remember where the data keys are."""
     found = ctx.ensure_object(Settings)
     found.keys_url = value or found.keys_url
+
+
+def keep_anchor(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Remember where the anchor is."""
+    found = ctx.ensure_object(Settings)
+    found.anchor = value or found.anchor
 
 
 def _keep_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -158,7 +167,9 @@ def key_options(*, needed: bool = False) -> dict[str, Any]:
         named = f"env:{KEY_VARIABLE}"
     if named is None and needed:
         raise click.UsageError(f"no key was named: give --key FORM, or set {KEY_VARIABLE}")
-    return {"key": named, "keys_url": settings().keys_url} if named is not None else {}
+    options = {"key": named, "keys_url": settings().keys_url} if named is not None else {}
+    anchor = settings().anchor
+    return options | ({"anchor": anchor} if anchor is not None else {})
 
 
 def _takes_key() -> bool:

@@ -232,6 +232,8 @@ class Head(
     """The incarnation that this one was copied from, or that one from, first of all."""
     expires_us: int | None = None
     """How long after its last save the state expires (microseconds); None: never."""
+    commits: int | msgspec.UnsetType = msgspec.UNSET
+    """How many commits of this key's heads there were, whichever life; not there: none counted."""
     former: tuple[Head, ...] = ()
     """Deleted earlier lives of this key, newest first."""
     unknown: Unknown | msgspec.UnsetType = msgspec.UNSET
@@ -261,6 +263,19 @@ _decode = msgspec.msgpack.Decoder().decode
 # msgspec learns a class when it is first asked for, and ends the process where two threads ask at
 # once: the second reads what the first has not written yet. So it learns all of them here.
 learn(Head, Mark, Claim, Base, Branch)
+
+
+def commits_of(head: Head) -> int:
+    """How many commits led to a head, as far as they were counted."""
+    return 0 if head.commits is msgspec.UNSET else head.commits
+
+
+def succeeding(new: Head, old: Head | None, token: bytes) -> Head:
+    """`new` as it takes the place of `old`: under a token of its own, and counted."""
+    before = (*new.former, *((old, *old.former) if old is not None else ()))
+    # A new life of a key begins with a head of its own, and counts on.
+    count = max(map(commits_of, before), default=0)
+    return replace(new, token=token, commits=count + 1)
 
 
 def lives(head: Head) -> list[Head]:

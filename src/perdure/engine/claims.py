@@ -24,7 +24,7 @@ from perdure.core.claims import (
     without_claims,
 )
 from perdure.core.codec import pack, unpack
-from perdure.core.head import MAIN, Claim, Head, Life, to_wire
+from perdure.core.head import MAIN, Claim, Head, Life, succeeding, to_wire
 from perdure.core.page import Ref
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.core.seal import damaged
@@ -206,7 +206,8 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
                 return head, found
         if is_open(made) and open_count(head) >= limits.claims_open_max:
             raise _too_many(site, key)
-        new = replace(with_claim(head, key, made), token=(yield Random(TOKEN_BYTES)))
+        token = yield Random(TOKEN_BYTES)
+        new = succeeding(with_claim(head, key, made), head, token)
         position = Position(head, head.token)
         answer = yield from send(request_for(site, position, new, MAIN, None, "power"))
         if isinstance(answer, Committed):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core.claims import claims_of, origin_of
 from perdure.core.erasure import Receipt, name_hash, open_receipt, seal_receipt
-from perdure.core.head import MAIN, Head, brought_back, lives, seal_head
+from perdure.core.head import MAIN, Head, brought_back, lives, seal_head, succeeding
 from perdure.engine.leases import busy, infos_of
 from perdure.engine.load import load
 from perdure.engine.marks import judge
@@ -158,7 +158,7 @@ def _erased(site: Site, head: Head, plan: _Plan) -> Steps[bool]:
     request = Erase(site.key, head.token, plan.rows(site.store))
     if head.incarnation not in plan.receipts:
         former = tuple(life for life in head.former if life.incarnation not in plan.receipts)
-        left = replace(head, former=former, token=(yield Random(16)))
+        left = succeeding(replace(head, former=former), head, (yield Random(16)))
         row = HeadRow(left.token, seal_head(left, store=site.store, key=site.key))
         request = replace(request, head=row, tail=tail_of(left))
     answer = yield from send(request)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import MAIN, Head, seal_head
+from perdure.core.head import MAIN, Head, seal_head, succeeding
 from perdure.engine.read import Site
 from perdure.engine.requests import (
     Commit,
@@ -40,7 +40,7 @@ def commit_step(
     now = made_from
     for _ in range(limits.commit_tries_max):
         token = yield Random(TOKEN_BYTES)
-        new = change(replace(now, token=token, generation=now.generation + 1))
+        new = change(succeeding(replace(now, generation=now.generation + 1), now, token))
         row = HeadRow(token, seal_head(new, store=site.store, key=site.key))
         request = Commit(
             site.key, now.token, row, tail_of(new), records, "process", removed, dropped

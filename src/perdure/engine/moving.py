@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import Head, seal_head
+from perdure.core.head import Head, seal_head, succeeding
 from perdure.core.journal import JOURNAL_LINE, Entry, Move, written
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.engine.leases import freed
@@ -99,7 +99,7 @@ def move(
         )
         if planned.puts_pages or is_crowded(new):
             new = yield from _with_room(site, new)
-        now = yield from commit_entry(site, head, replace(new, token=token), sealed)
+        now = yield from commit_entry(site, head, succeeding(new, head, token), sealed)
         if now is not None:
             entry = Entry(sealed.number, sealed.time_us, session, planned.move)
             return Done(head, now, entry)

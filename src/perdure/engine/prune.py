@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import MAIN, Branch, Head, Snapshot
+from perdure.core.head import MAIN, Branch, Head, Snapshot, succeeding
 from perdure.core.journal import Move, bare, written
 from perdure.core.lineage import bases_at
 from perdure.core.receipt import Islands, Left, Receipt
@@ -162,7 +162,7 @@ def _cut_off(site: Site, head: Head, plan: Retained, now_us: int) -> Steps[int |
     now = head
     for _ in range(limits.commit_tries_max):
         sealed, new = after(now)
-        new = replace(new, token=(yield Random(TOKEN_BYTES)))
+        new = succeeding(new, now, (yield Random(TOKEN_BYTES)))
         if (yield from commit_entry(site, now, new, sealed)) is not None:
             return sealed.number
         now = yield from read_head(site)

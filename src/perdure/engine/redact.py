@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core import chain
 from perdure.core.claims import roots_of_claims
-from perdure.core.head import MAIN, Branch, Head
+from perdure.core.head import MAIN, Branch, Head, succeeding
 from perdure.core.journal import JOURNAL_LINE, Move, RedactReceipt, written
 from perdure.core.page import twin_of
 from perdure.core.record import ID_BYTES
@@ -163,7 +163,7 @@ def _committed(site: Site, head: Head, planned: _Planned) -> Steps[int | None]:
         session=NOBODY,
         time_us=(yield Now()),
     )
-    new = replace(new, token=drawn[-TOKEN_BYTES:])
+    new = succeeding(new, head, drawn[-TOKEN_BYTES:])
     replaced = yield from rewriting.rows(planned.known)
     dropped = yield from _garbage(site, new, planned)
     replaced = Replaced(replaced.removed, replaced.records, dropped)

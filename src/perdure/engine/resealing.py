@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import Head, seal_head
+from perdure.core.head import Head, seal_head, succeeding
 from perdure.engine.read import Site
 from perdure.engine.requests import Commit, Committed, HeadRow, Random, ReadHead, Steps
 from perdure.engine.save import TOKEN_BYTES, send, tail_of
@@ -26,7 +26,7 @@ def fence(site: Site) -> Steps[Head | None]:
             return None
         head = site.head(row)
         token = yield Random(TOKEN_BYTES)
-        new = replace(head, token=token, generation=head.generation + 1)
+        new = succeeding(replace(head, generation=head.generation + 1), head, token)
         now = HeadRow(token, seal_head(new, store=site.store, key=site.key))
         answer = yield from send(Commit(site.key, head.token, now, tail_of(new)))
         if isinstance(answer, Committed) or (

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import MAIN, Head, seal_head
+from perdure.core.head import MAIN, Head, seal_head, succeeding
 from perdure.core.leases import owner_of
 from perdure.core.record import Sealed
 from perdure.engine.parked import find_parked
@@ -111,7 +111,8 @@ def commit(
             yield _giving_way(lost, position.head.token)
         token = token or (yield Random(TOKEN_BYTES))
         try:
-            head = replace(change(position.head), token=token)
+            old = position.head if position.token is not None else None
+            head = succeeding(change(position.head), old, token)
         except HeadMoved:  # from what the change itself builds on
             raise HeadMoved(position.head) from None
         request = request_for(site, position, head, branch, sealed, durability)
@@ -157,7 +158,7 @@ def secured(site: Site, head: Head) -> Steps[Head]:
     """Make all that led to `head` survive a power cut, by putting it again; the head then (P1)."""
     for _ in range(limits.commit_tries_max):
         position = Position(head, head.token)
-        again = replace(head, token=(yield Random(TOKEN_BYTES)))
+        again = succeeding(head, head, (yield Random(TOKEN_BYTES)))
         answer = yield from send(request_for(site, position, again, MAIN, None, "power"))
         if isinstance(answer, Committed):
             return again
