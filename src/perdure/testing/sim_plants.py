@@ -247,7 +247,7 @@ def _unrecorded() -> Iterator[None]:
         sealed, _ = journal.written(head, move, taken, **what)
         return sealed, head
 
-    def commit(key: str, expect: Any, row: Any, tail: Any, _records: Any) -> Commit:
+    def commit(key: str, expect: Any, row: Any, tail: Any, _records: Any, **_more: Any) -> Commit:
         return Commit(key, expect, row, tail)
 
     with patch.object(moving, "written", written), patch.object(moving, "Commit", commit):
