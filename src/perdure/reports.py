@@ -345,8 +345,8 @@ class Redaction(msgspec.Struct, frozen=True):
     sections: dict[str, int] = {}
     """In how many checkpoints a change of each section was one of them."""
     elsewhere: dict[str, int] = {}
-    """In how many of them it stood outside: "labels", "metadata", "summaries", "sessions" (errors
-    that ended them), "effects" (what they gave), "movements"."""
+    """In how many of them it stood outside: "labels", "metadata", "masked" (paths), "summaries",
+    "sessions" (errors that ended them), "effects" (what they gave), "movements"."""
     receipt: int | None = None
     """Number of the movement that is the receipt; None: there was nothing to redact."""
     dry_run: bool = False

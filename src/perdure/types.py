@@ -125,7 +125,7 @@ class Checkpoint(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """Of a merge: id of the newest checkpoint that it took in: of the other branch, or of what
     others had saved to this one first (`open(on_conflict="merge")`)."""
     masked: tuple[FoundSecret, ...] = ()
-    """Of a save: where secrets were masked before it (`Store(secrets="mask")`)."""
+    """Where secrets were masked before it was saved (`Store(secrets="mask")`)."""
     redacted: bool = False
     """Whether something in it was redacted since: the hash is of what was saved."""
 

@@ -31,7 +31,7 @@ from perdure.core.seal import REDACTED, Kind, Place, damaged_at, located, seal, 
 from perdure.errors import Damaged, Malformed, NewerFormat
 
 ID_BYTES = 16
-LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE, BASE, MERGED, MOVE = (
+LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE, BASE, MERGED, MOVE, MASKED = (
     "label",
     "metadata",
     "summary",
@@ -41,10 +41,12 @@ LABEL, METADATA, SUMMARY, START, END, ENDED_BEFORE, BASE, MERGED, MOVE = (
     "base",
     "merged",
     "move",
+    "masked",
 )
 """Keys of `extra`: the first three are the user's; `start` and `end` of the session that saved
 it, and how earlier sessions ended whose end no record holds; of the first record of a line, what
-that is based on; of a merge, the record that was merged; of the journal's records, the movement."""
+that is based on; of a merge, the record that was merged; of the journal's records, the movement;
+where secrets were masked before it was saved."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING = pack({})

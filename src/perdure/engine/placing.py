@@ -13,7 +13,16 @@ from perdure.core import chain
 from perdure.core.head import Branch, Head, Lease, Mark, mark_to_wire, next_life
 from perdure.core.leases import owner_of
 from perdure.core.lineage import is_empty
-from perdure.core.record import BASE, END, ENDED_BEFORE, ID_BYTES, START, Draft, seal_draft
+from perdure.core.record import (
+    BASE,
+    END,
+    ENDED_BEFORE,
+    ID_BYTES,
+    MASKED,
+    START,
+    Draft,
+    seal_draft,
+)
 from perdure.engine.bodies import Sent, joined
 from perdure.engine.leases import keeping, leaving, passed, removing
 from perdure.engine.requests import Compute, Now, Random, Steps
@@ -45,6 +54,8 @@ def place(core: SessionCore, end: tuple[str, str | None] | None) -> Steps[Sent]:
     mark = replace(mark, saved_us=time_us, last=number, end=None, error=None, ended_us=None)
     bodies = core.queue.next()
     extra = {**bodies[0].extra, **core.merged()}
+    if masked := [[each.kind, *each.path] for body in bodies for each in body.masked]:
+        extra[MASKED] = masked
     if tip.bases and is_empty(tip):
         extra[BASE] = [tip.bases[0].line, tip.bases[0].number]
     if core.mark is None:

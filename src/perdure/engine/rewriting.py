@@ -25,6 +25,7 @@ from perdure.core.record import (
     END,
     ENDED_BEFORE,
     LABEL,
+    MASKED,
     METADATA,
     MOVE,
     START,
@@ -49,6 +50,7 @@ _MARK_ERROR, _MARK_BRANCH = 8, 10
 """Where a mark, as records keep it, has the session's error and its branch."""
 _WORDS = {
     LABEL: "labels",
+    MASKED: "masked",
     METADATA: "metadata",
     SUMMARY: "summaries",
     START: "sessions",
@@ -158,7 +160,7 @@ class Rewriting:
         redactor = self._redactor
         if key in (LABEL, SUMMARY):
             return redactor.maybe(value)
-        if key == METADATA:
+        if key in (METADATA, MASKED):
             return redactor.whole(value)
         if key == END and isinstance(value, list) and len(value) > 1:
             error = redactor.maybe(value[1])

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from perdure.core import chain
-from perdure.core.record import LABEL, MERGED, METADATA, Record, Sealed
+from perdure.core.record import LABEL, MASKED, MERGED, METADATA, Record, Sealed
 from perdure.core.values import take
-from perdure.types import Checkpoint
+from perdure.types import Checkpoint, FoundSecret
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,6 +35,7 @@ def checkpoint_of(key: str, branch: str, record: Record, *, changes: bool = Fals
         changes=tuple(record.changes()) if changes else None,
         parent=record.parent.hex() if record.parent != chain.ORIGIN else None,
         merged=_merged(record.extra),
+        masked=_masked(key, record.extra),
         redacted=record.is_redacted,
     )
 
@@ -62,6 +63,14 @@ def checkpoint_of_save(
         parent=sealed.parent.hex() if sealed.parent != chain.ORIGIN else None,
         merged=_merged(extra) if extra else None,
     )
+
+
+def _masked(key: str, extra: Mapping[str, Any]) -> tuple[FoundSecret, ...]:
+    """Where secrets were masked before the record was saved."""
+    told = extra.get(MASKED)
+    if not told:
+        return ()
+    return tuple([FoundSecret(key, kind, tuple(path)) for kind, *path in told])
 
 
 def _merged(extra: Mapping[str, Any]) -> str | None:
