@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,13 +30,16 @@ from perdure.engine.last_good import HURT, fall_back
 from perdure.engine.load import load
 from perdure.engine.read import Site
 from perdure.engine.rebuilding import rebuilt
+from perdure.engine.requests import Commit, HeadRow
 from perdure.engine.save import tail_of
-from perdure.errors import Damaged, NeedsPerson, PerdureError, UsageError
+from perdure.errors import Damaged, KeyMissing, NeedsPerson, PerdureError, UsageError
 from perdure.newfile import give_name, partial_name, require_place
 from perdure.types import Loss
 
 if TYPE_CHECKING:
     from perdure.backends.sqlite_salvage import Row, SalvagedFile
+    from perdure.keys.providers import Key
+    from perdure.keys.salvage import SalvagedKeys
     from perdure.store import Store
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -85,6 +88,8 @@ def recover(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
+    key: Key | None = None,
+    keys_url: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Recovered:
     """Make a new store of what can be read of a broken SQLite file, which is only read.
@@ -96,10 +101,14 @@ def recover(
     Args:
         source: the broken file. A log beside it (`-wal`) is read too.
         target: the new store, a file that does not exist yet.
+        key: the root key, if the store is encrypted, as `Store` takes it; the new one has it too.
+        keys_url: where its data keys are, if that is another store.
         progress: called with (pages read, all).
 
     Raises:
         Damaged: nothing of a store was found; no file was made.
+        KeyMissing: it is encrypted, and no key was given.
+        WrongKey: another was.
         StoreUnavailable: the file cannot be read, or the new one not be written.
         UsageError: the new file exists.
     """
@@ -112,7 +121,8 @@ def recover(
     partial = partial_name(new)
     try:
         with SalvagedFile(Path(os.fspath(source))) as file:
-            salvage = _Salvage(file, _store_id(file, source), partial)
+            keys = _keys_of(file, key, keys_url) if key is not None else None
+            salvage = _Salvage(file, _store_id(file, source, keys), partial, keys)
             salvage.take_all(progress)
         states = salvage.finish()
         if not states:
@@ -129,19 +139,34 @@ def recover(
     )
 
 
-def _store_id(file: SalvagedFile, source: str | os.PathLike[str]) -> bytes:
-    """The store's id: what stands after its name somewhere, and agrees with a checksum."""
+def _keys_of(file: SalvagedFile, key: Key, keys_url: Any) -> SalvagedKeys:
+    from perdure.keys.salvage import SalvagedKeys
+
+    return SalvagedKeys(file, key, keys_url)
+
+
+def _store_id(
+    file: SalvagedFile, source: str | os.PathLike[str], keys: SalvagedKeys | None
+) -> bytes:
+    """The store's id: what stands after its name somewhere, and agrees with a checksum or key."""
     candidates = {each for each in file.after_each(b"store_id", _ID) if len(each) == _ID}
+    if keys is not None:
+        found = keys.fit(candidates)
+        if found is None:
+            raise Damaged(
+                f"{os.fspath(source)}: the row that has the store's own key is lost, or it is not "
+                "encrypted. Restore a backup, or recover it without a key"
+            )
+        return found
     if candidates:
         for row in file.rows():
             for store in candidates:
                 if _checked(row, store) is not None:
                     return store
         if any(map(_is_encrypted, file.rows())):
-            raise Damaged(
-                f"{os.fspath(source)}: its states are encrypted, and recovering opens none such. "
-                'Restore a backup; or open it with its key and on_damage="last_good", which goes '
-                "back to what is whole"
+            raise KeyMissing(
+                f"{os.fspath(source)}: its states are encrypted; give the key too: "
+                "recover(…, key=…), or perdure recover --key FORM …"
             )
     raise Damaged(
         f"{os.fspath(source)}: nothing in it is what a store of Perdure wrote. Restore a backup"
@@ -151,13 +176,18 @@ def _store_id(file: SalvagedFile, source: str | os.PathLike[str]) -> bytes:
 class _Salvage:
     """The new store while it is made."""
 
-    def __init__(self, file: SalvagedFile, store_id: bytes, path: Path) -> None:
+    def __init__(
+        self, file: SalvagedFile, store_id: bytes, path: Path, opening: SalvagedKeys | None
+    ) -> None:
         from perdure.backends.sqlite import SqliteBackend
 
         self._file, self._store, self._path = file, store_id, path
+        self._opening = opening
         self.found: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
         self._heads: dict[str, Head] = {}
+        self._stored: dict[str, Row] = {}
+        """The rows of the heads, as they were."""
         self._lines: dict[tuple[bytes, int], list[tuple[int, int]]] = {}
         """The first and the last record of each row that was taken, by incarnation and line."""
         self._keys: dict[bytes, str] = {}
@@ -175,6 +205,14 @@ class _Salvage:
             with self._base:
                 change = "UPDATE perdure SET value = ? WHERE name = 'store_id'"
                 self._base.execute(change, (self._store,))
+                if self._opening is not None:
+                    self._opening.put(self._base)
+                    self.found["keys"] = len(self._opening.found)
+                    self.lost["keys"] = self._opening.lost
+            if self._opening is not None:
+                self._opening.open(self._path)
+                self._store = self._opening.store
+            with self._base:
                 for number, row in self._file.numbered_rows():
                     self._take(row)
                     if progress is not None:
@@ -182,6 +220,8 @@ class _Salvage:
                 self._put_heads()
         finally:
             self._base.close()
+            if self._opening is not None:
+                self._opening.close()
         if progress is not None:
             progress(self._file.pages, self._file.pages)
 
@@ -189,7 +229,7 @@ class _Salvage:
         table = _table_of(row)
         if table is None:
             return
-        checked = _checked(row, self._store)
+        checked = _checked(row, self._store, self._opening)
         if checked is None:
             self.lost[table] += 1
             if table == "heads" and len(row[3]) == _ID:
@@ -197,7 +237,7 @@ class _Salvage:
                     self._keys[row[3]] = row[0].decode()
             return
         if table == "heads":
-            self._take_head(row[0].decode(errors="surrogateescape"), checked)
+            self._take_head(_name_of(row, self._opening), checked, row)
         elif table == "records":
             self._take_record(row)
         else:
@@ -205,12 +245,12 @@ class _Salvage:
             self._base.execute(change, row)
             self.found[table] += self._base.changes()
 
-    def _take_head(self, key: str, head: Head) -> None:
+    def _take_head(self, key: str, head: Head, row: Row) -> None:
         """The newest, should there be two versions."""
         old = self._heads.get(key)
         self.found["heads"] += old is None
         if old is None or _age(head) > _age(old):
-            self._heads[key] = head
+            self._heads[key], self._stored[key] = head, row
 
     def _take_record(self, row: Row) -> None:
         """Rows never overlap: of two that do, that with more records stays."""
@@ -233,13 +273,12 @@ class _Salvage:
 
     def _put_heads(self) -> None:
         for key, head in self._heads.items():
-            tail = tail_of(head)
-            blob = seal_head(head, store=self._store, key=key)
+            tail, (stored, _, blob, *_) = tail_of(head), self._stored[key]
             self._base.execute(
                 "INSERT INTO heads (key, token, head, incarnation, line, after, page) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    key.encode(errors="surrogateescape"),
+                    stored,
                     *(head.token, blob, tail.incarnation, tail.line, tail.after, tail.page),
                 ),
             )
@@ -250,7 +289,8 @@ class _Salvage:
         """Give heads to lives that have none, open every state, and verify all."""
         from perdure.store import Store
 
-        with Store(str(self._path), maintenance="off", on_damage="last_good") as store:
+        keys = self._opening.options() if self._opening is not None else {}
+        with Store(str(self._path), maintenance="off", on_damage="last_good", **keys) as store:
             rebuilt = self._rebuild(store)
             return [self._state(store, key, key in rebuilt) for key in store._look(store._keys())]
 
@@ -269,21 +309,19 @@ class _Salvage:
         for incarnation, own in lines.items():
             key = self._keys.get(incarnation, f"recovered/{incarnation.hex()[:12]}")
             key = key if key not in self._heads else f"recovered/{incarnation.hex()[:12]}"
-            head = store._driver.run(rebuilt(Site(self._store, key), incarnation, own))
+            site = Site(store._driver.store_id, key)
+            head = store._driver.run(rebuilt(site, incarnation, own))
             if head is not None:
+                row = HeadRow(head.token, seal_head(head, store=site.store, key=key))
+                store._driver.backend.perform(Commit(key, None, row, tail_of(head)))
                 heads[key] = head
                 made.add(key)
         if heads:
-            self._heads = heads
-            self._base = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                with self._base:
-                    self._put_heads()
-                    for head in heads.values():  # nothing leads to its pages any more
-                        change = "DELETE FROM pages WHERE incarnation = ?"
-                        self._base.execute(change, (head.incarnation,))
-            finally:
-                self._base.close()
+            flags = apsw.SQLITE_OPEN_READWRITE
+            with closing(apsw.Connection(str(self._path), flags=flags)) as base:
+                for head in heads.values():  # nothing leads to its pages any more
+                    change = "DELETE FROM pages WHERE incarnation = ?"
+                    base.execute(change, (head.incarnation,))
         return made
 
     def _state(self, store: Store, key: str, is_rebuilt: bool) -> RecoveredState:
@@ -341,13 +379,24 @@ def _is_encrypted(row: Row) -> bool:
     return any(isinstance(each, bytes) and is_encrypted(each) for each in row)
 
 
-def _checked(row: Row, store: bytes) -> Any:
-    """What a row holds, if its checksum agrees with its place; None: it does not."""
+def _name_of(row: Row, opening: SalvagedKeys | None) -> str:
+    """The name of the state whose head this is."""
+    if opening is not None:
+        return opening.name(row[0], row[2])
+    stored: bytes = row[0]
+    return stored.decode(errors="surrogateescape")
+
+
+def _checked(row: Row, store: bytes, opening: SalvagedKeys | None = None) -> Any:
+    """What a row holds, if its checksum, or its key, agrees with its place; None: it does not."""
     table = _table_of(row)
     try:
         if table == "heads":
-            key = row[0].decode(errors="surrogateescape")
-            return open_head(row[2], store=store, key=key, token=row[1])
+            blob = row[2] if opening is None else opening.lock_head(row[2])
+            return open_head(blob, store=store, key=_name_of(row, opening), token=row[1])
+        if opening is not None and table is not None:
+            at_blob = {"records": 4, "pages": 2}[table]
+            row = (*row[:at_blob], opening.lock(row[at_blob]), *row[at_blob + 1 :])
         if table == "records":
             incarnation, line, number, count, blob = row
             at: Any = {"store": store, "incarnation": incarnation, "line": line, "number": number}

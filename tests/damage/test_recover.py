@@ -321,6 +321,8 @@ def test_a_file_that_is_encrypted_is_told_and_not_taken_for_empty(tmp_path: Path
     source, target = tmp_path / "a.db", tmp_path / "b.db"
     with perdure.Store(source, key=bytes(32)) as store, store.open("a") as session:
         session.state["x"] = 1
-    with pytest.raises(errors.Damaged, match="its states are encrypted"):
+    with pytest.raises(errors.KeyMissing, match="its states are encrypted; give the key"):
         recover(source, target)
+    with pytest.raises(errors.WrongKey):
+        recover(source, target, key=bytes(range(32)))
     assert not target.exists()

@@ -23,7 +23,9 @@ Row: TypeAlias = tuple[Any, ...]
 
 _LEAF, _OTHERS = 0x0D, {0x02, 0x05, 0x0A}
 """Kinds of pages: those that hold rows of a table, and those that hold none."""
-_FILE_HEADER, _LEAF_HEADER = 100, 8
+_KEYED, _INNER_KEYED = {0x02, 0x0A}, 0x02
+"""Those of indexes, and of tables without row ids; of these, the ones above the lowest."""
+_FILE_HEADER, _LEAF_HEADER, _INNER_HEADER = 100, 8, 12
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 _WAL_MAGIC = 0x377F0682
 _SIZES = [512 << shift for shift in range(8)]
@@ -173,14 +175,36 @@ class SalvagedFile:
             if row is not None:
                 yield row
 
+    def key_rows(self) -> Iterator[Row]:
+        """Everything that can be read as a wrapped key, of tables without row ids."""
+        free = self._free()
+        for number in range(1, self.pages + 1):
+            page = self.page(number)
+            if number in free or len(page) < _INNER_HEADER or page[0] not in _KEYED:
+                continue
+            # Pages above the lowest hold rows too, each after the number of the page below it.
+            skipped = 4 if page[0] == _INNER_KEYED else 0
+            header = _INNER_HEADER if skipped else _LEAF_HEADER
+            count = int.from_bytes(page[3:5], "big")
+            for at in range(min(count, len(page) // 4)):
+                cell = header + 2 * at
+                offset = int.from_bytes(page[cell : cell + 2], "big") + skipped
+                size, offset = _varint(page, offset)
+                row = self._payload(page, offset, size, (self.page_bytes - 12) * 64 // 255 - 23)
+                if row is not None and _is_key(row):
+                    yield row
+
     def _row_at(self, page: bytes, offset: int) -> Row | None:
         """The row whose cell begins there; None: it cannot be one."""
         size, offset = _varint(page, offset)
         _, offset = _varint(page, offset)
+        return self._payload(page, offset, size, self.page_bytes - 35)
+
+    def _payload(self, page: bytes, offset: int, size: int, most: int) -> Row | None:
+        """A row of `size` bytes, of which `most` are in its page if it does not go on elsewhere."""
         there = len(self._data) + len(self._log)
         if not 1 < size <= min(limits.salvaged_row_bytes_max, there) or offset >= len(page):
             return None
-        most = self.page_bytes - 35
         if size <= most:
             return _values(page[offset : offset + size])
         least = (self.page_bytes - 12) * 32 // 255 - 23
@@ -209,6 +233,12 @@ class SalvagedFile:
                 found.add(bytes(data[at + len(mark) : at + len(mark) + size]))
                 at = data.find(mark, at + 1)
         return found
+
+
+def _is_key(row: Row) -> bool:
+    """Whether these values can be the owner of a key, and the key."""
+    owner, blob = row if len(row) == 2 else (None, None)
+    return isinstance(owner, bytes) and isinstance(blob, bytes) and len(owner) in (0, 16)
 
 
 def _checksum(data: bytes, order: str, start: tuple[int, int]) -> tuple[int, int]:

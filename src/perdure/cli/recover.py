@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import examples, gives_json, settings
+from perdure.cli.context import (
+    KEY_HELP,
+    KEY_VARIABLE,
+    examples,
+    gives_json,
+    keep_key,
+    settings,
+)
 from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, progress, say, table
 from perdure.cli.words import safe
 from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
-    from perdure.recovering import Recovered, RecoveredState
+    from perdure.recovering import Progress, Recovered, RecoveredState
 
 
 @click.command(epilog=examples("recover broken.db new.db"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("new", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--key",
+    "named_key",
+    metavar="FORM",
+    expose_value=False,
+    callback=keep_key,
+    help=f"{KEY_HELP} By default what {KEY_VARIABLE} holds.",
+)
 @gives_json
 @click.pass_context
 def recover(ctx: click.Context, file: Path, new: Path) -> None:
@@ -30,15 +46,27 @@ def recover(ctx: click.Context, file: Path, new: Path) -> None:
     and one whose head is lost gets one from its records. The exit code is 1 if anything was lost.
     Nobody should write to FILE meanwhile.
     """
-    from perdure.recovering import recover as recovered
-
     with progress("recovering", quiet=settings().json) as report:
-        done = recovered(file, new, progress=report)
+        done = _recovered(file, new, report)
     if settings().json:
         print_json({"ok": done.ok, "recovered": document(done)})
     else:
         _show(done)
     ctx.exit(0 if done.ok else 1)
+
+
+def _recovered(file: Path, new: Path, report: Progress | None) -> Recovered:
+    """What the library does; a key that only the environment holds is for encrypted files."""
+    from perdure.errors import KeyMissing
+    from perdure.recovering import recover as recovered
+
+    key, keys_url = settings().key, settings().keys_url
+    try:
+        return recovered(file, new, key=key, keys_url=keys_url, progress=report)
+    except KeyMissing:
+        if key is not None or not os.environ.get(KEY_VARIABLE):
+            raise
+        return recovered(file, new, key=f"env:{KEY_VARIABLE}", keys_url=keys_url, progress=report)
 
 
 def _show(done: Recovered) -> None:
@@ -54,7 +82,7 @@ def _show(done: Recovered) -> None:
         hint("something was lost: compare with a backup before this store takes its place")
 
 
-ROWS = ("heads", "records", "pages")
+ROWS = ("heads", "records", "pages", "keys")
 
 
 def _told(state: RecoveredState) -> str:

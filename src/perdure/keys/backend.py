@@ -343,6 +343,18 @@ class KeyedBackend:
         opener = self._open
         return tuple(replace(row, blob=Locked.by(opener, row.blob)) for row in rows)  # type: ignore[attr-defined, type-var]  # records and pages both have one
 
+    def locked(self, blob: bytes) -> Locked:
+        """A stored row or page with what opens it."""
+        return Locked.by(self._open, blob)
+
+    def locked_head(self, blob: bytes) -> Locked:
+        """A stored head with what opens it."""
+        return Locked.by(self._open_head, blob)
+
+    def name_of(self, stored: str, row: HeadRow) -> str:
+        """What a state is called whose head is stored under this."""
+        return self._names.name(stored, row) if self.ring.settings.hidden else stored
+
     # ---- reading ----------------------------------------------------------------------------
 
     def _read_head(self, request: ReadHead) -> HeadRow | None:

@@ -51,7 +51,7 @@ class Names:
         if not self._store.ring.settings.hidden:
             rows: tuple[tuple[str, HeadRow], ...] = inner.perform(request)
             return rows
-        by_name = {self._name(stored, row): stored for stored, row in self._every_head()}
+        by_name = {self.name(stored, row): stored for stored, row in self._every_head()}
         found: list[tuple[str, HeadRow]] = []
         for name in keys_of(by_name, request):
             row: HeadRow | None = inner.perform(ReadHead(by_name[name]))
@@ -68,7 +68,7 @@ class Names:
             if len(rows) < limits.heads_listed_max:
                 return found
 
-    def _name(self, stored: str, row: HeadRow) -> str:
+    def name(self, stored: str, row: HeadRow) -> str:
         """What a head is called; one that cannot be opened has its stored key for a name."""
         known = self._known.get(stored)
         if known is None:
