@@ -131,6 +131,23 @@ def test_any_part_of_an_encrypted_file_may_be_lost(
     assert lost
 
 
+@pytest.mark.parametrize("fill", [b"\0", b"\xff"])
+def test_the_first_page_of_a_small_file_may_be_lost(tmp_path: Path, fill: bytes) -> None:
+    """Nothing else tells how large its pages are, and how it is laid out."""
+    path = tmp_path / "a.db"
+    with perdure.Store(path, key=ROOT, maintenance="off") as store:
+        for number in range(3):
+            with store.open(f"a/{number}") as session:
+                for at in range(9):
+                    session.state.setdefault("messages", []).append(f"message {at} " * 30)
+                    session.save()
+    whole = all_of(path)
+    path.write_bytes(fill * 4096 + path.read_bytes()[4096:])
+    done = recover(path, tmp_path / "new.db", key=ROOT)
+    assert done.found["keys"] == 4
+    assert all_of(tmp_path / "new.db") == whole
+
+
 def test_the_command_takes_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, new = tmp_path / "a.db", tmp_path / "new.db"
     filled_store(path)

@@ -89,14 +89,12 @@ class SalvagedFile:
         return self._likeliness(size) > 0 or len(self._data) <= size
 
     def _likeliness(self, size: int) -> int:
-        """How many bytes are in pages of this size that begin as pages of rows do."""
-        found = 0
-        for start in range(size, len(self._data), size):
-            page = self._data[start : start + _LEAF_HEADER]
-            if len(page) == _LEAF_HEADER and page[0] == _LEAF:
-                cells, content = struct.unpack_from(">HH", page, 3)
-                found += size * (0 < cells <= size // 4 and 0 < content < size)
-        return found
+        """How many bytes are in pages of this size that begin as pages of rows do, and end so.
+
+        A page of the right size begins where one of half the size does, too: only the end tells.
+        """
+        starts = range(size, len(self._data) - size + 1, size)
+        return size * sum(_is_full(self._data[start : start + size]) for start in starts)
 
     def _frames(self) -> dict[int, int]:
         """The pages in the log that were committed, as far as its checksums agree."""
@@ -207,9 +205,7 @@ class SalvagedFile:
             return None
         if size <= most:
             return _values(page[offset : offset + size])
-        least = (self.page_bytes - 12) * 32 // 255 - 23
-        local = least + (size - least) % (self.page_bytes - 4)
-        local = local if local <= most else least
+        local = _local(size, self.page_bytes, most)
         parts = [page[offset : offset + local]]
         following = int.from_bytes(page[offset + local : offset + local + 4], "big")
         left = size - local
@@ -233,6 +229,25 @@ class SalvagedFile:
                 found.add(bytes(data[at + len(mark) : at + len(mark) + size]))
                 at = data.find(mark, at + 1)
         return found
+
+
+def _is_full(page: bytes) -> bool:
+    """Whether a page of rows has one that ends where the page does, as the first one put does."""
+    size = len(page)
+    cells = int.from_bytes(page[3:5], "big")
+    if page[0] != _LEAF or not 0 < cells <= size // 4:
+        return False
+    last = max(struct.unpack_from(f">{cells}H", page, _LEAF_HEADER))
+    row, at = _varint(page, last)
+    _, at = _varint(page, at)
+    return at + (row if row <= size - 35 else _local(row, size) + 4) == size
+
+
+def _local(row: int, size: int, most: int | None = None) -> int:
+    """How much of a row of so many bytes is in its page, which does not hold all of it."""
+    least = (size - 12) * 32 // 255 - 23
+    local = least + (row - least) % (size - 4)
+    return local if local <= (size - 35 if most is None else most) else least
 
 
 def _is_key(row: Row) -> bool:
