@@ -368,7 +368,8 @@ def told(error: apsw.Error, place: Place) -> PerdureError:
 
 def _no_database(path: str) -> NotAStore:
     return NotAStore(
-        f"{path} is not a SQLite database; it was not touched. Name another file for the store."
+        f"{path} is not a SQLite database; it was not touched. Name another file for the store; "
+        "if it was one and is broken: perdure recover FILE NEW."
     )
 
 

@@ -231,7 +231,7 @@ class Redactor:
         if isinstance(part, int) and is_position(mine.removeprefix("-")):
             raise UsageError(
                 f"{mine!r} is a position in a list, where another item may stand in each "
-                "checkpoint: write * for any, or give match= for what to look for"
+                "checkpoint: write * for any, or say what to look for: match=, or --match"
             )
         return way + 1 if mine == part else OUTSIDE
 
