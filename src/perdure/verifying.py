@@ -58,8 +58,7 @@ class _Verifying(StoreBase, is_part=True):
             problem = f"damaged: it is listed, and not found: {error}"
             return Verified(key, 0, False, problem, damage=(of_head(problem),))
         except Damaged as error:  # of a head that the anchor does not let through
-            problem = f"{error.kind}: {error}"
-            return Verified(key, 0, False, problem, damage=(of_head(problem),))
+            return Verified(key, 0, False, f"{error.kind}: {error}")
 
     def _repair(self, found: list[Verified], backup: bool | str | os.PathLike[str]) -> None:
         """Mend what can be, after a copy was made; what is found then takes the place of before."""

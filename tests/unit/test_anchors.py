@@ -313,6 +313,17 @@ def test_any_object_can_be_an_anchor_and_a_save_waits_for_it(path: Path) -> None
         perdure.Store(path, anchor=17)  # type: ignore[arg-type]  # on purpose
 
 
+def test_an_anchor_that_knows_nothing_is_told_to_who_only_reads(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with perdure.Store(path) as store:
+        save(store, 1)
+    with perdure.Store(path, anchor=tmp_path / "mistyped", read_only=True) as store:
+        assert numbers(store) == 1
+    assert "the anchor knows nothing of this store" in caplog.text
+    assert not (tmp_path / "mistyped").exists()
+
+
 def test_an_anchor_of_hidden_names_says_none(path: Path, tmp_path: Path) -> None:
     anchor = tmp_path / "safe.anchor"
     with perdure.Store(path, key=ROOT, hide_names=True, anchor=anchor) as store:
@@ -385,7 +396,7 @@ def test_the_command_line_takes_an_anchor(path: Path, tmp_path: Path) -> None:
     assert run(path, "verify").exit_code == 0
     found = run(path, "verify", "--anchor", anchor)
     assert found.exit_code == 1
-    assert "commits" in found.stdout
+    assert "it has 1 commit, and there were 2" in " ".join(found.stdout.split())
     assert run(path, "--anchor", anchor, "show", KEY).exit_code == 6
     os.environ["PERDURE_ANCHOR"] = anchor
     try:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from perdure import host, limits
 from perdure.anchors.protocol import Anchor
 from perdure.backends.protocol import Backend, StoreInfo
+from perdure.core.abbreviate import count
 from perdure.core.anchor import (
     Mark,
     Unfit,
@@ -44,6 +45,7 @@ from perdure.engine.requests import (
     Unchanged,
 )
 from perdure.errors import CommitUnknown, PerdureError, StoreUnavailable, Tampered
+from perdure.events import log
 
 STORE = ""
 """The name that the store itself is anchored under; no state has it."""
@@ -116,6 +118,10 @@ class AnchoredBackend:
                 f"another's. {ACCEPT}",
                 form="moved",
                 place=str(getattr(self.inner, "path", "the store")),
+            )
+        if kept is None and self.read_only:
+            log.warning(
+                "the anchor knows nothing of this store yet: no older copy can be told by it"
             )
         self._store, self._is_bound = info.store_id, kept is not None
         return info
@@ -253,7 +259,7 @@ class AnchoredBackend:
         return None
 
     def _refused(self, key: str, wrong: Unfit, mark: Mark | None) -> Tampered:
-        knew = f"{mark.commits:,} commits" if mark is not None else "none"
+        knew = count(mark.commits, "commit") if mark is not None else "none"
         return Tampered(
             f"the state {key!r} is not as its anchor knows it ({knew}): {wrong.why}. An older or "
             f"another version was put in its place. {ACCEPT}",
@@ -352,13 +358,13 @@ class AnchoredBackend:
             for name in self.lost():
                 forget(name)
         self.anchor.put(STORE, pack_store(self._store))
-        self._is_bound, count, after = True, 0, None
+        self._is_bound, found, after = True, 0, None
         while rows := self.inner.perform(ListHeads("", after, limits.heads_listed_max)):
             for key, row in rows:
                 head = Site(self._store, key).head(row)
                 self.anchor.put(self._name(key), mark_of(head).packed())
-                count, after = count + 1, key
-        return count
+                found, after = found + 1, key
+        return found
 
 
 def _boot() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.core.abbreviate import count as told
 from perdure.core.compress import decompress
 from perdure.core.head import Head, Journal, commits_of
 from perdure.core.seal import COMPRESSED, HEADER_BYTES, TAG_BYTES
@@ -133,7 +134,7 @@ def unfit(mark: Mark, head: Head, boot: str) -> Unfit | None:
     least = mark.commits if mark.boot in ("", boot) else mark.sure
     count = commits_of(head)
     if count < least:
-        return Unfit("older", f"it has {count:,} commits, and there were {least:,}")
+        return Unfit("older", f"it has {told(count, 'commit')}, and there were {least:,}")
     if count < mark.commits or mark.incarnation != head.incarnation:
         return None
     return _unfit_journal(mark, head)
