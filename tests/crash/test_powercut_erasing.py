@@ -14,7 +14,7 @@ from perdure import Store
 from perdure.backends.sqlite import SqliteBackend
 from perdure.errors import StateNotFound
 from perdure.testing.powercut import PowerCut
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 ROOT = bytes(range(32))
 KEY, OTHER, MARK = "support/alice", "support/bob", "MARK-alice"

@@ -15,7 +15,7 @@ from perdure import Retention, Store, limits
 from perdure.engine import prune
 from perdure.engine.requests import Steps
 from perdure.errors import PerdureError
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 POLICY = Retention(keep_last=4, keep_labels=["tenth"], keep_left=timedelta(0))
 CUTS = 30

@@ -19,7 +19,7 @@ from perdure.backends.sqlite import SqliteBackend
 from perdure.engine.requests import Durability
 from perdure.errors import PerdureError
 from perdure.testing.powercut import PowerCut
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 KEY = "agent"
 SAVES = 30

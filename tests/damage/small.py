@@ -19,7 +19,7 @@ import apsw
 
 import perdure
 from perdure import errors
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 OPTIONS: dict[str, dict[str, Any]] = {"plain": {}, "keyed": {"key": bytes(range(32))}}
 """By kind of store, the options it is opened with."""

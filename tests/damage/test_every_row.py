@@ -21,7 +21,7 @@ from tests.unit.maintained import head_of, pages_of
 import perdure
 from perdure import errors, limits
 from perdure.core.head import MAIN
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 Told = Callable[[str], None]
 TABLES = {"heads": "head", "records": "blob", "pages": "blob", "perdure": "value"}

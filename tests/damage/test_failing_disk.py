@@ -16,7 +16,7 @@ from perdure import Retention, Store
 from perdure.backends.sqlite import SqliteBackend
 from perdure.errors import PerdureError
 from perdure.testing.faults import FailingDisk
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 KEY = "agent"
 SAVES = 4

@@ -20,7 +20,7 @@ from perdure.backends.sqlite import SqliteBackend
 from perdure.errors import KeyMissing, NotEncrypted, PerdureError, WrongKey
 from perdure.testing.faults import FailingDisk
 from perdure.testing.powercut import PowerCut
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 FORMER, NEXT = bytes(range(32)), bytes(range(1, 33))
 STATES = ("a", "b")

@@ -9,7 +9,7 @@ from tests.damage.small import OPTIONS
 
 import perdure
 from perdure.errors import CheckpointNotFound, Damaged, StateNotFound, Tampered
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 from perdure.testing.tampering import told_forms
 
 FORMS = {

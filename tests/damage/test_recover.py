@@ -22,7 +22,7 @@ import perdure
 from perdure import errors, limits
 from perdure.cli.app import app
 from perdure.recovering import Recovered, recover
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.damage.small import OPTIONS
 
 import perdure
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 from perdure.testing.tampering import check_tamperings
 from perdure.testing.tamperings import TAMPERINGS
 

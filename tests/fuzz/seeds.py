@@ -16,7 +16,7 @@ from tests.fuzz.targets import export, head, names_its_target, packed, page, rec
 
 from perdure import Store
 from perdure.core.seal import EXPORT_OWNER, Kind, Place, unseal
-from perdure.testing.sim_world import small_world
+from perdure.testing.sim_stores import small_world
 
 CORPUS = Path(__file__).parent / "corpus"
 SIZE_MAX = 2**24

@@ -24,7 +24,7 @@ from perdure.engine.requests import (
 )
 from perdure.errors import StateExists
 from perdure.testing.contract_kit import Writer
-from perdure.testing.sim_world import inline_bytes
+from perdure.testing.sim_stores import inline_bytes
 
 NUMBER_MAX = 24
 

@@ -7,7 +7,8 @@ from perdure.testing.exhaust import ON_COMMITS, exhaust_deploying
 from perdure.testing.sim_fleet import Fleet
 from perdure.testing.sim_fleet_plants import FLEET_BUGS
 from perdure.testing.sim_report import Found
-from perdure.testing.sim_world import Face, small_world
+from perdure.testing.sim_stores import small_world
+from perdure.testing.sim_world import Face
 from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 SAYS = {

@@ -12,7 +12,8 @@ from perdure.testing.exhaust import exhaust_claims
 from perdure.testing.sim_claim_plants import CLAIMING_BUGS
 from perdure.testing.sim_claims import Claiming
 from perdure.testing.sim_report import Found
-from perdure.testing.sim_world import ACTIONS, Face, World, small_world
+from perdure.testing.sim_stores import small_world
+from perdure.testing.sim_world import ACTIONS, Face, World
 from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 SAYS = {

@@ -16,7 +16,8 @@ from perdure.testing import simulate
 from perdure.testing.exhaust import exhaust_elsewhere
 from perdure.testing.sim_elsewhere import OTHER, SHARED, Sharing
 from perdure.testing.sim_report import Found
-from perdure.testing.sim_world import ACTIONS, KEY, Face, World, small_world
+from perdure.testing.sim_stores import small_world
+from perdure.testing.sim_world import ACTIONS, KEY, Face, World
 from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 PLAN = Plan(elsewhere=True)

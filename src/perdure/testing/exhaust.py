@@ -18,14 +18,8 @@ from perdure.testing import sim_claims, sim_elsewhere, sim_fleet_actors, sim_pru
 from perdure.testing.sim_actors import writer
 from perdure.testing.sim_branches import every_kind
 from perdure.testing.sim_report import Found, Progress, Report, account, quiet
-from perdure.testing.sim_world import (
-    Action,
-    Actor,
-    Face,
-    Option,
-    World,
-    small_world,
-)
+from perdure.testing.sim_stores import small_world
+from perdure.testing.sim_world import Action, Actor, Face, Option, World
 
 ON_READS: tuple[Action, ...] = ("crash before",)
 ON_COMMITS: tuple[Action, ...] = (

@@ -50,15 +50,8 @@ from perdure.testing.sim_actors import Script
 from perdure.testing.sim_branches import COUNT, LOG, open_core
 from perdure.testing.sim_plants import Bug
 from perdure.testing.sim_report import Found
-from perdure.testing.sim_world import (
-    DELAY_STEPS_MAX,
-    Action,
-    Actor,
-    Face,
-    World,
-    encrypted,
-    small_world,
-)
+from perdure.testing.sim_stores import encrypted, small_world
+from perdure.testing.sim_world import DELAY_STEPS_MAX, Action, Actor, Face, World
 
 FACES: tuple[Face, ...] = ("transactional", "objects")
 LIVES_MAX = 8

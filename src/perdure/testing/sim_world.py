@@ -9,22 +9,14 @@ of the choices alone.
 from __future__ import annotations
 
 import random
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
-from unittest.mock import patch
 
-from perdure import limits
-from perdure.backends import objects
-from perdure.backends.bucket import Bucket
 from perdure.backends.memory import MemoryBackend
 from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import Backend, StoreInfo
 from perdure.cache import Cache
-from perdure.core import tree
-from perdure.core.cut import Bounds
 from perdure.core.head import MAIN
 from perdure.core.seal import FORMAT
 from perdure.engine import audit, load, states
@@ -48,6 +40,7 @@ from perdure.engine.requests import (
 )
 from perdure.errors import CommitUnknown, PerdureError
 from perdure.testing.model import Broken, Model, require
+from perdure.testing.sim_stores import SimulatedObjects, perhaps_encrypted
 from perdure.types import Holder
 
 T = TypeVar("T")
@@ -169,9 +162,10 @@ class World:
     def __post_init__(self) -> None:
         """Make the store, with an identity that is the same in every run."""
         inner: MemoryBackend | ObjectBackend
-        inner = MemoryBackend() if self.face == "transactional" else _Objects(self)
+        is_one = self.face == "transactional"
+        inner = MemoryBackend() if is_one else SimulatedObjects(self._step_in)
         inner._info = STORE
-        self.backend = _encrypted(inner) if _are_encrypted else inner
+        self.backend = perhaps_encrypted(inner)
 
     # ---- actors ---------------------------------------------------------------------------
 
@@ -395,97 +389,15 @@ class World:
         """Keys of the copies that maintenance made."""
         return self.keys(f"{KEY}/copy/")
 
+    def _step_in(self) -> None:
+        if self.inside is not None:
+            self.inside()
+
     def digest(self) -> tuple[Any, ...]:
         """All that the future depends on: the store, and what every actor was told."""
         store = tuple(self.backend.perform(ReadState(key)) for key in self.keys())
         actors = tuple((a.history, a.life, a.steps is None) for a in self.actors)
         return hash(store), self.commits, sum(self.faults.values()), actors
-
-
-class _Bucket(Bucket):
-    """A bucket between whose operations the world may step in."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
-
-    def get(self, name: str) -> tuple[int, bytes] | None:
-        """As of a bucket."""
-        self._step_in()
-        return super().get(name)
-
-    def put(self, name: str, data: bytes, *, version: int | None = None) -> bool:
-        """As of a bucket."""
-        self._step_in()
-        return super().put(name, data, version=version)
-
-    def replace(self, name: str, data: bytes) -> None:
-        """As of a bucket."""
-        self._step_in()
-        super().replace(name, data)
-
-    def delete(self, name: str, *, version: int | None = None) -> None:
-        """As of a bucket."""
-        self._step_in()
-        super().delete(name, version=version)
-
-    def _step_in(self) -> None:
-        if self._world.inside is not None:
-            self._world.inside()
-
-
-class _Objects(ObjectBackend):
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._bucket = _Bucket(world)
-
-
-@contextmanager
-def inline_bytes(size: int) -> Iterator[None]:
-    """Let head objects carry this many bytes of records, so that segments are put early."""
-    with patch.object(objects, "inline_bytes_max", size):
-        yield
-
-
-_are_encrypted = False
-
-
-@contextmanager
-def encrypted(are_so: bool = True) -> Iterator[None]:
-    """Let the stores of worlds that are made have a key."""
-    with patch.object(sys.modules[__name__], "_are_encrypted", are_so):
-        yield
-
-
-def _encrypted(inner: Backend) -> Backend:
-    from perdure.keys import LocalKey  # few worlds have a key
-    from perdure.keys.backend import KeyedBackend
-
-    backend = KeyedBackend(inner, LocalKey(bytes(32)))
-    backend.connect()
-    return backend
-
-
-@contextmanager
-def small_world() -> Iterator[None]:
-    """Bounds so small that a few saves reach all of them: segments, snapshots, trees of levels."""
-    with ExitStack() as stack:
-        for module, name, bound in _SMALL:
-            stack.enter_context(patch.object(module, name, bound))
-        yield
-
-
-_SMALL: tuple[tuple[Any, str, Any], ...] = (
-    (objects, "inline_bytes_max", 700),
-    (limits, "tail_records_max", 2),
-    (limits, "snapshots_kept_max", 2),
-    (limits, "section_inline_bytes_max", 8),
-    (limits, "inline_bytes_max", 32),
-    (limits, "claims_inline_max", 2),
-    (limits, "claim_result_inline_bytes_max", 60),
-    (tree, "LEAVES", Bounds(16, 32, 64)),
-    (tree, "INNER", Bounds(80, 160, 240)),
-)
 
 
 def _short(answer: Any) -> str:

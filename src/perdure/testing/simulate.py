@@ -39,15 +39,8 @@ from perdure.testing.sim_fleet_plants import FLEET_BUGS
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
 from perdure.testing.sim_prune_plants import PRUNING_BUGS
 from perdure.testing.sim_report import Found, Progress, Report, account, quiet
-from perdure.testing.sim_world import (
-    CACHE_BYTES,
-    DELAY_STEPS_MAX,
-    Action,
-    Face,
-    World,
-    encrypted,
-    small_world,
-)
+from perdure.testing.sim_stores import encrypted, small_world
+from perdure.testing.sim_world import CACHE_BYTES, DELAY_STEPS_MAX, Action, Face, World
 
 FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500

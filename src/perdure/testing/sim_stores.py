@@ -1,0 +1,108 @@
+"""The stores of a simulated world: object stores it steps into, keys, bounds that are soon met."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from perdure import limits
+from perdure.backends import objects
+from perdure.backends.bucket import Bucket
+from perdure.backends.objects import ObjectBackend
+from perdure.backends.protocol import Backend
+from perdure.core import tree
+from perdure.core.cut import Bounds
+
+
+class _Bucket(Bucket):
+    """A bucket between whose operations a world may step in."""
+
+    def __init__(self, step_in: Callable[[], None]) -> None:
+        super().__init__()
+        self._step_in = step_in
+
+    def get(self, name: str) -> tuple[int, bytes] | None:
+        """As of a bucket."""
+        self._step_in()
+        return super().get(name)
+
+    def put(self, name: str, data: bytes, *, version: int | None = None) -> bool:
+        """As of a bucket."""
+        self._step_in()
+        return super().put(name, data, version=version)
+
+    def replace(self, name: str, data: bytes) -> None:
+        """As of a bucket."""
+        self._step_in()
+        super().replace(name, data)
+
+    def delete(self, name: str, *, version: int | None = None) -> None:
+        """As of a bucket."""
+        self._step_in()
+        super().delete(name, version=version)
+
+
+class SimulatedObjects(ObjectBackend):
+    """An object store of a world.
+
+    Args:
+        step_in: called before each operation of its bucket.
+    """
+
+    def __init__(self, step_in: Callable[[], None]) -> None:
+        super().__init__()
+        self._bucket = _Bucket(step_in)
+
+
+@contextmanager
+def inline_bytes(size: int) -> Iterator[None]:
+    """Let head objects carry this many bytes of records, so that segments are put early."""
+    with patch.object(objects, "inline_bytes_max", size):
+        yield
+
+
+_are_encrypted = False
+
+
+@contextmanager
+def encrypted(are_so: bool = True) -> Iterator[None]:
+    """Let the stores of worlds that are made have a key."""
+    with patch.object(sys.modules[__name__], "_are_encrypted", are_so):
+        yield
+
+
+def perhaps_encrypted(inner: Backend) -> Backend:
+    """A backend as it is, or before it one with a key: see `encrypted`."""
+    if not _are_encrypted:
+        return inner
+    from perdure.keys import LocalKey  # few worlds have a key
+    from perdure.keys.backend import KeyedBackend
+
+    backend = KeyedBackend(inner, LocalKey(bytes(32)))
+    backend.connect()
+    return backend
+
+
+@contextmanager
+def small_world() -> Iterator[None]:
+    """Bounds so small that a few saves reach all of them: segments, snapshots, trees of levels."""
+    with ExitStack() as stack:
+        for module, name, bound in _SMALL:
+            stack.enter_context(patch.object(module, name, bound))
+        yield
+
+
+_SMALL: tuple[tuple[Any, str, Any], ...] = (
+    (objects, "inline_bytes_max", 700),
+    (limits, "tail_records_max", 2),
+    (limits, "snapshots_kept_max", 2),
+    (limits, "section_inline_bytes_max", 8),
+    (limits, "inline_bytes_max", 32),
+    (limits, "claims_inline_max", 2),
+    (limits, "claim_result_inline_bytes_max", 60),
+    (tree, "LEAVES", Bounds(16, 32, 64)),
+    (tree, "INNER", Bounds(80, 160, 240)),
+)
