@@ -1,0 +1,146 @@
+"""Atomic blocks: what undo puts back, and what stays live after it."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from perdure.core.changes import Splice
+from perdure.core.values import same
+from perdure.errors import SaveInsideAtomic
+from perdure.state import Document, TrackedList
+
+
+def busy(state: Any) -> None:
+    """Edits of every kind."""
+    state["messages"].append({"n": 9})
+    state["messages"][0]["parts"].clear()
+    state["messages"][-1]["m"] = state["messages"].pop(1)
+    state["messages"].sort(key=lambda item: -item["n"])
+    state["plan"]["t"][1].append("x")
+    state["plan"].pop("u", None)
+    state["plan"]["text"] += "more"
+    state["seen"] ^= {1, 5}
+    del state["old"]
+    state["new"] = [state["seen"]]
+
+
+CONTENT: dict[str, Any] = {
+    "messages": [{"n": 1, "parts": [1]}, {"n": 2, "parts": []}, {"n": 3}],
+    "plan": {"t": (1, [2]), "u": {"v": 1}, "text": "some"},
+    "seen": {1, 2},
+    "old": [[1]],
+}
+
+
+@pytest.mark.parametrize("captured", [True, False])
+@pytest.mark.parametrize("read", [True, False])
+def test_undo_restores_content_marks_and_live_nodes(captured: bool, read: bool) -> None:
+    document = Document(copy.deepcopy(CONTENT))
+    state = document.state
+    state["messages"][2]["before"] = True
+    state["plan"]["text"] += "!"
+    state["seen"].add(7)
+    if captured:
+        document.capture()
+    held = [state["messages"][1], state["plan"]["t"][1], state["old"][0]] if read else []
+    before, pending = document.plain(), document.pending()
+    document.begin()
+    busy(state)
+    inside = state["messages"][0]
+    assert document.plain() != before
+    document.undo()
+    assert same(document.plain(), before)
+    assert repr(document.pending()) == repr(pending)
+    if read:
+        assert state["messages"][1] is held[0]
+        assert state["plan"]["t"][1] is held[1]
+        assert state["old"][0] is held[2]
+    document.capture()
+    inside["edited"] = True
+    for node in held:
+        node.clear()
+    assert len(document.capture()) == len(held)
+
+
+def test_what_is_read_inside_a_block_stays_live_after_undo() -> None:
+    document = Document(copy.deepcopy(CONTENT))
+    document.begin()
+    first = document.state["messages"][0]
+    document.state["messages"].insert(0, {})
+    popped = document.state["messages"].pop()
+    inner = document.state["plan"]["t"][1]
+    document.state["plan"].clear()
+    document.undo()
+    first["n"] = 10
+    popped["n"] = 30
+    inner.append(4)
+    assert document.state["messages"][0] is first
+    assert document.state["messages"][2] is popped
+    assert document.plain() == {
+        **CONTENT,
+        "messages": [{"n": 10, "parts": [1]}, {"n": 2, "parts": []}, {"n": 30}],
+        "plan": {"t": (1, [2, 4]), "u": {"v": 1}, "text": "some"},
+    }
+    assert len(document.capture()) == 3
+
+
+def test_what_was_inserted_inside_a_block_is_free_after_undo() -> None:
+    document = Document({"a": []})
+    document.begin()
+    document.state["a"].append({"n": 1})
+    fresh = document.state["a"][0]
+    fresh["m"] = 2
+    document.undo()
+    fresh["m"] = 3
+    assert document.capture() == []
+    document.state["a"].append(fresh)
+    assert document.state["a"][0] is fresh
+
+
+def test_blocks_nest() -> None:
+    document = Document({"a": [1]})
+    items = document.state["a"]
+    document.begin()
+    items.append(2)
+    document.begin()
+    items.append(3)
+    document.undo()
+    assert items == [1, 2]
+    document.begin()
+    items.append(4)
+    document.keep()
+    assert items == [1, 2, 4]
+    document.undo()
+    assert items == [1]
+    assert document.capture() == []
+
+
+def test_a_view_made_inside_a_block_shows_tracked_children_after_undo() -> None:
+    document = Document({"a": {"x": [1], "y": [2]}})
+    document.begin()
+    section = document.state["a"]
+    del section["x"]
+    values = section.values()
+    document.undo()
+    assert [type(child) for child in values] == [TrackedList, TrackedList]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda document: document.capture(),
+        lambda document: document.apply([]),
+        lambda document: document.replace({}),
+    ],
+    ids=["capture", "apply", "replace"],
+)
+def test_nothing_is_saved_or_refreshed_inside_a_block(call: Callable[[Document], object]) -> None:
+    document = Document({"a": [1]})
+    document.begin()
+    document.state["a"].append(2)
+    with pytest.raises(SaveInsideAtomic):
+        call(document)
+    document.keep()
+    assert document.capture() == [Splice(("a",), 1, 0, [2])]
