@@ -64,7 +64,7 @@ class AnchoredBackend:
         >>> from perdure.anchors import FileAnchor
         >>> from perdure.backends.memory import MemoryBackend
         >>> AnchoredBackend(MemoryBackend(), FileAnchor("anchors.db")).connect().format
-        0
+        1
     """
 
     def __init__(self, inner: Backend, anchor: Anchor, *, read_only: bool = False) -> None:

@@ -111,7 +111,7 @@ class SqliteBackend:
     Example:
         >>> backend = SqliteBackend("agents.db")
         >>> backend.connect().format
-        0
+        1
     """
 
     def __init__(

@@ -33,7 +33,7 @@ def backend_for(url: str | os.PathLike[str], **options: Any) -> Backend:
 
     Example:
         >>> backend_for("memory:scratch").connect().format
-        0
+        1
     """
     if not isinstance(url, str):
         return _sqlite(os.fspath(url), options)
