@@ -36,6 +36,7 @@ from perdure.errors import (
 )
 
 if TYPE_CHECKING:
+    from perdure.engine.live import Live
     from perdure.engine.session import SessionCore
 
 _ID_DIGITS = 12
@@ -362,7 +363,7 @@ def redacted(core: SessionCore, pending: Sequence[Change] = ()) -> Redacted:
     )
 
 
-def unsaved(core: SessionCore) -> list[Change]:
+def unsaved(core: Live) -> list[Change]:
     """All that a session has not saved, as far as it can be told."""
     mine = core.waiting()
     with suppress(Exception):  # a container changed behind its methods, or half changed
@@ -370,7 +371,7 @@ def unsaved(core: SessionCore) -> list[Change]:
     return mine
 
 
-def torn(core: SessionCore) -> Conflict:
+def torn(core: Live) -> Conflict:
     """The error for a session of which a refresh was interrupted while it changed what is live."""
     mine = core.torn or unsaved(core)
     return Conflict(

@@ -8,20 +8,20 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.changes import Change, moves_of, pack_changes, reordered, sections_of
+from perdure.core.changes import reordered
 from perdure.core.head import MAIN, Claim, Head, Life, Mark
 from perdure.core.leases import owner_of
-from perdure.core.record import LABEL, MERGED, METADATA, SUMMARY
-from perdure.engine.bodies import Body, Edited, Overtaken, Sent, too_much
+from perdure.core.record import MERGED, SUMMARY
+from perdure.engine.bodies import Body, Edited, Overtaken, Sent
 from perdure.engine.branches import forking_from
+from perdure.engine.capturing import Capturing
 from perdure.engine.expiry import expiring
 from perdure.engine.leases import leaving, lost
-from perdure.engine.live import Live
 from perdure.engine.load import Loaded
 from perdure.engine.marks import with_mark
 from perdure.engine.moving import move
@@ -33,7 +33,6 @@ from perdure.engine.refresh import (
     read_news,
     require_one_version,
     take_in,
-    torn,
 )
 from perdure.engine.requests import Durability, Now, ReadHead, Steps, Tell
 from perdure.engine.row import Row
@@ -57,21 +56,13 @@ from perdure.errors import (
     PerdureError,
     Reload,
 )
-from perdure.types import Checkpoint, FoundSecret, Holder, OnConflict, Strategy
+from perdure.types import Checkpoint, Holder, OnConflict, Strategy
 
 if TYPE_CHECKING:
-    from perdure.engine.claims import Settling
+    pass
 
 
-Screen: TypeAlias = Callable[
-    [Any, dict[str, Any], "tuple[Settling, ...]"],
-    "tuple[tuple[Settling, ...], tuple[FoundSecret, ...]]",
-]
-"""Given the document, what a save says besides, and outcomes of claims: gives these as they are to
-be kept, and what was masked; raises `SecretFound` (`perdure.secrets.screen.Screen.look`)."""
-
-
-class SessionCore(Live):
+class SessionCore(Capturing):
     """One session's durable side; pure, driven by either facade."""
 
     def __init__(
@@ -93,8 +84,6 @@ class SessionCore(Live):
         expires_us: int | None = None,
     ) -> None:
         super().__init__(site, document, loaded, branch, elsewhere, missing)
-        self.screen: Screen | None = None
-        """Looks at what is about to be captured, before it is."""
         self.check: Callable[[SessionCore, News], None] = require_one_version
         """Refuses what others saved, if this session cannot take it in."""
         self._on_conflict = on_conflict
@@ -113,7 +102,6 @@ class SessionCore(Live):
         """Ends of earlier sessions that no record holds; the first record will."""
         self.row = Row()
         """How long nobody else has saved."""
-        self._sent: Sent | None = None
         self._doubt = Doubt()
         """Whether what was sent may have landed."""
         self.mark: Mark | None = None
@@ -133,92 +121,7 @@ class SessionCore(Live):
         self._expires_us = expires_us
         """How long after its last save the state is to expire; 0: never; None: as it is."""
 
-    # ---- capturing ------------------------------------------------------------------------
-
-    def stage(
-        self,
-        label: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        *,
-        ending: bool = False,
-        durability: Durability = "power",
-        settles: tuple[Settling, ...] = (),
-    ) -> Body | None:
-        """Capture what changed into a body, if there is anything to save; `settles` go with it.
-
-        A save of a state that was never saved is something, even when it is empty; its end is not.
-        """
-        if self.torn is not None and (self.torn or not ending or self.document.touched()):
-            raise torn(self)
-        extra: dict[str, Any] = {}
-        if label is not None:
-            extra[LABEL] = label
-        if metadata is not None:
-            extra[METADATA] = metadata
-        if self.is_summary_unsaved:
-            extra[SUMMARY] = self.summary
-        if ending:
-            self.document.check_lists()
-        settles, masked = self._look_over(extra, settles)
-        body = self._capture(extra, durability, settles)
-        makes = self.is_new and not self.unsaved and not ending
-        if body is None and (extra or makes or settles or self.queue.is_holding):
-            body = Body(pack_changes([]), frozenset(), (), extra, durability, settles)
-            self.queue.put(body)
-        if body is not None and masked:
-            body.masked += masked
-        self._saved_summary = self.summary
-        return body
-
-    def hold(self) -> None:
-        """Capture what changed for no save: it stays unsaved until the next one that is asked for.
-
-        So it can be merged with what others saved, and be given up as any edit.
-        """
-        self.document.gather()
-        _, masked = self._look_over({}, ())
-        body = self._capture({}, "process", (), is_held=True)
-        if body is not None:
-            body.masked += masked
-
-    def _look_over(
-        self, extra: dict[str, Any], settles: tuple[Settling, ...]
-    ) -> tuple[tuple[Settling, ...], tuple[FoundSecret, ...]]:
-        """Have what is about to be captured looked at; the outcomes to keep, and what was masked.
-
-        Raises:
-            SecretFound: it is not to be saved.
-        """
-        if self.screen is None:
-            return settles, ()
-        seen = self.screen(self.document, extra, settles)
-        if SUMMARY in extra:
-            self.summary = extra[SUMMARY]
-        return seen
-
-    def _capture(
-        self,
-        extra: dict[str, Any],
-        durability: Durability,
-        settles: tuple[Settling, ...],
-        *,
-        is_held: bool = False,
-    ) -> Body | None:
-        bodies: list[Body] = []
-
-        def keep(changes: list[Change]) -> None:
-            packed = pack_changes(changes)
-            if len(packed) > limits.save_bytes_max:
-                raise too_much(len(packed), changes)
-            names, moves = frozenset(sections_of(changes)), moves_of(changes)
-            bodies.append(Body(packed, names, moves, extra, durability, settles, is_held))
-            self.queue.put(bodies[0])
-
-        def kept() -> bool:
-            return bool(bodies) and self.queue.has(bodies[0])
-
-        self.document.capture(keep, kept)
-        return bodies[0] if bodies else None
+    # ---- what it is ------------------------------------------------------------------------
 
     @property
     def holds(self) -> bool:
@@ -232,11 +135,6 @@ class SessionCore(Live):
         """Whether its work is merged with what others saved first."""
         return self._on_conflict == "merge"
 
-    @property
-    def unsaved(self) -> bool:
-        """Whether a captured body still waits to be saved, asked for or not."""
-        return bool(self.queue) or self._sent is not None
-
     def settled_by(self, body: Body, checkpoint: Checkpoint | None) -> None:
         """Drop a captured body of which others' checkpoint has all.
 
@@ -245,12 +143,6 @@ class SessionCore(Live):
         body.saved = checkpoint
         self.queue.remove(body)
         self._at_risk = True
-
-    def drop_waiting(self) -> None:
-        """Give up captured bodies that were never sent."""
-        sent = self._sent.bodies if self._sent is not None else ()
-        self.queue.keep_only(sent)
-        self.took_in = self.took_in if sent else None
 
     # ---- saving ---------------------------------------------------------------------------
 
