@@ -19,19 +19,20 @@ from perdure.aio_looking import AsyncLooking
 from perdure.aio_session import AsyncSession, Opening
 from perdure.anchoring import AsyncAnchoring
 from perdure.attending import AsyncAttending
+from perdure.beginning import Beginning
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.engine import audit, states
 from perdure.erasing import AsyncErasing
 from perdure.events import reported
 from perdure.expiring import AsyncExpiring, expires_us
+from perdure.maintaining import AsyncMaintaining
 from perdure.migrating import AsyncMigrating
 from perdure.opening import Loading
 from perdure.pruning import AsyncPruning
 from perdure.redacting import AsyncRedacting
 from perdure.reports import (
     Exported,
-    Maintained,
     Stats,
     Unreferenced,
 )
@@ -49,7 +50,6 @@ from perdure.session_base import (
 from perdure.store_base import Progress
 from perdure.types import OnConflict, StateInfo, Strategies
 from perdure.upgrading import AsyncUpgrading
-from perdure.upkeep import breaks
 from perdure.verifying import AsyncVerifying
 
 if TYPE_CHECKING:
@@ -64,9 +64,11 @@ class AsyncStore(
     AsyncActing,
     AsyncAnchoring,
     AsyncAttending,
+    Beginning,
     AsyncBranching,
     AsyncErasing,
     AsyncExpiring,
+    AsyncMaintaining,
     AsyncMigrating,
     AsyncPruning,
     AsyncRedacting,
@@ -346,41 +348,6 @@ class AsyncStore(
         What belongs to a state, and nothing refers to, is told by `verify`.
         """
         return await asyncio.to_thread(self._unreferenced)
-
-    async def maintain(
-        self,
-        key: str | None = None,
-        *,
-        dry_run: bool = False,
-        progress: Progress | None = None,
-    ) -> list[Maintained]:
-        """Do the maintenance that is due, of one state or of all; what was done, state by state.
-
-        Snapshots make resuming cost what is read, packs make history small, and pages that nothing
-        refers to are removed. It goes on beside sessions in any process, and may be interrupted or
-        killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind. Pages of snapshots that are damaged or missing are
-        made anew from the records, for which all are read. What else cannot be read is left as it
-        is, and told of in `problem`; everything else is done.
-
-        Args:
-            key: the state's key; all states by default.
-            dry_run: only say what would be done first.
-            progress: called with (states done, all); for one state, with (checkpoints gone over,
-                all).
-
-        Raises:
-            StateNotFound: there is no such state.
-        """
-        return await asyncio.to_thread(self._maintaining, key, dry_run, progress, breaks())
-
-    async def compact(self, *, progress: Progress | None = None) -> int:
-        """Give space that is not used any more back to the file system; how many bytes.
-
-        Args:
-            progress: called with (done, all), in the backend's units.
-        """
-        return await asyncio.to_thread(self._compacting, progress)
 
     async def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""

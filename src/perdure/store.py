@@ -15,6 +15,7 @@ from perdure.access import guarded
 from perdure.acting import Acting
 from perdure.anchoring import Anchoring
 from perdure.attending import Attending
+from perdure.beginning import Beginning
 from perdure.branching import Branching
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -23,13 +24,13 @@ from perdure.erasing import Erasing
 from perdure.events import reported
 from perdure.expiring import Expiring, expires_us
 from perdure.looking import Looking
+from perdure.maintaining import Maintaining
 from perdure.migrating import Migrating
 from perdure.opening import Loading
 from perdure.pruning import Pruning
 from perdure.redacting import Redacting
 from perdure.reports import (
     Exported,
-    Maintained,
     Stats,
     Unreferenced,
 )
@@ -62,9 +63,11 @@ class Store(
     Acting,
     Anchoring,
     Attending,
+    Beginning,
     Branching,
     Erasing,
     Expiring,
+    Maintaining,
     Migrating,
     Pruning,
     Redacting,
@@ -306,41 +309,6 @@ class Store(
         What belongs to a state, and nothing refers to, is told by `verify`.
         """
         return self._unreferenced()
-
-    def maintain(
-        self,
-        key: str | None = None,
-        *,
-        dry_run: bool = False,
-        progress: Progress | None = None,
-    ) -> list[Maintained]:
-        """Do the maintenance that is due, of one state or of all; what was done, state by state.
-
-        Snapshots make resuming cost what is read, packs make history small, and pages that nothing
-        refers to are removed. It goes on beside sessions in any process, and may be interrupted or
-        killed at any moment: what it did by then stays done. Over all states, it also removes what
-        abandoned copies and imports left behind. Pages of snapshots that are damaged or missing are
-        made anew from the records, for which all are read. What else cannot be read is left as it
-        is, and told of in `problem`; everything else is done.
-
-        Args:
-            key: the state's key; all states by default.
-            dry_run: only say what would be done first.
-            progress: called with (states done, all); for one state, with (checkpoints gone over,
-                all).
-
-        Raises:
-            StateNotFound: there is no such state.
-        """
-        return self._maintaining(key, dry_run, progress)
-
-    def compact(self, *, progress: Progress | None = None) -> int:
-        """Give space that is not used any more back to the file system; how many bytes.
-
-        Args:
-            progress: called with (done, all), in the backend's units.
-        """
-        return self._compacting(progress)
 
     def close(self) -> None:
         """Let what is under way finish and release the store. Safe to call twice."""

@@ -9,46 +9,31 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypeAlias, TypeVar
 
-from msgspec.structs import replace
-
-from perdure import access, host, limits, missing
+from perdure import access, limits, missing
 from perdure.cache import Cache
 from perdure.core.refs import Ref
 from perdure.drive import Clock, Driver, system_clock
-from perdure.engine import maintain, states, unreferenced
-from perdure.engine.around import UNREADABLE
+from perdure.engine import states, unreferenced
 from perdure.engine.read import Site, required
 from perdure.engine.requests import ListHeads, Steps
 from perdure.engine.scope import EVERYTHING, VERBS, Scope, Verb
-from perdure.engine.session import SessionCore
-from perdure.engine.unread import Unread
 from perdure.errors import (
-    Damaged,
     InvalidStoreURL,
-    ReplayMismatch,
-    SectionDamaged,
     StateNotFound,
     StoreUnavailable,
     UsageError,
 )
 from perdure.events import OnEvent
-from perdure.fenced import SessionDriver
-from perdure.leasing import Claim, Keeper
+from perdure.leasing import Keeper
 from perdure.naming import check_key, check_new, key
-from perdure.opening import Loading, Opened, open_session
 from perdure.reports import (
     Exported,
-    Maintained,
-    MaintenanceStep,
     Unreferenced,
 )
-from perdure.session_base import OnCancel, OnDamage, OnError
-from perdure.strategies import checked
+from perdure.session_base import OnDamage
 from perdure.types import (
     Durability,
-    OnConflict,
     StateInfo,
-    Strategies,
 )
 from perdure.upkeep import Maintenance, Upkeep
 
@@ -170,7 +155,7 @@ class StoreBase:
         self.url = os.fspath(url) if isinstance(url, str | os.PathLike) else repr(url)
         self._durability: Durability = durability
         self._check_edits = check_edits
-        self._on_damage: OnDamage = _one_of(on_damage, "on_damage", ON_DAMAGE)
+        self._on_damage: OnDamage = one_of(on_damage, "on_damage", ON_DAMAGE)
         self._on_event = on_event
         self._secrets = None if secrets is None else policy_of(secrets)
         cache = Cache(cache_bytes) if _checked_size(cache_bytes) else None
@@ -179,7 +164,7 @@ class StoreBase:
             self._driver = access.read_only(self._driver)
         self._keeper = Keeper(self._driver)
         self._upkeep: Upkeep | None = None
-        if _one_of(maintenance, "maintenance", ("background", "off")) == "background":
+        if one_of(maintenance, "maintenance", ("background", "off")) == "background":
             self._upkeep = Upkeep(self._driver, on_event) if not read_only else None
 
     @property
@@ -231,63 +216,6 @@ class StoreBase:
         self._keeper.close()
         self._driver.close()
 
-    def _maintaining(
-        self,
-        key: str | None,
-        dry_run: bool,
-        progress: Progress | None,
-        pausing: Callable[[], None] | None = None,
-    ) -> list[Maintained]:
-        if key is not None:
-            self._look(self._asking(required, key))
-        keys = [key] if key is not None else self._look(self._keys())
-        found = []
-        for done, each in enumerate(keys, 1):
-            made: list[MaintenanceStep] = []
-            problem: str | None = None
-            try:
-                plan = self._look(self._about(partial(maintain.plan, full=True), each))
-                made += plan.steps if dry_run else ()
-                if not dry_run:
-                    if self._upkeep is not None:
-                        self._upkeep.leave(each)
-                    self._maintained(plan, made, progress if key is not None else None, pausing)
-            except UNREADABLE as error:
-                problem = f"{error.kind}: {error}"
-            works = tuple(step.work for step in made)
-            found.append(Maintained(each, works, tuple(made), problem))
-            if progress is not None and (key is None or dry_run):
-                progress(done, len(keys))
-        if key is None and not dry_run:
-            self._look(maintain.discard_abandoned(self._driver.store_id))
-        return found
-
-    def _maintained(
-        self,
-        plan: maintain.Plan,
-        made: list[MaintenanceStep],
-        progress: Progress | None,
-        pausing: Callable[[], None] | None,
-    ) -> None:
-        """Maintain one state; the steps that were made are added to `made`."""
-        total, reached = plan.checkpoints, 0
-
-        def done(step: MaintenanceStep) -> None:
-            nonlocal reached
-            made.append(step)
-            if step.work == "pack":
-                reached = min(max(reached, step.last), total)
-            if progress is not None:
-                progress(reached, total)
-
-        work = self._about(partial(maintain.maintain, full=True, done=done), plan.key)
-        self._driver.run(work, makes=False, pausing=pausing)
-        if progress is not None:
-            progress(total, total)
-
-    def _compacting(self, progress: Progress | None) -> int:
-        return self._driver.backend.compact(progress) if self._driver.is_made() else 0
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
@@ -319,127 +247,6 @@ class StoreBase:
         """What to call the store in an error's message."""
         name = str(getattr(self._driver.backend, "path", self.url))
         return name if self._driver.store_id else f"{name}, to which nothing was saved yet"
-
-    def _opening(
-        self,
-        key: str,
-        loading: Loading,
-        branch: str,
-        claim: Claim | None,
-        on_damage: OnDamage | None,
-    ) -> Steps[Opened]:
-        """What a session starts from."""
-        policy = _one_of(on_damage or self._on_damage, "on_damage", ON_DAMAGE)
-        id_ = claim.id if claim is not None else None
-        opening = partial(open_session, loading=loading, branch=branch, id_=id_)
-        try:
-            return (yield from self._asking(opening, key))
-        except SectionDamaged:  # which takes no other with it
-            raise
-        except (Damaged, ReplayMismatch) as error:
-            if policy == "raise":
-                raise
-            from perdure.engine.last_good import fall_back  # hardly ever
-
-            falling = partial(fall_back, branch=branch, problem=str(error), session=id_)
-            yield from self._asking(falling, key)
-        return (yield from self._asking(opening, key))
-
-    def _taking(self, claim: Claim, key: str) -> Steps[float | None]:
-        """Have a branch held; None: it is, or there is no state yet.
-
-        How long to wait before the next try else (seconds).
-        """
-        return (yield from self._asking(claim.take, key))
-
-    def _founding(self, core: SessionCore) -> Steps[bool] | None:
-        """Make the state that a session is to hold, if there is none; whether the session has it.
-
-        None: there is nothing to be made.
-        """
-        if not core.exclusive or core.holds:
-            return None
-
-        def founding() -> Steps[bool]:
-            if not core.is_new:
-                return False  # it was made meanwhile
-            core.site = replace(core.site, store=self._driver.store_id)
-            return (yield from core.found(self._durability))
-
-        return founding()
-
-    def _session_parts(
-        self,
-        opened: Opened,
-        on_error: OnError,
-        on_cancel: OnCancel,
-        on_conflict: OnConflict,
-        strategies: Strategies | None,
-        claim: Claim | None,
-        expires: int | None,
-        *,
-        lazy: bool,
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments of the session class; if `lazy`, sections load when they are touched."""
-        from perdure.state.document import MISSING, UNLOADED, Document
-
-        def read(name: str) -> Any:
-            return fenced.run(core.read(name))
-
-        site, loaded, plan = opened.site, opened.loaded, opened.plan
-        content = {
-            name: UNLOADED if type(value) is Unread else value
-            for name, value in opened.content.items()
-        }
-        stored = Document(
-            content,
-            load=read if lazy else None,
-            check_edits=self._check_edits,
-            ephemeral=opened.ephemeral,
-        )
-        if not lazy:
-            stored.track()
-        core = SessionCore(
-            site,
-            stored,
-            loaded,
-            id=opened.id,
-            started_us=opened.now_us,
-            holder=host.holder(),
-            branch=opened.branch,
-            on_conflict=_one_of(on_conflict, "on_conflict", ("raise", "fork", "merge")),
-            strategies=checked(strategies, merges=on_conflict == "merge"),
-            exclusive=claim is not None,
-            told=opened.told,
-            elsewhere=opened.elsewhere,
-            missing=MISSING,
-            expires_us=expires,
-        )
-        if self._secrets is not None:
-            from perdure.secrets.screen import Screen
-
-            core.screen = Screen(self._secrets, site.key).look
-        document, evolution = stored, None
-        if plan is not None:
-            from perdure.evolving import evolved
-
-            document, evolution = evolved(
-                plan, core, stored, opened.changes, lazy=lazy, ephemeral=opened.ephemeral
-            )
-        options = {
-            "durability": self._durability,
-            "on_error": _one_of(on_error, "on_error", ("discard", "save")),
-            "on_cancel": _one_of(on_cancel, "on_cancel", ("keep", "discard")),
-            "on_event": self._on_event,
-            "upkeep": self._upkeep,
-            "claim": claim,
-            "evolution": evolution,
-        }
-        driver = self._driver
-        if driver.scope is not None:
-            driver = access.ScopedDriver(driver, driver.scope.in_sessions())
-        fenced = SessionDriver(driver, core)
-        return (fenced, core, document, opened.resumed), options
 
     def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
         check_new(new)
@@ -529,7 +336,12 @@ def _checked_size(size_bytes: object) -> int:
     return size_bytes
 
 
-def _one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:
+def one_of(value: Any, name: str, choices: tuple[str, ...]) -> Any:
+    """An option that is one of these.
+
+    Raises:
+        UsageError: it is none.
+    """
     if value not in choices:
         raise UsageError(f"{name} is one of {', '.join(map(repr, choices))}, not {value!r}")
     return value
