@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from perdure import host, limits
 from perdure.anchors.protocol import Anchor
+from perdure.backends.layer import Layer
 from perdure.backends.protocol import Backend, StoreInfo
 from perdure.core.abbreviate import count
 from perdure.core.anchor import (
@@ -52,7 +53,7 @@ STORE = ""
 ACCEPT = "If it was put back on purpose, take it for the newest: perdure verify --anchor … --accept"
 
 
-class AnchoredBackend:
+class AnchoredBackend(Layer):
     """A store with an anchor.
 
     Args:
@@ -77,12 +78,6 @@ class AnchoredBackend:
         self._is_bound = False
         self._known: dict[str, Mark] = {}
         """The newest marks that this process kept, by name."""
-
-    def __getattr__(self, name: str) -> Any:
-        # What only some backends have: its file, its keys, how long it waits, …
-        if name == "inner":
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
     # ---- the store --------------------------------------------------------------------------
 
@@ -125,22 +120,6 @@ class AnchoredBackend:
             )
         self._store, self._is_bound = info.store_id, kept is not None
         return info
-
-    def after_commit(self) -> None:
-        """Upkeep off the save path."""
-        self.inner.after_commit()
-
-    def backup(self, target: Any, progress: Any = None) -> None:
-        """A copy of the whole store; the anchor is not part of it."""
-        self.inner.backup(target, progress)
-
-    def compact(self, progress: Any = None) -> int:
-        """Give space that nothing uses back to the file system; the bytes given back."""
-        return self.inner.compact(progress)
-
-    def size_bytes(self) -> int:
-        """Bytes the store occupies now."""
-        return self.inner.size_bytes()
 
     def close(self) -> None:
         """Release everything."""

@@ -90,9 +90,9 @@ def _keep_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None
     found.json = value or found.json
 
 
-def on_store(function: F) -> F:
-    """Give a command `--store` and `--key`; they may stand before the command too."""
-    function = click.option(
+def takes_key(function: F) -> F:
+    """Give a command `--key`; it may stand before the command too."""
+    return click.option(
         "--key",
         "named_key",
         metavar="FORM",
@@ -100,6 +100,11 @@ def on_store(function: F) -> F:
         callback=keep_key,
         help=f"{KEY_HELP} By default what {KEY_VARIABLE} holds.",
     )(function)
+
+
+def on_store(function: F) -> F:
+    """Give a command `--store` and `--key`; they may stand before the command too."""
+    function = takes_key(function)
     return click.option(
         "--store",
         metavar="URL",

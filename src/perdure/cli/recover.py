@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from perdure.cli.context import (
-    KEY_HELP,
     KEY_VARIABLE,
     examples,
     gives_json,
-    keep_key,
     settings,
+    takes_key,
 )
 from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, progress, say, table
@@ -28,14 +27,7 @@ if TYPE_CHECKING:
 @click.command(epilog=examples("recover broken.db new.db"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("new", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--key",
-    "named_key",
-    metavar="FORM",
-    expose_value=False,
-    callback=keep_key,
-    help=f"{KEY_HELP} By default what {KEY_VARIABLE} holds.",
-)
+@takes_key
 @gives_json
 @click.pass_context
 def recover(ctx: click.Context, file: Path, new: Path) -> None:

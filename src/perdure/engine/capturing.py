@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from perdure import limits
 from perdure.core.changes import Change, moves_of, pack_changes, sections_of
 from perdure.core.record import LABEL, METADATA, SUMMARY
-from perdure.engine.bodies import Body, Edited, Sent, too_much
+from perdure.engine.bodies import Body, Sent, too_much
 from perdure.engine.live import Live
-from perdure.engine.load import Loaded
-from perdure.engine.read import Site
 from perdure.engine.refresh import torn
 from perdure.engine.requests import Durability
-from perdure.engine.window import Elsewhere
 from perdure.types import FoundSecret
 
 if TYPE_CHECKING:
@@ -31,20 +28,10 @@ be kept, and what was masked; raises `SecretFound` (`perdure.secrets.screen.Scre
 class Capturing(Live):
     """The live tree of a session, and what was captured of its edits and is not saved yet."""
 
-    def __init__(
-        self,
-        site: Site,
-        document: Edited,
-        loaded: Loaded | None,
-        branch: str,
-        elsewhere: Elsewhere,
-        missing: object,
-    ) -> None:
-        super().__init__(site, document, loaded, branch, elsewhere, missing)
-        self.screen: Screen | None = None
-        """Looks at what is about to be captured, before it is."""
-        self._sent: Sent | None = None
-        """What was sent and is not settled."""
+    screen: Screen | None = None
+    """Looks at what is about to be captured, before it is."""
+    _sent: Sent | None = None
+    """What was sent and is not settled."""
 
     def stage(
         self,

@@ -7,12 +7,12 @@ place where it is looked for. So the engine is the same with a key and without o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from perdure import limits
+from perdure.backends.layer import Layer
 from perdure.backends.protocol import Backend
 from perdure.core.seal import ERASED_OWNER, Locked, Place, opened
 from perdure.encrypted import ERASURES
@@ -58,7 +58,7 @@ from perdure.keys.ring import RootKey
 T = TypeVar("T")
 
 
-class KeyedBackend(HeldKeys):
+class KeyedBackend(HeldKeys, Layer):
     """A store with a key.
 
     Args:
@@ -99,12 +99,6 @@ class KeyedBackend(HeldKeys):
             ListErased: self._read_erased,
         }
 
-    def __getattr__(self, name: str) -> Any:
-        # What only some backends have: its file, whether it is made, how long it waits, …
-        if name in ("inner", "_ring"):
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
     is_keyed = True
 
     # ---- the contract -----------------------------------------------------------------------
@@ -126,22 +120,6 @@ class KeyedBackend(HeldKeys):
             if isinstance(each, Moved) and each.head is not None:
                 outcomes[at] = Moved(self._locked_head(each.head))
         return outcomes
-
-    def after_commit(self) -> None:
-        """Upkeep off the save path."""
-        self.inner.after_commit()
-
-    def backup(self, target: Path, progress: Callable[[int, int], None] | None = None) -> None:
-        """A copy of the whole store, as encrypted as it is."""
-        self.inner.backup(target, progress)
-
-    def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
-        """Give space that nothing uses back to the file system; the bytes given back."""
-        return self.inner.compact(progress)
-
-    def size_bytes(self) -> int:
-        """Bytes the store occupies now."""
-        return self.inner.size_bytes()
 
     def close(self) -> None:
         """Release everything, keys too."""
