@@ -10,6 +10,7 @@ from perdure.adapters.langgraph.comparing import Known, same, write, write_items
 from perdure.adapters.langgraph.places import CHECKPOINT, PENDING, channel_of, section_of
 from perdure.adapters.langgraph.writes import Entry, added
 from perdure.errors import CommitUnknown
+from perdure.state.node import plain
 from perdure.types import Checkpoint, Durability
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class Tip:
     def read(self, coder: Coder) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
         """What the checkpoint says, the channels, and the writes since; all of it new objects."""
         state = self.session.state
-        sections = {name: _plain(state[name]) for name in state}
+        sections = {name: plain(state[name]) for name in state}
         told, values, pending = parts(coder, sections)
         seen = {}
         if self._edits != "full":
@@ -217,10 +218,6 @@ def _known(all_seen: Sequence[Seen], section: str, value: Any) -> Known | None:
         if known is not None and known.items and known.items[0] is first:
             return known
     return None
-
-
-def _plain(value: Any) -> Any:
-    return value.plain() if hasattr(value, "plain") else value
 
 
 def _span(old: list[Any], new: list[Any]) -> tuple[int, int, int]:

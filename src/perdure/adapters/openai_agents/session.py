@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from agents.memory import SessionSettings
 
 from perdure.adapters.openai_agents import turns
-from perdure.adapters.openai_agents.items import (
-    is_of_user,
-    stand_ins,
-    taken,
-)
+from perdure.adapters.openai_agents.items import is_of_user, stand_ins, taken
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES, RUNS, UNDERWAY, key_of
 from perdure.adapters.openai_agents.runs import KeepingRuns
@@ -23,6 +19,7 @@ from perdure.adapters.openai_agents.underway import TellingHooks, cut_off, settl
 from perdure.aio import AsyncStore
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
+from perdure.state.node import plain
 from perdure.types import Durability
 
 if TYPE_CHECKING:
@@ -164,8 +161,7 @@ class PerdureSession(KeepingRuns):
                 raise Unchanged(None)
             if not session.state[MESSAGES]:  # the window was popped empty
                 await session.load(MESSAGES)
-            item = session.state[MESSAGES].pop()
-            return item.plain() if hasattr(item, "plain") else item
+            return plain(session.state[MESSAGES].pop())
 
         return await self._keeper.write(popping, looks=True)
 

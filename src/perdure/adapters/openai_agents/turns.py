@@ -11,7 +11,8 @@ import msgspec
 from perdure.adapters.openai_agents.items import is_of_user
 from perdure.adapters.openai_agents.keeper import Keeper, Opened
 from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES
-from perdure.errors import UsageError
+from perdure.errors import CheckpointNotFound, CheckpointPruned, UsageError
+from perdure.state.node import plain
 
 Summarizing: TypeAlias = Callable[[list[Any]], str | Awaitable[str]]
 
@@ -77,7 +78,7 @@ async def rewind(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
         raise UsageError(f"there is no turn {turn}: the conversation has {before + len(starts)}")
     *earlier, start = starts[: turn - before]
     live = session.state[MESSAGES]
-    gone = [_plain(item) for item in live[start:]]
+    gone = [plain(item) for item in live[start:]]
     del live[start:]
     asked = text_of(messages[earlier[-1]], SUMMARY_CHARS) if earlier else None
     keeper.sum_up(session, asked)
@@ -89,6 +90,9 @@ async def _bring_back(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
 
     The items before it are those of the checkpoint it was made on, of which the newest turns are
     in the conversation still.
+
+    Raises:
+        CheckpointPruned: one of these checkpoints is not there any more.
     """
     compacted = session.state[COMPACTED]
     at = next(at for at, each in enumerate(compacted) if turn <= each["turns"])
@@ -99,8 +103,13 @@ async def _bring_back(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
         del session.state[COMPACTED]
     found: list[Any] = []
     for number, each in enumerate(older):
-        state = await keeper.store.at(keeper.key, each["before"], sections=[MESSAGES])
-        items = [_plain(item) for item in state[MESSAGES][: each["items"]]]
+        try:
+            state = await keeper.store.at(keeper.key, each["before"], sections=[MESSAGES])
+        except CheckpointNotFound as error:
+            raise CheckpointPruned(
+                f"turn {turn} was compacted, and the checkpoint before that was pruned"
+            ) from error
+        items = [plain(item) for item in state[MESSAGES][: each["items"]]]
         found += items if number == 0 else items[_lead(items) :]
     return found
 
@@ -200,7 +209,3 @@ def text_of(item: Any, chars_max: int) -> str:
     line = " ".join(content[: 4 * chars_max].split())
     line = line.encode(errors="replace").decode()  # a lone surrogate is no text
     return line if len(line) <= chars_max else line[: chars_max - 1] + "…"
-
-
-def _plain(item: Any) -> Any:
-    return item.plain() if hasattr(item, "plain") else item

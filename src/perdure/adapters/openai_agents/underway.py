@@ -17,6 +17,7 @@ from perdure.adapters.openai_agents.items import Item, answers, calls_of, open_c
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.places import MESSAGES, UNDERWAY
 from perdure.adapters.openai_agents.runs import waiting
+from perdure.state.node import plain
 
 ITEMS, OUTPUTS, TAKEN = "items", "outputs", "taken"
 """Of what is under way: the items of the response, and outputs by id of their calls. Once they are
@@ -105,7 +106,7 @@ async def cut_off(session: Opened) -> list[Item]:
     """
     messages = session.state.get(MESSAGES, ())
     told = await _loaded(session)
-    items = [_plain(item) for item in told.get(ITEMS, ())]
+    items = [plain(item) for item in told.get(ITEMS, ())]
     calls = open_calls(messages)
     if not items and not calls:
         return []
@@ -159,7 +160,3 @@ async def _loaded(session: Opened) -> dict[str, Any]:
     await session.load(UNDERWAY)
     told: dict[str, Any] = session.state[UNDERWAY]
     return told
-
-
-def _plain(item: Any) -> Any:
-    return item.plain() if hasattr(item, "plain") else item
