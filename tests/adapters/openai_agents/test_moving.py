@@ -196,7 +196,7 @@ def nested(levels: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("", "hi", "must not be empty"),
+        ("", "hi", "a part of it is empty"),
         ("x" * 2000, "hi", "at most 1024 bytes"),
         ("deep", nested(200), "nested over 128 deep"),
     ],

@@ -60,7 +60,7 @@ class ConversationMover:
         return found
 
     def _key_shown(self, place: Place) -> str:
-        """The key, or what comes next to it where there can be none: `contents` refuses that."""
+        """The key, or what comes next to it where there can be none."""
         try:
             return key_of(self._prefix, place.session_id)
         except InvalidKey:
@@ -70,13 +70,11 @@ class ConversationMover:
         """The items of one, oldest first; each is seen to be one that can be kept.
 
         Raises:
-            InvalidKey: no state can have its id.
             UsageError: no branch can have its name.
             NotStorable: an item is nested too deep, or too long.
             BadStored: one is no JSON, or cannot be decrypted.
         """
         place = self._places[unit]
-        key_of(self._prefix, place.session_id)
         check_branch(place.branch)
         ids = self._ids[unit] = []
         for position, (id_, item) in enumerate(self._items.items(place)):
