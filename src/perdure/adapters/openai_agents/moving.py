@@ -16,7 +16,7 @@ from perdure.adapters.moving import Content, Moved, Progress, Unit, move
 from perdure.adapters.openai_agents.from_sqlite import Place, SqliteItems
 from perdure.adapters.openai_agents.items import is_of_user
 from perdure.adapters.openai_agents.places import MESSAGES, key_of
-from perdure.adapters.openai_agents.turns import SUMMARY_CHARS, text_of
+from perdure.adapters.summary import SUMMARY_CHARS, text_of
 from perdure.core.head import MAIN
 from perdure.core.refs import check_branch
 from perdure.core.values import take
@@ -151,7 +151,7 @@ def _added(session: Any, batch: Sequence[tuple[str, Any]]) -> Iterator[str]:
     session.state.setdefault(MESSAGES, []).extend([item for _, item in batch])
     asked = [item for _, item in batch if is_of_user(item)]
     if asked and session.branch == MAIN:  # all branches share one line
-        session.summary = text_of(asked[-1], SUMMARY_CHARS)
+        session.summary = text_of(asked[-1].get("content"), SUMMARY_CHARS)
     session.save(LABEL)
     yield from (id_ for id_, _ in batch)
 
