@@ -107,8 +107,8 @@ def saved() -> list[str]:
     try:
         with perdure.Store("agent.db", create=False) as store:
             underway = store.at("sessions/refunds", "main").get("underway", {})
-            return sorted(underway.get("outputs", ()))
-    except perdure.PerdureError:  # there is nothing yet
+            return sorted(name for each in underway["responses"] for name in each["outputs"])
+    except (KeyError, perdure.PerdureError):  # there is nothing yet
         return []
 
 

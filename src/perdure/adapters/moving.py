@@ -15,6 +15,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from perdure.errors import PerdureError, StateDeleted, StateExists, UsageError
+from perdure.naming import check_new
 
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -210,8 +211,11 @@ class _Plan:
 
         Raises:
             StateExists: the store has another state under the key.
+            InvalidKey: no state can be made under it.
         """
         present = set(self._mover.present(self._unit))
+        if not present:
+            check_new(self._unit.key)
         ids = [each.id for each in self._contents if each.id in present]
         if present and not ids:
             raise StateExists(

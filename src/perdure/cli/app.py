@@ -22,6 +22,7 @@ from perdure.cli import (
     erase,
     files,
     history,
+    import_langgraph,
     import_openai,
     importing,
     keys,
@@ -218,7 +219,8 @@ def app() -> None:
     """
 
 
-importing.import_.add_command(import_openai.openai_agents)
+for _library in (import_langgraph.langgraph, import_openai.openai_agents):
+    importing.import_.add_command(_library)
 for _command in (
     trial.demo,
     states.ls,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_store, settings
-from perdure.cli.importing import adapter, maintained, target, tell
-from perdure.cli.output import progress
+from perdure.cli.context import examples, gives_json, on_store
+from perdure.cli.importing import adapter, move_in
+
+if TYPE_CHECKING:
+    from perdure.adapters.moving import Moved, Progress
+    from perdure.store import Store
 
 
 @click.command(
@@ -61,11 +65,9 @@ def openai_agents(
     secret = None if encryption_key is None else _secret(encryption_key)
     with adapter():
         from perdure.adapters.openai_agents.moving import move_conversations
-    with (
-        target(dry_run) as store,
-        progress("reading" if dry_run else "importing", quiet=settings().json) as report,
-    ):
-        moved = move_conversations(
+
+    def moving(store: Store, report: Progress | None) -> Moved:
+        return move_conversations(
             file,
             store,
             prefix=prefix,
@@ -75,8 +77,8 @@ def openai_agents(
             skip_failures=skip_failures,
             progress=report,
         )
-        maintained(store, moved)
-    ctx.exit(tell(moved))
+
+    ctx.exit(move_in(moving, dry_run))
 
 
 def _secret(form: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from perdure.cli.classes import class_named
 from perdure.cli.context import (
     another_key,
     examples,
@@ -26,7 +25,7 @@ from perdure.cli.states import newest
 from perdure.cli.words import safe
 
 if TYPE_CHECKING:
-    from perdure.adapters.moving import Moved, MovedUnit, Tally
+    from perdure.adapters.moving import Moved, MovedUnit, Progress, Tally
     from perdure.store import Store
 
 _old_file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -119,68 +118,6 @@ def import_() -> None:
     """Read a state that export wrote from a file, or what another library kept."""
 
 
-@import_.command(
-    short_help="Import threads that LangGraph's own savers kept.",
-    epilog=examples(
-        "import langgraph checkpoints.sqlite --dry-run",
-        "import langgraph checkpoints.sqlite --store agents.db",
-        "import langgraph postgresql://localhost/agents --allow agent:Plan",
-    ),
-)
-@click.argument("source", metavar="FILE|URL")
-@click.option("--prefix", default="threads/", show_default=True, help="What keys begin with.")
-@click.option(
-    "--allow",
-    multiple=True,
-    metavar="MODULE:CLASS",
-    help="Make objects of this class, besides those that LangGraph knows to be safe.",
-)
-@click.option("--skip-failures", is_flag=True, help="Import all others where some fail.")
-@click.option("--dry-run", is_flag=True, help="Only read, and say what would be imported.")
-@on_store
-@gives_json
-@click.pass_context
-def langgraph(
-    ctx: click.Context,
-    source: str,
-    prefix: str,
-    allow: tuple[str, ...],
-    skip_failures: bool,
-    dry_run: bool,
-) -> None:
-    """Import the threads that LangGraph's SqliteSaver or PostgresSaver kept in FILE or at URL.
-
-    Each thread becomes a state, as PerdureSaver keeps it: with the ids, parents and metadata of its
-    checkpoints and their pending writes. A graph that waits at an interrupt there can be resumed
-    here. The source is only read.
-
-    Everything is read first; if some of it cannot be kept, nothing is written, unless
-    --skip-failures is given. Then it is copied, read back, and compared by counts and hashes. A run
-    that was interrupted goes on when it is started again.
-
-    The exit code is 1 if any thread is not as in the source afterwards, or under --dry-run could
-    not be.
-    """
-    classes = [class_named(each) for each in allow]
-    with adapter():
-        from perdure.adapters.langgraph.moving import move_threads
-    with (
-        target(dry_run) as store,
-        progress("reading" if dry_run else "importing", quiet=settings().json) as report,
-    ):
-        moved = move_threads(
-            source,
-            store,
-            prefix=prefix,
-            allow=classes,
-            dry_run=dry_run,
-            skip_failures=skip_failures,
-            progress=report,
-        )
-        maintained(store, moved)
-    ctx.exit(tell(moved))
-
-
 @contextmanager
 def adapter() -> Iterator[None]:
     """Tell what to install where a library is missing."""
@@ -190,8 +127,27 @@ def adapter() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
+def move_in(moving: Callable[[Store, Progress | None], Moved], dry_run: bool) -> int:
+    """Move what another library kept into the store, and print what was, or would be.
+
+    Args:
+        moving: moves it.
+        dry_run: whether it only looks.
+
+    Returns:
+        What to exit with.
+    """
+    doing = "reading" if dry_run else "importing"
+    with _target(dry_run) as store, progress(doing, quiet=settings().json) as report:
+        moved = moving(store, report)
+        for each in moved.units:
+            if each.copied:  # nothing goes on in the background once this process has ended
+                store.maintain(each.key)
+    return _tell(moved)
+
+
 @contextmanager
-def target(dry_run: bool) -> Iterator[Store]:
+def _target(dry_run: bool) -> Iterator[Store]:
     """The store to import into; a dry run makes none, and looks at an empty one in its place."""
     from perdure.backends.url import backend_for
     from perdure.store import Store
@@ -205,14 +161,7 @@ def target(dry_run: bool) -> Iterator[Store]:
         yield store
 
 
-def maintained(store: Store, moved: Moved) -> None:
-    """Nothing goes on in the background once this process has ended."""
-    for each in moved.units:
-        if each.copied:
-            store.maintain(each.key)
-
-
-def tell(moved: Moved) -> int:
+def _tell(moved: Moved) -> int:
     """Print what was moved, or would be; what to exit with."""
     from perdure.cli.app import FOUND  # which has this command, and so cannot come before
 

@@ -209,6 +209,41 @@ def test_what_could_not_be_kept_is_told_before_anything_is_written(
         assert values(saver, thread("b")) == {"x": Plan(steps=["x"])}
 
 
+def nested(levels: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(levels - 1):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("a*b", 1, "can be made under"),
+        ("a//b", 1, "can be made under"),
+        ("deep", nested(129), "nested over 128 deep"),
+    ],
+)
+def test_a_thread_that_no_state_could_hold_is_told_before_anything_is_written(
+    name: str, value: Any, problem: str, source: Path, store: Store
+) -> None:
+    with SqliteSaver.from_conn_string(str(source)) as saver:
+        checkpoint = empty_checkpoint() | {"channel_values": {"x": value}}
+        saver.put(thread(name), checkpoint, {"step": 1}, {"x": 1})
+    looked = move_threads(source, store, dry_run=True)
+    moved = move_threads(source, store)
+    assert looked.units == moved.units and moved.is_refused and store.states() == []
+    told = {each.name: each.problem for each in moved.units if each.problem is not None}
+    assert told.keys() == {name} and problem in str(told[name])
+
+
+def test_what_is_nested_as_deep_as_may_be_is_moved(source: Path, store: Store) -> None:
+    with SqliteSaver.from_conn_string(str(source)) as saver:
+        checkpoint = empty_checkpoint() | {"channel_values": {"x": nested(128)}}
+        saver.put(thread("deep"), checkpoint, {"step": 1}, {"x": 1})
+    assert move_threads(source, store).ok
+
+
 def test_another_thread_of_the_name_and_a_deleted_one_are_left_alone(
     source: Path, store: Store
 ) -> None:

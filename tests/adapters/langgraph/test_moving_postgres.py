@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.types import Command
 from tests.adapters.langgraph import graphs
@@ -21,7 +22,7 @@ from tests.adapters.langgraph.test_moving import all_of, fill
 from perdure import Store, errors
 from perdure.adapters.langgraph import PerdureSaver
 from perdure.adapters.langgraph.from_postgres import PostgresRows
-from perdure.adapters.langgraph.moving import move_threads
+from perdure.adapters.langgraph.moving import ThreadMover, move_threads
 
 NOBODY = 65534
 SECONDS_MAX = 30
@@ -126,8 +127,23 @@ def test_all_that_a_database_has_is_there_and_waiting_graphs_go_on(url: str) -> 
             done = here.invoke(Command(resume="yes"), thread("bob"))
             assert done == there.invoke(Command(resume="yes"), thread("bob"))
         rows = PostgresRows(url)
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        with pytest.raises(errors.StoreUnavailable) as told:
             rows._all("DELETE FROM checkpoints RETURNING 1")
+        assert isinstance(told.value.__cause__, psycopg.errors.ReadOnlySqlTransaction)
+        rows.close()
+
+
+def test_a_connection_that_is_lost_is_told_and_not_thrown(url: str) -> None:
+    with PostgresSaver.from_conn_string(url) as theirs, Store("memory:") as store:
+        theirs.setup()
+        theirs.put(thread("lost"), empty_checkpoint(), {"step": 1}, {})
+        rows = PostgresRows(url)
+        mover = ThreadMover(rows, store)
+        units = mover.units()
+        pid = rows._all("SELECT pg_backend_pid()")[0][0]
+        theirs.conn.execute("SELECT pg_terminate_backend(%s)", (pid,))  # type: ignore[union-attr]  # no pool
+        with pytest.raises(errors.StoreUnavailable, match="cannot be read"):
+            list(mover.contents(units[0]))
         rows.close()
 
 

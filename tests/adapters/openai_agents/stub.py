@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from agents import OpenAIResponsesModel
 from openai import AsyncOpenAI
+from tests.endpoint import Served
 
 Thinking = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 """From the items of the input to those of the output."""
@@ -51,8 +51,8 @@ def refusal_of(items: list[dict[str, Any]]) -> str | None:
     return None
 
 
-class ModelServer:
-    """Answers by a function, and keeps the input of each request. `url` is where it listens."""
+class ModelServer(Served):
+    """Answers by a function, and keeps the input of each request."""
 
     def __init__(self, think: Thinking = clerk) -> None:
         self.inputs: list[list[dict[str, Any]]] = []
@@ -91,9 +91,7 @@ class ModelServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        super().__init__(Handler)
 
     def _answer(self, output: list[dict[str, Any]]) -> dict[str, Any]:
         count = len(self.inputs)
@@ -115,16 +113,7 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> ModelServer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"{super().url}/v1"
 
 
 def model(url: str) -> tuple[OpenAIResponsesModel, AsyncOpenAI]:

@@ -3,10 +3,12 @@
 import asyncio
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from agents import Agent, RunHooks, Runner, function_tool
+from agents import Agent, ModelResponse, RunHooks, Runner, Usage, function_tool
+from openai.types.responses import ResponseFunctionToolCall
 from tests.adapters.openai_agents.stub import ModelServer, model
 from tests.adapters.openai_agents.test_runner import ASKED, CONFIG, Shop, told
 
@@ -128,3 +130,59 @@ def test_a_run_that_waits_for_an_approval_is_not_taken_for_one_that_crashed(
 
     with ModelServer() as server:
         told(server, story, asks=True)
+
+
+def called(name: str) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": name, "name": "pay", "arguments": "{}"}
+
+
+def paid(name: str) -> list[Any]:
+    return [called(name), {"type": "function_call_output", "call_id": name, "output": "paid"}]
+
+
+def response(name: str) -> ModelResponse:
+    made = ResponseFunctionToolCall.model_validate(called(name))
+    return ModelResponse(output=[made], usage=Usage(), response_id=None)
+
+
+def outcomes(items: list[Any]) -> list[tuple[str, str]]:
+    """The calls, each with its outputs; every output comes after its call, and once."""
+    calls = [each["call_id"] for each in items if each.get("type") == "function_call"]
+    outputs = [each for each in items if each.get("type") == "function_call_output"]
+    assert sorted(calls) == sorted(each["call_id"] for each in outputs)
+    assert len(set(calls)) == len(calls)
+    return sorted((each["call_id"], each["output"]) for each in outputs)
+
+
+RUN: Any = SimpleNamespace()
+AGENT: Any = None
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("looks", [False, True])
+def test_of_two_runs_at_once_each_call_is_told_of_once(
+    dies: bool, looks: bool, tmp_path: Path
+) -> None:
+    """Whichever saves last, and whether the second began before the first made its calls or not."""
+
+    async def story() -> list[Any]:
+        first = PerdureSession("alice", tmp_path / "a.db")
+        second = PerdureSession("alice", tmp_path / "a.db")
+        await first.add_items([{"role": "user", "content": "one"}])
+        if not looks:
+            await second.add_items([{"role": "user", "content": "two"}])
+        await first.hooks().on_llm_end(RUN, AGENT, response("c1"))
+        if looks:
+            await second.get_items(wrapper=RUN)
+            await second.add_items([{"role": "user", "content": "two"}])
+        await second.hooks().on_llm_end(RUN, AGENT, response("c2"))
+        await second.add_items(paid("c2"))
+        if not dies:
+            await first.add_items(paid("c1"))
+        await first.close()
+        await second.close()
+        async with PerdureSession("alice", tmp_path / "a.db") as third:
+            return await third.get_items(wrapper=RUN)
+
+    told = UNKNOWN if dies else "paid"
+    assert outcomes(asyncio.run(story())) == [("c1", told), ("c2", "paid")]

@@ -124,23 +124,116 @@ def test_what_the_sdk_would_pass_over_in_silence_is_told(source: Path, store: St
     assert moved.is_refused and "no JSON" in str(moved.units[1].problem)
 
 
+async def branched(file: Path, branch: str, name: str = "alice") -> tuple[Any, Any]:
+    """A conversation and a branch of it; their items."""
+    session = AdvancedSQLiteSession(session_id=name, db_path=file, create_tables=True)
+    await session.add_items(items(6, name))
+    await session.create_branch_from_turn(2, branch)
+    await session.add_items([{"role": "user", "content": "elsewhere"}])
+    found = await session.get_items(branch_id="main"), await session.get_items()
+    session.close()
+    return found
+
+
 def test_branches_become_branches(tmp_path: Path, store: Store) -> None:
-    file = tmp_path / "advanced.db"
-
-    async def branching() -> tuple[Any, Any]:
-        session = AdvancedSQLiteSession(session_id="alice", db_path=file, create_tables=True)
-        await session.add_items(items(6, "alice"))
-        await session.create_branch_from_turn(2, "other")
-        await session.add_items([{"role": "user", "content": "elsewhere"}])
-        found = await session.get_items(branch_id="main"), await session.get_items()
-        session.close()
-        return found
-
-    main, other = asyncio.run(branching())
+    main, other = asyncio.run(branched(tmp_path / "advanced.db", "other"))
     assert main != other and len(other) > 1
-    moved = move_conversations(file, store)
+    moved = move_conversations(tmp_path / "advanced.db", store)
     assert moved.ok and [each.name for each in moved.units] == ["alice", "alice (other)"]
     assert (kept(store, "alice"), kept(store, "alice", "other")) == (main, other)
+
+
+def test_a_run_that_was_interrupted_when_it_had_made_a_branch_goes_on(
+    tmp_path: Path, store: Store
+) -> None:
+    main, other = asyncio.run(branched(tmp_path / "advanced.db", "other"))
+    rows = SqliteItems(tmp_path / "advanced.db", "agent_messages", None)
+    mover = ConversationMover(rows, store)
+    unit = mover.units()[0]
+    list(mover.copy(unit, [each.id for each in mover.contents(unit)]))
+    store.fork(unit.key, "other")
+    rows.close()
+    moved = move_conversations(tmp_path / "advanced.db", store)
+    assert moved.ok and [each.copied for each in moved.units] == [0, len(other)]
+    assert (kept(store, "alice"), kept(store, "alice", "other")) == (main, other)
+    again = move_conversations(tmp_path / "advanced.db", store)
+    assert again.ok and [each.copied for each in again.units] == [0, 0]
+
+
+def test_a_conversation_that_is_called_as_a_branch_of_another_is_not_mixed_with_it(
+    tmp_path: Path, store: Store
+) -> None:
+    file = tmp_path / "advanced.db"
+    main, other = asyncio.run(branched(file, "b"))
+    named_alike, _ = asyncio.run(branched(file, "c", "alice (b)"))
+    assert move_conversations(file, store).ok
+    assert (kept(store, "alice"), kept(store, "alice", "b")) == (main, other)
+    assert store.at(key("alice (b)"), "main").plain()["messages"] == named_alike
+
+
+def key(session_id: str) -> str:
+    return PerdureSession(session_id, "memory:").key
+
+
+@pytest.mark.parametrize("branch", ["17", "my branch", "b" * 300])
+def test_a_branch_whose_name_none_can_have_is_told_before_anything_is_written(
+    branch: str, tmp_path: Path, store: Store
+) -> None:
+    asyncio.run(branched(tmp_path / "advanced.db", branch))
+    looked = move_conversations(tmp_path / "advanced.db", store, dry_run=True)
+    moved = move_conversations(tmp_path / "advanced.db", store)
+    assert looked.units == moved.units and moved.is_refused and store.states() == []
+    assert moved.units[0].problem is None and "branch" in str(moved.units[1].problem)
+
+
+def nested(levels: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(levels - 1):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("", "hi", "a part of it is empty"),
+        ("x" * 2000, "hi", "at most 1024 bytes"),
+        ("deep", nested(200), "nested over 128 deep"),
+    ],
+)
+def test_what_cannot_be_kept_is_told_before_anything_is_written(
+    name: str, content: Any, problem: str, source: Path, store: Store
+) -> None:
+    async def add() -> None:
+        session = SQLiteSession(name, source)
+        await session.add_items([{"role": "user", "content": content}])
+        session.close()
+
+    asyncio.run(add())
+    looked = move_conversations(source, store, dry_run=True)
+    moved = move_conversations(source, store)
+    assert looked.units == moved.units and moved.is_refused and store.states() == []
+    assert [problem in str(each.problem) for each in moved.units].count(True) == 1
+    others = move_conversations(source, store, skip_failures=True)
+    assert sum(each.copied for each in others.units) == MANY + 3
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ("'" + "[" * 100_000 + "'", "no JSON"),
+        ("CAST(x'ff00fe' AS TEXT)", "cannot be read"),
+    ],
+)
+def test_an_item_that_cannot_be_read_is_told_and_others_are_moved(
+    data: str, problem: str, source: Path, store: Store
+) -> None:
+    with sqlite3.connect(source) as base:
+        base.execute(f"UPDATE agent_messages SET message_data = {data} WHERE session_id = 'bob/7'")
+    base.close()
+    moved = move_conversations(source, store, skip_failures=True)
+    assert [each.copied for each in moved.units] == [MANY, 0]
+    assert problem in str(moved.units[1].problem)
 
 
 def test_encrypted_items_are_moved_with_their_key_alone(tmp_path: Path, store: Store) -> None:

@@ -1,14 +1,16 @@
 """Rewinding, forking and compacting: the conversation goes on, and what was is in its history."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.adapters.openai_agents.test_session import run, said, user
 
+from perdure import AsyncStore, Retention
 from perdure.adapters.openai_agents import PerdureSession, Turn
-from perdure.errors import UsageError
+from perdure.errors import CheckpointPruned, UsageError
 
 COUNT = 70
 
@@ -65,8 +67,6 @@ def test_rewinding_takes_out_a_turn_and_all_after_it_and_keeps_them_in_the_histo
             )
 
     async def whole() -> None:
-        from perdure import AsyncStore
-
         async with AsyncStore(tmp_path / "a.db") as store:
             await story(PerdureSession("alice", store))
 
@@ -151,5 +151,19 @@ def test_clearing_begins_to_count_anew() -> None:
         await session.clear_session()
         await filled(session, 1)
         assert [each.number for each in await session.turns()] == [1]
+
+    run(story)
+
+
+def test_rewinding_to_what_was_compacted_and_pruned_is_refused_and_changes_nothing() -> None:
+    async def story(session: PerdureSession) -> None:
+        await filled(session, 5)
+        await session.compact("short", keep_turns=1)
+        policy = Retention(keep_last=1, keep_labels=False, keep_left=timedelta(0))
+        await session.store.prune(policy, session.key)
+        before = await session.get_items()
+        with pytest.raises(CheckpointPruned, match="turn 2 was compacted"):
+            await session.rewind(2)
+        assert await session.get_items() == before
 
     run(story)

@@ -14,6 +14,7 @@ from perdure.adapters.langgraph.places import section_of
 from perdure.adapters.langgraph.thread import Thread
 from perdure.adapters.langgraph.writes import Entry, decoded, joined, named
 from perdure.core.changes import Delete
+from perdure.state.node import plain
 from perdure.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ def history(
             for channel in ancestor.seeds:
                 section = section_of(channel)
                 view = store.at(thread.key, ancestor.end.id, sections=[section])
-                value = view[section]
-                seeds[channel] = coder.decode(value.plain() if hasattr(value, "plain") else value)
+                seeds[channel] = coder.decode(plain(view[section]))
     result: dict[str, DeltaChannelHistory] = {}
     for channel in channels:
         oldest_first = [write for writes in reversed(written[channel]) for write in writes]

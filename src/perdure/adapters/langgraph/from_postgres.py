@@ -31,25 +31,32 @@ class PostgresRows:
                 "a postgresql:// URL needs psycopg: pip install 'psycopg[binary]'"
             ) from error
         self.name = _without_password(url)
+        self._failure = psycopg.Error
         try:
             self._base = psycopg.connect(url, connect_timeout=10)
-            self._base.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            self._base.read_only = True
-            found = self._all("SELECT to_regclass('checkpoints'), to_regclass('checkpoint_blobs')")
-            self._has_path = bool(
-                self._all(
-                    "SELECT 1 FROM information_schema.columns "
-                    "WHERE table_name = 'checkpoint_writes' AND column_name = 'task_path'"
-                )
-            )
         except psycopg.Error as error:
-            raise StoreUnavailable(f"{self.name} cannot be read: {error}") from error
+            raise self._told(error) from error
+        self._base.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        self._base.read_only = True
+        found = self._all("SELECT to_regclass('checkpoints'), to_regclass('checkpoint_blobs')")
+        self._has_path = bool(
+            self._all(
+                "SELECT 1 FROM information_schema.columns "
+                "WHERE table_name = 'checkpoint_writes' AND column_name = 'task_path'"
+            )
+        )
         if None in found[0]:
             self._base.close()
             raise UsageError(f"{self.name} has no tables of LangGraph's PostgresSaver")
 
     def _all(self, query: Any, *values: str) -> list[tuple[Any, ...]]:
-        return self._base.execute(query, values).fetchall()
+        try:
+            return self._base.execute(query, values).fetchall()
+        except self._failure as error:
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.name} cannot be read: {error}")
 
     def threads(self) -> Sequence[tuple[str, str, int]]:
         """Each thread and namespace, and how many checkpoints it has."""

@@ -131,6 +131,7 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
             delete(store, thread)
             return
         _let_go_of_late(thread, gone)
+        _let_go_of_summary(thread)
         ends = {name: _newest_of(thread, name, kept) for name in thread.log.tips}
         newest = all_[max(kept)].end
         thread.forget()
@@ -158,4 +159,12 @@ def _let_go_of_late(thread: Thread, gone: Collection[str]) -> None:
         with main.session.atomic():
             for id_ in [id_ for id_ in late if id_ in gone]:
                 del late[id_]
+        thread.log.add(main.save(main.id))
+
+
+def _let_go_of_summary(thread: Thread) -> None:
+    """Say no more what the thread is about: that may have been said in what goes."""
+    main = thread.tip(MAIN)
+    if main.session.summary is not None:
+        main.session.summary = None
         thread.log.add(main.save(main.id))

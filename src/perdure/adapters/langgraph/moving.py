@@ -19,11 +19,12 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from perdure.adapters.langgraph.coding import Coder
-from perdure.adapters.langgraph.places import key_of
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, key_of, section_of
 from perdure.adapters.langgraph.saver import Allowed, PerdureSaver, told_of
 from perdure.adapters.langgraph.thread import Options, Thread
 from perdure.adapters.langgraph.writes import Entry
 from perdure.adapters.moving import Content, Moved, Progress, Unit, move, parents_first
+from perdure.core.values import take
 from perdure.errors import BadStored, PerdureError
 from perdure.store import Store
 
@@ -130,10 +131,23 @@ class ThreadMover:
         """The checkpoints of a thread; each is seen to be one that can be kept."""
         for row in self._in_order(unit):
             found = self._made(row)
-            self._ours.encode(dict(found.metadata))
-            for value in (*found.checkpoint.values(), *(each[2] for each in found.writes)):
-                self._ours.encode(value)
+            self._look_over(found)
             yield content_of(found)
+
+    def _look_over(self, found: Found) -> None:
+        """See that a checkpoint can be kept.
+
+        Raises:
+            NotStorable: something in it cannot.
+        """
+        encode = self._ours.encode
+        encode(dict(found.metadata))
+        told = dict(found.checkpoint)
+        for channel, value in told.pop("channel_values").items():
+            take(encode(value), (section_of(channel),))
+        take(encode(told), (CHECKPOINT,))
+        for _, channel, value in found.writes:  # late ones are the deepest
+            take(encode(value), (LATE, found.id, channel), 3)
 
     def present(self, unit: Unit) -> Collection[str]:
         """Ids of the checkpoints that the state has."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from langchain_core.messages import HumanMessage, HumanMessageChunk
 
 from perdure.adapters.langgraph.coding import ATOMS, Coder
 from perdure.adapters.langgraph.comparing import Known, same, write, write_items
 from perdure.adapters.langgraph.places import CHECKPOINT, PENDING, channel_of, section_of
 from perdure.adapters.langgraph.writes import Entry, added
+from perdure.adapters.summary import SUMMARY_CHARS, text_of
 from perdure.errors import CommitUnknown
+from perdure.state.node import plain
 from perdure.types import Checkpoint, Durability
 
 if TYPE_CHECKING:
@@ -21,6 +26,11 @@ or by encoding everything again."""
 
 AGAIN = "again"
 """How often a checkpoint was put once more: that is a record too, if nothing else differs."""
+
+LOOKED_AT_MAX = 64
+"""How many of the newest messages are looked at for what a person said (messages)."""
+
+_HUMAN = (HumanMessage, HumanMessageChunk)
 
 Seen: TypeAlias = dict[str, Known]
 """By section, the objects whose stored form is what is there now."""
@@ -110,6 +120,8 @@ class Tip:
                 write(state, CHECKPOINT, told | {AGAIN: again} if id_ == self.id else told)
             else:
                 state[CHECKPOINT] = told
+        if coder.is_open and (said := said_last(values)) is not None:
+            self.session.summary = said
         checkpoint = self.save(id_, metadata)
         self.id, self.parent = id_, told["parent"]
         self._seen = [fresh]
@@ -118,7 +130,7 @@ class Tip:
     def read(self, coder: Coder) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
         """What the checkpoint says, the channels, and the writes since; all of it new objects."""
         state = self.session.state
-        sections = {name: _plain(state[name]) for name in state}
+        sections = {name: plain(state[name]) for name in state}
         told, values, pending = parts(coder, sections)
         seen = {}
         if self._edits != "full":
@@ -209,6 +221,24 @@ def parts(
     return told, values, list(sections.get(PENDING) or ())
 
 
+def said_last(values: Mapping[str, Any]) -> str | None:
+    """What a person said last in `messages`, in one line; None: not among the newest.
+
+    Args:
+        values: the channels.
+
+    Example:
+        >>> said_last({"messages": [HumanMessage("Where is it?"), AIMessage("Here.")]})
+        'Where is it?'
+    """
+    messages = values.get("messages")
+    if type(messages) is list:
+        for each in islice(reversed(messages), LOOKED_AT_MAX):
+            if type(each) in _HUMAN:  # `isinstance` is slow of models
+                return text_of(each.content, SUMMARY_CHARS)
+    return None
+
+
 def _known(all_seen: Sequence[Seen], section: str, value: Any) -> Known | None:
     """The objects known of a section that this value is made of, if there are any."""
     first = (value[0] if value else None) if type(value) is list else value
@@ -217,10 +247,6 @@ def _known(all_seen: Sequence[Seen], section: str, value: Any) -> Known | None:
         if known is not None and known.items and known.items[0] is first:
             return known
     return None
-
-
-def _plain(value: Any) -> Any:
-    return value.plain() if hasattr(value, "plain") else value
 
 
 def _span(old: list[Any], new: list[Any]) -> tuple[int, int, int]:

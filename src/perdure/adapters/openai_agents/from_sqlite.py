@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from agents.memory import SQLiteSession
 
-from perdure.adapters.sqlite_files import opened_to_read
+from perdure.adapters.sqlite_files import opened_to_read, reading
 from perdure.core.head import MAIN
 from perdure.errors import BadStored, UsageError
 
@@ -67,16 +67,17 @@ class SqliteItems:
 
     def places(self) -> list[Place]:
         """The conversations by their ids, each with `main` first and its other branches then."""
-        rows = self._base.execute(
-            f"SELECT session_id, ?, count(*) FROM {self._table} WHERE session_id NOT IN "
-            f"({self._branched()}) GROUP BY session_id",
-            (MAIN,),
-        ).fetchall()
-        if self._has_branches:
-            rows += self._base.execute(
-                f"SELECT s.session_id, s.branch_id, count(*) FROM message_structure s "
-                f"JOIN {self._table} m ON m.id = s.message_id GROUP BY s.session_id, s.branch_id"
+        with reading(self.name):
+            rows = self._base.execute(
+                f"SELECT session_id, ?, count(*) FROM {self._table} WHERE session_id NOT IN "
+                f"({self._branched()}) GROUP BY session_id",
+                (MAIN,),
             ).fetchall()
+            if self._has_branches:
+                rows += self._base.execute(
+                    f"SELECT s.session_id, s.branch_id, count(*) FROM message_structure s JOIN "
+                    f"{self._table} m ON m.id = s.message_id GROUP BY s.session_id, s.branch_id"
+                ).fetchall()
         found = [Place(*row) for row in rows]
         return sorted(found, key=lambda each: (each.session_id, each.branch != MAIN, each.branch))
 
@@ -91,16 +92,21 @@ class SqliteItems:
 
         Raises:
             BadStored: one of them is no JSON, or is encrypted and cannot be decrypted.
+            StoreUnavailable: the file is damaged where they are.
         """
         cipher = self._cipher(place.session_id)
-        for id_, data in self._rows(place):
-            try:
-                item = json.loads(data)
-            except (TypeError, ValueError) as error:
-                raise BadStored(f"item {id_} is no JSON: {error}") from error
-            if isinstance(item, dict) and item.get("__enc__") == 1 and "payload" in item:
-                item = self._decrypted(item, cipher, id_)
-            yield str(id_), item
+        with reading(self.name):
+            for id_, data in self._rows(place):
+                yield str(id_), self._item(id_, data, cipher)
+
+    def _item(self, id_: int, data: Any, cipher: Any) -> Any:
+        try:
+            item = json.loads(data)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BadStored(f"item {id_} is no JSON: {error}") from error
+        if isinstance(item, dict) and item.get("__enc__") == 1 and "payload" in item:
+            return self._decrypted(item, cipher, id_)
+        return item
 
     def _rows(self, place: Place) -> sqlite3.Cursor:
         chosen = (place.session_id, place.branch)
@@ -141,7 +147,7 @@ class SqliteItems:
             raise BadStored(f"item {id_} is encrypted by an EncryptedSession: its key is needed")
         try:
             return json.loads(cipher.decrypt(envelope["payload"].encode()))
-        except (InvalidToken, AttributeError, ValueError) as error:
+        except (InvalidToken, AttributeError, ValueError, RecursionError) as error:
             raise BadStored(f"item {id_} cannot be decrypted with this key") from error
 
     def close(self) -> None:

@@ -16,9 +16,11 @@ from perdure.adapters.moving import Content, Moved, Progress, Unit, move
 from perdure.adapters.openai_agents.from_sqlite import Place, SqliteItems
 from perdure.adapters.openai_agents.items import is_of_user
 from perdure.adapters.openai_agents.places import MESSAGES, key_of
-from perdure.adapters.openai_agents.turns import SUMMARY_CHARS, text_of
+from perdure.adapters.summary import SUMMARY_CHARS, text_of
 from perdure.core.head import MAIN
-from perdure.errors import BranchNotFound, CheckpointNotFound, StateExists, StateNotFound
+from perdure.core.refs import check_branch
+from perdure.core.values import take
+from perdure.errors import CheckpointNotFound, InvalidKey, StateExists, StateNotFound
 from perdure.store import Store
 
 BATCH = 500
@@ -42,8 +44,8 @@ class ConversationMover:
         self._items = source
         self._store = store
         self._prefix = prefix
-        self._places: dict[str, Place] = {}
-        self._ids: dict[str, list[str]] = {}
+        self._places: dict[Unit, Place] = {}
+        self._ids: dict[Unit, list[str]] = {}
 
     def units(self) -> list[Unit]:
         """The conversations, and the branches of each."""
@@ -52,14 +54,31 @@ class ConversationMover:
             name = place.session_id
             if place.branch != MAIN:
                 name = f"{name} ({place.branch})"
-            self._places[name] = place
-            found.append(Unit(name, key_of(self._prefix, place.session_id), place.count))
+            unit = Unit(name, self._key_shown(place), place.count)
+            self._places[unit] = place
+            found.append(unit)
         return found
 
+    def _key_shown(self, place: Place) -> str:
+        """The key, or what comes next to it where there can be none."""
+        try:
+            return key_of(self._prefix, place.session_id)
+        except InvalidKey:
+            return self._prefix + place.session_id
+
     def contents(self, unit: Unit) -> Iterator[Content]:
-        """The items of one, oldest first."""
-        ids = self._ids[unit.name] = []
-        for id_, item in self._items.items(self._places[unit.name]):
+        """The items of one, oldest first; each is seen to be one that can be kept.
+
+        Raises:
+            UsageError: no branch can have its name.
+            NotStorable: an item is nested too deep, or too long.
+            BadStored: one is no JSON, or cannot be decrypted.
+        """
+        place = self._places[unit]
+        check_branch(place.branch)
+        ids = self._ids[unit] = []
+        for position, (id_, item) in enumerate(self._items.items(place)):
+            take(item, (MESSAGES, position), 1)
             ids.append(id_)
             yield content_of(id_, item)
 
@@ -70,23 +89,27 @@ class ConversationMover:
             StateExists: it is another conversation.
         """
         there, count = self._there(unit), 0
-        for (id_, item), stored in zip(self._items.items(self._places[unit.name]), there):
+        for (id_, item), stored in zip(self._items.items(self._places[unit]), there):
             if content_of(id_, item) != content_of(id_, stored):
                 raise StateExists(
                     f"there is a state {unit.key!r} already, whose item {count} is another one"
                 )
             count += 1
-        return self._ids[unit.name][:count]
+        return self._ids[unit][:count]
 
     def copy(self, unit: Unit, wanted: Collection[str]) -> Iterator[str]:
         """Add items; each is durable when its id is given."""
         if not wanted:
             return
-        place = self._places[unit.name]
+        place = self._places[unit]
+        begins = False
         if place.branch != MAIN:
-            self._branch_off(unit, place)
+            self._store.fork(unit.key, place.branch, exist_ok=True)
+            begins = self._is_bare(unit.key, place.branch)
         batch: list[tuple[str, Any]] = []
         with self._store.open(unit.key, branch=place.branch, sections=[MESSAGES]) as session:
+            if begins:  # the branch of a file has all its items itself
+                session.state[MESSAGES] = []
             for id_, item in self._items.items(place):
                 if id_ not in wanted:
                     continue
@@ -96,28 +119,26 @@ class ConversationMover:
                     batch = []
             yield from _added(session, batch)
 
-    def _branch_off(self, unit: Unit, place: Place) -> None:
-        """Make the branch of a conversation, empty, if it is not there."""
-        if place.branch in [each.name for each in self._store.branches(unit.key)]:
-            return
-        self._store.fork(unit.key, place.branch)
-        with self._store.open(unit.key, branch=place.branch, sections=[MESSAGES]) as session:
-            session.state[MESSAGES] = []
-            session.save(LABEL)
+    def _is_bare(self, key: str, branch: str) -> bool:
+        """Whether a branch, which is not `main`, is not there, or nothing was saved on it yet."""
+        found = [each for each in self._store.branches(key) if each.name == branch]
+        return all(each.tip.number == each.base for each in found)
 
     def stored(self, unit: Unit, ids: Sequence[str]) -> Iterator[Content]:
         """Items as the store has them."""
         wanted = set(ids)
-        for id_, item in zip(self._ids[unit.name], self._there(unit)):
+        for id_, item in zip(self._ids[unit], self._there(unit)):
             if id_ in wanted:
                 yield content_of(id_, item)
 
     def _there(self, unit: Unit) -> list[Any]:
         """The items that the state has."""
-        branch = self._places[unit.name].branch
+        branch = self._places[unit].branch
         try:
+            if branch != MAIN and self._is_bare(unit.key, branch):
+                return []
             state = self._store.at(unit.key, branch, sections=[MESSAGES]).plain()
-        except (StateNotFound, BranchNotFound, CheckpointNotFound):
+        except (StateNotFound, CheckpointNotFound):
             return []
         items: list[Any] = state.get(MESSAGES, [])
         return items
@@ -130,7 +151,7 @@ def _added(session: Any, batch: Sequence[tuple[str, Any]]) -> Iterator[str]:
     session.state.setdefault(MESSAGES, []).extend([item for _, item in batch])
     asked = [item for _, item in batch if is_of_user(item)]
     if asked and session.branch == MAIN:  # all branches share one line
-        session.summary = text_of(asked[-1], SUMMARY_CHARS)
+        session.summary = text_of(asked[-1].get("content"), SUMMARY_CHARS)
     session.save(LABEL)
     yield from (id_ for id_, _ in batch)
 

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any, Self
 from agents.memory import SessionSettings
 
 from perdure.adapters.openai_agents import turns
-from perdure.adapters.openai_agents.items import (
-    is_of_user,
-    stand_ins,
-    taken,
-)
+from perdure.adapters.openai_agents.items import is_of_user, stand_ins, taken
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES, RUNS, UNDERWAY, key_of
 from perdure.adapters.openai_agents.runs import KeepingRuns
-from perdure.adapters.openai_agents.turns import SUMMARY_CHARS, Summarizing, Turn
+from perdure.adapters.openai_agents.turns import Summarizing, Turn
 from perdure.adapters.openai_agents.underway import TellingHooks, cut_off, settle, take_in
+from perdure.adapters.summary import SUMMARY_CHARS, text_of
 from perdure.aio import AsyncStore
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
+from perdure.state.node import plain
 from perdure.types import Durability
 
 if TYPE_CHECKING:
@@ -145,7 +143,7 @@ class PerdureSession(KeepingRuns):
             await settle(session, new)
             if asked is not None:
                 await take_in(session, await cut_off(session))
-                self._keeper.sum_up(session, turns.text_of(asked, SUMMARY_CHARS))
+                self._keeper.sum_up(session, text_of(asked.get("content"), SUMMARY_CHARS))
             messages.extend(new)
 
         await self._keeper.write(adding)
@@ -164,8 +162,7 @@ class PerdureSession(KeepingRuns):
                 raise Unchanged(None)
             if not session.state[MESSAGES]:  # the window was popped empty
                 await session.load(MESSAGES)
-            item = session.state[MESSAGES].pop()
-            return item.plain() if hasattr(item, "plain") else item
+            return plain(session.state[MESSAGES].pop())
 
         return await self._keeper.write(popping, looks=True)
 

@@ -11,14 +11,14 @@ import msgspec
 from perdure.adapters.openai_agents.items import is_of_user
 from perdure.adapters.openai_agents.keeper import Keeper, Opened
 from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES
-from perdure.errors import UsageError
+from perdure.adapters.summary import SUMMARY_CHARS, text_of
+from perdure.errors import CheckpointNotFound, CheckpointPruned, UsageError
+from perdure.state.node import plain
 
 Summarizing: TypeAlias = Callable[[list[Any]], str | Awaitable[str]]
 
-SUMMARY_CHARS = 120
-"""How much of the last user's message `perdure ls` shows."""
 TEXT_CHARS = 200
-"""How much of it `turns` gives."""
+"""How much of a user's message `turns` gives (characters)."""
 SUMMARY = "Summary of the conversation so far:\n\n"
 """What a summary begins with in the conversation, where a model reads it."""
 
@@ -49,7 +49,9 @@ async def found(session: Opened) -> list[Turn]:
     starts = [at for at, item in enumerate(messages) if is_of_user(item)]
     ends = [*starts[1:], len(messages)]
     return [
-        Turn(before + number, start, end - start, text_of(messages[start], TEXT_CHARS))
+        Turn(
+            before + number, start, end - start, text_of(messages[start].get("content"), TEXT_CHARS)
+        )
         for number, (start, end) in enumerate(zip(starts, ends), 1)
     ]
 
@@ -77,10 +79,10 @@ async def rewind(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
         raise UsageError(f"there is no turn {turn}: the conversation has {before + len(starts)}")
     *earlier, start = starts[: turn - before]
     live = session.state[MESSAGES]
-    gone = [_plain(item) for item in live[start:]]
+    gone = [plain(item) for item in live[start:]]
     del live[start:]
-    asked = text_of(messages[earlier[-1]], SUMMARY_CHARS) if earlier else None
-    keeper.sum_up(session, asked)
+    asked = messages[earlier[-1]] if earlier else None
+    keeper.sum_up(session, text_of(asked.get("content"), SUMMARY_CHARS) if asked else None)
     return gone
 
 
@@ -89,6 +91,9 @@ async def _bring_back(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
 
     The items before it are those of the checkpoint it was made on, of which the newest turns are
     in the conversation still.
+
+    Raises:
+        CheckpointPruned: one of these checkpoints is not there any more.
     """
     compacted = session.state[COMPACTED]
     at = next(at for at, each in enumerate(compacted) if turn <= each["turns"])
@@ -99,8 +104,13 @@ async def _bring_back(session: Opened, keeper: Keeper, turn: int) -> list[Any]:
         del session.state[COMPACTED]
     found: list[Any] = []
     for number, each in enumerate(older):
-        state = await keeper.store.at(keeper.key, each["before"], sections=[MESSAGES])
-        items = [_plain(item) for item in state[MESSAGES][: each["items"]]]
+        try:
+            state = await keeper.store.at(keeper.key, each["before"], sections=[MESSAGES])
+        except CheckpointNotFound as error:
+            raise CheckpointPruned(
+                f"turn {turn} was compacted, and the checkpoint before that was pruned"
+            ) from error
+        items = [plain(item) for item in state[MESSAGES][: each["items"]]]
         found += items if number == 0 else items[_lead(items) :]
     return found
 
@@ -179,28 +189,3 @@ async def _turns_before(session: Opened) -> int:
     await session.load(COMPACTED)
     turns: int = session.state[COMPACTED][-1]["turns"]
     return turns
-
-
-def text_of(item: Any, chars_max: int) -> str:
-    """What a message says, in one line.
-
-    Args:
-        item: a message.
-        chars_max: how much of it at most.
-
-    Example:
-        >>> text_of({"role": "user", "content": "Where is it?"}, 8)
-        'Where i…'
-    """
-    content = item.get("content")
-    if not isinstance(content, str):
-        parts = content if isinstance(content, list) else []
-        texts = [each.get("text") for each in parts if isinstance(each, dict)]
-        content = " ".join(text for text in texts if isinstance(text, str))
-    line = " ".join(content[: 4 * chars_max].split())
-    line = line.encode(errors="replace").decode()  # a lone surrogate is no text
-    return line if len(line) <= chars_max else line[: chars_max - 1] + "…"
-
-
-def _plain(item: Any) -> Any:
-    return item.plain() if hasattr(item, "plain") else item

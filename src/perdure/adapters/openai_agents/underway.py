@@ -17,10 +17,15 @@ from perdure.adapters.openai_agents.items import Item, answers, calls_of, open_c
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.places import MESSAGES, UNDERWAY
 from perdure.adapters.openai_agents.runs import waiting
+from perdure.state.node import plain
 
-ITEMS, OUTPUTS, TAKEN = "items", "outputs", "taken"
-"""Of what is under way: the items of the response, and outputs by id of their calls. Once they are
-taken into the conversation, the ids of their calls alone."""
+RESPONSES, TAKEN = "responses", "taken"
+"""Of what is under way: the responses whose calls are being made, of all runs; and the ids of calls
+that were taken into the conversation without what came of them."""
+ITEMS, OUTPUTS = "items", "outputs"
+"""Of a response: its items, and outputs by id of their calls."""
+TAKEN_MAX = 256
+"""How many calls are remembered whose runs may still be alive (calls)."""
 
 
 class TellingHooks(RunHooks[Any]):
@@ -53,7 +58,9 @@ class TellingHooks(RunHooks[Any]):
         if calls_of(items):
 
             async def beginning(session: Opened) -> None:
-                session.state[UNDERWAY] = {ITEMS: items, OUTPUTS: {}}
+                await _loaded(session)
+                told = session.state.setdefault(UNDERWAY, {})
+                told.setdefault(RESPONSES, []).append({ITEMS: items, OUTPUTS: {}})
 
             await self._keeper.write(beginning)
         await self._inner.on_llm_end(context, agent, response)
@@ -65,10 +72,11 @@ class TellingHooks(RunHooks[Any]):
         call_id = getattr(context, "tool_call_id", None)
 
         async def ending(session: Opened) -> None:
-            told = await _loaded(session)
-            if call_id not in {each.get("call_id") for each in told.get(ITEMS, ())}:
-                raise Unchanged(None)
-            told[OUTPUTS][call_id] = str(result)
+            for each in (await _loaded(session)).get(RESPONSES, ()):
+                if call_id in _ids(each[ITEMS]):
+                    each[OUTPUTS][call_id] = str(result)
+                    return
+            raise Unchanged(None)
 
         if call_id is not None:
             await self._keeper.write(ending)
@@ -104,21 +112,18 @@ async def cut_off(session: Opened) -> list[Item]:
         session: on the state of the conversation.
     """
     messages = session.state.get(MESSAGES, ())
-    told = await _loaded(session)
-    items = [_plain(item) for item in told.get(ITEMS, ())]
-    calls = open_calls(messages)
-    if not items and not calls:
+    responses = (await _loaded(session)).get(RESPONSES, ())
+    if not responses and not open_calls(messages):
         return []
     wait = await waiting(session)
-    if any(call.get("call_id") in wait for call in calls_of(items)):
-        items = []
-    outputs = told.get(OUTPUTS, {})
-    known = [
-        output_of(call, outputs[call["call_id"]])
-        for call in calls_of(items)
-        if call["call_id"] in outputs
-    ]
-    return [*items, *known, *answers(open_calls([*messages, *items, *known]), wait)]
+    added: list[Item] = []
+    for each in responses:
+        if _ids(each[ITEMS]).isdisjoint(wait):
+            items, outputs = plain(each[ITEMS]), each[OUTPUTS]
+            known = [call for call in calls_of(items) if call["call_id"] in outputs]
+            added += items
+            added += [output_of(call, outputs[call["call_id"]]) for call in known]
+    return [*added, *answers(open_calls([*messages, *added]), wait)]
 
 
 async def take_in(session: Opened, added: Collection[Item]) -> None:
@@ -129,8 +134,10 @@ async def take_in(session: Opened, added: Collection[Item]) -> None:
         added: what `cut_off` gave.
     """
     session.state.setdefault(MESSAGES, []).extend(added)
-    if taken := [call["call_id"] for call in calls_of(added)]:
-        session.state[UNDERWAY] = {TAKEN: taken}
+    if taken := _ids(added):
+        told = await _loaded(session)
+        remembered = [*told.get(TAKEN, ()), *sorted(taken)][-TAKEN_MAX:]
+        _keep(session, _others(told, taken), remembered)
 
 
 async def settle(session: Opened, new: Collection[Item]) -> None:
@@ -141,15 +148,33 @@ async def settle(session: Opened, new: Collection[Item]) -> None:
         new: what is added.
     """
     told = await _loaded(session)
-    ids = {call["call_id"] for call in calls_of(new)} if told else set()
-    if ids.intersection(call["call_id"] for call in calls_of(told.get(ITEMS, ()))):
-        del session.state[UNDERWAY]
-    elif ids.intersection(told.get(TAKEN, ())):  # who made the calls was alive after all
+    ids = _ids(new) if told else set()
+    responses, late = _others(told, ids), ids.intersection(told.get(TAKEN, ()))
+    if late:  # who made the calls was alive after all
         messages = session.state[MESSAGES]
         for at in reversed(range(len(messages))):
             item = messages[at]
             if item in new or (isinstance(item, dict) and item.get("call_id") in ids):
                 del messages[at]
+    if late or len(responses) < len(told.get(RESPONSES, ())):
+        _keep(session, responses, [each for each in told.get(TAKEN, ()) if each not in late])
+
+
+def _ids(items: Collection[Item]) -> set[str]:
+    """The ids of the calls among some items."""
+    return {call["call_id"] for call in calls_of(items)}
+
+
+def _others(told: dict[str, Any], ids: set[str]) -> list[Any]:
+    """The responses that are under way and have none of these calls."""
+    return [each for each in told.get(RESPONSES, ()) if _ids(each[ITEMS]).isdisjoint(ids)]
+
+
+def _keep(session: Opened, responses: list[Any], taken: list[str]) -> None:
+    """Say what is under way from now on."""
+    told = {RESPONSES: plain(responses), TAKEN: taken}
+    session.state[UNDERWAY] = {name: each for name, each in told.items() if each}
+    if not session.state[UNDERWAY]:
         del session.state[UNDERWAY]
 
 
@@ -159,7 +184,3 @@ async def _loaded(session: Opened) -> dict[str, Any]:
     await session.load(UNDERWAY)
     told: dict[str, Any] = session.state[UNDERWAY]
     return told
-
-
-def _plain(item: Any) -> Any:
-    return item.plain() if hasattr(item, "plain") else item
