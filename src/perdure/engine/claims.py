@@ -365,13 +365,18 @@ def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
     """Put the large ones of some results into pages.
 
     If pages are collected before the commit, these may be among them: the results go into the head
-    then, until maintenance shelves them.
+    then, until maintenance shelves them. So do those of claims that do not stand any more: the
+    state may be another life of its key, which they are not of.
     """
     large = [x for x in settlings if len(x.result) > limits.claim_result_inline_bytes_max]
     row = (yield ReadHead(site.key)) if large else None
     if row is None:
         return None
     head = site.head(row)
+    there = {each.id for each in claims_of(head).values()}
+    large = [x for x in large if x.claim.id in there]
+    if not large:
+        return None
     secret = head.secret or (yield Random(SECRET_BYTES))
     roots: dict[str, Ref] = {}
     for each in large:
