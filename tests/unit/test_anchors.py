@@ -223,6 +223,18 @@ def test_an_erased_state_is_not_missed_and_its_name_is_free(opened: Open) -> Non
         assert numbers(store) == 8
 
 
+def test_the_name_of_an_erased_state_does_not_stay_in_the_file_P8(path: Path) -> None:
+    anchor = path.with_name("safe.anchor")
+    with perdure.Store(path, anchor=anchor) as store:
+        save(store, 1)
+        save(store, 1, "other")
+        assert KEY.encode() in anchor.read_bytes()
+        store.erase(KEY)
+        assert KEY.encode() not in anchor.read_bytes()
+    with perdure.Store(path, anchor=anchor) as store:
+        assert numbers(store, "other") == 1
+
+
 def test_a_backup_that_was_put_back_on_purpose_is_accepted(opened: Open, path: Path) -> None:
     with opened() as store:
         save(store, 1)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.unit.pruned import require_sound
 
 import perdure
 from perdure.backends.memory import MemoryBackend
 from perdure.engine.requests import Answer, Commit
-from perdure.errors import Busy, Erased, NotAllowed, StateNotFound, UsageError
+from perdure.errors import Busy, Erased, NotAllowed, StateDeleted, StateNotFound, UsageError
 from perdure.reports import ErasedLife
 from perdure.types import OnConflict
 
@@ -280,6 +282,30 @@ def test_a_founding_save_that_is_sent_again_brings_nothing_back() -> None:
         with pytest.raises(Erased):
             backend.perform(sent[0])
         assert store.states() == []
+
+
+@pytest.mark.parametrize("repeat", [1, 20_000])
+@pytest.mark.parametrize("ends", [perdure.Store.erase, perdure.Store.delete])
+def test_what_an_effect_of_a_former_life_gave_is_not_told_to_the_next_one_P8_P9(
+    store: perdure.Store, ends: Callable[[perdure.Store, str], object], repeat: int
+) -> None:
+    """Small results stand in the head, large ones in pages."""
+    made(store, "a")
+    session = store.open("a")
+
+    def send() -> str:
+        ends(store, "a")
+        made(store, "a")
+        return "sent to SECRET" * repeat
+
+    with pytest.raises(StateDeleted) as caught, session.task("SECRET") as task:
+        task.effect("send", send)
+    gone = "'SECRET/send' was performed all the same, and the state that claimed it is gone"
+    assert caught.value.__notes__ == [gone]
+    assert store.effects("a") == []
+    require_sound(store)
+    with pytest.raises(StateDeleted):
+        session.close()
 
 
 def test_a_watch_of_it_goes_on(store: perdure.Store) -> None:

@@ -184,6 +184,24 @@ def test_what_a_pattern_finds(store: perdure.Store) -> None:
     assert store.at("a", "main")["t"] == f"card {MARK} and {MARK}, not 12"
 
 
+def test_the_digits_that_tell_redacted_keys_apart_are_not_found_again(
+    store: perdure.Store,
+) -> None:
+    with store.open("a") as session:
+        session.state["m"] = {f"{number}": number for number in range(1000, 1100)}
+    what = re.compile(r"\d\d")  # which most names of their own have
+    assert store.redact("a", match=what).values == 100
+    names = list(store.at("a", "main")["m"])
+    assert len(set(names)) == 100
+    assert store.redact("a", match=what).receipt is None
+    with store.open("a") as session:
+        session.state["m"][f"{names[0]} 17"] = 1
+    assert store.redact("a", match=what).values == 1
+    *others, last = store.at("a", "main")["m"]
+    assert others == names
+    assert re.fullmatch(re.escape(names[0]) + r" \[redacted-[0-9a-f]{12}\]", last)
+
+
 def test_words_around_the_state_are_redacted_too(store: perdure.Store) -> None:
     with pytest.raises(RuntimeError), store.open("a") as session:
         session.summary = f"works for {MAIL}"

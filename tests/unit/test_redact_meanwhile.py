@@ -11,9 +11,11 @@ from tests.unit.pruned import require_sound
 import perdure
 from perdure import errors
 from perdure.core.redaction import wanted
+from perdure.engine.claims import claim_for, take_over
 from perdure.engine.read import Site
 from perdure.engine.redact import redact
 from perdure.engine.requests import Commit
+from perdure.types import EffectInfo
 
 MAIL = "alice@example.com"
 MARK = "[redacted]"
@@ -139,6 +141,87 @@ def test_the_error_at_the_end_of_a_block_leaves_a_session_that_can_be_used(
     left.close()
     assert store.at("a", "main")["n"] == 2
     require_gone(store)
+
+
+def outcome(store: perdure.Store) -> EffectInfo:
+    (found,) = store.effects("a")
+    return found
+
+
+@pytest.mark.parametrize("repeat", [1, 3000])
+def test_what_an_effect_gave_is_not_kept_and_that_it_happened_is_P8_P9(
+    store: perdure.Store, repeat: int
+) -> None:
+    """Small results stand in the head, large ones in pages."""
+    begin(store)
+    session, sent = store.open("a"), []
+
+    def send() -> str:
+        store.redact("a", match=MAIL)
+        sent.append(session.state["profile"]["email"])
+        return f"sent to {MAIL}" * repeat
+
+    with pytest.raises(errors.Redacted) as caught, session.task("mail") as task:
+        task.effect("send", send)
+    assert caught.value.__notes__[0].endswith(
+        "performed all the same, and that is known, but not what it gave, which may have what was "
+        "redacted"
+    )
+    assert (outcome(store).status, outcome(store).result) == ("done", MARK)
+    session.refresh()
+    session.close()
+    with store.open("a") as again, again.task("mail") as task, suppress(errors.AlreadyClaimed):
+        task.effect("send", send)
+    assert len(sent) == 1
+    store.maintain("a")  # a large result was put into pages before its save was refused
+    require_gone(store)
+    assert MAIL not in repr(store.effects("a"))
+
+
+def test_a_result_that_others_saves_alone_are_in_the_way_of_is_kept(store: perdure.Store) -> None:
+    begin(store)
+    session = store.open("a")
+
+    def send() -> str:
+        with store.open("a") as other:
+            other.state["profile"]["n"] = 1
+        return "sent"
+
+    with pytest.raises(errors.Conflict) as caught, session.task("mail") as task:
+        task.effect("send", send)
+    assert caught.value.__notes__ == ["'mail/send' was performed all the same, and that is known"]
+    assert (outcome(store).status, outcome(store).result) == ("done", "sent")
+    session.refresh()
+    session.close()
+
+
+def test_an_effect_is_neither_claimed_nor_performed_on_what_was_read_before_P8(
+    store: perdure.Store,
+) -> None:
+    begin(store)
+    session, sent = store.open("a"), []
+    # The claim would say what it is about.
+    with pytest.raises(errors.Redacted), session.task(f"write to {MAIL}") as task:
+        store.redact("a", match=MAIL)
+        task.effect("send", lambda: sent.append(1))
+    session.refresh()
+    assert not sent
+    assert store.effects("a") == []
+    session.close()
+
+
+def test_nor_is_a_claim_taken_over(store: perdure.Store) -> None:
+    begin(store)
+    first, session = store.open("a"), store.open("a")
+    left, is_ours = first._driver.run(claim_for(first._core, "send", "mail"))
+    assert is_ours
+    first.close()
+    store.redact("a", match=MAIL)
+    steps = take_over(session._core, "send", left, f"write to {MAIL}")
+    with pytest.raises(errors.Redacted):
+        session._driver.run(steps)
+    assert outcome(store).about == "mail"
+    session.close()
 
 
 def test_saves_while_it_is_planned_are_redacted_as_well(store: perdure.Store) -> None:

@@ -293,21 +293,33 @@ def recorded(
     try:
         yield Save("power", (Settling(terms.name, claim, packed, claim.by),))
     except Reload as error:  # others saved first: what was done stays known all the same
-        yield from _settle_alone(session, terms, claim, packed)
-        error.add_note(f"{terms.key!r} was performed all the same, and that is known")
+        became = yield from _settle_alone(session, terms, claim, packed)
+        error.add_note(f"{terms.key!r} was performed all the same, and {became}")
         raise
     return unpack(packed)
 
 
 def _settle_alone(
     session: SessionBase[Any], terms: Terms, claim: Claim, packed: bytes
-) -> Acts[None]:
-    """Record an outcome with no record of a branch: the step that comes back to it makes that."""
-    site = session._core.site
+) -> Acts[str]:
+    """Record an outcome with no record of a branch; what became of that, in words.
+
+    The step that comes back to it makes the record.
+    """
+    site, position = session._core.site, session._core.position
+    assert position is not None
+    read = position.head
     with suppress(HeadMoved, PerdureError):  # else it is unknown, and told
         head = yield Ask(read_head(site))
-        at = Position(head, head.token)
-        yield Ask(settle(site, at, terms.name, claim, packed, claim.by, is_sure=True))
+        if head.incarnation != read.incarnation:
+            return "the state that claimed it is gone"  # another life of its key knows nothing
+        at, by, fence = Position(head, head.token), claim.by, read.fence
+        steps = settle(site, at, terms.name, claim, packed, by, is_sure=True, fence=fence)
+        now = yield Ask(steps)
+        if now.head.fence != fence:
+            return "that is known, but not what it gave, which may have what was redacted"
+        return "that is known"
+    return "that could not be recorded"
 
 
 # ---- what was claimed before ----------------------------------------------------------------

@@ -114,7 +114,7 @@ class FileAnchor:
         self._write(marks, is_forward=True, sync=sync)
 
     def forget(self, name: str) -> None:
-        """Keep nothing under a name any more."""
+        """Keep nothing under a name any more, nor the name: the file is written anew."""
         self._write({name: None}, is_forward=False, sync=True)
 
     def _write(self, marks: Mapping[str, bytes | None], *, is_forward: bool, sync: bool) -> None:
@@ -132,7 +132,7 @@ class FileAnchor:
                 return
             data = b"".join(_entry(name, mark) for name, mark in new.items())
             kept = {k: v for k, v in {**self._marks, **new}.items() if v is not None}
-            if self._is_grown(len(data), kept):
+            if None in new.values() or self._is_grown(len(data), kept):
                 self._replace(kept)
             else:
                 self._append(data, sync=sync)

@@ -28,6 +28,8 @@ RESERVED = "perdure."
 ANY, REST = "*", "**"
 NAME_DIGITS = 12
 """Of what tells redacted keys apart (hex)."""
+_NAMED = re.compile(rf"(\[redacted-[0-9a-f]{{{NAME_DIGITS}}}\])")
+"""What stands in a name where something was redacted."""
 OUTSIDE = -1
 """Of a way that leads to no place that is redacted."""
 
@@ -136,14 +138,20 @@ class Redactor:
         return self._match is not None and self._match.search(text) is not None
 
     def name(self, name: str) -> str:
-        """A key or a name without what is looked for: two names never become the same one."""
-        if not self.has(name):
+        """A key or a name without what is looked for: two names never become the same one.
+
+        What an earlier redaction put into it stays: its digits say nothing, and never end.
+        """
+        parts = _NAMED.split(name) if self.has(name) else []
+        if not any(map(self.has, parts[::2])):
             return name
-        assert self._match is not None
+        match = self._match
+        assert match is not None
         self.count += 1
         raw = name.encode("utf-8", "surrogatepass")
         told = blake2b(raw, key=self._secret, digest_size=NAME_DIGITS // 2).hexdigest()
-        return self._match.sub(lambda _: f"[redacted-{told}]", name)
+        parts[::2] = [match.sub(lambda _: f"[redacted-{told}]", part) for part in parts[::2]]
+        return "".join(parts)
 
     def _bytes(self, value: bytes) -> bytes:
         text = value.decode("utf-8", "surrogateescape")

@@ -36,6 +36,7 @@ from perdure.engine.generations import commit_step
 from perdure.engine.pages import walk
 from perdure.engine.parked import SECRET_BYTES
 from perdure.engine.read import Site, as_of_now
+from perdure.engine.refresh import is_redacted, redacted
 from perdure.engine.requests import Committed, Moved, Now, Random, ReadHead, Steps
 from perdure.engine.save import (
     TOKEN_BYTES,
@@ -180,13 +181,17 @@ def known(site: Site, key: str) -> Steps[tuple[Claim | None, Any]]:
 # ---- claiming -------------------------------------------------------------------------------
 
 
-def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Claim]]:
+def claim(
+    site: Site, head: Head, key: str, made: Claim, *, fence: int | None = None
+) -> Steps[tuple[Head, Claim]]:
     """Claim an effect, unless it is claimed: the head then, and the claim that stands.
 
     If that has the id of `made` and is open, the action may be performed, and by nobody else.
+    With a `fence`, that of the head which who claims has read, it is claimed under no other.
 
     Raises:
-        HeadMoved: the state was deleted meanwhile, or is another life of its key.
+        HeadMoved: the state was deleted meanwhile, or is another life of its key; or its fence is
+            another one.
         Busy: others moved the head again and again; nothing was claimed.
         TooManyOpen: there are so many of which no outcome is known; nothing was claimed.
         CommitUnknown: whether it was claimed is not known; the same claim may be made again.
@@ -206,6 +211,8 @@ def claim(site: Site, head: Head, key: str, made: Claim) -> Steps[tuple[Head, Cl
                 return head, found
         if is_open(made) and open_count(head) >= limits.claims_open_max:
             raise _too_many(site, key)
+        if fence not in (None, head.fence):
+            raise HeadMoved(head)
         token = yield Random(TOKEN_BYTES)
         new = succeeding(with_claim(head, key, made), head, token)
         position = Position(head, head.token)
@@ -237,18 +244,22 @@ def claim_for(
 
     The session must have saved something, or resumed something: its state is there.
 
-    Raises as `claim`.
+    Raises as `claim`, and:
+        Redacted: something was redacted since the session read the state; nothing was claimed.
     """
     assert core.position is not None
+    about = about[: limits.claim_about_chars_max]
     made = core.claiming.pop(key, None)
     if made is None:
         id_, now = (yield Random(ID_BYTES)), (yield Now())
-        about = about[: limits.claim_about_chars_max]
         made = Claim(id_, core.id, core.holder, now, about, elsewhere=elsewhere)
+    made = replace(made, about=about)  # what it was about before may be redacted by now
+    read = core.position.head
     try:
-        head, standing = yield from claim(core.site, core.position.head, key, made)
-    except BaseException:  # it may stand: it is claimed again by the same id
+        head, standing = yield from claim(core.site, read, key, made, fence=read.fence)
+    except BaseException as error:  # it may stand: it is claimed again by the same id
         core.claiming[key] = made
+        _require_unredacted(core, error)
         raise
     if same_place(head, core.position.head, core.branch):
         core.position = Position(head, head.token)
@@ -263,23 +274,26 @@ def take_over(core: SessionCore, key: str, old: Claim, about: str) -> Steps[Clai
 
     Raises:
         HeadMoved: it is not there any more, or has an outcome; or the state was deleted.
+        Redacted: something was redacted since the session read the state.
     """
     assert core.position is not None
     id_, now = (yield Random(ID_BYTES)), (yield Now())
     about = about[: limits.claim_about_chars_max]
     made = Claim(id_, core.id, core.holder, now, about, elsewhere=old.elsewhere)
+    read = core.position.head
 
     def change(head: Head) -> Head:
         found = claims_of(head).get(key)
         if found is not None and found.id == made.id:
             return head  # the answer was lost
-        if found is None or found.id != old.id or not is_open(found):
+        if found is None or found.id != old.id or not is_open(found) or head.fence != read.fence:
             raise HeadMoved(head)
         return with_claim(head, key, made)
 
     try:
         position = yield from on_any(core.site, core.position, change, core.branch)
-    except HeadMoved:
+    except HeadMoved as moved:
+        _require_unredacted(core, moved)
         raise
     except BaseException:  # it may stand: it is claimed again by the same id
         core.claiming[key] = made
@@ -288,6 +302,13 @@ def take_over(core: SessionCore, key: str, old: Claim, about: str) -> Steps[Clai
     if same_place(position.head, core.position.head, core.branch):
         core.position = position
     return made
+
+
+def _require_unredacted(core: SessionCore, error: BaseException) -> None:
+    """Raise `Redacted` for who met another head, if that is why it may not claim."""
+    head = error.head if isinstance(error, HeadMoved) else None
+    if head is not None and is_redacted(core, head):
+        raise redacted(core) from None
 
 
 def release_for(core: SessionCore, key: str, claim: Claim) -> Steps[None]:
@@ -344,13 +365,18 @@ def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
     """Put the large ones of some results into pages.
 
     If pages are collected before the commit, these may be among them: the results go into the head
-    then, until maintenance shelves them.
+    then, until maintenance shelves them. So do those of claims that do not stand any more: the
+    state may be another life of its key, which they are not of.
     """
     large = [x for x in settlings if len(x.result) > limits.claim_result_inline_bytes_max]
     row = (yield ReadHead(site.key)) if large else None
     if row is None:
         return None
     head = site.head(row)
+    there = {each.id for each in claims_of(head).values()}
+    large = [x for x in large if x.claim.id in there]
+    if not large:
+        return None
     secret = head.secret or (yield Random(SECRET_BYTES))
     roots: dict[str, Ref] = {}
     for each in large:
@@ -369,24 +395,34 @@ def settle(
     by: str | None,
     *,
     is_sure: bool = False,
+    fence: int | None = None,
 ) -> Steps[Position]:
     """Record that an action happened, with no record of a branch: as a person found out, if `by`.
 
-    Who performed it is sure: what somebody settled or released meanwhile gives way.
+    Who performed it is sure: what somebody settled or released meanwhile gives way. With a `fence`,
+    that of the head which they had read, the result is kept under no other: it may have what was
+    redacted since.
 
     Raises:
         HeadMoved: the claim was released or has an outcome, or the state was deleted.
     """
     now = yield Now()
     at = {"ended_us": now, "line": 0, "number": 0}
-    settlings = (Settling(key, claim, result, by),)
-    kept = yield from keeping(site, settlings)
+
+    def told(head: Head) -> tuple[Settling, ...]:
+        if fence in (None, head.fence):
+            return (Settling(key, claim, result, by),)
+        from perdure.core.redaction import MARK  # hardly ever
+
+        return (Settling(key, claim, pack(MARK), by),)
+
+    kept = yield from keeping(site, told(position.head))
 
     def change(head: Head) -> Head:
         found = claims_of(head).get(key)
         if not is_sure and (found is None or found.id != claim.id or not is_open(found)):
             raise HeadMoved(head)
-        return _with_outcomes(head, settlings, kept, at)
+        return _with_outcomes(head, told(head), kept, at)
 
     return (yield from on_any(site, position, change, MAIN))
 

@@ -61,8 +61,8 @@ def test_a_claim_there_whose_answer_was_lost_is_made_by_the_same_id(
         session.save()
         real = claims.claim
 
-        def lost(where: Any, head: Any, key: str, made: Any) -> Any:
-            standing = yield from real(where, head, key, made)
+        def lost(where: Any, head: Any, key: str, made: Any, **options: Any) -> Any:
+            standing = yield from real(where, head, key, made, **options)
             if where.key == SHARED:
                 raise CommitUnknown("lost")
             return standing
