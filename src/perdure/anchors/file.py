@@ -14,6 +14,7 @@ import msgspec
 
 from perdure import limits
 from perdure.errors import Malformed, StoreUnavailable
+from perdure.newfile import sync_directory
 
 MAGIC = b"PERDANCH"
 _length = struct.Struct(">I")
@@ -129,6 +130,8 @@ class FileAnchor:
                 if not (is_forward and mark is not None and self._marks.get(name, b"") >= mark)
             }
             if not new:
+                if sync and marks and self._end:
+                    self._sync()  # who kept it, such as a reader, may not have
                 return
             data = b"".join(_entry(name, mark) for name, mark in new.items())
             kept = {k: v for k, v in {**self._marks, **new}.items() if v is not None}
@@ -150,11 +153,22 @@ class FileAnchor:
         with self.path.open("r+b" if self._stat() else "w+b") as file:
             file.truncate(self._end)  # what a crash left of an entry
             file.seek(self._end)
-            file.write(start + data)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
+            try:
+                file.write(start + data)
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(self._end)  # a second sync would not tell what the first one lost
+                raise
+        if start and sync:
+            sync_directory(str(self.path.parent))
         self._end += len(start) + len(data)
+
+    def _sync(self) -> None:
+        with self.path.open("r+b") as file:
+            os.fsync(file.fileno())
+        sync_directory(str(self.path.parent))
 
     def _replace(self, kept: Mapping[str, bytes]) -> None:
         data = MAGIC + b"".join(_entry(name, mark) for name, mark in kept.items())
@@ -164,12 +178,7 @@ class FileAnchor:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
-        if hasattr(os, "O_DIRECTORY"):
-            handle = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        sync_directory(str(self.path.parent))
         self._end = len(data)
 
     @contextmanager
