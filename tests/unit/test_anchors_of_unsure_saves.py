@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from perdure.core.anchor import read_mark
 from perdure.engine.read import Site
 from perdure.engine.requests import Commit, ReadHead
 from perdure.engine.save import tail_of
-from perdure.errors import CommitUnknown, StoreUnavailable, Tampered
+from perdure.errors import CommitUnknown, Malformed, StoreUnavailable, Tampered
 
 KEY = "support/alice"
 
@@ -135,6 +136,36 @@ def test_a_mark_whose_sync_failed_is_written_again(
     assert FileAnchor(file).get("a") == b"1"
     anchor.advance("a", b"2")
     assert FileAnchor(file).get("a") == b"2"
+
+
+def test_what_is_left_out_of_an_anchor_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "safe.anchor"
+    anchor = FileAnchor(file)
+    anchor.put("a", b"1")
+    size = file.stat().st_size
+    anchor.put("a", b"2")
+    anchor.put("b", b"1")
+    assert FileAnchor(file).get("a") == b"2"
+    assert not caplog.text
+    data = bytearray(file.read_bytes())
+    data[size + 9] ^= 1
+    file.write_bytes(data)
+    assert FileAnchor(file).get("a") == b"1"
+    assert f"its last {len(data) - size} bytes are torn or damaged" in caplog.text
+
+
+def test_marks_of_a_kind_that_is_not_known_are_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "safe.anchor"
+    FileAnchor(file).put("a", b"1")
+    body = b"\xa5newer"
+    entry = len(body).to_bytes(4, "big") + body + blake2b(body, digest_size=8).digest()
+    file.write_bytes(data := file.read_bytes() + entry)
+    for use in (FileAnchor(file).names, lambda: FileAnchor(file).put("b", b"1")):
+        with pytest.raises(Malformed, match="not known here"):
+            use()
+    assert file.read_bytes() == data
 
 
 # ---- batches ----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import msgspec
 
 from perdure import limits
 from perdure.errors import Malformed, StoreUnavailable
+from perdure.events import log
 from perdure.newfile import sync_directory
 
 MAGIC = b"PERDANCH"
@@ -92,13 +93,29 @@ class FileAnchor:
                     data, self._end = data[len(MAGIC) :], len(MAGIC)
                 else:
                     data = b""
+            self._take(data)
+            left = now[1] - self._end
+            if left > 0 and self._end:
+                log.warning(
+                    "%s: its last %d bytes are torn or damaged, and left out: what the anchor was "
+                    "told there it does not know",
+                    self.path,
+                    left,
+                )
+        self._seen = now
+
+    def _take(self, data: bytes) -> None:
+        try:
             for name, mark, size in _entries(data):
                 self._end += size
                 if mark is None:
                     self._marks.pop(name, None)
                 else:
                     self._marks[name] = mark
-        self._seen = now
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(
+                f"{self.path} has marks of a kind that is not known here; it was not touched"
+            ) from error
 
     # ---- writing ----------------------------------------------------------------------------
 
@@ -211,9 +228,8 @@ def _entries(data: bytes) -> Iterator[tuple[str, bytes | None, int]]:
         body, total = data[at + _length.size : end], data[end : end + _SUM_BYTES]
         if blake2b(body, digest_size=_SUM_BYTES).digest() != total:
             return
-        with suppress(msgspec.DecodeError):
-            name, mark = _decode(body)
-            yield name.decode(errors="surrogateescape"), mark, end + _SUM_BYTES - at
+        name, mark = _decode(body)
+        yield name.decode(errors="surrogateescape"), mark, end + _SUM_BYTES - at
         at = end + _SUM_BYTES
 
 
