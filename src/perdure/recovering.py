@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -110,8 +110,12 @@ def recover(
         KeyMissing: it is encrypted, and no key was given.
         WrongKey: another was.
         StoreUnavailable: the file cannot be read, or the new one not be written.
+        StorageFull: there is no room for the new one.
         UsageError: the new file exists.
     """
+    import apsw
+
+    from perdure.backends.sqlite_backup import unwritten
     from perdure.backends.sqlite_salvage import SalvagedFile
 
     new = Path(os.fspath(target)).absolute()
@@ -130,6 +134,8 @@ def recover(
         give_name(partial, new)
     except FileExistsError as error:
         raise UsageError(f"{new} exists, and recovering replaces nothing; name another.") from error
+    except apsw.Error as error:  # the file is not read through SQLite: it is the new one's
+        raise unwritten(error, new) from error
     finally:
         for suffix in ("", "-wal", "-shm", "-journal"):
             with suppress(FileNotFoundError):
@@ -201,7 +207,8 @@ class _Salvage:
         import apsw
 
         self._base = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
-        try:
+        with ExitStack() as opened:
+            opened.callback(self._base.close)
             with self._base:
                 change = "UPDATE perdure SET value = ? WHERE name = 'store_id'"
                 self._base.execute(change, (self._store,))
@@ -211,6 +218,7 @@ class _Salvage:
                     self.lost["keys"] = self._opening.lost
             if self._opening is not None:
                 self._opening.open(self._path)
+                opened.callback(self._opening.close)
                 self._store = self._opening.store
             with self._base:
                 for number, row in self._file.numbered_rows():
@@ -218,10 +226,6 @@ class _Salvage:
                     if progress is not None:
                         progress(number, self._file.pages)
                 self._put_heads()
-        finally:
-            self._base.close()
-            if self._opening is not None:
-                self._opening.close()
         if progress is not None:
             progress(self._file.pages, self._file.pages)
 

@@ -1,5 +1,7 @@
 """`recover` makes an encrypted store of what can be read of one that is broken (P5)."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -163,3 +165,31 @@ def test_the_command_takes_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     again = tmp_path / "again.db"
     assert run(str(path), str(again), "--key", "env:PERDURE_KEY").exit_code == 0
     assert all_of(again) == all_of(new) == all_of(path)
+
+
+LIMITED = """
+import os, resource, sys
+from perdure import errors
+from perdure.recovering import recover
+
+outcomes = []
+size = os.path.getsize(sys.argv[1])
+for part in range(1, 5):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size * part // 8, resource.RLIM_INFINITY))
+    try:
+        recover(sys.argv[1], sys.argv[2], key=bytes(range(32)))
+    except (errors.StoreUnavailable, errors.StorageFull) as error:
+        outcomes.append(error.kind)
+print(len(outcomes), os.listdir(os.path.dirname(sys.argv[2])))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files cannot be limited there")
+def test_where_there_is_no_room_it_says_so_and_leaves_nothing(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "to").mkdir()
+    call = [sys.executable, "-c", LIMITED, str(path), str(tmp_path / "to" / "new.db")]
+    told = subprocess.run(call, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stderr
+    number, left = told.stdout.split(maxsplit=1)
+    assert int(number) == 4
+    assert left.strip() == "[]"

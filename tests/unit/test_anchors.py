@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from click.testing import CliRunner, Result
 
@@ -128,6 +129,23 @@ def test_an_older_row_of_one_state_is_refused(opened: Open, path: Path) -> None:
         base.executemany(f"INSERT INTO heads VALUES ({marks})", heads)
     with opened() as store:
         refused(store)
+
+
+def test_an_older_row_is_refused_by_who_has_read_it_before(opened: Open, path: Path) -> None:
+    columns = "token, head, incarnation, line, after, page"
+    with opened() as reader, opened() as writer:
+        save(writer, 1)
+        for _ in range(2):
+            assert reader.open(KEY).state["n"] == 1  # kept in memory from now on
+        # Not by sqlite3: another copy of SQLite in this process would drop the locks of ours.
+        with closing(apsw.Connection(str(path))) as base:
+            (head,) = base.execute(f"SELECT {columns} FROM heads")
+        save(writer, 2)
+        with closing(apsw.Connection(str(path))) as base:
+            base.execute(f"UPDATE heads SET ({columns}) = (?, ?, ?, ?, ?, ?)", head)
+        with pytest.raises(Tampered):
+            reader.open(KEY)
+        refused(reader)
 
 
 def test_a_state_that_is_gone_is_missed(opened: Open, path: Path) -> None:

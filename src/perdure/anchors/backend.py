@@ -265,33 +265,38 @@ class AnchoredBackend(Layer):
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Settle each commit, and keep the marks of those that took effect before they are told."""
         outcomes = self.inner.commit(batch)
-        marks: dict[str, Mark] = {}
+        made: list[Commit] = []
         for at, (request, outcome) in enumerate(zip(batch, outcomes, strict=True)):
-            name = self._name(request.key)
             if isinstance(outcome, Committed):
-                marks[name] = self._made(name, marks.get(name), request)
+                made.append(request)
             elif isinstance(outcome, Moved):
-                known = self._known.get(name)
+                known = self._known.get(self._name(request.key))
                 try:
                     self._check(request.key, outcome.head, known)
-                except Tampered as error:
+                except PerdureError as error:
                     outcomes[at] = error
-        if marks:
+        if made:
             is_sync = any(each.durability == "power" for each in batch)
             try:
-                self._keep(marks, sync=is_sync)
+                self._keep(self._marks(made), sync=is_sync)
             except Exception as error:
                 unknown = CommitUnknown(f"it was saved, and the anchor could not be told: {error}")
                 unknown.__cause__ = error
                 return [unknown if isinstance(each, Committed) else each for each in outcomes]
         return outcomes
 
-    def _made(self, name: str, before: Mark | None, request: Commit) -> Mark:
-        mark = mark_of_sealed(request.head.blob)
-        if request.durability == "power":
-            return mark
-        before = before or self._known.get(name)
-        return mark.surely(before.sure if before is not None else 0, _boot() or "?")
+    def _marks(self, made: Sequence[Commit]) -> dict[str, Mark]:
+        """The newest mark of each state that was committed to, by name."""
+        marks: dict[str, Mark] = {}
+        for request in made:
+            name, mark = self._name(request.key), mark_of_sealed(request.head.blob)
+            if request.durability != "power":
+                # What the anchor has, not what this process kept: others may have made more sure.
+                before = marks.get(name) or self._mark(request.key)
+                sure = min(before.sure, mark.commits) if before is not None else 0
+                mark = mark.surely(sure, _boot() or "?")
+            marks[name] = mark
+        return marks
 
     def _keep(self, marks: dict[str, Mark], *, sync: bool, anew: bool = False) -> None:
         packed = {name: mark.packed() for name, mark in marks.items()}

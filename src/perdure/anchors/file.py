@@ -6,7 +6,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
@@ -14,6 +14,8 @@ import msgspec
 
 from perdure import limits
 from perdure.errors import Malformed, StoreUnavailable
+from perdure.events import log
+from perdure.newfile import sync_directory
 
 MAGIC = b"PERDANCH"
 _length = struct.Struct(">I")
@@ -91,13 +93,29 @@ class FileAnchor:
                     data, self._end = data[len(MAGIC) :], len(MAGIC)
                 else:
                     data = b""
+            self._take(data)
+            left = now[1] - self._end
+            if left > 0 and self._end:
+                log.warning(
+                    "%s: its last %d bytes are torn or damaged, and left out: what the anchor was "
+                    "told there it does not know",
+                    self.path,
+                    left,
+                )
+        self._seen = now
+
+    def _take(self, data: bytes) -> None:
+        try:
             for name, mark, size in _entries(data):
                 self._end += size
                 if mark is None:
                     self._marks.pop(name, None)
                 else:
                     self._marks[name] = mark
-        self._seen = now
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Malformed(
+                f"{self.path} has marks of a kind that is not known here; it was not touched"
+            ) from error
 
     # ---- writing ----------------------------------------------------------------------------
 
@@ -129,6 +147,8 @@ class FileAnchor:
                 if not (is_forward and mark is not None and self._marks.get(name, b"") >= mark)
             }
             if not new:
+                if sync and marks and self._end:
+                    self._sync()  # who kept it, such as a reader, may not have
                 return
             data = b"".join(_entry(name, mark) for name, mark in new.items())
             kept = {k: v for k, v in {**self._marks, **new}.items() if v is not None}
@@ -150,11 +170,22 @@ class FileAnchor:
         with self.path.open("r+b" if self._stat() else "w+b") as file:
             file.truncate(self._end)  # what a crash left of an entry
             file.seek(self._end)
-            file.write(start + data)
-            file.flush()
-            if sync:
-                os.fsync(file.fileno())
+            try:
+                file.write(start + data)
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+            except OSError:
+                file.truncate(self._end)  # a second sync would not tell what the first one lost
+                raise
+        if start and sync:
+            sync_directory(str(self.path.parent))
         self._end += len(start) + len(data)
+
+    def _sync(self) -> None:
+        with self.path.open("r+b") as file:
+            os.fsync(file.fileno())
+        sync_directory(str(self.path.parent))
 
     def _replace(self, kept: Mapping[str, bytes]) -> None:
         data = MAGIC + b"".join(_entry(name, mark) for name, mark in kept.items())
@@ -164,12 +195,7 @@ class FileAnchor:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, self.path)
-        if hasattr(os, "O_DIRECTORY"):
-            handle = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        sync_directory(str(self.path.parent))
         self._end = len(data)
 
     @contextmanager
@@ -202,9 +228,8 @@ def _entries(data: bytes) -> Iterator[tuple[str, bytes | None, int]]:
         body, total = data[at + _length.size : end], data[end : end + _SUM_BYTES]
         if blake2b(body, digest_size=_SUM_BYTES).digest() != total:
             return
-        with suppress(msgspec.DecodeError):
-            name, mark = _decode(body)
-            yield name.decode(errors="surrogateescape"), mark, end + _SUM_BYTES - at
+        name, mark = _decode(body)
+        yield name.decode(errors="surrogateescape"), mark, end + _SUM_BYTES - at
         at = end + _SUM_BYTES
 
 

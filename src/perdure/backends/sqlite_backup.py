@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 
 from perdure.backends import sqlite_files
-from perdure.errors import Damaged, StorageFull, StoreUnavailable, UsageError
+from perdure.errors import Damaged, PerdureError, StorageFull, StoreUnavailable, UsageError
 from perdure.newfile import give_name, partial_name, require_place
 
 PAGES_PER_STEP = 256
@@ -39,10 +39,7 @@ def back_up(
             _copy(source, partial, progress, outside)
             _check(partial, target)
         except (apsw.FullError, apsw.IOError, apsw.CantOpenError) as error:
-            if isinstance(error, apsw.FullError):
-                raise StorageFull(f"No room left for {target}; nothing is left of it.") from error
-            reason = f"Cannot write the backup {target} ({error}); nothing is left."
-            raise StoreUnavailable(reason) from error
+            raise unwritten(error, target) from error
         give_name(partial, target)
     except FileExistsError as error:
         raise _taken(target) from error
@@ -50,6 +47,13 @@ def back_up(
         for suffix in (*sqlite_files.FILES, "-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{partial}{suffix}")
+
+
+def unwritten(error: apsw.Error, target: Path) -> PerdureError:
+    """What a new file could not be written for; its remains are removed."""
+    if isinstance(error, apsw.FullError):
+        return StorageFull(f"No room left for {target}; nothing is left of it.")
+    return StoreUnavailable(f"Cannot write {target} ({error}); nothing is left of it.")
 
 
 def _require_apart(source: apsw.Connection, target: Path) -> None:

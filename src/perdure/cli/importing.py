@@ -23,6 +23,7 @@ from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, progress, say, table
 from perdure.cli.states import newest
 from perdure.cli.words import safe
+from perdure.core.abbreviate import count
 
 if TYPE_CHECKING:
     from perdure.adapters.moving import Moved, MovedUnit, Progress, Tally
@@ -193,10 +194,9 @@ def _show(moved: Moved) -> None:
     titles = (unit, "key", f">{item}s", f">{part}s", ">there", ">copied", "hash", "in the store")
     table((*titles, "is"), rows, whole=True)
     done = sum(each.problem is None for each in moved.units)
-    say(
-        f"{done:,} of {len(moved.units):,} {unit}s "
-        + ("can be imported" if last == "would" else "are as in the source")
-    )
+    stored = "is as in the source" if done == 1 else "are as in the source"
+    said = "can be imported" if last == "would" else stored
+    say(f"{done:,} of {count(len(moved.units), unit)} {said}")
     if moved.is_refused:
         hint("nothing was imported; --skip-failures imports all others")
 

@@ -1,4 +1,4 @@
-"""A state's key with a section behind it, where the two are to be given apart."""
+"""What was meant by a key that no state has: a section behind it, or a pattern."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 def instead(store: Store, key: str) -> str:
-    """What to say after "there is no state", where `key` begins with that of a state; else empty.
+    """What to say after "there is no state", of the command that is run; else empty.
 
     Keys that are spelt much like it are told by the library.
     """
-    found = _with_section(store, key)
-    if found is None or click.get_current_context().info_name != "show":
+    name = click.get_current_context().info_name
+    if name == "erase" and any(char in key for char in "*?["):
+        return f" For all that fit a pattern: perdure erase --match {shlex.quote(key)}"
+    found = _with_section(store, key) if name == "show" else None
+    if found is None:
         return ""
     state, section = found
     command = f"perdure show {shlex.quote(state)} {shlex.quote(section)}"

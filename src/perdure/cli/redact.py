@@ -51,7 +51,7 @@ def redact(
     too. Hashes of checkpoints stay, and the receipt is a movement, which never says what was taken
     away. It cannot be taken back: so it is shown, and asked for, unless --yes is given. Sessions
     that are open have to read the state again. Backups, exports and copies made before have it
-    still.
+    still. Where nothing is found, nothing is changed, which is no error: mind how PATH is spelt.
     """
     if match is not None and regex is not None:
         raise click.UsageError("--match goes without --regex")
@@ -103,6 +103,10 @@ def _show(told: Redaction) -> None:
         table(("where", ">checkpoints"), rows)
         say()
     receipt = f"; receipt: movement {told.receipt}" if told.receipt is not None else ""
-    say(f"{safe(told.key)}: {told.summary()}{receipt}" if rows else "nothing to redact")
+    say(
+        f"{safe(told.key)}: {told.summary()}{receipt}"
+        if rows
+        else f"{safe(told.key)}: nothing to redact"
+    )
     for warning in told.warnings:
         hint(safe(warning))

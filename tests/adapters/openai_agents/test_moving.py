@@ -5,6 +5,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,10 @@ def test_on_the_command_line(source: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "agents.db").exists()
     moved = perdure(*call)
     assert moved.exit_code == 0 and "2 of 2 conversations are as in the source" in moved.stdout
+    with closing(sqlite3.connect(source)) as base, base:
+        base.execute("DELETE FROM agent_messages WHERE session_id != 'alice'")
+        base.execute("DELETE FROM agent_sessions WHERE session_id != 'alice'")
+    assert "1 of 1 conversation is as in the source" in perdure(*call).stdout
     told = json.loads(perdure(*call, "--json").stdout)
     assert told["ok"] and told["moved"]["units"][0]["source"]["items"] == MANY
     refused = perdure(*call, "--encryption-key", "env:NOTHING_IS_HERE")
