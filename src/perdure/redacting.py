@@ -54,13 +54,14 @@ class _Redacting(StoreBase, is_part=True):
 
     def _wipe(self) -> str | None:
         """Leave nothing in the store's files of what was replaced; why something may be left."""
-        backend: Any = self._driver.backend
-        wipe = getattr(getattr(backend, "inner", backend), "wipe", None)
+        wipe: Any = getattr(self._driver.backend, "wipe", None)
         try:
             if wipe is not None:
                 wipe()
         except Retryable as error:  # it is redacted: only free space in the files may have it
-            return f"the store's files could not be written anew ({error}): redact again for that"
+            return (
+                f"the store's files could not be written anew ({error}): store.compact() ends that"
+            )
         return None
 
 

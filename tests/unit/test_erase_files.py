@@ -139,3 +139,37 @@ def test_a_store_that_is_encrypted_later_has_its_receipts_encrypted(tmp_path: Pa
         store.rewrap(deep=True)
         assert [each.reason for each in store.erasures(KEY)] == ["xVALUEx"]
         assert store.key_info().states == 20
+
+
+def test_compact_removes_the_keys_apart_of_what_was_erased_without_a_wipe_P8(
+    tmp_path: Path,
+) -> None:
+    keys = tmp_path / "keys.db"
+    with perdure.Store(tmp_path / "a.db", key=bytes(32), keys_url=str(keys)) as store:
+        written(store)
+        others(store)
+        with apsw.Connection(str(keys)) as before:
+            rows = dict(before.execute("SELECT owner, blob FROM keys"))
+        store.erase(KEY, wipe=False)
+        with apsw.Connection(str(keys)) as after:
+            stay = {owner for (owner,) in after.execute("SELECT owner FROM keys")}
+        (gone,) = (blob for owner, blob in rows.items() if owner not in stay)
+        store.compact()
+        data = b"".join(each.read_bytes() for each in tmp_path.glob("keys.db*"))
+        assert gone not in data
+
+
+def test_compact_ends_the_writing_anew_that_a_reader_broke_off_P8(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, busy_timeout=0.1, maintenance="off") as store:
+        for number in range(20):
+            with store.open("a") as session:
+                session.state[f"v{number}"] = "MARKER" + "y" * 500
+        with closing(apsw.Connection(str(path))) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM heads").fetchall()
+            told = store.redact("a", match="MARKER")
+            assert any("compact" in each for each in told.warnings)
+        assert any(b"MARKER" in each.read_bytes() for each in tmp_path.glob("a.db*"))
+        store.compact()
+        assert not any(b"MARKER" in each.read_bytes() for each in tmp_path.glob("a.db*"))

@@ -446,9 +446,8 @@ def test_files_that_could_not_be_written_anew_are_told_of(
             patches.setattr(store._driver.backend, "wipe", busy)
             told = store.redact("a", match=MAIL)
         assert told.receipt == 1
-        assert told.warnings == (
-            "the store's files could not be written anew (others are at it): redact again for that",
-        )
+        why = "the store's files could not be written anew (others are at it)"
+        assert told.warnings == (f"{why}: store.compact() ends that",)
         assert store.redact("a", match=MAIL).warnings == ()
         assert all(MAIL.encode() not in each.read_bytes() for each in tmp_path.iterdir())
 

@@ -178,6 +178,9 @@ class SqliteBackend(Connections):
             self._empty_log()
             return
         mark = self._read(_unwiped, None)
+        if mark is None:  # so that `compact` ends it, should it be broken off
+            mark = os.urandom(_MARK_BYTES)
+            self._write(sqlite_erased.mark, mark, "FULL")
         with self._lock:
             self._since = time.monotonic()
             writer = self._begin("FULL")
@@ -187,8 +190,7 @@ class SqliteBackend(Connections):
             except apsw.Error as error:
                 raise told(error, self._place) from error
         self._empty_log()
-        if mark is not None:
-            self._write(sqlite_erased.unmark, mark, "FULL")
+        self._write(sqlite_erased.unmark, mark, "FULL")
 
     def upgrade(
         self,
@@ -206,6 +208,9 @@ class SqliteBackend(Connections):
         """Bytes of the store's file, its log and the log's index."""
         self.connect()
         return sqlite_files.size_bytes(self._place.path)
+
+
+_MARK_BYTES = 16
 
 
 def _unwiped(connection: apsw.Connection, _: None) -> bytes | None:

@@ -26,7 +26,7 @@ _ROW = (
 )
 
 UNWIPED = "unwiped"
-"""In `perdure`, from an erasure until the files were written anew."""
+"""In `perdure`, from an erasure, or whatever else wants it, until the files were written anew."""
 
 
 def erased(connection: apsw.Connection, incarnation: bytes) -> Erased | None:
@@ -69,8 +69,7 @@ def erase(connection: apsw.Connection, request: Erase) -> bool:
             row = each.incarnation, each.at_us, each.blob
             connection.execute("INSERT INTO erased VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row)
         _replace_head(connection, key, request)
-        mark = request.receipts[-1].incarnation
-        connection.execute("INSERT OR REPLACE INTO perdure VALUES (?, ?)", (UNWIPED, mark))
+        mark(connection, request.receipts[-1].incarnation)
     finally:
         connection.pragma("secure_delete", False)
     return True
@@ -109,6 +108,11 @@ def unwiped(connection: apsw.Connection) -> bytes | None:
         "SELECT value FROM perdure WHERE name = ?", (UNWIPED,)
     ).get
     return found
+
+
+def mark(connection: apsw.Connection, value: bytes) -> None:
+    """Have the files written anew, by whoever comes to it."""
+    connection.execute("INSERT OR REPLACE INTO perdure VALUES (?, ?)", (UNWIPED, value))
 
 
 def unmark(connection: apsw.Connection, mark: bytes) -> None:

@@ -14,7 +14,7 @@ from perdure.cli.documents import document
 from perdure.cli.output import hint, print_json, progress, say, table
 from perdure.cli.words import bytes_of, moments, safe
 from perdure.core.abbreviate import count
-from perdure.errors import StateNotFound
+from perdure.errors import Busy, StateNotFound
 
 if TYPE_CHECKING:
     from perdure.reports import ErasedLife, Erasure
@@ -128,8 +128,12 @@ def _erased(
     keep_name: bool,
     force: bool,
 ) -> list[Erasure]:
-    """Erase them one after the other, and write the files anew at the end."""
-    found = []
+    """Erase them one after the other, and write the files anew at the end.
+
+    Raises:
+        Busy: somebody holds one exclusively; of several, the others are erased all the same.
+    """
+    found, held = [], list[Busy]()
     with progress("erasing", quiet=settings().json) as report:
         for done, each in enumerate(keys, 1):
             try:
@@ -146,10 +150,16 @@ def _erased(
             except StateNotFound:
                 if len(keys) == 1:
                     raise  # of several, another process came first
+            except Busy as error:
+                if len(keys) == 1:
+                    raise
+                held.append(error)
             if report is not None:
                 report(done, len(keys))
     if len(keys) != 1:
         store.compact()  # also what an earlier one left that was interrupted
+    if held:
+        raise Busy(f"{count(len(found), 'state')} erased, {len(held)} not: {held[0]}")
     return found
 
 

@@ -344,9 +344,20 @@ class KeyedBackend(HeldKeys, Layer):
                     self.inner.perform(Reseal(row.incarnation, (Resealed(row.blob, sealed),)))
             after = rows[-1].incarnation
 
+    def compact(self, progress: Callable[[int, int], None] | None = None) -> int:
+        """Give space that nothing uses back to the file system; the bytes given back."""
+        if self.apart is not None:  # where an erasure that did not wipe left the data key
+            _wipe(self.apart, whole=False)
+        return super().compact(progress)
+
     def wipe(self, *, whole: bool = True) -> None:
         """Leave nothing of what was removed in files, those of the keys included."""
-        for each in (self.inner, self.apart):
-            wipe: Any = getattr(each, "wipe", None)
-            if wipe is not None:
-                wipe(whole=whole)
+        # First of the keys: without them, whatever is left of the rest tells nothing.
+        for each in (self.apart, self.inner):
+            _wipe(each, whole=whole)
+
+
+def _wipe(backend: Backend | None, *, whole: bool) -> None:
+    wipe: Any = getattr(backend, "wipe", None)
+    if wipe is not None:
+        wipe(whole=whole)
