@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from perdure.core.claims import claimed_of, claims_of, is_open
-from perdure.engine import claims
+from perdure.engine import claimed
 from perdure.engine.read import read_head
 from perdure.testing import simulate
 from perdure.testing.exhaust import exhaust_claims
@@ -42,7 +42,7 @@ def _ends(world: World) -> Iterator[str]:
     head = world.ask(read_head(world.site))
     if claimed_of(head) is not None:
         yield "shelved"
-    for key, claim in world.ask(claims.every(world.site, head)).items():
+    for key, claim in world.ask(claimed.every(world.site, head)).items():
         if is_open(claim):
             yield "unknown, done" if key in world.performed else "unknown, not done"
         else:

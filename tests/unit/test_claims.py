@@ -21,7 +21,7 @@ from perdure.core.claims import (
 from perdure.core.codec import pack
 from perdure.core.head import Claim, Head, Unknown, open_head, seal_head, to_wire
 from perdure.core.seal import Kind, Place, seal
-from perdure.engine import carry, claims, maintain
+from perdure.engine import carry, claimed, claims, maintain
 from perdure.engine.claims import Settling
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import Steps
@@ -57,14 +57,14 @@ def site(store: Store, key: str = "a") -> Site:
 
 
 def every(store: Store, key: str = "a") -> dict[str, Claim]:
-    return store._driver.run(claims.every(site(store, key), head_of(store, key)))
+    return store._driver.run(claimed.every(site(store, key), head_of(store, key)))
 
 
 def result(store: Store, name: str, key: str = "a") -> Any:
     head = head_of(store, key)
-    found = store._driver.run(claims.find(site(store, key), head, name))
+    found = store._driver.run(claimed.find(site(store, key), head, name))
     assert found is not None
-    return store._driver.run(claims.result_of(site(store, key), head, found))
+    return store._driver.run(claimed.result_of(site(store, key), head, found))
 
 
 def test_an_effect_is_claimed_once_across_sessions(store: Store) -> None:

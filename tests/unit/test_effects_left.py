@@ -18,7 +18,7 @@ from perdure.core import tree
 from perdure.core.codec import pack
 from perdure.core.cut import Bounds
 from perdure.core.head import Head
-from perdure.engine import claims, undone
+from perdure.engine import claimed, claims, undone
 from perdure.engine.read import Site, read_head
 from perdure.engine.save import Position, commit
 from perdure.errors import Damaged
@@ -173,11 +173,11 @@ def test_what_a_rollback_leaves_is_found_without_reading_all_claims(
     chance = random.Random(seed)
     monkeypatch.setattr(limits, "claims_inline_max", 4)
     monkeypatch.setattr(tree, "LEAVES", Bounds(64, 128, 256))
-    newest, read = claims.newest, []
+    newest, read = claimed.newest, []
 
     def counted(where: Site, head: Head, is_enough: Any) -> Any:
         found = yield from newest(where, head, is_enough)
-        whole = yield from claims.every(where, head)
+        whole = yield from claimed.every(where, head)
         read.append((len(found), len(whole)))
         return found
 
@@ -246,7 +246,7 @@ def test_a_rollback_is_made_whether_or_not_its_effects_can_be_read(
 def test_what_is_replaced_meanwhile_is_looked_up_anew(
     acted: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest, tries = claims.newest, []
+    newest, tries = claimed.newest, []
 
     def once(where: Site, head: Head, is_enough: Any) -> Any:
         tries.append(head.generation)

@@ -11,7 +11,7 @@ from perdure.agent.plan import tasks_in
 from perdure.agent.records import QUESTIONS, field, read
 from perdure.core.claims import elsewhere_key, is_open
 from perdure.core.head import Head
-from perdure.engine import claims, questions
+from perdure.engine import claimed, questions
 from perdure.engine.elsewhere import site_of
 from perdure.engine.read import Site, read_head
 from perdure.engine.requests import ReadHead, Steps
@@ -81,14 +81,14 @@ def _come(
 def _is_known(site: Site, head: Head, effect: str, shared: str | None) -> Steps[bool]:
     """Whether an effect has an outcome, or was released; of a shared one, here or there."""
     name = effect if shared is None else elsewhere_key(shared, effect)
-    claim = yield from claims.find(site, head, name)
+    claim = yield from claimed.find(site, head, name)
     if claim is None or not is_open(claim):
         return True
     if shared is None:
         return False
     there = site_of(site, shared)
     row = yield ReadHead(shared)
-    claim = (yield from claims.find(there, there.head(row), effect)) if row is not None else None
+    claim = (yield from claimed.find(there, there.head(row), effect)) if row is not None else None
     return claim is None or not is_open(claim)
 
 

@@ -19,7 +19,8 @@ from perdure.core.claims import elsewhere_key, idempotency_key, is_open, origin_
 from perdure.core.codec import pack, unpack
 from perdure.core.head import Claim
 from perdure.core.values import take
-from perdure.engine.claims import Settling, claim_for, known, release_for, settle
+from perdure.engine.claimed import known
+from perdure.engine.claims import Settling, claim_for, release_for, settle
 from perdure.engine.effects import is_running
 from perdure.engine.read import read_head
 from perdure.engine.requests import Steps

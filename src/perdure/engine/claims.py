@@ -13,29 +13,22 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.changes import Change, Delete, Set
 from perdure.core.claims import (
-    claimed_of,
     claims_of,
     is_open,
     open_count,
-    told_more_of_claims,
     with_claim,
     without_claims,
 )
-from perdure.core.codec import pack, unpack
-from perdure.core.head import MAIN, Claim, Head, Life, succeeding, to_wire
+from perdure.core.codec import pack
+from perdure.core.head import MAIN, Claim, Head, Life, succeeding
 from perdure.core.page import Ref
 from perdure.core.record import ID_BYTES, Sealed
-from perdure.core.seal import damaged
 from perdure.core.tree import build
-from perdure.core.tree_edit import edit
-from perdure.core.tree_read import find_pair, newest_pairs, read_keys, read_root, read_value
+from perdure.engine import claimed, shelving
 from perdure.engine.carry import put_twice
-from perdure.engine.generations import commit_step
-from perdure.engine.pages import walk
 from perdure.engine.parked import SECRET_BYTES
-from perdure.engine.read import Site, as_of_now
+from perdure.engine.read import Site
 from perdure.engine.refresh import is_redacted, redacted
 from perdure.engine.requests import Committed, Moved, Now, Random, ReadHead, Steps
 from perdure.engine.save import (
@@ -48,13 +41,10 @@ from perdure.engine.save import (
     secured,
     send,
 )
-from perdure.errors import Busy, Damaged, TooManyOpen
+from perdure.errors import Busy, TooManyOpen
 
 if TYPE_CHECKING:
     from perdure.engine.session import SessionCore
-
-RESULT = "result"
-"""The key of the only value in the tree that has a large result."""
 
 
 class Settling(msgspec.Struct, frozen=True):
@@ -84,100 +74,6 @@ class Kept(msgspec.Struct, frozen=True):
         return head.generation == self.generation and head.secret in (b"", self.secret)
 
 
-# ---- looking --------------------------------------------------------------------------------
-
-
-def find(site: Site, head: Head, key: str) -> Steps[Claim | None]:
-    """The claim of an effect; None: there is none.
-
-    Raises:
-        Damaged: the pages that have it cannot be read.
-    """
-    claim = claims_of(head).get(key)
-    root = claimed_of(head)
-    if claim is not None or root is None:
-        return claim
-    found = yield from walk(site, head.incarnation, find_pair(root, key))
-    return (yield from _claim_of(site, head, key, found[0])) if found is not None else None
-
-
-def every(site: Site, head: Head) -> Steps[dict[str, Claim]]:
-    """All claims of a state by effect key, the newest last."""
-    root = claimed_of(head)
-    found: dict[str, Claim] = {}
-    if root is not None:
-        wires: dict[str, Any] = yield from walk(site, head.incarnation, read_root(root))
-        for key, wire in wires.items():
-            found[key] = yield from _claim_of(site, head, key, wire)
-    found |= claims_of(head)
-    return dict(sorted(found.items(), key=lambda each: each[1].at_us))
-
-
-def newest(site: Site, head: Head, is_enough: Callable[[Claim], bool]) -> Steps[dict[str, Claim]]:
-    """Claims by effect key, in the order of their outcomes: at least those after the last such one.
-
-    Of what is in pages, no more are read than it takes to come to it.
-    """
-    inline, root = claims_of(head), claimed_of(head)
-    more = told_more_of_claims(head)  # those stay, however old they are
-    if root is None or any(is_enough(each) for key, each in inline.items() if key not in more):
-        return inline
-
-    def is_there(page: dict[str, Any]) -> bool:
-        # A large one is a tree of its own, and does not tell.
-        return any(
-            type(wire) is not Ref and is_enough(_converted(site, key, wire))
-            for key, wire in page.items()
-        )
-
-    found: dict[str, Claim] = {}
-    wires = yield from walk(site, head.incarnation, newest_pairs(root, is_there))
-    for key, wire in wires.items():
-        found[key] = yield from _claim_of(site, head, key, wire)
-    return found | inline
-
-
-def _claim_of(site: Site, head: Head, key: str, wire: Any) -> Steps[Claim]:
-    """A claim as the tree keeps it: its fields, or the tree that keeps them."""
-    if type(wire) is Ref:
-        wire = yield from walk(site, head.incarnation, read_value(wire))
-    return _converted(site, key, wire)
-
-
-def _converted(site: Site, key: str, wire: Any) -> Claim:
-    try:
-        return msgspec.convert(wire, Claim)
-    except msgspec.ValidationError as error:
-        raise Damaged(f"claim {key!r} of {site.key!r}: {error}") from error
-
-
-def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
-    """What the action gave; None while that is not known."""
-    if claim.result is not None:
-        return unpack(claim.result)
-    if claim.kept is None:
-        return None
-    found = yield from walk(site, head.incarnation, find_pair(claim.kept, RESULT))
-    if found is None:
-        what = f"a result that a claim of {site.key!r} refers to is not there"
-        raise damaged(site.store, what, "missing", f"state {site.key!r}")
-    value = found[0]
-    if type(value) is Ref:
-        value = yield from walk(site, head.incarnation, read_value(value))
-    return unpack(value)
-
-
-def known(site: Site, key: str) -> Steps[tuple[Claim | None, Any]]:
-    """The claim of an effect as of now, and what the action gave, whatever is moved meanwhile."""
-
-    def look(head: Head) -> Steps[tuple[Claim | None, Any]]:
-        found = yield from find(site, head, key)
-        result = (yield from result_of(site, head, found)) if found is not None else None
-        return found, result
-
-    return (yield from as_of_now(site, look))
-
-
 # ---- claiming -------------------------------------------------------------------------------
 
 
@@ -198,15 +94,15 @@ def claim(
     """
     head = yield from _with_room(site, head)
     for _ in range(limits.commit_tries_max):
-        found = yield from find(site, head, key)
+        found = yield from claimed.find(site, head, key)
         if found is not None and found.id != made.id:
             head = yield from _newest(site, head)
-            found = yield from find(site, head, key)  # it may be settled or released since
+            found = yield from claimed.find(site, head, key)  # it may be settled or released since
             if found is not None and found.id != made.id:
                 return head, found
         if found is not None:  # the answer to an earlier try was lost
             head = _same_life(site, head, (yield from secured(site, head)))
-            found = yield from find(site, head, key)
+            found = yield from claimed.find(site, head, key)
             if found is not None:  # a person may have settled or released it meanwhile
                 return head, found
         if is_open(made) and open_count(head) >= limits.claims_open_max:
@@ -380,7 +276,7 @@ def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
     secret = head.secret or (yield Random(SECRET_BYTES))
     roots: dict[str, Ref] = {}
     for each in large:
-        built = build({RESULT: each.result}, secret)
+        built = build({claimed.RESULT: each.result}, secret)
         yield from put_twice(site, head.incarnation, built.pages)
         roots[each.key] = built.root
     return Kept(roots, head.generation, secret)
@@ -465,62 +361,8 @@ def release(site: Site, position: Position, branch: str, key: str, id_: bytes) -
     return (yield from on_any(site, position, change, branch))
 
 
-# ---- making room in the head ----------------------------------------------------------------
-
-
-def is_crowded(head: Head, times: int = 1) -> bool:
-    """Whether a head has so many times more claims inline than it should."""
-    most = times * limits.claims_inline_max
-    return len(claims_of(head)) > most and len(_movable(head)) > most // 2
-
-
-def _movable(head: Head) -> dict[str, Claim]:
-    """The inline claims that have an outcome, oldest first.
-
-    Without those of which a newer version wrote more than this one knows: they stay (P10).
-    """
-    claims, more = claims_of(head), told_more_of_claims(head)
-    return {key: each for key, each in claims.items() if not is_open(each) and key not in more}
-
-
 def _with_room(site: Site, head: Head) -> Steps[Head]:
     """A head with room for a claim: where no maintenance made it, who claims does."""
-    if is_crowded(head, times=4) and (yield from shelve(site, head)):
+    if shelving.is_crowded(head, times=4) and (yield from shelving.shelve(site, head)):
         return (yield from _newest(site, head))
     return head
-
-
-def shelve(site: Site, head: Head) -> Steps[bool]:
-    """Put the oldest claims that have an outcome into the tree of pages; whether that was done."""
-    ended = _movable(head)
-    going = dict(list(ended.items())[: max(0, len(ended) - limits.claims_inline_max // 2)])
-    if not going:
-        return False
-    changes: list[Change] = []
-    for key, each in going.items():
-        if each.kept is not None:
-            value = pack((yield from result_of(site, head, each)))
-            changes.append(Set((key,), to_wire(replace(each, kept=None, result=value))))
-        else:
-            changes.append(Set((key,), to_wire(each)))
-    secret = head.secret or (yield Random(SECRET_BYTES))
-    root = claimed_of(head)
-    if root is None:
-        built = build(
-            {str(each.path[0]): each.value for each in changes if type(each) is Set}, secret
-        )
-    else:
-        # In the order of the outcomes: one that took the place of another comes last, too.
-        there = yield from walk(site, head.incarnation, read_keys(root))
-        old: list[Change] = [Delete((key,)) for key in going if pack(key) in there]
-        built = yield from walk(site, head.incarnation, edit(root, [*old, *changes], secret))
-    yield from put_twice(site, head.incarnation, built.pages)  # nothing can make them anew
-
-    def still(now: Head) -> bool:
-        same = all(claims_of(now).get(key) == each for key, each in going.items())
-        return same and claimed_of(now) == root and now.secret in (b"", secret)
-
-    def away(now: Head) -> Head:
-        return replace(without_claims(now, frozenset(going)), claimed=built.root, secret=secret)
-
-    return (yield from commit_step(site, head, away, still=still)) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure.core.claims import effect_key, elsewhere_key, idempotency_key, is_open, origin_of
 from perdure.core.head import Claim, Head
-from perdure.engine import claims, elsewhere
+from perdure.engine import claimed, claims, elsewhere
 from perdure.engine.elsewhere import Gone
 from perdure.engine.questions import ANSWERS
 from perdure.engine.read import Site, as_of_now, read_head
@@ -22,7 +22,7 @@ def told(site: Site) -> Steps[list[EffectInfo]]:
 
 def _told(site: Site, head: Head) -> Steps[list[EffectInfo]]:
     found: list[EffectInfo] = []
-    for key, claim in (yield from claims.every(site, head)).items():
+    for key, claim in (yield from claimed.every(site, head)).items():
         if not key.startswith(ANSWERS):
             found.append((yield from info_of(site, head, key, claim)))
     return found
@@ -41,7 +41,7 @@ def info_of(site: Site, head: Head, key: str, claim: Claim) -> Steps[EffectInfo]
     if is_open(ended):
         status = "running" if (yield from is_running(head, claim)) else "unknown"
     if there is None:
-        result = yield from claims.result_of(site, head, claim)
+        result = yield from claimed.result_of(site, head, claim)
     else:
         result = there.result
     life = claim.elsewhere
@@ -91,7 +91,7 @@ def settle(
     """
     name = key if shared is None else elsewhere_key(shared, key)
     head = yield from read_head(site)
-    claim = yield from claims.find(site, head, name)
+    claim = yield from claimed.find(site, head, name)
     if claim is None:
         where = "" if shared is None else f" of {shared!r}"
         raise PathNotFound(
@@ -111,7 +111,7 @@ def settle(
         if moved.head is None or moved.head.deleted_us is not None:
             raise StateDeleted(f"{site.key!r} was deleted meanwhile; nothing was settled") from None
         raise _known(site, info) from None
-    settled = yield from claims.find(site, now.head, name)
+    settled = yield from claimed.find(site, now.head, name)
     assert settled is not None
     return (yield from info_of(site, now.head, name, settled))
 

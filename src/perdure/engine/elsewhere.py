@@ -16,7 +16,7 @@ from perdure.core.changes import pack_changes
 from perdure.core.claims import effect_key, elsewhere_key, left_open, life_of
 from perdure.core.head import MAIN, Claim, Head, Life, Mark, mark_to_wire
 from perdure.core.record import END, ID_BYTES, LABEL, START, Draft, seal_draft
-from perdure.engine import claims
+from perdure.engine import claimed, claims
 from perdure.engine.marks import with_mark
 from perdure.engine.placing import new_life
 from perdure.engine.read import Site, as_of_now, read_head
@@ -120,8 +120,8 @@ def look(site: Site, life: Life, key: str) -> Steps[There]:
     def looked(head: Head) -> Steps[There]:
         if head.incarnation != life.incarnation:
             raise Gone
-        found = yield from claims.find(site, head, key)
-        result = (yield from claims.result_of(site, head, found)) if found is not None else None
+        found = yield from claimed.find(site, head, key)
+        result = (yield from claimed.result_of(site, head, found)) if found is not None else None
         return There(found, result)
 
     try:

@@ -6,7 +6,7 @@ Saves bring parked branches back into the head, one by one.
 from __future__ import annotations
 
 from perdure.core.head import Head
-from perdure.engine import claims, parked
+from perdure.engine import parked, shelving
 from perdure.engine.generations import commit_step
 from perdure.engine.parked import parked_away, parking
 from perdure.engine.read import Site
@@ -15,14 +15,14 @@ from perdure.engine.requests import Steps
 
 def is_crowded(head: Head) -> bool:
     """Whether a head has more branches, or more claims, than it should."""
-    return parked.is_crowded(head) or claims.is_crowded(head)
+    return parked.is_crowded(head) or shelving.is_crowded(head)
 
 
 def make_room(site: Site, head: Head) -> Steps[bool]:
     """Park branches, or shelve claims, whichever there is too much of."""
     if parked.is_crowded(head):
         return (yield from park(site, head))
-    return (yield from claims.shelve(site, head))
+    return (yield from shelving.shelve(site, head))
 
 
 def park(site: Site, head: Head) -> Steps[bool]:

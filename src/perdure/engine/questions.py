@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from perdure import limits
 from perdure.core.codec import pack, unpack
 from perdure.core.head import MAIN, Claim, Head
-from perdure.engine import claims
+from perdure.engine import claimed, claims
 from perdure.engine.load import Loaded, load, read_section
 from perdure.engine.moving import NOBODY
 from perdure.engine.read import Site, read_head
@@ -71,10 +71,10 @@ def answers_of(site: Site, hashes: Mapping[str, str]) -> Steps[dict[str, Answer]
 
 
 def _answer_in(site: Site, head: Head, id_: str, hash_: str) -> Steps[Answer | None]:
-    found = yield from claims.find(site, head, claim_key(id_, hash_))
+    found = yield from claimed.find(site, head, claim_key(id_, hash_))
     if found is None:
         return None
-    value = yield from claims.result_of(site, head, found)
+    value = yield from claimed.result_of(site, head, found)
     return value, found.by or "", found.ended_us or found.at_us
 
 
@@ -102,7 +102,7 @@ def answer(id_: str, packed: bytes, by: str, branch: str, site: Site) -> Steps[Q
     key = claim_key(id_, record[HASH])
     head, standing = yield from claims.claim(site, loaded.head, key, made)
     if standing.id != made.id:
-        given = yield from claims.result_of(site, head, standing)
+        given = yield from claimed.result_of(site, head, standing)
         if pack(given) != packed:
             raise AlreadyAnswered(
                 f"{site.key!r}: {id_!r} was answered {given!r} by {standing.by or 'somebody'} "
@@ -146,7 +146,7 @@ def is_over(site: Site, head: Head, id_: str, record: Mapping[str, Any]) -> Step
     """Whether nothing is waited for: it was answered, if only the agent has not come back since."""
     if "answered" in record or HASH not in record:
         return "answered" in record
-    return (yield from claims.find(site, head, claim_key(id_, record[HASH]))) is not None
+    return (yield from claimed.find(site, head, claim_key(id_, record[HASH]))) is not None
 
 
 def _section(site: Site, loaded: Loaded, branch: str) -> Steps[Mapping[str, Any]]:

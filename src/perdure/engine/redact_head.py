@@ -14,7 +14,7 @@ from perdure.core.head import Claim, Head
 from perdure.core.page import Ref
 from perdure.core.redaction import Redactor
 from perdure.core.tree import build
-from perdure.engine.claims import RESULT, result_of
+from perdure.engine.claimed import RESULT, result_of
 from perdure.engine.read import Site
 from perdure.engine.replaying import whole_tree
 from perdure.engine.requests import Steps

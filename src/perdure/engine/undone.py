@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from perdure.core.claims import claimed_of, claims_of
 from perdure.core.head import Branch, Claim, Head
 from perdure.engine.branches import common_number
-from perdure.engine.claims import newest
+from perdure.engine.claimed import newest
 from perdure.engine.effects import info_of
 from perdure.engine.questions import ANSWERS
 from perdure.engine.read import Site, spans

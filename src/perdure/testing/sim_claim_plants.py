@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from perdure.core.claims import claims_of
 from perdure.core.head import Claim, Head
 from perdure.core.journal import Move
-from perdure.engine import branches, claims, session
+from perdure.engine import branches, claimed, claims, session
 from perdure.engine.claims import Kept
 from perdure.engine.moving import Planned
 from perdure.engine.read import Site
@@ -27,7 +27,7 @@ def _shelf_unread() -> Iterator[None]:
         return claims_of(head).get(key)
         yield
 
-    with patch.object(claims, "find", planted):
+    with patch.object(claimed, "find", planted):
         yield
 
 

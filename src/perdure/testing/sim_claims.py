@@ -18,7 +18,7 @@ import msgspec
 from perdure.core.claims import is_open
 from perdure.core.codec import pack
 from perdure.core.head import MAIN, Claim, Head
-from perdure.engine import claims
+from perdure.engine import claimed, claims
 from perdure.engine.claims import Settling
 from perdure.engine.read import as_of_now, read_head
 from perdure.engine.requests import Commit, Committed, ReadHead, Steps, StorageRequest
@@ -89,7 +89,7 @@ class Claiming(Pruned):
         inside, self.inside = self.inside, None  # who looks is not the one who may die
         try:
             row = self.backend.perform(ReadHead(KEY))
-            return self.ask(claims.every(self.site, self.site.head(row))) if row else {}
+            return self.ask(claimed.every(self.site, self.site.head(row))) if row else {}
         finally:
             self.inside = inside
 
@@ -132,7 +132,7 @@ class Claiming(Pruned):
             require(told, f"P1: the outcome of {key} was acknowledged, and is not there")
             if is_open(claim):
                 continue
-            result = self.ask(claims.result_of(self.site, head, claim))
+            result = self.ask(claimed.result_of(self.site, head, claim))
             require(result == done.result, f"P9: {key} gave {done.result}, and {result} is told")
             record = kept.get((claim.line, claim.number))
             if record is not None:
@@ -191,7 +191,7 @@ def _claimed(
 
 def _compare(world: Claiming, core: SessionCore, key: str) -> Steps[None]:
     """Who comes second is told what it gave."""
-    claim, result = yield from claims.known(core.site, key)
+    claim, result = yield from claimed.known(core.site, key)
     if claim is not None and not is_open(claim):
         done = world.performed.get(key)
         told = done is not None and done.result == result
@@ -226,7 +226,7 @@ def person(world: Claiming, rounds: int) -> Script:
 
     def work(actor: Actor) -> Steps[None]:
         for _ in range(rounds):
-            found = yield from as_of_now(actor.site, lambda head: claims.every(actor.site, head))
+            found = yield from as_of_now(actor.site, lambda head: claimed.every(actor.site, head))
             for key, claim in found.items():
                 if is_open(claim) and world.is_dead(claim):
                     with suppress(CommitUnknown, Busy, HeadMoved):

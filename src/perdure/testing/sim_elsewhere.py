@@ -28,7 +28,7 @@ from perdure.agent.effects import (
 )
 from perdure.core.claims import is_open
 from perdure.core.head import MAIN, Claim
-from perdure.engine import audit, claims
+from perdure.engine import audit, claimed
 from perdure.engine.claims import Settling
 from perdure.engine.read import Site, read_head
 from perdure.engine.rebase import saving
@@ -101,7 +101,7 @@ class Sharing(Claiming):
         inside, self.inside = self.inside, None  # who looks is not the one who may die
         try:
             row, site = self.backend.perform(ReadHead(key)), Site(STORE.store_id, key)
-            return self.ask(claims.every(site, site.head(row))) if row else {}
+            return self.ask(claimed.every(site, site.head(row))) if row else {}
         finally:
             self.inside = inside
 
@@ -137,7 +137,7 @@ class Sharing(Claiming):
                     f"P9: {key} is unknown, and {claim.of.key} does not tell of it",
                 )
                 continue
-            told_result = self.ask(claims.result_of(site, self.ask(read_head(site)), claim))
+            told_result = self.ask(claimed.result_of(site, self.ask(read_head(site)), claim))
             require(told_result == result, f"P9: {key} gave {result}, and {told_result} is told")
         for state, key in self.recorded:
             claim = self.claims_in(state).get(f"perdure.in {SHARED} {key}")
