@@ -183,7 +183,7 @@ def test_an_exported_change_of_a_newer_kind_is_refused_and_leaves_nothing() -> N
     with perdure.Store("memory:") as store:
         with store.open("a") as session, pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                "perdure.engine.session.pack_changes", lambda _: b"\x91\x93\x05\x91\xa1a\x01"
+                "perdure.engine.capturing.pack_changes", lambda _: b"\x91\x93\x05\x91\xa1a\x01"
             )
             session.state["a"] = 1
             session.save()

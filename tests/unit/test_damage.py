@@ -249,7 +249,7 @@ def save_what_does_not_apply(store: perdure.Store, key: str) -> None:
         session.state["n"] = 2
         with pytest.MonkeyPatch.context() as patch:
             wrong = pack_changes([perdure.Splice(("n",), 0, 0, ["x"])])
-            patch.setattr("perdure.engine.session.pack_changes", lambda _: wrong)
+            patch.setattr("perdure.engine.capturing.pack_changes", lambda _: wrong)
             session.save()
 
 

@@ -248,7 +248,7 @@ def test_a_change_of_a_newer_kind_fails_only_a_diff_of_its_section_P10() -> None
             session.state.update(plan=[1], n=0)
             session.save()
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("perdure.engine.session.pack_changes", lambda _: newer)
+                patch.setattr("perdure.engine.capturing.pack_changes", lambda _: newer)
                 session.state["n"] = 1
                 session.save()
             session.state["n"] = 2

@@ -117,7 +117,7 @@ def test_a_state_of_a_newer_perdure_is_newer_and_not_damaged() -> None:
     with store.open("r/001") as session, pytest.MonkeyPatch.context() as patch:
         # What a newer version writes: a change of a kind that this one does not know.
         unknown = b"\x91\x93\x05\x91\xa5topic\x01"
-        patch.setattr("perdure.engine.session.pack_changes", lambda _: unknown)
+        patch.setattr("perdure.engine.capturing.pack_changes", lambda _: unknown)
         session.state["topic"] = "newer"
         session.save()
     look = store.migrate("", Research, dry_run=True)

@@ -57,7 +57,7 @@ def save_what_does_not_apply(store: perdure.Store, key: str, at: int, count: int
             session.state["n"] = n
             with pytest.MonkeyPatch.context() as patch:
                 if n == at:
-                    patch.setattr("perdure.engine.session.pack_changes", lambda _: wrong)
+                    patch.setattr("perdure.engine.capturing.pack_changes", lambda _: wrong)
                 session.save()
 
 

@@ -27,7 +27,7 @@ def written(store: perdure.Store, *wires: list[Any]) -> int:
     packed = b"".join(msgspec.msgpack.encode(wire) for wire in wires)
     changes = bytes([0x90 | len(wires)]) + packed
     with pytest.MonkeyPatch.context() as patch, store.open("a", sections=[]) as session:
-        patch.setattr("perdure.engine.session.pack_changes", lambda _: changes)
+        patch.setattr("perdure.engine.capturing.pack_changes", lambda _: changes)
         session.state["other"] = session.checkpoint.number if session.checkpoint else 0
         saved = session.save()
     assert saved is not None
