@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from perdure import Store
+from perdure.engine.requests import Commit
+from perdure.engine.resealing import fence
 from perdure.keys import LocalKey
 
 ROOT = bytes(range(32))
@@ -37,3 +39,13 @@ def filled(url: str, key: Any = ROOT, **options: Any) -> None:
 def key_of(secret: bytes = ROOT) -> LocalKey:
     """A root key."""
     return LocalKey(secret)
+
+
+def next_commit(store: Any, key: str) -> Commit:
+    """One that puts a state's head anew."""
+    steps, answer = fence(store._site(key)), None
+    while True:
+        request = steps.send(answer)
+        if isinstance(request, Commit):
+            return request
+        answer = store._driver.answer(request)

@@ -10,13 +10,12 @@ from typing import Any
 
 import apsw
 import pytest
-from tests.unit.keyed import OTHER, ROOT, URLS, filled, key_of, url_of
+from tests.unit.keyed import OTHER, ROOT, URLS, filled, key_of, next_commit, url_of
 
 from perdure import AsyncStore, Store
 from perdure.backends.memory import MemoryBackend
 from perdure.core.seal import Kind, Place, payload_bytes, seal, unseal
 from perdure.engine.requests import (
-    Commit,
     Committed,
     Discard,
     PutKey,
@@ -24,7 +23,6 @@ from perdure.engine.requests import (
     RecordRow,
     Stage,
 )
-from perdure.engine.resealing import fence
 from perdure.errors import (
     Damaged,
     KeyMissing,
@@ -209,16 +207,6 @@ def test_a_member_of_a_batch_that_cannot_be_sealed_touches_no_other(tmp_path: Pa
         assert outcomes[1] == Committed()
         assert backend.inner.perform(PutKey(owner, b"no row", row.blob))
         assert all(each.ok for each in store.verify())
-
-
-def next_commit(store: Any, key: str) -> Commit:
-    """One that puts a state's head anew."""
-    steps, answer = fence(store._site(key)), None
-    while True:
-        request = steps.send(answer)
-        if isinstance(request, Commit):
-            return request
-        answer = store._driver.answer(request)
 
 
 # ---- what can be seen -----------------------------------------------------------------------

@@ -116,10 +116,24 @@ class KeyedBackend(HeldKeys, Layer):
             if len(batch) == 1:
                 return [error]
             return [outcome for each in batch for outcome in self.commit((each,))]
-        for at, each in enumerate(outcomes):
+        for at, (request, each) in enumerate(zip(batch, outcomes, strict=True)):
+            self._settle_keys(request.tail.incarnation, each)
             if isinstance(each, Moved) and each.head is not None:
                 outcomes[at] = Moved(self._locked_head(each.head))
         return outcomes
+
+    def _settle_keys(self, owner: bytes, outcome: Answer | PerdureError) -> None:
+        """Know that keys came with their state, or let go of them; none stay of what was erased."""
+        keys = self._keys.get(owner)
+        if isinstance(outcome, Committed):
+            if keys is not None:
+                keys.is_new = False
+            return
+        if keys is not None and keys.is_new:
+            self._keys.pop(owner, None)
+        is_gone = isinstance(outcome, Erased) or outcome == Moved(None)
+        if is_gone and self.inner.perform(ReadErased((owner,))):
+            self._destroy(owner)
 
     def close(self) -> None:
         """Release everything, keys too."""
@@ -229,10 +243,9 @@ class KeyedBackend(HeldKeys, Layer):
     def _sealed(self, request: Commit) -> Commit:
         """A commit as it is stored, with the keys of a state that is new."""
         owner, store = request.tail.incarnation, self._store
-        new: tuple[KeyRow, ...] = ()
-        keys = self._keys.get(owner) or self.keys_of(owner)
-        if keys is None:
-            keys, new = self._drawn(owner)
+        keys = self._keys.get(owner) or self.keys_of(owner) or self._drawn(owner)
+        # With every try: the one before may have come to nothing.
+        new = (KeyRow(owner, keys.row),) if keys.is_new else ()
         stored, name = request.key, None
         if self.ring.settings.hidden:
             stored, name = self._names.stored(stored), stored.encode()

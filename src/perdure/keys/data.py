@@ -81,7 +81,7 @@ class _Writer:
 class DataKeys:
     """The data keys of one incarnation: the newest seals, and all open."""
 
-    __slots__ = ("_of_heads", "_of_rows", "_readers", "keys", "newest", "owner", "row")
+    __slots__ = ("_of_heads", "_of_rows", "_readers", "is_new", "keys", "newest", "owner", "row")
 
     def __init__(self, owner: bytes, keys: Mapping[int, bytes], row: bytes = b"") -> None:
         self.owner = owner
@@ -91,6 +91,8 @@ class DataKeys:
         self.newest = max(keys)
         self.row = row
         """Where they were read from, as it was stored."""
+        self.is_new = False
+        """Whether the row has yet to be stored, by a commit of its state: none was told to land."""
         self._of_heads: _Writer | None = None
         self._of_rows: _Writer | None = None
         self._readers: dict[tuple[int, bytes, bytes], AESGCM] = {}

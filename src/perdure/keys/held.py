@@ -69,7 +69,8 @@ class HeldKeys:
             with self._opening:
                 self._store = info.store_id
                 self._ring = self._opened()
-                self._info = replace(info, store_id=KeyedStore(info.store_id))
+                # A store that got its keys just now had none when it was opened.
+                self._info = replace(info, store_id=KeyedStore(info.store_id), key=self._ring.blob)
         return self._info
 
     @property
@@ -139,7 +140,7 @@ class HeldKeys:
     def keys_of(self, owner: bytes, *, anew: bool = False) -> DataKeys | None:
         """The data keys of an incarnation; None if it has none. `anew`: as they are stored now."""
         found = None if anew else self._keys.get(owner)
-        if found is None:
+        if found is None or found.is_new:
             self._fetch((owner,))
             found = self._keys.get(owner)
         return found
@@ -176,18 +177,19 @@ class HeldKeys:
             )
         return keys
 
-    def _drawn(self, owner: bytes) -> tuple[DataKeys, tuple[KeyRow, ...]]:
-        """Keys for a state that is made now, and what has to be stored with it."""
+    def _drawn(self, owner: bytes) -> DataKeys:
+        """Keys for a state that is made now; if they are not stored apart, they go with it."""
         keys = DataKeys.drawn(owner)
         if self.apart is not None:
-            return self._put(keys), ()
-        keys.row = self.ring.wrap(keys)
+            return self._put(keys)
+        keys.row, keys.is_new = self.ring.wrap(keys), True
         self._keep(keys)
-        return keys, (KeyRow(owner, keys.row),)
+        return keys
 
     def _kept(self, owner: bytes) -> DataKeys:
         """The keys of an incarnation, which are stored before anything that they seal."""
-        return self.keys_of(owner) or self._put(DataKeys.drawn(owner))
+        keys = self.keys_of(owner)
+        return self._put(keys or DataKeys.drawn(owner)) if keys is None or keys.is_new else keys
 
     def _put(self, keys: DataKeys) -> DataKeys:
         self.home.perform(PutKey(keys.owner, None, self.ring.wrap(keys)))

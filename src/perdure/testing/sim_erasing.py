@@ -261,6 +261,7 @@ def run_one(seed: int, number: int, *, face: Face, keyed: bool = False) -> Erasu
         try:
             _populate(world, chance)
             _run(world, chance)
+            world.forget()
             world.settle()
         except (AssertionError, PerdureError) as error:
             trace = "\n".join(world.trace[-40:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -11,10 +11,13 @@ from unittest.mock import patch
 from perdure import limits
 from perdure.backends import objects
 from perdure.backends.bucket import Bucket
+from perdure.backends.layer import Layer
 from perdure.backends.objects import ObjectBackend
-from perdure.backends.protocol import Backend
+from perdure.backends.protocol import Backend, StoreInfo
 from perdure.core import tree
 from perdure.core.cut import Bounds
+from perdure.engine.requests import Answer, Commit, StorageRequest
+from perdure.errors import CommitUnknown, PerdureError
 
 
 class _Bucket(Bucket):
@@ -74,14 +77,48 @@ def encrypted(are_so: bool = True) -> Iterator[None]:
         yield
 
 
-def perhaps_encrypted(inner: Backend) -> Backend:
-    """A backend as it is, or before it one with a key: see `encrypted`."""
+class Losing(Layer):
+    """A store whose requests get lost on their way, after what stands before it saw them.
+
+    Args:
+        inner: the store.
+        is_lost: whether the next commit is.
+    """
+
+    def __init__(self, inner: Backend, is_lost: Callable[[], bool]) -> None:
+        self.inner = inner
+        self._is_lost = is_lost
+
+    def connect(self) -> StoreInfo:
+        """Open the store."""
+        return self.inner.connect()
+
+    def perform(self, request: StorageRequest) -> Any:
+        """Answer one storage request."""
+        return self.inner.perform(request)
+
+    def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
+        """Settle each commit of the batch, unless it is lost."""
+        if self._is_lost():
+            raise CommitUnknown("the request was lost")
+        return self.inner.commit(batch)
+
+    def close(self) -> None:
+        """Release everything."""
+        self.inner.close()
+
+
+def perhaps_encrypted(inner: Backend, is_lost: Callable[[], bool]) -> Backend:
+    """A backend as it is, or before it one with a key: see `encrypted`.
+
+    What `is_lost` on its way to an encrypted one, its keys have seen.
+    """
     if not _are_encrypted:
         return inner
     from perdure.keys import LocalKey  # few worlds have a key
     from perdure.keys.backend import KeyedBackend
 
-    backend = KeyedBackend(inner, LocalKey(bytes(32)))
+    backend = KeyedBackend(Losing(inner, is_lost), LocalKey(bytes(32)))
     backend.connect()
     return backend
 

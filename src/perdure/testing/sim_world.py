@@ -144,6 +144,8 @@ class World:
     late: list[tuple[int, Commit]] = field(default_factory=list)
     is_tearing: bool = False
     """Planted: a crash after a commit leaves its head without its records."""
+    is_losing: bool = False
+    """Whether what is asked for now gets lost before it comes to the store."""
     inside: Callable[[], None] | None = None
     """Called between the operations of an object store."""
     twins: tuple[Actor, ...] = ()
@@ -165,7 +167,7 @@ class World:
         is_one = self.face == "transactional"
         inner = MemoryBackend() if is_one else SimulatedObjects(self._step_in)
         inner._info = STORE
-        self.backend = perhaps_encrypted(inner)
+        self.backend = perhaps_encrypted(inner, lambda: self.is_losing)
 
     # ---- actors ---------------------------------------------------------------------------
 
@@ -198,6 +200,7 @@ class World:
         assert isinstance(actor.site.cache, Cache)
         actor.site.cache.renew()
         actor.steps = None
+        self.forget()
         if self.begins_anew:
             self.begin(actor)
 
@@ -310,6 +313,8 @@ class World:
         answer: Any = None
         if action in ("proceed", "crash after", "lose answer", "outage after", "delay answer"):
             answer = self._perform(request, action)
+        elif action in ("lose request", "outage before"):
+            self._lose(request)
         elif action == "crash inside":
             answer = self._perform_partly(request, delay)
         elif action.endswith("late"):
@@ -331,6 +336,19 @@ class World:
         if self.is_tearing and action == "crash after" and isinstance(request, Commit):
             request = Commit(request.key, request.expect, request.head, request.tail)
         return self.perform(request)
+
+    def _lose(self, request: StorageRequest) -> None:
+        """The store never sees it; a layer that encrypts did, and may remember it."""
+        if getattr(self.backend, "is_keyed", False):
+            self.is_losing = True
+            self.perform(request)
+            self.is_losing = False
+
+    def forget(self) -> None:
+        """Let a layer that encrypts know nothing but what is stored, as in a new process."""
+        renew = getattr(self.backend, "renew", None)
+        if renew is not None:
+            renew()
 
     def _perform_partly(self, request: StorageRequest, operations: int) -> Any:
         left = operations

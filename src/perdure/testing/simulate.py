@@ -130,6 +130,7 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
             if actor.pending is not None and not actor.waiting and chance.random() < likely:
                 action = chance.choice(_faults(world, actor.pending))
             world.take(actor, action, chance.randint(1, DELAY_STEPS_MAX))
+        world.forget()
         world.settle()
     except AssertionError as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
