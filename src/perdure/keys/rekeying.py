@@ -8,7 +8,7 @@ put anew, and only then are its rows sealed anew, and the former key goes last.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -75,7 +75,7 @@ def encrypt(driver: Driver, store: KeyedBackend, progress: Progress | None) -> R
     work.go_over_all(work.is_in_the_clear, deep=False)
     store.seal_receipts()
     if not work.problems:
-        _wipe(store)
+        store.wipe()
         _change(store, lambda ring: ring.with_settings(replace(ring.settings, stage="sealed")))
     return work.done()
 
@@ -97,7 +97,7 @@ def rotate(store: KeyedBackend, root: RootKey) -> KeyInfo:
     """Put a store under another root key."""
     store.connect()
     _change(store, lambda ring: ring.wrapped(root), root)
-    _wipe(store, whole=False)
+    store.wipe(whole=False)
     return info(store)
 
 
@@ -125,8 +125,7 @@ def rewrap(driver: Driver, store: KeyedBackend, deep: bool, progress: Progress |
         work.go_over_all(work.is_under_former_keys, deep=True)
     work.rewrap_the_rest()
     if not work.problems:
-        if deep:
-            _wipe(store)
+        store.wipe(whole=deep)
         _change(store, lambda ring: ring.with_settings(replace(ring.settings, rewrap="")))
     return work.done()
 
@@ -383,10 +382,3 @@ def _change(
             store.renew()
             return
     raise Busy("the store's keys are changed by others all the time; try again")
-
-
-def _wipe(store: KeyedBackend, *, whole: bool = True) -> None:
-    """Leave nothing in the files of what was there before; of keys alone, if not `whole`."""
-    wipe: Any = getattr(store.inner, "wipe", None)
-    if wipe is not None:
-        wipe(whole=whole)
