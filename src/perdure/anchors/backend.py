@@ -211,6 +211,8 @@ class AnchoredBackend(Layer):
         if mark is None and row is None:
             return
         if row is None:
+            if self._mark(key) is None:
+                return  # it was erased since the mark was read
             raise self._refused(key, Unfit("missing", "the store has no such state"), mark)
         if mark is not None and mark.token == row.token:
             return
@@ -259,6 +261,8 @@ class AnchoredBackend(Layer):
         except Exception as error:  # whatever an anchor of somebody else's raises
             # A save whose answer was lost is settled by reading: it must not pass unmarked.
             raise StoreUnavailable(f"the anchor could not be told: {error}") from error
+        if self.inner.perform(ReadHead(key)) is None:
+            self.forget(key)  # it was erased since its head was read
 
     # ---- writing ----------------------------------------------------------------------------
 

@@ -1,0 +1,98 @@
+"""What others do while a store with an anchor reads: nothing of it is taken for an older copy (P5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import perdure
+from perdure.anchors import FileAnchor
+from perdure.backends.memory import MemoryBackend
+from perdure.engine.requests import ListHeads, ReadHead, ReadState
+
+KEY = "support/alice"
+
+
+class Overtaken(MemoryBackend):
+    """Lets something happen once, right before or after it answers a request of some kind."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.kinds: tuple[type[Any], ...] = ()
+        self.before: Callable[[], object] | None = None
+        self.after: Callable[[], object] | None = None
+
+    def perform(self, request: Any) -> Any:
+        is_due = isinstance(request, self.kinds)
+        if is_due and self.before is not None:
+            happens, self.before = self.before, None
+            happens()
+        answer = super().perform(request)
+        if is_due and self.after is not None:
+            happens, self.after = self.after, None
+            happens()
+        return answer
+
+
+class Two:
+    """A store whose reads others overtake, and the others; both with one anchor."""
+
+    def __init__(self, path: Path) -> None:
+        name, self.anchor = uuid4().hex, path / "safe.anchor"
+        self.backend = Overtaken(name)
+        self.store = perdure.Store(self.backend, anchor=self.anchor, maintenance="off")
+        self.others = perdure.Store(f"memory:{name}", anchor=self.anchor, maintenance="off")
+
+    def save(self, number: int, key: str = KEY) -> None:
+        """Let the others save."""
+        with self.others.open(key) as session:
+            session.state["n"] = number
+
+    def close(self) -> None:
+        self.store.close()
+        self.others.close()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Any:
+    made = Two(tmp_path)
+    made.save(1)
+    made.save(1, "other")
+    yield made
+    made.close()
+
+
+def test_a_list_that_is_older_than_the_mark_by_now_hides_nothing(two: Two) -> None:
+    two.backend.kinds, two.backend.after = (ListHeads,), lambda: two.save(2)
+    assert {each.key: each.status for each in two.store.states()} == {
+        KEY: "closed",
+        "other": "closed",
+    }
+    assert two.backend.after is None
+    assert two.store.info(KEY).number == 2
+
+
+def test_a_state_that_is_erased_while_it_is_listed_is_not_missed_afterwards_P8(two: Two) -> None:
+    two.backend.kinds, two.backend.after = (ListHeads,), lambda: two.others.erase(KEY)
+    two.store.states()
+    assert two.backend.after is None
+    assert KEY not in FileAnchor(two.anchor).names()
+    assert KEY.encode() not in two.anchor.read_bytes()
+    for store in (two.store, two.others):
+        assert [each.key for each in store.states()] == ["other"]
+        with pytest.raises(perdure.errors.StateNotFound):
+            store.info(KEY)
+    two.save(7)
+    assert two.store.at(KEY, "main")["n"] == 7
+
+
+@pytest.mark.parametrize("kind", [ReadHead, ReadState])
+def test_a_state_that_is_erased_while_it_is_looked_for_is_not_there(two: Two, kind: Any) -> None:
+    two.backend.kinds, two.backend.before = (kind,), lambda: two.others.erase(KEY)
+    with pytest.raises(perdure.errors.StateNotFound):
+        two.store.open(KEY, must_exist=True) if kind is ReadState else two.store.info(KEY)
+    assert two.backend.before is None
