@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from perdure import limits
-from perdure.core.head import Head, open_head, seal_head
+from perdure.core.head import Head, commits_of, open_head, seal_head
 from perdure.core.pack import open_pack
 from perdure.core.record import open_record
 from perdure.core.seal import Kind, Place, is_encrypted, unseal
@@ -359,8 +359,9 @@ def _lives(head: Head) -> tuple[Head, ...]:
     return head, *head.former
 
 
-def _age(head: Head) -> tuple[int, int]:
-    return head.generation, head.updated_us
+def _age(head: Head) -> tuple[int, int, int]:
+    # The others are for heads of which no commits were counted: a claim changes none of them.
+    return commits_of(head), head.generation, head.updated_us
 
 
 def _table_of(row: Row) -> str | None:

@@ -1,4 +1,4 @@
-"""What others do while a store with an anchor reads: nothing of it is taken for an older copy (P5)."""
+"""What others do while a store with an anchor reads: none of it is taken for an older copy (P5)."""
 
 from __future__ import annotations
 
