@@ -92,7 +92,7 @@ class TrackedList(Node, list[Any]):
 
     def append(self, value: Any, /) -> None:
         if self._tracker.guarded:
-            self._tracker.before_edit(self)
+            self._tracker.before_edit(self, True)
         if type(value) not in ATOMS or self._tracker.door is not None:
             value = self._enter(value, len(self))
         elif type(value) in SIZED and len(value) > limits.measured_units_min:
@@ -117,7 +117,7 @@ class TrackedList(Node, list[Any]):
 
     def extend(self, values: Iterable[Any], /) -> None:
         if self._tracker.guarded:
-            self._tracker.before_edit(self)
+            self._tracker.before_edit(self, True)
         stored = self._enter_all(enumerate(list(values), len(self)))
         self._splice(len(self), 0, stored)
 
