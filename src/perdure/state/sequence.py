@@ -118,8 +118,11 @@ class TrackedList(Node, list[Any]):
     def extend(self, values: Iterable[Any], /) -> None:
         if self._tracker.guarded:
             self._tracker.before_edit(self, True)
-        stored = self._enter_all(enumerate(list(values), len(self)))
-        self._splice(len(self), 0, stored)
+        items = list(values)
+        if len(items) == 1:
+            self.append(items[0])
+        else:
+            self._splice(len(self), 0, self._enter_all(enumerate(items, len(self))))
 
     # list's own signature is incompatible in the same way.
     def __iadd__(self, values: Any, /) -> Any:  # type: ignore[misc]
