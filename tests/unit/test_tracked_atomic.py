@@ -211,3 +211,14 @@ def test_undoing_gives_back_a_list_however_it_grew_and_changed_in_nested_blocks(
     replayed = Document(copy.deepcopy({"a": [{"n": 0}, 7, [8]]}))
     replayed.apply(document.capture())
     assert same(replayed.plain(), document.plain())
+
+
+def test_undoing_a_block_takes_back_what_a_list_grew_by_in_one_inside_it() -> None:
+    document = Document({"a": [{"n": 0}]})
+    document.begin()
+    document.state["a"][0]["n"] = 1
+    document.begin()
+    document.state["a"].append(1)
+    document.keep()
+    document.undo()
+    assert document.plain() == {"a": [{"n": 0}]}
