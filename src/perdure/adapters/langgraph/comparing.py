@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from gc import get_referents
-from itertools import chain
 from operator import is_
 from typing import Any
 
@@ -34,14 +33,19 @@ class Known:
 
     def splice(self, start: int, stop: int, items: Sequence[Any]) -> None:
         """Put others in the place of some."""
-        holders = [_holder(item) for item in items]
-        held = list(map(get_referents, holders))
+        holders, held = [], []
+        for item in items:
+            holder, values = _holder(item)
+            holders.append(holder)
+            held.append(values)
         end = len(self._copies) - sum(self._counts[stop:])
         first = end - sum(self._counts[start:stop])
         self.items[start:stop] = items
         self._holders[start:stop] = holders
         self._counts[start:stop] = map(len, held)
-        self._copies[first:end] = map(_copied, chain.from_iterable(held))
+        self._copies[first:end] = [
+            value if type(value) in ATOMS else _copied(value) for each in held for value in each
+        ]
 
     def again(self, at: int) -> None:
         """Take one down as it is now."""
@@ -73,28 +77,34 @@ class _Unknowable:
         return False
 
 
-def _holder(item: Any) -> Any:
-    """The container, as it is, whose referents are what of an object may change."""
+def _holder(item: Any) -> tuple[Any, list[Any]]:
+    """The container, as it is, whose referents are what of an object may change; and these."""
     kind = type(item)
+    if kind in MESSAGES:
+        fields = item.__dict__
+        values = get_referents(fields)
+        # Names are not compared here: those of its fields are the same for each of a class.
+        if len(values) == len(fields) and not item.__pydantic_extra__:
+            return fields, values
     if kind in ATOMS:
-        return ()
-    if kind in (list, dict, set):
-        return [item]
+        return (), []
+    holder = [item] if kind in (list, dict, set) else _fields_of(item)
+    return holder, get_referents(holder)
+
+
+def _fields_of(item: Any) -> list[Any]:
+    """What an object of any class holds by names."""
     fields = getattr(item, "__dict__", None)
     if fields is None:
         return [_Unknowable()]
     more = getattr(item, "__pydantic_extra__", None)
-    if more:
-        return [fields, more]
-    # The names are not compared then: those of a message are its class's.
-    is_listed = kind in MESSAGES and len(get_referents(fields)) == len(fields)
-    return fields if is_listed else [fields]
+    return [fields, more] if more else [fields]
 
 
 def _copied(held: Any) -> Any:
     """The same, apart from what is live."""
-    if type(held) in ATOMS:
-        return held
+    if type(held) in _EMPTY and not held:
+        return _EMPTY[type(held)]
     try:
         return _copied_value(held)
     except Exception:  # what a user's class makes of being copied
@@ -108,7 +118,7 @@ _EMPTY: dict[type, Any] = {dict: {}, list: []}
 def _copied_value(value: Any) -> Any:
     """A deep copy: of dicts and lists, which most are, in a tenth of the time."""
     kind = type(value)
-    if not value and kind in _EMPTY:
+    if kind in _EMPTY and not value:
         return _EMPTY[kind]
     if kind is dict:
         fields = value.copy()
