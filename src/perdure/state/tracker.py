@@ -3,8 +3,8 @@
 `Tracker.guarded` is the one attribute that every edit tests. It is False while nothing special is
 going on; else `before_edit` decides: the document is closed, is being captured by another thread,
 has a capture to end that was interrupted, or has an atomic block open. A block keeps a shallow copy
-of each place from before its first edit inside the block, so that undoing restores content and
-marks exactly, on the same live objects:
+of each place from before its first edit inside the block (of a list that only grows, its length),
+so that undoing restores content and marks exactly, on the same live objects:
 
     begin()                       blocks == [{}]
     messages.append(…)            blocks == [{id(messages): Saved(…)}]
