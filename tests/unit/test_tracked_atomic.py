@@ -1,6 +1,8 @@
 """Atomic blocks: what undo puts back, and what stays live after it."""
 
 import copy
+import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -144,3 +146,79 @@ def test_nothing_is_saved_or_refreshed_inside_a_block(call: Callable[[Document],
         call(document)
     document.keep()
     assert document.capture() == [Splice(("a",), 1, 0, [2])]
+
+
+def test_a_list_that_only_grows_in_a_block_is_not_copied() -> None:
+    document = Document({"a": [{"n": n} for n in range(3)]})
+    items = document.state["a"]
+    first = items[0]
+    held = sys.getrefcount(first)
+    document.begin()
+    items.append({"n": 3})
+    items.extend([{"n": 4}, {"n": 5}])
+    items += [{"n": 6}]
+    document.begin()
+    items.append({"n": 7})
+    document.keep()
+    assert sys.getrefcount(first) == held
+    items.pop(0)
+    assert sys.getrefcount(first) > held
+    document.undo()
+    assert items == [{"n": n} for n in range(3)]
+    assert items[0] is first
+    assert document.capture() == []
+
+
+GROWING: list[Callable[[Any], object]] = [
+    lambda items: items.append(1),
+    lambda items: items.extend([2]),
+    lambda items: items.extend([3, {"n": 4}]),
+    lambda items: [each.update(n=each["n"] + 1) for each in items if isinstance(each, dict)],
+]
+OTHERS: list[Callable[[Any], object]] = [
+    lambda items: items.insert(0, 5),
+    lambda items: items and items.pop(0),
+    lambda items: items and items.pop(),
+    lambda items: items.reverse(),
+    lambda items: items.__setitem__(slice(1, None), [6]),
+    lambda items: items.clear(),
+]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_undoing_gives_back_a_list_however_it_grew_and_changed_in_nested_blocks(seed: int) -> None:
+    choose = random.Random(seed)
+    document = Document({"a": [{"n": 0}, 7, [8]]})
+    items = document.state["a"]
+    before = [copy.deepcopy(document.plain())]
+    for _ in range(60):
+        step = choose.random()
+        if step < 0.2:
+            before.append(copy.deepcopy(document.plain()))
+            document.begin()
+        elif step < 0.4 and len(before) > 1:
+            saved = before.pop()
+            if choose.random() < 0.5:
+                document.keep()
+            else:
+                document.undo()
+                assert same(document.plain(), saved)
+        else:
+            choose.choice(GROWING if choose.random() < 0.7 else OTHERS)(items)
+    while len(before) > 1:
+        document.undo()
+        assert same(document.plain(), before.pop())
+    replayed = Document(copy.deepcopy({"a": [{"n": 0}, 7, [8]]}))
+    replayed.apply(document.capture())
+    assert same(replayed.plain(), document.plain())
+
+
+def test_undoing_a_block_takes_back_what_a_list_grew_by_in_one_inside_it() -> None:
+    document = Document({"a": [{"n": 0}]})
+    document.begin()
+    document.state["a"][0]["n"] = 1
+    document.begin()
+    document.state["a"].append(1)
+    document.keep()
+    document.undo()
+    assert document.plain() == {"a": [{"n": 0}]}

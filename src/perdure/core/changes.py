@@ -14,6 +14,7 @@ from perdure.core.abbreviate import abbreviate, count, with_article
 from perdure.core.codec import pack, unpack
 from perdure.core.members import member_of, newcomer
 from perdure.core.paths import Path, format_path
+from perdure.core.texts import same_ends
 from perdure.core.values import take
 from perdure.errors import UPGRADE, Malformed, NewerFormat, ReplayMismatch
 
@@ -338,40 +339,10 @@ def text_splice(path: Path, base: AnyStr, new: AnyStr) -> Splice | None:
         if not base or len(new) == len(base):
             return None
         return Splice(path, len(base), 0, new[len(base) :])
-    shorter = min(len(base), len(new))
-    head = _longest(shorter, lambda at, size: new.startswith(base[at : at + size], at))
-    ends = len(base), len(new)
-    tail = _longest(
-        shorter - head,
-        lambda at, size: new.endswith(base[ends[0] - at - size : ends[0] - at], 0, ends[1] - at),
-    )
+    head, tail = same_ends(base, new)
     if head + tail < SPLICE_KEEPS_MIN:
         return None
     return Splice(path, head, len(base) - head - tail, new[head : len(new) - tail])
-
-
-def _longest(limit: int, equal: Callable[[int, int], bool]) -> int:
-    """How long both texts are equal, `limit` at most; `equal(at, size)` compares a piece of them.
-
-    Pieces double until one differs, then halve: as many steps as the answer has binary digits.
-    """
-    found, size = 0, 256
-    while found < limit:
-        size = min(size, limit - found)
-        if not equal(found, size):
-            break
-        found += size
-        size *= 2
-    else:
-        return limit
-    while size > 1:
-        half = size // 2
-        if equal(found, half):
-            found += half
-            size -= half
-        else:
-            size = half
-    return found
 
 
 def describe(change: Change) -> str:

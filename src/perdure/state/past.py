@@ -21,7 +21,7 @@ class PastTracker(Tracker):
         super().__init__()
         self.guarded = True
 
-    def before_edit(self, place: Place) -> None:
+    def before_edit(self, place: Place, grows: bool = False) -> None:
         """Refuse."""
         raise Detached(
             f"this {place._kind} shows the state as it was at a past checkpoint, which nothing can "

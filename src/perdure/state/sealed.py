@@ -25,7 +25,7 @@ class SealedTracker(Tracker):
         super().__init__()
         self.guarded = True
 
-    def before_edit(self, place: Place) -> None:
+    def before_edit(self, place: Place, grows: bool = False) -> None:
         """Refuse."""
         raise ReservedSection(
             f"this {place._kind} is of a section that is the library's own: it can be read, not "

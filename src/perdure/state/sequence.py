@@ -92,7 +92,7 @@ class TrackedList(Node, list[Any]):
 
     def append(self, value: Any, /) -> None:
         if self._tracker.guarded:
-            self._tracker.before_edit(self)
+            self._tracker.before_edit(self, True)
         if type(value) not in ATOMS or self._tracker.door is not None:
             value = self._enter(value, len(self))
         elif type(value) in SIZED and len(value) > limits.measured_units_min:
@@ -117,9 +117,12 @@ class TrackedList(Node, list[Any]):
 
     def extend(self, values: Iterable[Any], /) -> None:
         if self._tracker.guarded:
-            self._tracker.before_edit(self)
-        stored = self._enter_all(enumerate(list(values), len(self)))
-        self._splice(len(self), 0, stored)
+            self._tracker.before_edit(self, True)
+        items = list(values)
+        if len(items) == 1:
+            self.append(items[0])
+        else:
+            self._splice(len(self), 0, self._enter_all(enumerate(items, len(self))))
 
     # list's own signature is incompatible in the same way.
     def __iadd__(self, values: Any, /) -> Any:  # type: ignore[misc]

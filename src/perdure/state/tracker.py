@@ -3,8 +3,8 @@
 `Tracker.guarded` is the one attribute that every edit tests. It is False while nothing special is
 going on; else `before_edit` decides: the document is closed, is being captured by another thread,
 has a capture to end that was interrupted, or has an atomic block open. A block keeps a shallow copy
-of each place from before its first edit inside the block, so that undoing restores content and
-marks exactly, on the same live objects:
+of each place from before its first edit inside the block (of a list that only grows, its length),
+so that undoing restores content and marks exactly, on the same live objects:
 
     begin()                       blocks == [{}]
     messages.append(…)            blocks == [{id(messages): Saved(…)}]
@@ -50,6 +50,7 @@ class Saved:
         "content",
         "ghost",
         "kids",
+        "length",
         "marks",
         "offset",
         "parent",
@@ -68,8 +69,33 @@ class Saved:
         self.marks = None if place._marks is None else place._marks.copy()
         self.content: Any = None
         """Copy of its items, once one of them is about to change."""
+        self.length: int | None = None
+        """How many items it had, once a list is about to grow: as long as it does nothing else,
+        undoing needs no copy of what may be a long list."""
         self.ghost: Callable[[], None] | None = None
         """Makes it a default that is not in its place, if it was one."""
+
+    def keep(self, grows: bool) -> None:
+        """Keep what it holds, before it changes; `grows` says that a list only gets longer."""
+        if self.content is not None:
+            return
+        if not grows:
+            self.content = self._begun_with(self.place._copy_content())
+        elif self.length is None:
+            self.length = list.__len__(self.place)  # type: ignore[arg-type]  # it is a list
+
+    def keep_of(self, later: Saved) -> None:
+        """Keep what a block inside this one kept of the same place."""
+        if self.content is not None or later is self:
+            return
+        if later.content is not None:
+            self.content = self._begun_with(later.content)
+        elif self.length is None:
+            self.length = later.length
+
+    def _begun_with(self, content: Any) -> Any:
+        """What of a later content was there before it grew."""
+        return content if self.length is None else content[: self.length]
 
     def put_back(self, wrapped: dict[int, tuple[Any, Any]]) -> None:
         """Make the place what it was; `wrapped` is what was wrapped since."""
@@ -80,6 +106,8 @@ class Saved:
             place._offset, place._size, place._base = self.offset, self.size, self.base
         place._kids = self.kids
         place._marks = self.marks
+        if self.content is None and self.length is not None:
+            self.content = self._begun_with(place._copy_content())
         if self.content is not None:
             place._restore_content(self.content, wrapped)
         if self.ghost is not None:
@@ -148,8 +176,13 @@ class Tracker:
         """Where that is which has nothing above it."""
         return ()
 
-    def before_edit(self, place: Place) -> None:
-        """Let an edit of `place` pass, and keep what it will change, or refuse it."""
+    def before_edit(self, place: Place, grows: bool = False) -> None:
+        """Let an edit of `place` pass, and keep what it will change, or refuse it.
+
+        Args:
+            place: what is about to be edited.
+            grows: all that the edit does is to add items at the end of a list.
+        """
         if self.ending is not None:
             self.end_block()
         if self.settle is not None:
@@ -160,7 +193,7 @@ class Tracker:
             self._pass_locks(place)
         if self.parallel > 1 and not self.blocks:
             self._refuse_parallel(place)
-        self.keep_before(place)
+        self.keep_before(place, grows)
 
     def _refuse_parallel(self, place: Place) -> None:
         """Refuse an edit of which nobody could tell which step, and so which save, it goes with."""
@@ -185,7 +218,7 @@ class Tracker:
         if make is not None:
             raise make()
 
-    def keep_before(self, place: Place) -> None:
+    def keep_before(self, place: Place, grows: bool = False) -> None:
         """Let an open block be able to undo what is about to be done to `place`."""
         if self.blocks:
             if self.blocks[-1].name not in _within.get():
@@ -195,9 +228,7 @@ class Tracker:
                     "Edit inside a block of your own: it waits for the end of the other"
                 )
             self.save(place)
-            saved = self.blocks[-1][id(place)]
-            if saved.content is None:
-                saved.content = place._copy_content()
+            self.blocks[-1][id(place)].keep(grows)
 
     def watch(self, node: TrackedList) -> None:
         """Have captures check the length of a list that is handed out; the oldest fall out."""
@@ -340,9 +371,7 @@ class Tracker:
         """Let the block around it be able to undo what this one could."""
         for outer in self.blocks[-2:-1]:
             for key, saved in inner.items():
-                earlier = outer.setdefault(key, saved)
-                if earlier.content is None:
-                    earlier.content = saved.content
+                outer.setdefault(key, saved).keep_of(saved)
 
 
 class ReplacedTracker(Tracker):
@@ -354,7 +383,7 @@ class ReplacedTracker(Tracker):
         super().__init__()
         self.guarded = True
 
-    def before_edit(self, place: Place) -> None:
+    def before_edit(self, place: Place, grows: bool = False) -> None:
         """Refuse."""
         raise Detached(
             f"this {place._kind} was replaced by newer content of the state: an edit of it could "

@@ -32,7 +32,7 @@ class GhostTracker(Tracker):
         holder = self._holder
         return (self._at,) if isinstance(holder, State) else (*holder._path(), self._at)
 
-    def before_edit(self, place: Place) -> None:
+    def before_edit(self, place: Place, grows: bool = False) -> None:
         """Put the default in its place, where the edit then is one like any other."""
         if self._at in self._holder:
             raise Detached(
@@ -44,7 +44,7 @@ class GhostTracker(Tracker):
         for block in tracker.blocks[-1:]:  # undoing makes it a default again
             block[id(place_of(self._ghost))].ghost = self._again
         if tracker.guarded:
-            tracker.before_edit(place)
+            tracker.before_edit(place, grows)
 
     def _again(self) -> None:
         _watch(place_of(self._ghost), self)

@@ -16,7 +16,7 @@ from tests.adapters.langgraph.test_two_workers import KEY
 
 from perdure.adapters.langgraph import PerdureSaver
 from perdure.adapters.langgraph.tip import LOOKED_AT_MAX, said_last
-from perdure.adapters.summary import SUMMARY_CHARS
+from perdure.adapters.summary import SUMMARY_CHARS, text_of
 from perdure.cli.app import app
 
 
@@ -68,14 +68,38 @@ def test_it_goes_with_a_run_that_is_removed_for_good(url: Path) -> None:
         assert summary(saver) == "hi"
 
 
+def test_it_follows_what_is_said_also_in_place_and_comes_back_after_a_removal(url: Path) -> None:
+    with PerdureSaver(url) as saver:
+        asked, config = HumanMessage(["one"]), thread()
+        config = say(saver, config, asked)
+        asked.content.append("two")  # type: ignore[union-attr]  # a list
+        config = say(saver, config, asked)
+        assert summary(saver) == "one two"
+        asked.content = text = "three"
+        config = say(saver, config, asked)
+        assert summary(saver) == "three"
+        gone = {"configurable": config["configurable"] | {"run_id": "b"}}
+        say(saver, gone, asked)
+        saver.delete_for_runs(["b"])
+        assert summary(saver) is None
+        found = saver.get_tuple(thread())
+        assert found is not None
+        say(saver, found.config, HumanMessage(text))
+        assert summary(saver) == "three"
+
+
+def told(messages: list[Any]) -> str:
+    return text_of(said_last({"messages": messages}), SUMMARY_CHARS)
+
+
 def test_what_it_is_of_messages_of_every_kind() -> None:
     parts: Any = ["one", {"type": "text", "text": "two"}, {"type": "image", "url": "x"}]
     asked, answer = HumanMessage(parts), AIMessage("answer")
-    assert said_last({"messages": [asked, answer]}) == "one two"
-    assert said_last({"messages": [HumanMessage("a" * 500)]}) == "a" * (SUMMARY_CHARS - 1) + "…"
-    assert said_last({"messages": [HumanMessage("cut \ud83d")]}) == "cut ?"
+    assert told([asked, answer]) == "one two"
+    assert told([HumanMessage("a" * 500)]) == "a" * (SUMMARY_CHARS - 1) + "…"
+    assert told([HumanMessage("cut \ud83d")]) == "cut ?"
     held: list[Any] = [[], "hi", [answer]]
     for nothing in ({}, *({"messages": each} for each in held)):
         assert said_last(nothing) is None
-    assert said_last({"messages": [asked, *[answer] * (LOOKED_AT_MAX - 1)]}) == "one two"
+    assert told([asked, *[answer] * (LOOKED_AT_MAX - 1)]) == "one two"
     assert said_last({"messages": [asked, *[answer] * LOOKED_AT_MAX]}) is None

@@ -50,7 +50,7 @@ CLASSES: dict[str, type[BaseMessage]] = {
 }
 """The only classes that a stored message can become one of."""
 
-_ARE_MESSAGES = frozenset(CLASSES.values())
+MESSAGES = frozenset(CLASSES.values())
 
 _told = threading.local()
 
@@ -109,7 +109,7 @@ class Coder:
             return [self._plain(item) for item in value]
         if kind is tuple:
             return tuple([self._plain(item) for item in value])
-        if kind in _ARE_MESSAGES:
+        if kind in MESSAGES:
             return self._message(value)
         if kind in (set, frozenset) and all(type(item) in ATOMS for item in value):
             return value

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from gc import get_referents
 from operator import is_
 from typing import Any
 
-from perdure.adapters.langgraph.coding import ATOMS
+from perdure.adapters.langgraph.coding import ATOMS, MESSAGES
 
 
 class Known:
     """Objects whose stored form is known, in order, and what they held when it was.
 
-    Comparing what they hold with what they held is one comparison of lists, and finds whatever was
-    changed in place, at any depth; but not a value that gave way to an equal one, as 1 to True, a
-    dict whose keys changed places, or the first field of a message that its class does not name.
+    What the fields of all of them hold is compared with what they held, all in one comparison of
+    lists, which finds whatever was changed in place, at any depth; but not a value that gave way to
+    an equal one, as 1 to True, a dict whose keys changed places, or the first field of a message
+    that its class does not name. The collector's `get_referents` lists what so many fields hold
+    with less of the processor's memory than a comparison of dicts, which looks up each name.
     """
 
     def __init__(self, items: Sequence[Any] = ()) -> None:
         self.items: list[Any] = []
-        self._held: list[Any] = []
+        self._holders: list[Any] = []
+        """By item, the container that holds what may change."""
+        self._counts: list[int] = []
+        """By item, how many values that holds."""
         self._copies: list[Any] = []
+        """These values, of one item after the other."""
         self.splice(0, 0, items)
 
     def splice(self, start: int, stop: int, items: Sequence[Any]) -> None:
         """Put others in the place of some."""
-        held = [_holding(item) for item in items]
+        holders, held = [], []
+        for item in items:
+            holder, values = _holder(item)
+            holders.append(holder)
+            held.append(values)
+        end = len(self._copies) - sum(self._counts[stop:])
+        first = end - sum(self._counts[start:stop])
         self.items[start:stop] = items
-        self._held[start:stop] = held
-        self._copies[start:stop] = map(_copied, held)
+        self._holders[start:stop] = holders
+        self._counts[start:stop] = map(len, held)
+        self._copies[first:end] = [
+            value if type(value) in ATOMS else _copied(value) for each in held for value in each
+        ]
 
     def again(self, at: int) -> None:
         """Take one down as it is now."""
@@ -41,13 +57,14 @@ class Known:
 
     def changed(self) -> list[int]:
         """Positions of those that hold something else now."""
-        try:
-            if self._copies == self._held:
-                return []
-        except Exception:  # another library's comparison, which may not be a truth
-            pass
-        pairs = enumerate(zip(self._copies, self._held))
-        return [at for at, (copy, held) in pairs if not _equal(copy, held)]
+        if _equal(self._copies, get_referents(*self._holders)):
+            return []
+        found, first = [], 0
+        for at, (holder, count) in enumerate(zip(self._holders, self._counts)):
+            if not _equal(self._copies[first : first + count], get_referents(holder)):
+                found.append(at)
+            first += count
+        return found
 
 
 class _Unknowable:
@@ -60,22 +77,34 @@ class _Unknowable:
         return False
 
 
-def _holding(item: Any) -> Any:
-    """What of an object may change, as a live view."""
+def _holder(item: Any) -> tuple[Any, list[Any]]:
+    """The container, as it is, whose referents are what of an object may change; and these."""
     kind = type(item)
+    if kind in MESSAGES:
+        fields = item.__dict__
+        values = get_referents(fields)
+        # Names are not compared here: those of its fields are the same for each of a class.
+        if len(values) == len(fields) and not item.__pydantic_extra__:
+            return fields, values
     if kind in ATOMS:
-        return None
-    if kind in (list, dict, set):
-        return item
+        return (), []
+    holder = [item] if kind in (list, dict, set) else _fields_of(item)
+    return holder, get_referents(holder)
+
+
+def _fields_of(item: Any) -> list[Any]:
+    """What an object of any class holds by names."""
     fields = getattr(item, "__dict__", None)
     if fields is None:
-        return _Unknowable()
+        return [_Unknowable()]
     more = getattr(item, "__pydantic_extra__", None)
-    return [fields, more] if more else fields
+    return [fields, more] if more else [fields]
 
 
 def _copied(held: Any) -> Any:
     """The same, apart from what is live."""
+    if type(held) in _EMPTY and not held:
+        return _EMPTY[type(held)]
     try:
         return _copied_value(held)
     except Exception:  # what a user's class makes of being copied
@@ -89,7 +118,7 @@ _EMPTY: dict[type, Any] = {dict: {}, list: []}
 def _copied_value(value: Any) -> Any:
     """A deep copy: of dicts and lists, which most are, in a tenth of the time."""
     kind = type(value)
-    if not value and kind in _EMPTY:
+    if kind in _EMPTY and not value:
         return _EMPTY[kind]
     if kind is dict:
         fields = value.copy()
@@ -102,11 +131,15 @@ def _copied_value(value: Any) -> Any:
     return value if kind in ATOMS else deepcopy(value)
 
 
-def _equal(copy: Any, held: Any) -> bool:
+def _equal(copies: list[Any], held: list[Any]) -> bool:
     try:
-        return bool(copy == held)
-    except Exception:  # as in `changed`
+        return copies == held
+    except Exception:  # another library's comparison, which may not be a truth
         return False
+
+
+_EXACT = ATOMS - {float}
+"""The classes whose instances are equal only if they are the same."""
 
 
 def same(stored: Any, other: Any) -> bool:
@@ -116,6 +149,8 @@ def same(stored: Any, other: Any) -> bool:
         >>> same({"a": 1}, {"a": 1}), same({"a": 1}, {"a": True})
         (True, False)
     """
+    if type(stored) in _EXACT:
+        return type(stored) is type(other) and bool(stored == other)
     if isinstance(stored, dict):
         if not isinstance(other, dict) or list(stored) != list(other):
             return False
@@ -135,14 +170,17 @@ def same(stored: Any, other: Any) -> bool:
 def write(holder: Any, place: Any, value: Any) -> None:
     """Make what is at a place of a tracked container what `value` is, touching what differs."""
     old = holder[place]
-    if isinstance(old, dict) and type(value) is dict and _keeps_order(old, value):
+    if type(value) in ATOMS:
+        if not same(old, value):
+            holder[place] = value
+    elif isinstance(old, dict) and type(value) is dict and _keeps_order(old, value):
         for key in [key for key in old if key not in value]:
             del old[key]
         for key, item in value.items():
-            if key not in old:
-                old[key] = item
-            elif not same(old[key], item):
+            if key in old:
                 write(old, key, item)
+            else:
+                old[key] = item
     elif isinstance(old, list) and type(value) is list:
         write_items(old, value)
     elif not same(old, value):

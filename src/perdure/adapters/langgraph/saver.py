@@ -411,11 +411,12 @@ class PerdureSaver(AsyncMethods):
             if self._pid != os.getpid():  # sessions stay with the process that opened them
                 self._threads, self._pid = OrderedDict(), os.getpid()
             thread = self._threads.get(key)
-            if thread is None:
-                thread_id, _ = place_of(self.prefix, key)
-                root = key_of(self.prefix, thread_id, "")
-                thread = self._threads[key] = Thread(self.store, key, root, self._options)
-            self._threads.move_to_end(key)
+            if thread is not None:
+                self._threads.move_to_end(key)
+                return thread
+            thread_id, _ = place_of(self.prefix, key)
+            root = key_of(self.prefix, thread_id, "")
+            thread = self._threads[key] = Thread(self.store, key, root, self._options)
             excess = list(self._threads)[:-THREADS_MAX]
             loose = [self._threads.pop(each) for each in excess]
         for each in loose:

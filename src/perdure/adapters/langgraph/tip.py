@@ -50,6 +50,8 @@ class Tip:
         self._edits = edits
         self._durability = durability
         self._seen: list[Seen] = []
+        self._said: Any = None
+        """What the summary was made of."""
         self.id: str | None = None
         self.parent: str | None = None
         self._look()
@@ -71,6 +73,7 @@ class Tip:
             StateDeleted: there is no such state any more.
         """
         self._seen.clear()
+        self._said = None
         self.session.refresh()
         self._look()
 
@@ -120,12 +123,20 @@ class Tip:
                 write(state, CHECKPOINT, told | {AGAIN: again} if id_ == self.id else told)
             else:
                 state[CHECKPOINT] = told
-        if coder.is_open and (said := said_last(values)) is not None:
-            self.session.summary = said
+        if coder.is_open:
+            self._sum_up(said_last(values))
         checkpoint = self.save(id_, metadata)
         self.id, self.parent = id_, told["parent"]
         self._seen = [fresh]
         return checkpoint
+
+    def _sum_up(self, said: Any) -> None:
+        """Give the state its summary, if it is not the one of this very text already."""
+        session = self.session
+        is_told = said is self._said and type(said) is str and session.summary is not None
+        if said is not None and not is_told:
+            session.summary = text_of(said, SUMMARY_CHARS)
+            self._said = said
 
     def read(self, coder: Coder) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
         """What the checkpoint says, the channels, and the writes since; all of it new objects."""
@@ -221,8 +232,8 @@ def parts(
     return told, values, list(sections.get(PENDING) or ())
 
 
-def said_last(values: Mapping[str, Any]) -> str | None:
-    """What a person said last in `messages`, in one line; None: not among the newest.
+def said_last(values: Mapping[str, Any]) -> Any:
+    """The content of what a person said last in `messages`; None: not among the newest.
 
     Args:
         values: the channels.
@@ -235,7 +246,7 @@ def said_last(values: Mapping[str, Any]) -> str | None:
     if type(messages) is list:
         for each in islice(reversed(messages), LOOKED_AT_MAX):
             if type(each) in _HUMAN:  # `isinstance` is slow of models
-                return text_of(each.content, SUMMARY_CHARS)
+                return each.content
     return None
 
 
