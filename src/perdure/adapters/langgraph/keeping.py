@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perdure.adapters.langgraph import deltas
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.comparing import write
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import LATE, section_of
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, section_of
 from perdure.adapters.langgraph.thread import Thread
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -40,8 +40,14 @@ def erase(store: Store, threads: Sequence[Thread]) -> None:
                 store.erase(thread.key, wipe=at == len(threads))
 
 
-def copy(store: Store, source: Thread, target: Thread) -> None:
+def copy(store: Store, source: Thread, target: Thread, names: Mapping[str, Any]) -> None:
     """Copy a state with its branches.
+
+    Args:
+        store: where both are.
+        source: what there is.
+        target: what is not.
+        names: what the checkpoints of the copy say of the thread they are of, beyond its key.
 
     Raises:
         StateExists: there is one under the key.
@@ -56,6 +62,12 @@ def copy(store: Store, source: Thread, target: Thread) -> None:
         for branch in source.log.tips:
             if branch != MAIN:
                 _copy_branch(store, source, target, branch, refs)
+        if names:
+            main = target.tip(MAIN)
+            if CHECKPOINT in main.session.state:
+                main.session.state[CHECKPOINT].update(names)
+                main.save(main.id)
+            target.forget()
 
 
 def _copy_branch(

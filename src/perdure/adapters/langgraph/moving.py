@@ -19,7 +19,8 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from perdure.adapters.langgraph.coding import Coder
-from perdure.adapters.langgraph.places import CHECKPOINT, LATE, key_of, section_of
+from perdure.adapters.langgraph.keys import key_of, names_of
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, section_of
 from perdure.adapters.langgraph.saver import Allowed, PerdureSaver, told_of
 from perdure.adapters.langgraph.thread import Options, Thread
 from perdure.adapters.langgraph.writes import Entry
@@ -221,7 +222,8 @@ class ThreadMover:
     def _put(self, thread: Thread, found: Found) -> None:
         thread.put(
             self._ours,
-            told_of(self._ours, found.checkpoint, found.parent),
+            told_of(self._ours, found.checkpoint, found.parent)
+            | names_of(thread.key, *self._names[thread.key]),
             found.checkpoint["channel_values"],
             _Everything(),
             self._ours.encode(dict(found.metadata)),
