@@ -307,7 +307,11 @@ def test_a_question_that_is_answered_elsewhere_is_told_of_until_it_is_dropped(st
         assert "## Waiting for an answer\n\n- interrupt 1: {'order': 17, 'amount': 40}" in brief
         assert ", to be answered in our web page)" in brief
     (question,) = store.waiting()
-    assert (question.id, question.payload, question.where) == ("interrupt 1", REFUND, "our web page")
+    assert (question.id, question.payload, question.where) == (
+        "interrupt 1",
+        REFUND,
+        "our web page",
+    )
     assert (question.due, question.is_timer, store.due()) == (None, False, [])
     with pytest.raises(UsageError, match="answered in our web page"):
         store.answer("a", "interrupt 1", True)

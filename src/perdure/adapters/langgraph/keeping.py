@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from perdure.adapters.langgraph import deltas
+from perdure.adapters.langgraph import deltas, interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.comparing import write
 from perdure.adapters.langgraph.log import Found
@@ -83,14 +83,22 @@ def _copy_branch(
     with store.open(target.key, branch=branch) as session:
         for record in reversed(new):
             sections = store.at(source.key, record.id).plain()
+            interrupts.repeat(session, sections)
+            theirs = {name: each for name, each in sections.items() if not _is_own(name)}
             for name in [name for name in session.state if name not in sections]:
-                del session.state[name]
-            for name, value in sections.items():
+                if not _is_own(name):
+                    del session.state[name]
+            for name, value in theirs.items():
                 if name in session.state:
                     write(session.state, name, value)
                 else:
                     session.state[name] = value
             refs[record.id] = session.save(record.label, record.metadata).id
+
+
+def _is_own(section: str) -> bool:
+    """Whether a section is the library's own, which nobody else assigns."""
+    return section.startswith("perdure.")
 
 
 def keep_latest(store: Store, thread: Thread, coder: Coder) -> None:

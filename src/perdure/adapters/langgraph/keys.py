@@ -9,7 +9,7 @@ itself says which thread it is of.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -50,16 +50,20 @@ def key_of(prefix: str, thread_id: str, namespace: str) -> str:
         >>> key_of("threads/", "a*b", ""), key_of("threads/", "a//b", "")
         ('threads/a%2Ab', 'threads/a%2F%2Fb')
     """
-    root = _root(prefix, thread_id)
-    if not namespace:
-        return root if _is_key(root) else _short_root(prefix, thread_id)
-    for start in (root, _short_root(prefix, thread_id)):
-        for form in (namespace, _ESCAPED + _escaped(namespace), _ESCAPED + _cut(namespace)):
-            is_itself = form is namespace and not namespace.startswith(_ESCAPED)
-            key = f"{start}{_BETWEEN}{form}"
-            if (is_itself or form is not namespace) and _is_key(key):
-                return key
-    raise InvalidKey(f"the prefix {prefix!r} leaves no room for a thread, or begins no key")
+    forms = list(_forms(prefix, thread_id, namespace))
+    return next(filter(_is_key, forms), forms[0])  # with a bad prefix none is: who opens it is told
+
+
+def _forms(prefix: str, thread_id: str, namespace: str) -> Iterator[str]:
+    """What the key may be: the first of these that is one."""
+    for root in (_root(prefix, thread_id), prefix + _cut(thread_id)):
+        if not namespace:
+            yield root
+            continue
+        if not namespace.startswith(_ESCAPED):
+            yield root + _BETWEEN + namespace
+        yield root + _BETWEEN + _ESCAPED + _escaped(namespace)
+        yield root + _BETWEEN + _ESCAPED + _cut(namespace)
 
 
 def _root(prefix: str, thread_id: str) -> str:
@@ -68,10 +72,6 @@ def _root(prefix: str, thread_id: str) -> str:
     if _is_key(simple):
         return simple
     return prefix + (_escaped(thread_id) if thread_id else _EMPTY)
-
-
-def _short_root(prefix: str, thread_id: str) -> str:
-    return prefix + _cut(thread_id)
 
 
 def _escaped(text: str) -> str:
@@ -136,7 +136,7 @@ def roots_of(prefix: str, thread_id: str) -> list[str]:
     """What the keys of a thread begin with: its own, and of a very long one that cut short too."""
     root = key_of(prefix, thread_id, "")
     is_long = len(root.encode()) > ROOT_BYTES_MAX
-    return list(dict.fromkeys([root, *([_short_root(prefix, thread_id)] if is_long else [])]))
+    return list(dict.fromkeys([root, *([prefix + _cut(thread_id)] if is_long else [])]))
 
 
 def namespaces_of(root: str) -> str:

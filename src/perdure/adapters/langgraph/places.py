@@ -15,6 +15,7 @@ MERGING: dict[str, Literal["ours"]] = {
     "langgraph/**": "ours",
     "langgraph.pending/**": "ours",
     "langgraph.late/**": "ours",
+    "perdure.questions/**": "ours",
 }
 """What `Store.merge` of a fork of a thread does where both say which checkpoint they are at: the
 thread stays at its own, with the channels of both. A conflict in a channel is still told."""

@@ -25,6 +25,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.adapters.langgraph import deltas, keeping
 from perdure.adapters.langgraph.async_saver import AsyncMethods
 from perdure.adapters.langgraph.coding import Coder
+from perdure.adapters.langgraph.interrupts import payloads_in
 from perdure.adapters.langgraph.keys import (
     is_of_thread,
     is_told,
@@ -265,7 +266,8 @@ class PerdureSaver(AsyncMethods):
         told = configurable(config)
         id_ = told["checkpoint_id"]
         entries = entries_of(self._coder, id_, writes, task_id, task_path)
-        self._thread(*_thread_of(told)).put_writes(id_, entries)
+        payloads = payloads_in(self._coder, writes)
+        self._thread(*_thread_of(told)).put_writes(id_, entries, payloads)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with all its namespaces; what is under way on it is refused from then on.
