@@ -148,7 +148,8 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
             return
         kept = all_.keys() - gone
         if not kept:
-            delete(store, thread)
+            thread.forget()
+            store.erase(thread.key, wipe=False)  # deleted, it could be brought back
             return
         _let_go_of_late(thread, gone)
         _let_go_of_summary(thread)

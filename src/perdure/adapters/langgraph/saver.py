@@ -7,6 +7,7 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -79,6 +80,7 @@ class PerdureSaver(AsyncMethods):
         exclusive: bool = False,
         wait: float = 30.0,
         erases: bool = False,
+        expires_in: timedelta | None = None,
     ) -> None:
         """Name where threads are kept; nothing is read or written yet.
 
@@ -98,6 +100,9 @@ class PerdureSaver(AsyncMethods):
                 checkpoint, until the saver is closed, or `release`; others are told `Busy`.
             wait: how long to wait for who holds it so (seconds).
             erases: let `delete_thread` erase, for good, rather than hide.
+            expires_in: how long after its last checkpoint a thread expires, each namespace by
+                itself: `Store.sweep`, or `perdure sweep`, deletes it then. None leaves that as it
+                is of threads that are there; `timedelta.max` is never.
 
         Raises:
             InvalidStoreURL: not the name of a store.
@@ -110,7 +115,7 @@ class PerdureSaver(AsyncMethods):
         self._owns = not isinstance(store, Store)
         self.store = store if isinstance(store, Store) else Store(store)
         self.prefix = prefix
-        self._options = Options(edits, durability, exclusive, wait)
+        self._options = Options(edits, durability, exclusive, wait, expires_in)
         self._erases = erases
         self._coder = Coder(self.serde)
         self._threads: OrderedDict[str, Thread] = OrderedDict()
@@ -285,7 +290,9 @@ class PerdureSaver(AsyncMethods):
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Remove the checkpoints of these runs, with their writes, from all threads, for good.
 
-        All threads are gone through. A checkpoint that came after one of them keeps its content.
+        All threads are gone through; one that has no others is erased. A checkpoint that came after
+        one of them keeps its content, and what it was built from may stay in the file as long: to
+        have a value gone, `Store.redact` takes it out.
         """
         if run_ids:
             for key in self._keys(None):

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True):
     durability: Durability | None
     exclusive: bool
     wait: float
+    expires_in: timedelta | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -385,7 +386,11 @@ class Thread:
         if tip is None:
             options = self._options
             session = self._store.open(
-                self.key, branch=branch, exclusive=options.exclusive, wait=options.wait
+                self.key,
+                branch=branch,
+                exclusive=options.exclusive,
+                wait=options.wait,
+                expires_in=options.expires_in,
             )
             tip = self._tips[branch] = Tip(session, options.edits, options.durability)
             for name in list(self._tips)[:-TIPS_MAX]:
