@@ -1,8 +1,9 @@
 """What is removed of threads, by run, policy, time or value, is gone, with a key and without."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,12 @@ def test_a_wrong_key_removes_nothing(url: Path) -> None:
     before = rows(url)
     for key, error in ((bytes(32), errors.WrongKey), (None, errors.KeyMissing)):
         with Store(url, key=key) as store, PerdureSaver(store) as saver:
-            for call in (
-                lambda saver=saver: saver.delete_for_runs(["b"]),
-                lambda saver=saver: saver.prune(["alice"]),
-                lambda saver=saver: saver.copy_thread("alice", "bob"),
-            ):
+            calls: list[Callable[[], None]] = [
+                partial(saver.delete_for_runs, ["b"]),
+                partial(saver.prune, ["alice"]),
+                partial(saver.copy_thread, "alice", "bob"),
+            ]
+            for call in calls:
                 with pytest.raises(error):
                     call()
     assert rows(url) == before
