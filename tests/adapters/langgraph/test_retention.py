@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from langgraph.types import Command
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, interrupt
 from tests.adapters.langgraph import graphs
 from tests.adapters.langgraph.graphs import thread
 from tests.adapters.langgraph.test_encrypted import KEY as ROOT
@@ -168,8 +169,15 @@ def test_what_is_redacted_of_a_thread_is_nowhere_and_the_graph_goes_on(
     def said(text: str) -> Any:
         return {"messages": [HumanMessage(text, id=text[:8])]}
 
+    def ask(state: graphs.Chat) -> Any:
+        return said(f"answered {interrupt(state['messages'][-1].content)}")
+
+    asking: Any = StateGraph(graphs.Chat)
+    asking.add_node("ask", ask)
+    asking.add_edge(START, "ask")
     with Store(url, key=key) as store:
         with PerdureSaver(store) as saver:
+            asking.compile(checkpointer=saver).invoke(said(f"really {MARKER}?"), thread("bob"))
             graph = graphs.chat().compile(checkpointer=saver)
             graph.invoke(said(f"my password is {MARKER}"), thread())
             graph.invoke(said(f"ask {MARKER}"), thread())
@@ -182,4 +190,7 @@ def test_what_is_redacted_of_a_thread_is_nowhere_and_the_graph_goes_on(
             found = graph.invoke(Command(resume="yes"), thread())["messages"]
             assert found[0].content == "my password is [redacted]"
             assert isinstance(found[1], AIMessage) and found[-1].content == "answered yes"
+            asked = asking.compile(checkpointer=saver)
+            assert asked.get_state(thread("bob")).interrupts[0].value == "really [redacted]?"
+            assert asked.invoke(Command(resume=1), thread("bob"))["messages"][-1].id == "answered"
             assert all(each.ok for each in store.verify())
