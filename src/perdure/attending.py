@@ -82,6 +82,7 @@ class Attending(_Attending):
         Raises:
             StateNotFound: there is no such state.
             PathNotFound: it waits with no such question; the message names those that it does.
+            UsageError: it is to be answered elsewhere (`Question.where`).
             AlreadyAnswered: it was answered otherwise.
             NotStorable: the answer cannot be stored.
 
@@ -146,6 +147,7 @@ class AsyncAttending(_Attending):
         Raises:
             StateNotFound: there is no such state.
             PathNotFound: it waits with no such question; the message names those that it does.
+            UsageError: it is to be answered elsewhere (`Question.where`).
             AlreadyAnswered: it was answered otherwise.
             NotStorable: the answer cannot be stored.
 

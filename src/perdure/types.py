@@ -389,6 +389,8 @@ class Question(msgspec.Struct, frozen=True):
     due: datetime | None
     """When it expires, or the timer runs out; None: never."""
     is_timer: bool = False
+    where: str | None = None
+    """Where it is to be answered; None: here, by `Store.answer`."""
 
 
 class Loss(msgspec.Struct, frozen=True):

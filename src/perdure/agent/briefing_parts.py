@@ -202,8 +202,10 @@ def _question(name: str, question: Record) -> str:
         return f"{line(name)}: until {when(question['until'])}"
     until = question.get("expires")
     expires = f", expires {when(until)}" if until is not None else ""
-    asked = when(question["asked"])
-    return f"{line(name)}: {line(question.get('payload'))} (asked {asked}{expires})"
+    where = f", to be answered in {line(question['where'])}" if "where" in question else ""
+    payload = question.get("payload")
+    what = "" if where and payload is None else f": {line(payload)}"
+    return f"{line(name)}{what} (asked {when(question['asked'])}{expires}{where})"
 
 
 def running(source: Source) -> Iterator[Telling]:

@@ -287,6 +287,50 @@ class AsyncAgentSession(SessionBase[T_co]):
 
         return await self._act(ask(self, id, payload, expires_in))
 
+    async def note_question(self, id: str, payload: Any, *, where: str) -> None:
+        """Note that an answer is waited for which is given elsewhere; saved with the next save.
+
+        The briefing, `Store.waiting` and `perdure waiting` tell of it, and of a parent's child that
+        it waits. What runs this agent takes the answer, and says so by `drop_question`. The same
+        question noted again stays as old as it is.
+
+        Args:
+            id: of the question, in this state.
+            payload: what is asked: anything that a state can hold.
+            where: where it is answered, in words: "LangGraph".
+
+        Raises:
+            UsageError: the id is that of a question or a timer of this agent's own.
+            NotStorable: the payload cannot be stored.
+
+        Example:
+            >>> session.note_question("interrupt 1", "Refund order 17?", where="our web page")
+            >>> session.save()
+        """
+        from perdure.agent.waiting import note_question
+
+        await self._act(note_question(self, id, payload, where))
+
+    async def drop_question(self, id: str) -> bool:
+        """Say that a question of `note_question` waits no more; saved with the next save.
+
+        Args:
+            id: of the question.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            UsageError: the id is that of a question or a timer of this agent's own.
+
+        Example:
+            >>> session.drop_question("interrupt 1")
+            True
+        """
+        from perdure.agent.waiting import drop_question
+
+        return await self._act(drop_question(self, id))
+
     async def sleep_until(self, id: str, until: datetime | timedelta) -> None:
         """Go on only once a time has come: the end of this session until then.
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from perdure.agent.acts import Acts, Ask, Clock, Save
-from perdure.agent.records import QUESTIONS, edit, lasting, worded
+from perdure.agent.records import QUESTIONS, edit, lasting, read, worded
 from perdure.core.values import take
-from perdure.engine.questions import HASH, answer_of, hash_of
+from perdure.engine.questions import HASH, WHERE, answer_of, hash_of
 from perdure.engine.view import when
 from perdure.errors import QuestionExpired, UsageError, Waiting
 from perdure.state.node import plain
@@ -29,6 +29,8 @@ def ask(
     record = questions.get(id_)
     if record is not None and "until" in record:
         raise UsageError(f"{id_!r} is the id of a timer: give the question another")
+    if record is not None and WHERE in record:
+        raise UsageError(f"{id_!r} is to be answered in {record[WHERE]}: give this one another id")
     if record is None or record.get(HASH) != hash_:
         now = yield Clock()
         expires = {"expires": now + expires_in} if expires_in is not None else {}
@@ -52,6 +54,35 @@ def ask(
     if session._core.unsaved or session._document.has_edits():
         yield Save()
     raise _waiting(session, id_, f"{id_!r} waits for an answer")
+
+
+def note_question(session: SessionBase[Any], id_: str, payload: Any, where: str) -> Acts[None]:
+    """See `Session.note_question`."""
+    worded(id_, "question's id")
+    worded(where, "place where a question is answered")
+    record = {"payload": take(payload, ("payload",)), "asked": (yield Clock()), WHERE: where}
+    questions = yield from edit(session, QUESTIONS)
+    there = questions.get(id_)
+    if there is None or WHERE in there:
+        if there is None or hash_of(_noted(there)) != hash_of(_noted(record)):
+            questions[id_] = record
+        return
+    raise UsageError(f"{id_!r} is the id of what this agent waits for: give this one another")
+
+
+def _noted(record: Any) -> tuple[Any, str]:
+    return plain(record["payload"]), record[WHERE]
+
+
+def drop_question(session: SessionBase[Any], id_: str) -> Acts[bool]:
+    """See `Session.drop_question`."""
+    questions = yield from read(session, QUESTIONS)
+    if id_ not in questions:
+        return False
+    if WHERE not in questions[id_]:
+        raise UsageError(f"{id_!r} is what this agent waits for itself, and stays in its record")
+    del questions[id_]
+    return True
 
 
 def sleep_until(session: SessionBase[Any], id_: str, until: datetime | timedelta) -> Acts[None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -64,8 +65,9 @@ def diff(
 
     They may stand in either order and on any branches; B is the newest if left out. Each is named
     as 17, what-if@17, what-if, ~3, an id, label:TEXT or time:2026-11-03. Section by section and
-    place by place, "-" is what A has and "+" what B has. What is long is cut; --json and --patch
-    give all of it. Items of lists that have an id are followed by it and named "3#ID".
+    place by place, "-" is what A has and "+" what B has. What is long is cut, and of what a library
+    keeps for itself there is a line, unless --path names it; --json and --patch give all of it.
+    Items of lists that have an id are followed by it and named "3#ID".
     """
     _check(path, patch=patch, summary=summary, stat=stat)
     found = _found(key, branch, before, other, after, path)
@@ -76,7 +78,8 @@ def diff(
 
         print_json(json_patch(found))
     else:
-        show_differences(found, "summary" if summary else "stat" if stat else "view")
+        form = "summary" if summary else "stat" if stat else "view"
+        show_differences(found, form, is_asked=path is not None)
     if exit_code and found:
         ctx.exit(1)
 
@@ -121,17 +124,24 @@ def _found(
         return there
 
 
-def show_differences(found: Sequence[Difference], form: str = "view") -> None:
+def show_differences(
+    found: Sequence[Difference], form: str = "view", *, is_asked: bool = False
+) -> None:
     """What differs, to people: of `diff`, and of whatever previews a change.
 
     Args:
         found: the differences.
         form: `"view"`, `"summary"` or `"stat"`.
+        is_asked: whether a library's bookkeeping is shown whole, too.
     """
     from perdure.cli import diff_view
 
-    show = {"view": diff_view.view, "summary": diff_view.summary, "stat": diff_view.stat}[form]
-    for line in show(found, columns(), colours=coloured()):
+    shows: dict[str, Callable[..., Iterator[str]]] = {
+        "view": partial(diff_view.view, is_asked=is_asked),
+        "summary": diff_view.summary,
+        "stat": diff_view.stat,
+    }
+    for line in shows[form](found, columns(), colours=coloured()):
         say(line)
     if not found:
         hint("no difference")

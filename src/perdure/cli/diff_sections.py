@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from perdure.adapters.bookkeeping import is_bookkeeping
 from perdure.cli.places import parts_of
 from perdure.core.abbreviate import ELLIPSIS
 from perdure.core.diff import Difference
@@ -29,6 +30,11 @@ class Section(NamedTuple):
     def counts(self) -> Counter[str]:
         """How many differences there are of each of `KINDS`."""
         return Counter(_kind(each) for each in self.differences)
+
+    def is_bookkeeping(self) -> bool:
+        """Whether it is a library's own."""
+        path = self.differences[0].path
+        return bool(path) and is_bookkeeping(str(path[0]))
 
     def is_whole(self) -> bool:
         """Whether there is one difference, and it is of the section as a whole."""
@@ -55,7 +61,7 @@ def _kind(difference: Difference) -> str:
 
 
 def by_section(found: Iterable[Difference]) -> list[Section]:
-    """The differences of each section, in the order in which they were found.
+    """The differences of each section, in the order in which they were found; bookkeeping last.
 
     Example:
         >>> from perdure.core.diff import diff
@@ -66,7 +72,7 @@ def by_section(found: Iterable[Difference]) -> list[Section]:
     for each in found:
         name = each.path[:1]
         sections.setdefault(name, Section(format_path(name), [])).differences.append(each)
-    return list(sections.values())
+    return sorted(sections.values(), key=Section.is_bookkeeping)
 
 
 def below(found: Iterable[Difference], path: str) -> list[Difference]:

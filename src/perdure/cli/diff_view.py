@@ -57,9 +57,15 @@ class Told(NamedTuple):
 
 
 def view(
-    found: Iterable[Difference], width: int | None = None, *, colours: bool = False
+    found: Iterable[Difference],
+    width: int | None = None,
+    *,
+    colours: bool = False,
+    is_asked: bool = False,
 ) -> Iterator[str]:
     """The lines that show differences, a heading a section, within so many columns.
+
+    A library's bookkeeping has a line, and all of it only where it `is_asked` for.
 
     Example:
         >>> from perdure.core.diff import diff
@@ -72,6 +78,10 @@ def view(
     """
     room = max(width or WIDTH_IN_PIPES, WIDTH_MIN)
     for section in by_section(found):
+        if section.is_bookkeeping() and not is_asked:
+            note = f"{section.told()} (diff --path {section.name} shows it)"
+            yield _titled(section.name, note, width, colours, bold=None)
+            continue
         if section.is_whole():
             told = _told(section.differences, room - len(VALUE) - 2)
             note = f": {told.note}" if told.note else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perdure.adapters.bookkeeping import is_bookkeeping
 from perdure.cli.context import (
     MAIN,
     examples,
@@ -210,7 +211,10 @@ def _show_state(checkpoint: Checkpoint, sections: Mapping[str, Any]) -> None:
     say()
     table(
         ("section", "type", ">size", "value"),
-        [(name, kind_of(item), size_of(item), abbreviate(item)) for name, item in sections.items()],
+        [
+            (name, kind_of(sections[name]), size_of(sections[name]), abbreviate(sections[name]))
+            for name in sorted(sections, key=is_bookkeeping)
+        ],
     )
 
 

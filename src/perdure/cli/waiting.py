@@ -34,8 +34,10 @@ def waiting(prefix: str, due: bool) -> None:
         say("nothing is due" if due else "nobody waits for an answer")
         return
     table(("state", "question", "asked", "until", "what"), [_row(each) for each in found])
-    if not due:
-        hint(f"to answer: perdure answer {found[0].key} {shlex.quote(found[0].id)} VALUE")
+    answerable = [each for each in found if each.where is None]
+    if answerable and not due:
+        first = answerable[0]
+        hint(f"to answer: perdure answer {first.key} {shlex.quote(first.id)} VALUE")
 
 
 @click.command(epilog=examples("answer support/alice 'approve refund' true --by ann"))
@@ -82,4 +84,6 @@ def _document(question: Question) -> dict[str, Any]:
 def _row(question: Question) -> tuple[Cell, ...]:
     due = moment(question.due) if question.due is not None else ""
     what = "timer" if question.is_timer else abbreviate(question.payload)
+    if question.where is not None:
+        what += f" (answered in {question.where})"
     return question.key, question.id, moments(question.asked), due, what

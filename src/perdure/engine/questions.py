@@ -22,7 +22,7 @@ from perdure.engine.read import Site, read_head
 from perdure.engine.requests import HeadRow, ListHeads, Now, Random, Steps
 from perdure.engine.unread import Unread
 from perdure.engine.view import when
-from perdure.errors import AlreadyAnswered, PathNotFound, StateNotFound
+from perdure.errors import AlreadyAnswered, PathNotFound, StateNotFound, UsageError
 from perdure.types import Question
 
 SECTION = "perdure.questions"
@@ -31,6 +31,10 @@ ANSWERS = "perdure.answer "
 
 HASH = "hash"
 """Where a question's record has the hash of what was asked; a timer's has none."""
+
+WHERE = "where"
+"""Where a question's record says who is to be answered, if that is not this agent: it has no hash
+then, and no answer is claimed."""
 
 HASH_BYTES = 16
 _NO_HOLDER = ("", 0, "", "")
@@ -84,6 +88,7 @@ def answer(id_: str, packed: bytes, by: str, branch: str, site: Site) -> Steps[Q
     Raises:
         StateNotFound: there is no such state.
         PathNotFound: it waits with no such question; the message names those that it does.
+        UsageError: it is answered elsewhere.
         AlreadyAnswered: it was answered otherwise.
     """
     loaded = yield from load(site, branch, lambda name: name == SECTION)
@@ -91,6 +96,8 @@ def answer(id_: str, packed: bytes, by: str, branch: str, site: Site) -> Steps[Q
         raise StateNotFound(f"there is no state {site.key!r}")
     section = yield from _section(site, loaded, branch)
     record = section.get(id_, {})
+    if WHERE in record:
+        raise UsageError(f"{site.key!r}: {id_!r} is to be answered in {record[WHERE]}, not here")
     if HASH not in record:
         there = ", ".join(repr(name) for name, each in section.items() if HASH in each) or "nothing"
         raise PathNotFound(
@@ -161,4 +168,5 @@ def _question(key: str, branch: str, id_: str, record: Mapping[str, Any]) -> Que
     asked: datetime = record["asked"]
     due: datetime | None = record.get("until", record.get("expires"))
     payload = unpack(pack(record.get("payload")))
-    return Question(key, branch, id_, payload, asked, due, "until" in record)
+    where: str | None = record.get(WHERE)
+    return Question(key, branch, id_, payload, asked, due, "until" in record, where)

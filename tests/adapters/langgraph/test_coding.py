@@ -71,6 +71,7 @@ VALUES: list[Any] = [
     *({1, 2}, frozenset({"a"}), datetime(2026, 1, 2, tzinfo=UTC), date(2026, 1, 2)),
     *(timedelta(seconds=1), UUID(int=5), Decimal("1.50"), {"$object": "x", "data": b""}),
     *({1: "a", None: "b"}, {"": {"$pairs": []}}, deque([1]), Path("/tmp"), Send("a", {"b": [1]})),
+    *(Interrupt([lc.HumanMessage("hi")]), Interrupt(1, response_schema={"type": "integer"})),
     *(Interrupt({"q": 1}, id="i"), _DeltaSnapshot([lc.HumanMessage("hi")])),
 ]
 
@@ -88,6 +89,25 @@ def test_messages_come_back_whole(message: lc.BaseMessage) -> None:
 def test_values_come_back_with_their_types(value: Any) -> None:
     back = CODER.decode(CODER.encode_whole(value))
     assert type(back) is type(value) and back == value and repr(back) == repr(value)
+
+
+def test_what_langgraph_puts_into_channels_reads_well() -> None:
+    told = [Send("pay", {"order": 17}), (Interrupt("pay?", id="i"),)]
+    assert CODER.encode_whole(told) == [
+        {"$send": "pay", "arg": {"order": 17}},
+        ({"$interrupt": "i", "value": "pay?"},),
+    ]
+
+
+def test_an_object_in_which_something_was_redacted_is_what_stands_there_instead() -> None:
+    (key, form), (_, data) = CODER.encode(deque(["the secret", "more"])).items()
+    for left in (b"[redacted]", b"[redacted]x", b"[redacted]xyz"):
+        stored = {key: form, "data": data.replace(b"the secret", left)}
+        is_as_long = left == b"[redacted]"
+        expected = deque(["[redacted]", "more"]) if is_as_long else "[redacted]"
+        assert CODER.decode([stored, 1]) == [expected, 1]
+    cut = data.replace(b"the secret", b"[redacted]")[:-5]
+    assert CODER.decode({key: form, "data": cut}) == "[redacted]"
 
 
 def test_every_message_class_that_is_known_is_made_again() -> None:

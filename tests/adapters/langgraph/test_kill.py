@@ -2,14 +2,16 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
-from tests.adapters.langgraph import graphs, killed
+from tests.adapters.langgraph import graphs, killed, steps
 from tests.adapters.langgraph.graphs import thread
 
 from perdure.adapters.langgraph import PerdureSaver
@@ -65,3 +67,31 @@ def test_what_was_acknowledged_is_there_and_the_thread_goes_on_P1(
 def saver_log(saver: PerdureSaver) -> object:
     graph = graphs.deltas().compile(checkpointer=saver)
     return graph.get_state(thread("log")).values["log"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "fewest", "most"),
+    [
+        ("sync", steps.KILLED_AT, steps.KILLED_AT),
+        ("async", steps.RUN, steps.KILLED_AT),
+        ("exit", steps.RUN, steps.RUN),
+    ],
+)
+def test_what_each_durability_mode_leaves_of_a_run_that_is_killed_P1(
+    mode: Any, fewest: int, most: int, tmp_path: Path
+) -> None:
+    url = tmp_path / "agents.db"
+    with PerdureSaver(url) as saver:
+        graph = steps.steps().compile(checkpointer=saver)
+        graph.invoke({"log": [0]}, thread(), durability=mode)
+    command = [sys.executable, str(steps.__file__), str(url), mode]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, env=env, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    with PerdureSaver(url) as saver:
+        graph = steps.steps().compile(checkpointer=saver)
+        left = graph.get_state(thread()).values["log"]
+        assert left == list(range(len(left))) and fewest <= len(left) <= most
+        assert all(found.ok for found in saver.store.verify())
+        has_begun = graph.get_state(thread()).next != ()
+        asked = None if has_begun else {"log": [steps.RUN]}
+        assert graph.invoke(asked, thread(), durability=mode)["log"] == list(range(2 * steps.RUN))

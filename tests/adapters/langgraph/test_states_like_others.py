@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from langchain_core.messages import AIMessage, HumanMessage
+from tests.adapters.langgraph import graphs
 from tests.adapters.langgraph.graphs import thread
 from tests.adapters.langgraph.test_two_workers import KEY, put, values
 
 from perdure import Store
+from perdure.adapters.bookkeeping import SECTIONS, is_bookkeeping
 from perdure.adapters.langgraph import MERGING, PerdureSaver
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING
 from perdure.cli.app import app
 
 
@@ -77,3 +80,32 @@ def test_an_edit_past_langgraph_is_of_the_checkpoint_it_came_after(url: Path) ->
         assert values(saver, found.config)["x"]["said"][0].content == "redacted"
         assert values(saver, root)["x"]["said"][0].content == "hi"
         assert len(list(saver.list(thread()))) == 3
+
+
+def test_channels_come_first_and_bookkeeping_has_a_line_unless_it_is_asked_for(url: Path) -> None:
+    with PerdureSaver(url) as saver:
+        graph = graphs.chat().compile(checkpointer=saver)
+        for text in ("hi", "and then?"):
+            graph.invoke({"messages": [HumanMessage(text, id=text)]}, thread())
+        sections = list(saver.store.at(KEY, "main"))
+    differing = [line for line in run(url, "diff", KEY, "5").splitlines() if line[0] != " "]
+    names = [line.split()[0] for line in differing]
+    assert {"messages", "count", "facts", CHECKPOINT, PENDING} <= set(names)
+    assert names == sorted(names, key=is_bookkeeping)
+    (line,) = (each for each in differing if each.startswith(f"{CHECKPOINT} "))
+    assert line.endswith(f"(diff --path {CHECKPOINT} shows it)")
+    whole = run(url, "diff", KEY, "5")
+    assert "channel_versions" not in whole and "and then?" in whole
+    assert "channel_versions" in run(url, "diff", KEY, "5", "--path", CHECKPOINT)
+    assert "channel_versions" in run(url, "diff", KEY, "5", "--json")
+    for form in ("--stat", "--summary"):
+        told = run(url, "diff", KEY, "5", form).splitlines()
+        assert told[0].split()[0] == "messages"
+    shown = [line.split()[0] for line in run(url, "show", KEY).splitlines()[3:]]
+    assert sorted(shown) == sorted(sections) and shown == sorted(shown, key=is_bookkeeping)
+    assert shown[0] == "messages"
+
+
+def test_what_the_command_line_takes_for_bookkeeping_is_what_the_adapter_keeps() -> None:
+    assert {CHECKPOINT, PENDING, LATE} <= SECTIONS
+    assert not is_bookkeeping("langgraph.channel.langgraph")  # a channel of that name

@@ -292,3 +292,64 @@ def by_title(briefing: Briefing) -> dict[str, list[str]]:
     for item in briefing.items:
         found.setdefault(item.title, []).append(item.text)
     return found
+
+
+def test_a_question_that_is_answered_elsewhere_is_told_of_until_it_is_dropped(store: Store) -> None:
+    with store.open("a") as session:
+        session.state["x"] = 1
+        session.note_question("interrupt 1", REFUND, where="our web page")
+        session.save()
+        count = len(store.history("a"))
+        session.note_question("interrupt 1", REFUND, where="our web page")
+        session.save()
+        assert len(store.history("a")) == count  # nothing changed
+        brief = str(session.briefing())
+        assert "## Waiting for an answer\n\n- interrupt 1: {'order': 17, 'amount': 40}" in brief
+        assert ", to be answered in our web page)" in brief
+    (question,) = store.waiting()
+    assert (question.id, question.payload, question.where) == (
+        "interrupt 1",
+        REFUND,
+        "our web page",
+    )
+    assert (question.due, question.is_timer, store.due()) == (None, False, [])
+    with pytest.raises(UsageError, match="answered in our web page"):
+        store.answer("a", "interrupt 1", True)
+    with store.open("a") as session:
+        session.note_question("interrupt 1", None, where="our web page")  # another by now
+        assert "- interrupt 1 (asked 20" in str(session.briefing())
+        assert session.drop_question("interrupt 1") and not session.drop_question("interrupt 1")
+        assert "answer" not in str(session.briefing())
+    assert store.waiting() == []
+
+
+def test_questions_of_both_kinds_keep_their_ids(store: Store) -> None:
+    asked(store)
+    with store.open("a") as session:
+        with pytest.raises(UsageError, match="this agent waits for"):
+            session.note_question("refund", REFUND, where="here")
+        with pytest.raises(UsageError, match="this agent waits for itself"):
+            session.drop_question("refund")
+        session.note_question("noted", REFUND, where="our web page")
+        with pytest.raises(UsageError, match="our web page"):
+            session.ask("noted", REFUND)
+        with pytest.raises(UsageError, match="id of a question"):
+            session.sleep_until("noted", timedelta(days=1))
+        for id_, where in (("", "x"), ("x", " ")):
+            with pytest.raises(UsageError, match="says something"):
+                session.note_question(id_, REFUND, where=where)
+        with pytest.raises(NotStorable):
+            session.note_question("x", object(), where="here")
+    assert [each.id for each in store.waiting()] == ["refund", "noted"]
+
+
+def test_questions_are_noted_under_asyncio_too() -> None:
+    async def noted() -> list[str]:
+        async with AsyncStore("memory:") as store:
+            async with store.open("a") as session:
+                await session.note_question("one", 1, where="elsewhere")
+                await session.note_question("two", 2, where="elsewhere")
+                assert await session.drop_question("one")
+            return [each.id for each in await store.waiting()]
+
+    assert asyncio.run(noted()) == ["two"]

@@ -21,7 +21,8 @@ from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_ev
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 
-from perdure.errors import BadStored, NotStorable
+from perdure.core.redaction import MARK
+from perdure.errors import BadStored, NotStorable, PerdureError
 
 ATOMS = frozenset(
     {
@@ -32,6 +33,7 @@ ATOMS = frozenset(
 """The classes whose instances are kept as they are."""
 
 MESSAGE, OBJECT, DATA, PAIRS, DELTA = "$message", "$object", "data", "$pairs", "$delta"
+INTERRUPT, SEND = "$interrupt", "$send"
 
 ROLES = {"human": "user", "ai": "assistant", "HumanMessageChunk": "user"} | {
     "AIMessageChunk": "assistant",
@@ -115,6 +117,16 @@ class Coder:
             return value
         if kind is _DeltaSnapshot:
             return {DELTA: self._plain(value.value)}
+        if kind.__module__ == "langgraph.types":
+            return self._of_graph(kind.__name__, value)
+        return self._sealed(value)
+
+    def _of_graph(self, name: str, value: Any) -> dict[str, Any]:
+        """What LangGraph itself puts into channels: what is in it can be read, and redacted."""
+        if name == "Interrupt" and value.response_schema is None:
+            return {INTERRUPT: self._plain(value.id), "value": self._plain(value.value)}
+        if name == "Send" and getattr(value, "timeout", None) is None:
+            return {SEND: self._plain(value.node), "arg": self._plain(value.arg)}
         return self._sealed(value)
 
     def _dict(self, value: dict[Any, Any]) -> dict[str, Any]:
@@ -200,9 +212,30 @@ class Coder:
             return {self.decode(key): self.decode(item) for key, item in stored[PAIRS]}
         if tag == DELTA:
             return _DeltaSnapshot(self.decode(stored[DELTA]))
+        if tag in (INTERRUPT, SEND):
+            return self._made_for_graph(tag, stored)
         if tag != OBJECT:
             raise BadStored(f"a stored value begins with {tag!r}, of which nothing is known here")
-        return self.loaded(stored[OBJECT], stored[DATA])
+        form, data = stored[OBJECT], stored[DATA]
+        return self._left(form, data) if MARK.encode() in data else self.loaded(form, data)
+
+    def _left(self, form: str, data: bytes) -> Any:
+        """An object with the mark of a redaction in it, which may have taken its form with it."""
+        try:
+            value = self.loaded(form, data)
+        except (PerdureError, NotImplementedError):
+            raise
+        except Exception:  # whatever a serializer makes of bytes that were changed
+            return MARK
+        return value if self.serde.dumps_typed(value) == (form, data) else MARK
+
+    def _made_for_graph(self, tag: str, stored: dict[str, Any]) -> Any:
+        from langgraph.types import Interrupt, Send
+
+        name = self.decode(stored[tag])
+        if tag == SEND:
+            return Send(name, self.decode(stored["arg"]))
+        return Interrupt(self.decode(stored["value"]), name)
 
     def loaded(self, form: str, data: bytes) -> Any:
         """What the serializer wrote.

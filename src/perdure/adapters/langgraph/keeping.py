@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from perdure.adapters.langgraph import deltas
+from perdure.adapters.langgraph import deltas, interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.comparing import write
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import LATE, section_of
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, section_of
 from perdure.adapters.langgraph.thread import Thread
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
@@ -40,8 +40,14 @@ def erase(store: Store, threads: Sequence[Thread]) -> None:
                 store.erase(thread.key, wipe=at == len(threads))
 
 
-def copy(store: Store, source: Thread, target: Thread) -> None:
+def copy(store: Store, source: Thread, target: Thread, names: Mapping[str, Any]) -> None:
     """Copy a state with its branches.
+
+    Args:
+        store: where both are.
+        source: what there is.
+        target: what is not.
+        names: what the checkpoints of the copy say of the thread they are of, beyond its key.
 
     Raises:
         StateExists: there is one under the key.
@@ -56,6 +62,12 @@ def copy(store: Store, source: Thread, target: Thread) -> None:
         for branch in source.log.tips:
             if branch != MAIN:
                 _copy_branch(store, source, target, branch, refs)
+        if names:
+            main = target.tip(MAIN)
+            if CHECKPOINT in main.session.state:
+                main.session.state[CHECKPOINT].update(names)
+                main.save(main.id)
+            target.forget()
 
 
 def _copy_branch(
@@ -71,14 +83,22 @@ def _copy_branch(
     with store.open(target.key, branch=branch) as session:
         for record in reversed(new):
             sections = store.at(source.key, record.id).plain()
+            interrupts.repeat(session, sections)
+            theirs = {name: each for name, each in sections.items() if not _is_own(name)}
             for name in [name for name in session.state if name not in sections]:
-                del session.state[name]
-            for name, value in sections.items():
+                if not _is_own(name):
+                    del session.state[name]
+            for name, value in theirs.items():
                 if name in session.state:
                     write(session.state, name, value)
                 else:
                     session.state[name] = value
             refs[record.id] = session.save(record.label, record.metadata).id
+
+
+def _is_own(section: str) -> bool:
+    """Whether a section is the library's own, which nobody else assigns."""
+    return section.startswith("perdure.")
 
 
 def keep_latest(store: Store, thread: Thread, coder: Coder) -> None:
@@ -128,7 +148,8 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
             return
         kept = all_.keys() - gone
         if not kept:
-            delete(store, thread)
+            thread.forget()
+            store.erase(thread.key, wipe=False)  # deleted, it could be brought back
             return
         _let_go_of_late(thread, gone)
         _let_go_of_summary(thread)

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from langgraph.store.base import Item, PutOp
 
 from perdure.adapters.langgraph.coding import Coder
 from perdure.errors import PerdureError, StateDeleted, UsageError
+from perdure.naming import key as written_key
 from perdure.types import Strategies
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def key_of(prefix: str, namespace: Sequence[str]) -> str:
         >>> key_of("memories/", ("users", "a/b"))
         'memories/users/a%2Fb'
     """
-    return prefix + "/".join(
-        each.replace("%", "%25").replace("/", quote("/", safe="")) for each in namespace
-    )
+    return prefix + (written_key(*namespace) if namespace else "")
 
 
 def namespace_of(prefix: str, key: str) -> tuple[str, ...]:

@@ -19,10 +19,12 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from perdure.adapters.langgraph.coding import Coder
-from perdure.adapters.langgraph.places import CHECKPOINT, LATE, key_of, section_of
+from perdure.adapters.langgraph.interrupts import payloads_in
+from perdure.adapters.langgraph.keys import key_of, names_of
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, section_of
 from perdure.adapters.langgraph.saver import Allowed, PerdureSaver, told_of
 from perdure.adapters.langgraph.thread import Options, Thread
-from perdure.adapters.langgraph.writes import Entry
+from perdure.adapters.langgraph.writes import Entry, entry_of
 from perdure.adapters.moving import Content, Moved, Progress, Unit, move, parents_first
 from perdure.core.values import take
 from perdure.errors import BadStored, PerdureError
@@ -162,7 +164,9 @@ class ThreadMover:
             if row.id not in there:
                 self._put(thread, found)
             if row.writes:
-                thread.put_writes(row.id, self._entries(row, found))
+                writes = [(channel, value) for _, channel, value in found.writes]
+                payloads = payloads_in(self._ours, writes)
+                thread.put_writes(row.id, self._entries(row, found), payloads)
             yield row.id
         thread.forget()
 
@@ -221,7 +225,8 @@ class ThreadMover:
     def _put(self, thread: Thread, found: Found) -> None:
         thread.put(
             self._ours,
-            told_of(self._ours, found.checkpoint, found.parent),
+            told_of(self._ours, found.checkpoint, found.parent)
+            | names_of(thread.key, *self._names[thread.key]),
             found.checkpoint["channel_values"],
             _Everything(),
             self._ours.encode(dict(found.metadata)),
@@ -230,14 +235,7 @@ class ThreadMover:
 
     def _entries(self, row: Row, found: Found) -> list[Entry]:
         return [
-            {
-                "checkpoint": row.id,
-                "task": task,
-                "path": path,
-                "idx": idx,
-                "channel": channel,
-                "value": self._ours.encode(value),
-            }
+            entry_of(self._ours, row.id, (task, path, idx), channel, value)
             for (task, path, idx, channel, _), (_, _, value) in zip(row.writes, found.writes)
         ]
 

@@ -7,6 +7,7 @@ import random
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -25,20 +26,23 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from perdure.adapters.langgraph import deltas, keeping
 from perdure.adapters.langgraph.async_saver import AsyncMethods
 from perdure.adapters.langgraph.coding import Coder
-from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import (
-    CHOSEN,
-    LATEST,
-    MARK,
-    configurable,
+from perdure.adapters.langgraph.interrupts import payloads_in
+from perdure.adapters.langgraph.keys import (
     is_of_thread,
+    is_told,
     key_of,
+    names_of,
     namespaces_of,
     place_of,
+    root_of,
+    roots_of,
 )
+from perdure.adapters.langgraph.log import Found
+from perdure.adapters.langgraph.places import CHECKPOINT, CHOSEN, LATEST, MARK, configurable
 from perdure.adapters.langgraph.thread import Options, Snapshot, Thread
 from perdure.adapters.langgraph.tip import Edits
 from perdure.adapters.langgraph.writes import decoded, entries_of
+from perdure.core.head import MAIN
 from perdure.errors import UsageError
 from perdure.store import Store
 from perdure.types import Durability
@@ -76,6 +80,7 @@ class PerdureSaver(AsyncMethods):
         exclusive: bool = False,
         wait: float = 30.0,
         erases: bool = False,
+        expires_in: timedelta | None = None,
     ) -> None:
         """Name where threads are kept; nothing is read or written yet.
 
@@ -95,6 +100,9 @@ class PerdureSaver(AsyncMethods):
                 checkpoint, until the saver is closed, or `release`; others are told `Busy`.
             wait: how long to wait for who holds it so (seconds).
             erases: let `delete_thread` erase, for good, rather than hide.
+            expires_in: how long after its last checkpoint a thread expires, each namespace by
+                itself: `Store.sweep`, or `perdure sweep`, deletes it then. None leaves that as it
+                is of threads that are there; `timedelta.max` is never.
 
         Raises:
             InvalidStoreURL: not the name of a store.
@@ -107,7 +115,7 @@ class PerdureSaver(AsyncMethods):
         self._owns = not isinstance(store, Store)
         self.store = store if isinstance(store, Store) else Store(store)
         self.prefix = prefix
-        self._options = Options(edits, durability, exclusive, wait)
+        self._options = Options(edits, durability, exclusive, wait, expires_in)
         self._erases = erases
         self._coder = Coder(self.serde)
         self._threads: OrderedDict[str, Thread] = OrderedDict()
@@ -228,9 +236,11 @@ class PerdureSaver(AsyncMethods):
         told = configurable(config)
         thread_id, namespace = _thread_of(told)
         versions = checkpoint["channel_versions"]
-        self._thread(thread_id, namespace).put(
+        thread = self._thread(thread_id, namespace)
+        thread.put(
             self._coder,
-            told_of(self._envelope, checkpoint, told.get("checkpoint_id")),
+            told_of(self._envelope, checkpoint, told.get("checkpoint_id"))
+            | names_of(thread.key, thread_id, namespace),
             checkpoint["channel_values"],
             _Emptied(new_versions, versions),
             self._envelope.encode(dict(get_checkpoint_metadata(config, metadata))),
@@ -261,7 +271,8 @@ class PerdureSaver(AsyncMethods):
         told = configurable(config)
         id_ = told["checkpoint_id"]
         entries = entries_of(self._coder, id_, writes, task_id, task_path)
-        self._thread(*_thread_of(told)).put_writes(id_, entries)
+        payloads = payloads_in(self._coder, writes)
+        self._thread(*_thread_of(told)).put_writes(id_, entries, payloads)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with all its namespaces; what is under way on it is refused from then on.
@@ -279,7 +290,9 @@ class PerdureSaver(AsyncMethods):
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Remove the checkpoints of these runs, with their writes, from all threads, for good.
 
-        All threads are gone through. A checkpoint that came after one of them keeps its content.
+        All threads are gone through; one that has no others is erased. A checkpoint that came after
+        one of them keeps its content, and what it was built from may stay in the file as long: to
+        have a value gone, `Store.redact` takes it out.
         """
         if run_ids:
             for key in self._keys(None):
@@ -297,9 +310,10 @@ class PerdureSaver(AsyncMethods):
         """
         source, target = str(source_thread_id), str(target_thread_id)
         for key in self._keys(source):
-            _, namespace = place_of(self.prefix, key)
-            new = key_of(self.prefix, target, namespace)
-            keeping.copy(self.store, self._at(key), self._at(new))
+            place = self._place_of(key)
+            if place is not None:
+                new = self._thread(target, place[1])
+                keeping.copy(self.store, self._at(key), new, names_of(new.key, target, place[1]))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Remove all checkpoints of threads but the newest of each namespace, or all, for good.
@@ -326,9 +340,9 @@ class PerdureSaver(AsyncMethods):
 
     def release(self, thread_id: str) -> None:
         """End the sessions on a thread: others may hold it, and it counts as closed."""
-        root = key_of(self.prefix, str(thread_id), "")
+        roots = roots_of(self.prefix, str(thread_id))
         with self._lock:
-            ended = [key for key in self._threads if is_of_thread(root, key)]
+            ended = [key for key in self._threads if any(is_of_thread(each, key) for each in roots)]
             threads = [self._threads.pop(key) for key in ended]
         for thread in threads:
             thread.forget()
@@ -383,19 +397,26 @@ class PerdureSaver(AsyncMethods):
         told = configurable(config)
         thread_id = str(told["thread_id"]) if "thread_id" in told else None
         for key in self._keys(thread_id):
-            each, namespace = place_of(self.prefix, key)
-            if told.get("checkpoint_ns") in (None, namespace):
-                yield each, namespace, self._at(key)
+            place = self._place_of(key)
+            if place is not None and told.get("checkpoint_ns") in (None, place[1]):
+                yield *place, self._at(key)
+
+    def _place_of(self, key: str) -> tuple[str, str] | None:
+        """The thread and the namespace of a state; None: it has no checkpoint that tells."""
+        told = None
+        if not is_told(key):
+            told = self.store.at(key, MAIN, sections=[CHECKPOINT]).get(CHECKPOINT)
+        return place_of(self.prefix, key, told)
 
     def _keys(self, thread_id: str | None) -> Iterator[str]:
         """The keys of the states of a thread, or of all threads."""
         if thread_id is None:
             yield from self._keys_under(self.prefix)
             return
-        root = key_of(self.prefix, thread_id, "")
-        if [info.key for info in self.store.states(root, limit=1)] == [root]:
-            yield root
-        yield from self._keys_under(namespaces_of(root))
+        for root in roots_of(self.prefix, thread_id):
+            if [info.key for info in self.store.states(root, limit=1)] == [root]:
+                yield root
+            yield from self._keys_under(namespaces_of(root))
 
     def _keys_under(self, prefix: str) -> Iterator[str]:
         after = None
@@ -414,8 +435,7 @@ class PerdureSaver(AsyncMethods):
             if thread is not None:
                 self._threads.move_to_end(key)
                 return thread
-            thread_id, _ = place_of(self.prefix, key)
-            root = key_of(self.prefix, thread_id, "")
+            root = root_of(self.prefix, key)
             thread = self._threads[key] = Thread(self.store, key, root, self._options)
             excess = list(self._threads)[:-THREADS_MAX]
             loose = [self._threads.pop(each) for each in excess]

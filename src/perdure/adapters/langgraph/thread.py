@@ -6,11 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from perdure.adapters.langgraph import interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.log import Found, Log
 from perdure.adapters.langgraph.places import LATE, PENDING, time_of
@@ -31,6 +32,8 @@ TRIES_MAX = 16
 EARLY_MAX = 1024
 """Checkpoints to come whose writes are remembered (checkpoints)."""
 
+_NOTHING: Mapping[str, Any] = {}
+
 TIPS_MAX = 4
 """Branches of one thread on which sessions are kept open (sessions)."""
 
@@ -42,6 +45,7 @@ class Options(msgspec.Struct, frozen=True):
     durability: Durability | None
     exclusive: bool
     wait: float
+    expires_in: timedelta | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -76,6 +80,8 @@ class Thread:
         """How often it was asked for in vain: each of these will begin it."""
         self._early: dict[str, list[Entry]] = {}
         """Writes whose checkpoint was not put yet."""
+        self._asked: dict[str, dict[str, Any]] = {}
+        """What interrupts among these ask."""
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -162,13 +168,24 @@ class Thread:
         def saved() -> None:
             tip, is_start = self._place(told["id"], told["parent"], is_latest)
             gone = None if is_start else emptied
+            if told["id"] != tip.id:
+                early = self._early.get(told["id"], ())
+                interrupts.renew(tip.session, early, self._asked.get(told["id"], {}))
             self.log.add(tip.put(coder, told, values, gone, kept, self._early))
             self._early.pop(told["id"], None)
+            self._asked.pop(told["id"], None)
 
         self._trying(saved)
 
-    def put_writes(self, checkpoint_id: str, entries: Sequence[Entry]) -> None:
+    def put_writes(
+        self, checkpoint_id: str, entries: Sequence[Entry], payloads: Mapping[str, Any] = _NOTHING
+    ) -> None:
         """Save writes of a task that belong to a checkpoint, which may come later.
+
+        Args:
+            checkpoint_id: the checkpoint's.
+            entries: the writes.
+            payloads: what interrupts among them ask.
 
         Raises:
             StateDeleted: the thread was deleted meanwhile.
@@ -180,22 +197,28 @@ class Thread:
             state = tip.session.state
             with tip.session.atomic():
                 if recent is not None:
-                    is_new = added(state.setdefault(PENDING, []), entries)
+                    pending = state.setdefault(PENDING, [])
+                    if tip.id == checkpoint_id:
+                        interrupts.settle(tip.session, pending, entries, payloads)
+                    is_new = added(pending, entries)
                 else:
                     late = state.setdefault(LATE, {})
                     is_new = added(late.setdefault(checkpoint_id, []), entries)
             if is_new:
                 self.log.add(tip.save(tip.id))
             if is_early:
-                self._remember(checkpoint_id, entries)
+                self._remember(checkpoint_id, entries, payloads)
 
         self._trying(saved)
 
-    def _remember(self, checkpoint_id: str, entries: Sequence[Entry]) -> None:
+    def _remember(
+        self, checkpoint_id: str, entries: Sequence[Entry], payloads: Mapping[str, Any]
+    ) -> None:
         """Writes whose checkpoint is still to come: it takes them along, on whatever branch."""
         self._early.setdefault(checkpoint_id, []).extend(entries)
+        self._asked.setdefault(checkpoint_id, {}).update(payloads)
         for id_ in list(self._early)[:-EARLY_MAX]:
-            del self._early[id_]
+            del self._early[id_], self._asked[id_]
 
     def _place_of_writes(self, checkpoint_id: str) -> tuple[Tip | None, bool]:
         """The branch among whose pending writes some go, and whether their checkpoint is to come.
@@ -363,7 +386,11 @@ class Thread:
         if tip is None:
             options = self._options
             session = self._store.open(
-                self.key, branch=branch, exclusive=options.exclusive, wait=options.wait
+                self.key,
+                branch=branch,
+                exclusive=options.exclusive,
+                wait=options.wait,
+                expires_in=options.expires_in,
             )
             tip = self._tips[branch] = Tip(session, options.edits, options.durability)
             for name in list(self._tips)[:-TIPS_MAX]:

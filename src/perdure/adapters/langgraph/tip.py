@@ -10,6 +10,7 @@ from langchain_core.messages import HumanMessage, HumanMessageChunk
 
 from perdure.adapters.langgraph.coding import ATOMS, Coder
 from perdure.adapters.langgraph.comparing import Known, same, write, write_items
+from perdure.adapters.langgraph.keys import NAMED
 from perdure.adapters.langgraph.places import CHECKPOINT, PENDING, channel_of, section_of
 from perdure.adapters.langgraph.writes import Entry, added
 from perdure.adapters.summary import SUMMARY_CHARS, text_of
@@ -224,6 +225,7 @@ def parts(
     """What a checkpoint says of itself, its channels, and the writes since, of plain sections."""
     told = dict(sections.get(CHECKPOINT) or {})
     told.pop(AGAIN, None)
+    told.pop(NAMED, None)
     values = {}
     for name, stored in sections.items():
         channel = channel_of(name)

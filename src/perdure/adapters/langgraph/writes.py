@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, PendingWrite, writes_sort_key
+from langgraph.checkpoint.serde.types import INTERRUPT
 
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.places import PENDING
@@ -14,21 +15,46 @@ from perdure.core.changes import Change, Set, Splice
 Entry: TypeAlias = Mapping[str, Any]
 """One write: `checkpoint`, `task`, `path`, `idx`, `channel` and `value`, as they are stored."""
 
+ASKS = "asks"
+"""Where the write of interrupts has the ids of the questions that they are told as."""
+
 
 def entries_of(
     coder: Coder, checkpoint_id: str, writes: Sequence[tuple[str, Any]], task_id: str, path: str
 ) -> list[Entry]:
     """Writes as they are stored. Those to special channels have numbers of their own."""
     return [
-        {
-            "checkpoint": checkpoint_id,
-            "task": task_id,
-            "path": path,
-            "idx": WRITES_IDX_MAP.get(channel, at),
-            "channel": channel,
-            "value": coder.encode(value),
-        }
+        entry_of(
+            coder, checkpoint_id, (task_id, path, WRITES_IDX_MAP.get(channel, at)), channel, value
+        )
         for at, (channel, value) in enumerate(writes)
+    ]
+
+
+def entry_of(
+    coder: Coder, checkpoint_id: str, place: tuple[str, str, int], channel: str, value: Any
+) -> Entry:
+    """One write as it is stored; `place` is its task, the path of that, and its number."""
+    task_id, path, idx = place
+    entry = {
+        "checkpoint": checkpoint_id,
+        "task": task_id,
+        "path": path,
+        "idx": idx,
+        "channel": channel,
+        "value": coder.encode(value),
+    }
+    if channel == INTERRUPT:
+        entry[ASKS] = [id_ for id_, _ in interrupts_in(value)]
+    return entry
+
+
+def interrupts_in(value: Any) -> list[tuple[str, Any]]:
+    """The interrupts that were written together: ids of their questions, and what they ask."""
+    interrupts = value if isinstance(value, list | tuple) else (value,)
+    return [
+        (f"interrupt {getattr(each, 'id', at)}", getattr(each, "value", each))
+        for at, each in enumerate(interrupts)
     ]
 
 
