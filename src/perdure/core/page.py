@@ -181,6 +181,11 @@ def packed_keys(payload: bytes, ref: Ref) -> list[bytes]:
     return [bytes(key) for key in _packed_content(_opened(payload, ref), ref)[::2]]
 
 
+def packed_fields(body: bytes) -> list[bytes]:
+    """What `leaf_payload` takes as the body of a page, value by value: none is decoded."""
+    return list(map(bytes, _read_packed(body)))
+
+
 def read_pair(payload: bytes, ref: Ref, key: str) -> tuple[Any] | None:
     """The value of one key in a page of a map, in a tuple of its own; no other is decoded.
 
