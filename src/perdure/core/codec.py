@@ -121,6 +121,30 @@ def reader(layout: type[T]) -> Callable[[bytes | memoryview | msgspec.Raw], T]:
     return read
 
 
+def quick_reader(layout: type[T]) -> Callable[[bytes], T | None]:
+    """The same for what is read often: None where it is not laid out so, or that is not certain.
+
+    The layout may hold values, which are plain ones then. What gives None may be right all the
+    same: `unpack` decides.
+
+    Example:
+        >>> read = quick_reader(tuple[str, Any])
+        >>> read(pack(["plan", {"step": 1}])), read(pack(["plan"]))
+        (('plan', {'step': 1}), None)
+    """
+    decode = msgspec.msgpack.Decoder(layout, ext_hook=_extension).decode
+
+    def read(data: bytes) -> T | None:
+        try:
+            value = decode(data)
+            _encode_ordered(value)  # which refuses keys that are no str: see `_has_str_keys`
+        except (*_UNREADABLE, NewerFormat):
+            return None
+        return value
+
+    return read
+
+
 # ---- packing --------------------------------------------------------------------------------
 
 

@@ -16,8 +16,8 @@ import msgspec
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, from_wire, sections_of
-from perdure.core.codec import pack, reader, unpack
+from perdure.core.changes import Change, are_changes, from_wire, sections_of
+from perdure.core.codec import pack, quick_reader, reader, unpack
 from perdure.core.outline import (
     UNKNOWN,
     Touch,
@@ -55,6 +55,7 @@ _ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
 _LENGTHS = (ID_BYTES, ID_BYTES, chain.HASH_BYTES, chain.SALT_BYTES)
 _read_usual = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw])
 _read_redacted = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw, bytes])
+_quick_usual = quick_reader(tuple[bytes, int, bytes, list[Change], msgspec.Raw])
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -138,6 +139,9 @@ class Record(msgspec.Struct, frozen=True):
             Malformed: one is no change.
             NewerFormat: one, or a value in it, is of a kind that this version does not know.
         """
+        quick = _quick_usual(self.canonical)
+        if quick is not None and are_changes(quick[3]):
+            return quick[3]
         return self._changes(self._unpack(self.packed))
 
     def changes_of(self, sections: Container[str]) -> list[Change]:
