@@ -50,6 +50,10 @@ where secrets were masked before it was saved."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING = pack({})
+_USUAL = b"\x95"
+"""What the canonical bytes of a record begin with: they are an array of five."""
+_ID = b"\xc4" + bytes((ID_BYTES,))
+"""What the bytes of an id begin with, as a value."""
 _ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
 """What the bytes of an array begin with."""
 _LENGTHS = (ID_BYTES, ID_BYTES, chain.HASH_BYTES, chain.SALT_BYTES)
@@ -82,7 +86,7 @@ class Draft(msgspec.Struct, frozen=True):
 def opening(id_: bytes, time_us: int, session: bytes) -> bytes:
     """What the canonical bytes of a record begin with; its changes and its extra follow."""
     # An array of five, of which these are three.
-    return b"\x95" + _encode((id_, time_us, session))[1:]
+    return b"".join((_USUAL, _ID, id_, _encode(time_us), _ID, session))
 
 
 class Sealed(msgspec.Struct, frozen=True):
