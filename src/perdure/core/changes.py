@@ -6,7 +6,7 @@ A path never enters a tuple or a set: those change as wholes, a set also by `Mem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, AnyStr, TypeAlias, cast
+from typing import Annotated, Any, AnyStr, TypeAlias
 
 import msgspec
 
@@ -148,14 +148,16 @@ def _delete(sections: dict[str, Any], change: Delete) -> None:
 
 def _splice(sections: dict[str, Any], change: Splice) -> None:
     parent, part = _parent(sections, change), change.path[-1]
-    target, items = _enter(parent, part, change), cast("Any", change.items)
+    target, items = _enter(parent, part, change), change.items
     start, end = change.start, change.start + change.removed
     if type(target) is not type(items) or type(items) not in _SPLICED:
         found, given = with_article(type(target).__name__), with_article(type(items).__name__)
         raise _mismatch(change, f"there is {found}, not {given}")
     if not 0 <= start <= end <= len(target):
         raise _mismatch(change, f"it ends at {len(target)}")
-    if isinstance(target, list):
+    if type(target) is list and start == len(target):
+        target += items  # as nearly all do; to replace a run of nothing takes longer
+    elif type(target) is list:
         target[start:end] = items
     elif isinstance(items, str) and start == len(target):
         # Text that arrives in pieces: with one reference left, CPython extends it where it is, so
@@ -193,8 +195,9 @@ _APPLY: dict[type, Callable[[dict[str, Any], Any], None]] = {
 
 def _parent(sections: dict[str, Any], change: Change) -> Any:
     value: Any = sections
-    for part in change.path[:-1]:
-        value = _enter(value, part, change)
+    if len(change.path) > 1:  # most are of a whole section
+        for part in change.path[:-1]:
+            value = _enter(value, part, change)
     return value
 
 

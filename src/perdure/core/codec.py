@@ -62,6 +62,9 @@ FAMILIAR: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes}
 CERTAIN: frozenset[type] = FAMILIAR - {str, int}
 CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 
+_MOMENTS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+"""What msgpack's own extension for moments begins with; in no text is there such a byte pair."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _encode_ordered = msgspec.msgpack.Encoder(order="deterministic").encode
 # str(decimal) depends on the thread's context; this one is ours.
@@ -83,6 +86,26 @@ def pack(value: Any) -> bytes:
         {'at': (1, 2)}
     """
     return _packed(value, 0)
+
+
+def pack_many(values: list[Any]) -> bytes:
+    """The same bytes as `pack` gives for a list of plain values; sooner, if most are familiar.
+
+    msgpack's encoder does not refuse what needs an extension, but what it makes of that instead is
+    something else when it is read back: all but moments, which it has an extension of its own for.
+    To look at what comes back takes a fraction of looking at each value.
+
+    Example:
+        >>> values = [{"turn": 1}, (1, 2)]
+        >>> pack_many(values) == pack(values)
+        True
+    """
+    try:
+        packed = _encode(values)
+        is_same = not any(each in packed for each in _MOMENTS) and _decode(packed) == values
+    except (*_UNREADABLE, NewerFormat):
+        return pack(values)
+    return packed if is_same else pack(values)
 
 
 def unpack(data: bytes | memoryview | msgspec.Raw) -> Any:

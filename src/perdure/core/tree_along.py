@@ -16,7 +16,7 @@ from itertools import chain, islice
 from typing import Any
 
 from perdure import limits
-from perdure.core.codec import pack
+from perdure.core.codec import pack_many
 from perdure.core.page import (
     Child,
     Ref,
@@ -100,7 +100,7 @@ class Along:
 
     def _flat(self, leaf: Ref, fields: list[Any], is_last: bool) -> Pieces[Child]:
         """A page of which no entry is a tree of its own."""
-        body = pack(fields)
+        body = pack_many(fields)
         id_ = page_id(leaf_payload(leaf.shape, body), self._secret)
         if id_ == leaf.id and (id_, is_last) not in self._ends:
             entries = Entries()

@@ -25,7 +25,7 @@ from perdure.engine.read import (
     Site,
     joined,
     next_records,
-    replay,
+    replay_one,
 )
 from perdure.engine.requests import Run, Steps
 from perdure.engine.unfit import unlinked
@@ -60,7 +60,7 @@ class Comparing:
 
     def record(self, sections: dict[str, Any], record: Record) -> None:
         """Apply a record to the state before it."""
-        replay([record], sections)
+        replay_one(record, sections)
         if record.is_redacted:
             leaf = record.content_leaf(self._head.incarnation)
             self.redacted.append((record.line, record.number, leaf))
@@ -334,10 +334,12 @@ def whole_tree(site: Site, head: Head, root: Ref) -> Steps[dict[str, Any]]:
 def _check(life: _Life, now: _Begun, sections: dict[str, Any], record: Record) -> None:
     """One record, as the next of its stretch."""
     stretch, number = now.stretch, record.number
-    is_tip = stretch.hashes.get(number, record.hash) == record.hash
-    is_tip = is_tip and stretch.ids.get(number, record.id) == record.id
-    if record.parent != now.parent or not is_tip:
+    if record.parent != now.parent:
         raise unlinked(life.site, record)
+    if number in stretch.hashes:
+        is_tip = stretch.hashes[number] == record.hash
+        if not is_tip or stretch.ids.get(number, record.id) != record.id:
+            raise unlinked(life.site, record)
     if now.own is not None:
         _make_own(now.own, sections, record)
     life.visitor.record(sections, record)
