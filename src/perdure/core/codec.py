@@ -63,7 +63,7 @@ CERTAIN: frozenset[type] = FAMILIAR - {str, int}
 CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
 
 _MOMENTS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
-"""What msgpack's own extension for moments begins with; in no text is there such a byte pair."""
+"""What msgpack's own extension for moments begins with; in no text is there a byte 255."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _encode_ordered = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -102,7 +102,8 @@ def pack_many(values: list[Any]) -> bytes:
     """
     try:
         packed = _encode(values)
-        is_same = not any(each in packed for each in _MOMENTS) and _decode(packed) == values
+        may_hold_moments = b"\xff" in packed and any(each in packed for each in _MOMENTS)
+        is_same = not may_hold_moments and _decode(packed) == values
     except (*_UNREADABLE, NewerFormat):
         return pack(values)
     return packed if is_same else pack(values)

@@ -19,6 +19,7 @@ from perdure.core import chain, compress
 from perdure.core.codec import reader
 from perdure.core.pieces import Pieces, at_once
 from perdure.core.record import (
+    ARRAYS,
     ID_BYTES,
     Record,
     Sealed,
@@ -239,7 +240,10 @@ def _each(columns: _Columns, place: Place, stored_bytes: int, first: int = 0) ->
     for at, (id_, salt, session, time_us, changes, extra) in enumerate(_rows(columns)):
         number, parent = oldest + at, hash_
         share = stored_bytes * (at + 1) // count - stored_bytes * at // count
-        if extra != _EMPTY or not 0 <= time_us <= _TIME_US_MAX or not is_array(changes):
+        is_usual = extra == _EMPTY and 0 <= time_us <= _TIME_US_MAX
+        start = opening(id_, time_us, session) if is_usual else b""
+        canonical = b"".join((start, changes, extra))
+        if not is_usual or canonical[len(start)] not in ARRAYS:
             here = Place(place.store, owner, line, number)
             if number < first:
                 hash_ = hash_of(here, parent, salt, _canonical_at(columns, at, time_us, here))
@@ -248,7 +252,6 @@ def _each(columns: _Columns, place: Place, stored_bytes: int, first: int = 0) ->
             hash_ = record.hash
             yield record
             continue
-        canonical = b"".join((opening(id_, time_us, session), changes, extra))
         hash_ = chain.link(parent, chain.leaf(salt, owner, line, number, canonical))
         if number >= first:
             yield Record(

@@ -26,7 +26,7 @@ from perdure.core.outline import (
     touches_in,
     touches_of,
 )
-from perdure.core.redacted import is_redacted, kept_leaf, without_leaf
+from perdure.core.redacted import REDACTED_ARRAY, is_redacted, kept_leaf, without_leaf
 from perdure.core.seal import REDACTED, Kind, Place, damaged_at, located, seal, unseal
 from perdure.errors import Damaged, Malformed, NewerFormat
 
@@ -54,7 +54,7 @@ _USUAL = b"\x95"
 """What the canonical bytes of a record begin with: they are an array of five."""
 _ID = b"\xc4" + bytes((ID_BYTES,))
 """What the bytes of an id begin with, as a value."""
-_ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
 """What the bytes of an array begin with."""
 _LENGTHS = (ID_BYTES, ID_BYTES, chain.HASH_BYTES, chain.SALT_BYTES)
 _read_usual = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw])
@@ -129,7 +129,7 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def is_redacted(self) -> bool:
         """Whether something in it was redacted: the chain commits to what it was, not to this."""
-        return is_redacted(self.canonical)
+        return self.canonical.startswith(REDACTED_ARRAY)
 
     def content_leaf(self, incarnation: bytes) -> bytes:
         """What the receipt of its redaction commits to: a leaf of what it holds by now."""
@@ -327,7 +327,7 @@ def _fields_of(canonical: bytes) -> tuple[bytes, int, bytes, msgspec.Raw, msgspe
 
 def is_array(packed: msgspec.Raw) -> bool:
     """Whether these are the bytes of an array, as changes have to be."""
-    return memoryview(packed)[0] in _ARRAYS
+    return memoryview(packed)[0] in ARRAYS
 
 
 def read_extra(place: Place, packed: msgspec.Raw) -> dict[str, Any]:

@@ -121,6 +121,11 @@ class _Begun(msgspec.Struct, eq=False):
     changed_bytes: int = 0
     """How long those are."""
 
+    def pass_by(self, records: Sequence[Record]) -> None:
+        """Note that these, the next ones, were replayed."""
+        self.number += len(records)
+        self.left -= len(records)
+
 
 class _Life(msgspec.Struct, frozen=True, eq=False):
     """A life whose records are gone over, and who does."""
@@ -255,15 +260,16 @@ def _replayed(life: _Life, now: _Begun) -> Steps[list[_Begun]]:
     while now.number <= stretch.run.last:
         rest = Run(stretch.run.line, now.number, stretch.run.last)
         records = now.ready or (yield from next_records(life.site, life.head, rest))
+        now.ready = ()
         for at, record in enumerate(records, 1):
             _check(life, now, now.sections, record)
             if record.number in stretch.roots:
                 yield from _meet_tree(life, now, now.sections, record.number)
-            now.number, now.left = record.number + 1, now.left - 1
             if record.number in stretch.above:
+                now.pass_by(records[:at])
                 now.ready = records[at:]
                 return _parted(now, record)
-        now.ready = ()
+        now.pass_by(records)
     return []
 
 
