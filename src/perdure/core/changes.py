@@ -6,7 +6,7 @@ A path never enters a tuple or a set: those change as wholes, a set also by `Mem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, AnyStr, TypeAlias, cast
+from typing import Annotated, Any, AnyStr, TypeAlias
 
 import msgspec
 
@@ -21,16 +21,28 @@ from perdure.errors import UPGRADE, Malformed, NewerFormat, ReplayMismatch
 SET, DELETE, SPLICE, MEMBERS = 1, 2, 3, 4
 """What a change is called where it is stored."""
 
+_SPLICED = frozenset({list, str, bytes})
+"""What a splice edits."""
+
 SPLICE_KEEPS_MIN = 16
 """Characters or bytes that a splice must find kept, unless it only appends."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
-# Structs, because a save makes one for each edit, and they take a seventh of a frozen dataclass's
-# time to make.
+_Part: TypeAlias = str | Annotated[int, msgspec.Meta(ge=0)]
+_Path: TypeAlias = Annotated[tuple[_Part, ...], msgspec.Meta(min_length=1)]
+_Position: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Set(msgspec.Struct, frozen=True):
+class _Change(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
+    """What all are: laid out as they are stored, so that most can be read as they stand there.
+
+    Structs, because a save makes one for each edit, and they take a seventh of a frozen dataclass's
+    time to make.
+    """
+
+
+class Set(_Change, frozen=True, tag=SET):
     """Set a mapping's key, or replace a list's item.
 
     A new key goes last; a key that is there keeps its place.
@@ -40,17 +52,17 @@ class Set(msgspec.Struct, frozen=True):
         Set(path=('plan', 'done'), value=True)
     """
 
-    path: Path
+    path: _Path
     value: Any
 
 
-class Delete(msgspec.Struct, frozen=True):
+class Delete(_Change, frozen=True, tag=DELETE):
     """Remove a key from a mapping."""
 
-    path: Path
+    path: _Path
 
 
-class Splice(msgspec.Struct, frozen=True):
+class Splice(_Change, frozen=True, tag=SPLICE):
     """Replace a run of a list, str or bytes: `removed` of it from `start` on give way to `items`.
 
     `items` is of the type that is found at `path`, and a str counts in code points.
@@ -62,16 +74,17 @@ class Splice(msgspec.Struct, frozen=True):
         {'messages': ['hello', 'bye'], 'draft': 'Dear Ann'}
     """
 
-    path: Path
-    start: int
-    removed: int
-    items: list[Any] | str | bytes
+    path: _Path
+    start: _Position
+    removed: _Position
+    items: Any
+    """A list, str or bytes."""
 
 
-class Members(msgspec.Struct, frozen=True):
+class Members(_Change, frozen=True, tag=MEMBERS):
     """Remove members from a set, and then add others."""
 
-    path: Path
+    path: _Path
     removed: list[Any]
     added: list[Any]
 
@@ -136,14 +149,16 @@ def _delete(sections: dict[str, Any], change: Delete) -> None:
 
 def _splice(sections: dict[str, Any], change: Splice) -> None:
     parent, part = _parent(sections, change), change.path[-1]
-    target, items = _enter(parent, part, change), cast("Any", change.items)
+    target, items = _enter(parent, part, change), change.items
     start, end = change.start, change.start + change.removed
-    if type(target) is not type(items) or type(items) not in (list, str, bytes):
+    if type(target) is not type(items) or type(items) not in _SPLICED:
         found, given = with_article(type(target).__name__), with_article(type(items).__name__)
         raise _mismatch(change, f"there is {found}, not {given}")
     if not 0 <= start <= end <= len(target):
         raise _mismatch(change, f"it ends at {len(target)}")
-    if isinstance(target, list):
+    if type(target) is list and start == len(target):
+        target += items  # as nearly all do; to replace a run of nothing takes longer
+    elif type(target) is list:
         target[start:end] = items
     elif isinstance(items, str) and start == len(target):
         # Text that arrives in pieces: with one reference left, CPython extends it where it is, so
@@ -181,8 +196,9 @@ _APPLY: dict[type, Callable[[dict[str, Any], Any], None]] = {
 
 def _parent(sections: dict[str, Any], change: Change) -> Any:
     value: Any = sections
-    for part in change.path[:-1]:
-        value = _enter(value, part, change)
+    if len(change.path) > 1:  # most are of a whole section
+        for part in change.path[:-1]:
+            value = _enter(value, part, change)
     return value
 
 
@@ -271,6 +287,19 @@ def unpack_changes(data: bytes | memoryview) -> list[Change]:
     return [from_wire(wire) for wire in wires]
 
 
+def are_changes(read: Iterable[Change]) -> bool:
+    """Whether what was read by the layout of changes is what `from_wire` would have given.
+
+    Their layout leaves open that a path begins with a name, and what a splice puts in.
+    """
+    for change in read:
+        if type(change.path[0]) is not str:
+            return False
+        if type(change) is Splice and type(change.items) not in _SPLICED:
+            return False
+    return True
+
+
 def _is_path(parts: Any) -> bool:
     return (
         type(parts) is list
@@ -284,7 +313,7 @@ def _is_splice(start: Any, removed: Any, items: Any) -> bool:
     return (
         (type(start) is int and start >= 0)
         and (type(removed) is int and removed >= 0)
-        and type(items) in (list, str, bytes)
+        and type(items) in _SPLICED
     )
 
 

@@ -19,11 +19,13 @@ from hashlib import blake2b
 import msgspec
 
 from perdure import limits
-from perdure.core.pieces import Meter, Pieces
+from perdure.core.pieces import VALUE_BYTES, Pieces
 
 _HASH_BITS = 64
 _HASH_MAX = 1 << _HASH_BITS
 _MASK = _HASH_MAX - 1
+_ENTRIES_AT_ONCE = limits.piece_bytes_max // VALUE_BYTES
+"""So many are looked at in a piece."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -59,8 +61,8 @@ def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds
     where they are long.
     """
     yield ()  # a page at a time at most
-    size, rolling, step, meter = 0, 0, bounds.step, Meter()
-    keyed = blake2b(digest_size=_HASH_BITS // 8, key=secret, person=b"perdure.cut")
+    size, rolling, step = 0, 0, bounds.step
+    keyed = blake2b(digest_size=_HASH_BITS // 8, key=secret, person=b"perdure.cut").copy
     # What comes before this is forgotten when the page can end.
     hashed_from = bounds.least - _HASH_BITS * step
     for at in range(start, len(packed)):
@@ -70,12 +72,12 @@ def first_cut(packed: Sequence[bytes], start: int, secret: bytes, bounds: Bounds
             return at + 1 - start
         if size > hashed_from:
             # Written out here: it is done for every entry of whatever is stored.
-            one = keyed.copy()
+            one = keyed()
             one.update(entry)
-            moved = rolling << min(-(-len(entry) // step), _HASH_BITS)
+            moved = rolling << -(-len(entry) // step)
             rolling = (moved + int.from_bytes(one.digest(), "big")) & _MASK
             if size >= bounds.least and rolling * bounds.aim < _HASH_MAX * len(entry):
                 return at + 1 - start
-        if meter.is_full():
+        if not at % _ENTRIES_AT_ONCE:
             yield ()
     return 0

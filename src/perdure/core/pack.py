@@ -19,6 +19,7 @@ from perdure.core import chain, compress
 from perdure.core.codec import reader
 from perdure.core.pieces import Pieces, at_once
 from perdure.core.record import (
+    ARRAYS,
     ID_BYTES,
     Record,
     Sealed,
@@ -233,18 +234,61 @@ def _columns_of(payload: bytes, place: Place) -> _Columns:
 
 def _each(columns: _Columns, place: Place, stored_bytes: int, first: int = 0) -> Iterator[Record]:
     """The records of a pack, oldest first, from number `first` on."""
-    count = len(columns.turns)
-    parent, oldest = columns.parent, place.number - count + 1
-    for at, time_us in enumerate(accumulate(columns.times)):
-        here = Place(place.store, place.owner, place.line, oldest + at)
-        if oldest + at < first:
-            salt, canonical = _salt_at(columns, at), _canonical_at(columns, at, time_us, here)
-            parent = hash_of(here, parent, salt, canonical)
-            continue
+    count, owner, line = len(columns.turns), place.owner, place.line
+    oldest, hash_ = place.number - count + 1, columns.parent
+    # All but those with something extra are written out here: reading a history is mostly this.
+    for at, (id_, salt, session, time_us, changes, extra) in enumerate(_rows(columns)):
+        number, parent = oldest + at, hash_
         share = stored_bytes * (at + 1) // count - stored_bytes * at // count
-        record = _record_at(columns, at, time_us, here, parent, share)
-        yield record
-        parent = record.hash
+        is_usual = extra == _EMPTY and 0 <= time_us <= _TIME_US_MAX
+        start = opening(id_, time_us, session) if is_usual else b""
+        canonical = b"".join((start, changes, extra))
+        if not is_usual or canonical[len(start)] not in ARRAYS:
+            here = Place(place.store, owner, line, number)
+            if number < first:
+                hash_ = hash_of(here, parent, salt, _canonical_at(columns, at, time_us, here))
+                continue
+            record = _record_at(columns, at, time_us, here, parent, share)
+            hash_ = record.hash
+            yield record
+            continue
+        hash_ = chain.link(parent, chain.leaf(salt, owner, line, number, canonical))
+        if number >= first:
+            yield Record(
+                line=line,
+                number=number,
+                id=id_,
+                time_us=time_us,
+                session=session,
+                extra={},
+                parent=parent,
+                hash=hash_,
+                salt=salt,
+                canonical=canonical,
+                stored_bytes=share,
+            )
+
+
+_Row: TypeAlias = tuple[bytes, bytes, bytes, int, msgspec.Raw, msgspec.Raw]
+"""Id, salt, session, time, changes and extra."""
+
+
+def _rows(columns: _Columns) -> Iterator[_Row]:
+    """What the columns have of each record."""
+    sessions = _pieces(columns.sessions, ID_BYTES)
+    return zip(
+        _pieces(columns.ids, ID_BYTES),
+        _pieces(columns.salts, chain.SALT_BYTES),
+        [sessions[turn] for turn in columns.turns],
+        accumulate(columns.times),
+        columns.changes,
+        columns.extras,
+        strict=True,
+    )
+
+
+def _pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def _fit(columns: _Columns, count: int) -> bool:
@@ -266,9 +310,11 @@ def _fit(columns: _Columns, count: int) -> bool:
 def _record_at(
     columns: _Columns, at: int, time_us: int, place: Place, parent: bytes, stored_bytes: int
 ) -> Record:
-    salt, canonical = _salt_at(columns, at), _canonical_at(columns, at, time_us, place)
-    if not is_array(columns.changes[at]):
-        return read_canonical(canonical, place, parent, salt, stored_bytes)
+    salt, changes = _salt_at(columns, at), columns.changes[at]
+    if not is_array(changes):
+        return read_canonical(_whole(place, changes), place, parent, salt, stored_bytes)
+    canonical = _usual_at(columns, at, time_us, place)
+    leaf = chain.leaf(salt, place.owner, place.line, place.number, canonical)
     return Record(
         line=place.line,
         number=place.number,
@@ -277,7 +323,7 @@ def _record_at(
         session=_session_at(columns, at),
         extra=read_extra(place, columns.extras[at]),
         parent=parent,
-        hash=hash_of(place, parent, salt, canonical),
+        hash=chain.link(parent, leaf),
         salt=salt,
         canonical=canonical,
         stored_bytes=stored_bytes,
@@ -286,12 +332,15 @@ def _record_at(
 
 def _canonical_at(columns: _Columns, at: int, time_us: int, place: Place) -> bytes:
     changes = columns.changes[at]
-    if not is_array(changes):
-        return _whole(place, changes)
+    return _usual_at(columns, at, time_us, place) if is_array(changes) else _whole(place, changes)
+
+
+def _usual_at(columns: _Columns, at: int, time_us: int, place: Place) -> bytes:
+    """The canonical bytes of a record of which the columns have the parts; so not redacted."""
     if not 0 <= time_us <= _TIME_US_MAX:
         raise damaged_at(place, "was saved at no time")
     start = opening(_id_at(columns, at), time_us, _session_at(columns, at))
-    return b"".join((start, changes, columns.extras[at]))
+    return b"".join((start, columns.changes[at], columns.extras[at]))
 
 
 def _salt_at(columns: _Columns, at: int) -> bytes:

@@ -16,8 +16,8 @@ import msgspec
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.changes import Change, from_wire, sections_of
-from perdure.core.codec import pack, reader, unpack
+from perdure.core.changes import Change, are_changes, from_wire, sections_of
+from perdure.core.codec import pack, quick_reader, reader, unpack
 from perdure.core.outline import (
     UNKNOWN,
     Touch,
@@ -26,7 +26,7 @@ from perdure.core.outline import (
     touches_in,
     touches_of,
 )
-from perdure.core.redacted import is_redacted, kept_leaf, without_leaf
+from perdure.core.redacted import REDACTED_ARRAY, is_redacted, kept_leaf, without_leaf
 from perdure.core.seal import REDACTED, Kind, Place, damaged_at, located, seal, unseal
 from perdure.errors import Damaged, Malformed, NewerFormat
 
@@ -50,11 +50,16 @@ where secrets were masked before it was saved."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _NOTHING = pack({})
-_ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+_USUAL = b"\x95"
+"""What the canonical bytes of a record begin with: they are an array of five."""
+_ID = b"\xc4" + bytes((ID_BYTES,))
+"""What the bytes of an id begin with, as a value."""
+ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
 """What the bytes of an array begin with."""
 _LENGTHS = (ID_BYTES, ID_BYTES, chain.HASH_BYTES, chain.SALT_BYTES)
 _read_usual = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw])
 _read_redacted = reader(tuple[bytes, int, bytes, msgspec.Raw, msgspec.Raw, bytes])
+_quick_usual = quick_reader(tuple[bytes, int, bytes, list[Change], msgspec.Raw])
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -81,7 +86,7 @@ class Draft(msgspec.Struct, frozen=True):
 def opening(id_: bytes, time_us: int, session: bytes) -> bytes:
     """What the canonical bytes of a record begin with; its changes and its extra follow."""
     # An array of five, of which these are three.
-    return b"\x95" + _encode((id_, time_us, session))[1:]
+    return b"".join((_USUAL, _ID, id_, _encode(time_us), _ID, session))
 
 
 class Sealed(msgspec.Struct, frozen=True):
@@ -124,7 +129,7 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def is_redacted(self) -> bool:
         """Whether something in it was redacted: the chain commits to what it was, not to this."""
-        return is_redacted(self.canonical)
+        return self.canonical.startswith(REDACTED_ARRAY)
 
     def content_leaf(self, incarnation: bytes) -> bytes:
         """What the receipt of its redaction commits to: a leaf of what it holds by now."""
@@ -138,6 +143,9 @@ class Record(msgspec.Struct, frozen=True):
             Malformed: one is no change.
             NewerFormat: one, or a value in it, is of a kind that this version does not know.
         """
+        quick = _quick_usual(self.canonical)
+        if quick is not None and are_changes(quick[3]):
+            return quick[3]
         return self._changes(self._unpack(self.packed))
 
     def changes_of(self, sections: Container[str]) -> list[Change]:
@@ -319,7 +327,7 @@ def _fields_of(canonical: bytes) -> tuple[bytes, int, bytes, msgspec.Raw, msgspe
 
 def is_array(packed: msgspec.Raw) -> bool:
     """Whether these are the bytes of an array, as changes have to be."""
-    return memoryview(packed)[0] in _ARRAYS
+    return memoryview(packed)[0] in ARRAYS
 
 
 def read_extra(place: Place, packed: msgspec.Raw) -> dict[str, Any]:

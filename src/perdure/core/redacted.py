@@ -9,7 +9,7 @@ the new content is the receipt of the redaction, in the journal. See
 from __future__ import annotations
 
 HASH_BYTES = 32
-_USUAL, _REDACTED = b"\x95", b"\x96"
+_USUAL, REDACTED_ARRAY = b"\x95", b"\x96"
 """What an array of five, and one of six, begins with."""
 _LEAF = b"\xc4" + bytes((HASH_BYTES,))
 """What the bytes of a leaf begin with, as a value."""
@@ -18,7 +18,7 @@ _TAIL_BYTES = len(_LEAF) + HASH_BYTES
 
 def is_redacted(canonical: bytes) -> bool:
     """Whether these are the canonical bytes of a redacted record."""
-    return canonical.startswith(_REDACTED)
+    return canonical.startswith(REDACTED_ARRAY)
 
 
 def kept_leaf(canonical: bytes) -> bytes | None:
@@ -36,11 +36,11 @@ def with_leaf(canonical: bytes, leaf: bytes) -> bytes:
         >>> kept_leaf(marked) == bytes(32), without_leaf(marked)
         (True, b'\x95...')
     """
-    return _REDACTED + canonical[len(_USUAL) :] + _LEAF + leaf
+    return REDACTED_ARRAY + canonical[len(_USUAL) :] + _LEAF + leaf
 
 
 def without_leaf(canonical: bytes) -> bytes:
     """The usual canonical bytes of what a redacted record holds: for a chain that begins anew."""
     if not is_redacted(canonical):
         return canonical
-    return _USUAL + canonical[len(_REDACTED) : -_TAIL_BYTES]
+    return _USUAL + canonical[len(REDACTED_ARRAY) : -_TAIL_BYTES]

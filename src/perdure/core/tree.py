@@ -155,7 +155,7 @@ class Builder:
         """One page of items or pairs."""
         count, body = len(entries.packed), entries.body()
         fields = count * (2 if shape is Shape.MAP else 1)
-        payload = leaf_payload(shape, _array(fields) + body, entries.placed())
+        payload = leaf_payload(shape, array_header(fields) + body, entries.placed())
         # A tree counts with its content, not with the nil in its place.
         size = len(body) + sum(ref.bytes - len(_NIL) for _, ref in entries.trees.values())
         return Child(self.keep(payload), count, size, len(entries.trees))
@@ -288,7 +288,7 @@ def _is_longer(value: Any, size: int) -> bool:
     return left < 0
 
 
-def _array(count: int) -> bytes:
+def array_header(count: int) -> bytes:
     """What the bytes of an array of `count` begin with."""
     if count < 16:
         return bytes([0x90 | count])

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from perdure import limits
 from perdure.core.compress import PACK_LEVEL
-from perdure.core.page import twin_of
+from perdure.core.page import page_id, twin_of
 from perdure.core.pieces import Pieces
 from perdure.core.seal import KeyedStore, Kind, Place, seal, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, Reading
@@ -174,6 +174,15 @@ def put(site: Site, incarnation: bytes, pages: Mapping[bytes, bytes]) -> Steps[N
         yield LET_GO
     if batch:
         yield PutPages(incarnation, tuple(batch))
+
+
+def holds_what_its_id_says(id_: bytes, payload: bytes, secret: bytes) -> bool:
+    """Whether a page, or the second copy of one, is that of its id.
+
+    Its seal says that these are the bytes that were put there; this, that they belong there.
+    """
+    found = page_id(payload, secret)
+    return id_ in (found, twin_of(found))
 
 
 def place_of(site: Site, incarnation: bytes, id_: bytes) -> Place:

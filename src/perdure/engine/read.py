@@ -337,11 +337,16 @@ def replay(records: Iterable[Record], onto: dict[str, Any] | None = None) -> dic
     """
     sections: dict[str, Any] = {} if onto is None else onto
     for record in records:
-        try:
-            apply(sections, record.changes())
-        except (ReplayMismatch, Malformed) as error:
-            raise retold(error, f"checkpoint {record.number} does not apply: {error}") from error
+        replay_one(record, sections)
     return sections
+
+
+def replay_one(record: Record, sections: dict[str, Any]) -> None:
+    """Apply one record to the state before it. Raises as `replay` does."""
+    try:
+        apply(sections, record.changes())
+    except (ReplayMismatch, Malformed) as error:
+        raise retold(error, f"checkpoint {record.number} does not apply: {error}") from error
 
 
 def replaying(records: Iterable[Record]) -> Steps[dict[str, Any]]:
@@ -349,7 +354,7 @@ def replaying(records: Iterable[Record]) -> Steps[dict[str, Any]]:
     sections: dict[str, Any] = {}
     meter = Meter()
     for record in records:
-        replay([record], sections)
+        replay_one(record, sections)
         if meter.is_full(RECORD_BYTES + len(record.canonical)):
             yield LET_GO
     return sections

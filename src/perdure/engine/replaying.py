@@ -14,6 +14,7 @@ from perdure.core.page import Ref
 from perdure.core.record import Record, changes_of
 from perdure.core.seal import damaged
 from perdure.core.tree import build, building
+from perdure.core.tree_along import Along
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import read_root, read_value
 from perdure.core.values import take
@@ -24,14 +25,14 @@ from perdure.engine.read import (
     Site,
     joined,
     next_records,
-    replay,
+    replay_one,
 )
 from perdure.engine.requests import Run, Steps
 from perdure.engine.unfit import unlinked
 from perdure.errors import Damaged, ReplayMismatch, retold
 
-_EDITING = 3
-"""How much longer a byte takes when a tree is edited than when it is made (times, measured)."""
+_EDITING = 10
+"""How much longer a byte takes when a tree is edited than when one is made along it (times)."""
 
 
 class Visitor(Protocol):
@@ -59,7 +60,7 @@ class Comparing:
 
     def record(self, sections: dict[str, Any], record: Record) -> None:
         """Apply a record to the state before it."""
-        replay([record], sections)
+        replay_one(record, sections)
         if record.is_redacted:
             leaf = record.content_leaf(self._head.incarnation)
             self.redacted.append((record.line, record.number, leaf))
@@ -114,9 +115,33 @@ class _Begun(msgspec.Struct, eq=False):
     ready: Sequence[Record] = ()
     """The next records, read and linked."""
     tree: Ref | None = None
-    """The newest snapshot that was found to be what its records give."""
+    """The newest snapshot that was found to be what its records give, if it may be edited."""
     since: list[Record] = []
     """The records after it."""
+    changed_bytes: int = 0
+    """How long those are."""
+
+    def pass_by(self, records: Sequence[Record]) -> None:
+        """Note that these, the next ones, were replayed."""
+        self.number += len(records)
+        self.left -= len(records)
+
+
+class _Life(msgspec.Struct, frozen=True, eq=False):
+    """A life whose records are gone over, and who does."""
+
+    site: Site
+    head: Head
+    visitor: Visitor
+    along: Along
+
+    def is_tree_of(self, root: Ref, sections: dict[str, Any]) -> Steps[bool]:
+        """Whether a tree is that of a state, as far as its pages can be read."""
+        try:
+            making = self.along.is_tree_of(root, sections)
+            return (yield from walk(self.site, self.head.incarnation, making))
+        except Damaged:  # of a page: told by who reads all of them
+            return False
 
 
 class _Stretches:
@@ -148,9 +173,9 @@ def replay_all(site: Site, head: Head, visitor: Visitor | None = None) -> Steps[
     _count_records(stretches)
     firsts = [each for each in stretches if id(each) not in below]
     begun = [_Begun(each, each.run.first, each.parent, each.records) for each in firsts]
-    visitor = visitor or Comparing(site, head)
+    life = _Life(site, head, visitor or Comparing(site, head), Along(head.secret))
     while begun:
-        begun += yield from _replayed(site, head, begun.pop(), visitor)
+        begun += yield from _replayed(life, begun.pop())
     roots = [root for each in stretches for root in each.roots.values()]
     roots += [each.base.root for each in stretches if each.base is not None]
     return list({root.id: root for root in roots}.values())
@@ -221,7 +246,7 @@ def _count_records(stretches: Iterable[_Stretch]) -> None:
             todo += ((one, False) for one in above)
 
 
-def _replayed(site: Site, head: Head, now: _Begun, visitor: Visitor) -> Steps[list[_Begun]]:
+def _replayed(life: _Life, now: _Begun) -> Steps[list[_Begun]]:
     """Replay a stretch up to a record that others begin at; its rest and those are the answer.
 
     The last of them is to be replayed first, with all that is above it. It has the fewest records:
@@ -229,20 +254,22 @@ def _replayed(site: Site, head: Head, now: _Begun, visitor: Visitor) -> Steps[li
     """
     stretch = now.stretch
     if now.sections is None:
-        now.sections = yield from _before(site, head, stretch)
-        if stretch.base is not None:  # that it is what it says was just seen
-            visitor.tree(now.sections, stretch.base.root, stretch.base.number)
+        now.sections = yield from _before(life, stretch)
+        if stretch.base is not None and not life.visitor.compares:  # which was just done
+            life.visitor.tree(now.sections, stretch.base.root, stretch.base.number)
     while now.number <= stretch.run.last:
         rest = Run(stretch.run.line, now.number, stretch.run.last)
-        records = now.ready or (yield from next_records(site, head, rest))
+        records = now.ready or (yield from next_records(life.site, life.head, rest))
+        now.ready = ()
         for at, record in enumerate(records, 1):
-            _check(site, now, now.sections, record, visitor)
-            yield from _meet_tree(site, head, now, record, visitor)
-            now.number, now.left = record.number + 1, now.left - 1
+            _check(life, now, now.sections, record)
+            if record.number in stretch.roots:
+                yield from _meet_tree(life, now, now.sections, record.number)
             if record.number in stretch.above:
+                now.pass_by(records[:at])
                 now.ready = records[at:]
                 return _parted(now, record)
-        now.ready = ()
+        now.pass_by(records)
     return []
 
 
@@ -264,18 +291,17 @@ def _parted(now: _Begun, record: Record) -> list[_Begun]:
     return begun
 
 
-def _make_own(now: _Begun, sections: dict[str, Any], record: Record) -> None:
+def _make_own(own: set[str], sections: dict[str, Any], record: Record) -> None:
     """Copy what a record changes of what others still need as it is."""
-    if now.own is None:
-        return
     for name in record.sections():
-        if name not in now.own and name in sections:
+        if name not in own and name in sections:
             sections[name] = take(sections[name])
-        now.own.add(name)
+        own.add(name)
 
 
-def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
+def _before(life: _Life, stretch: _Stretch) -> Steps[dict[str, Any]]:
     """The state that a stretch begins with, which no other leads to."""
+    site, head = life.site, life.head
     if stretch.parent == chain.ORIGIN:
         return {}
     if stretch.base is None:
@@ -291,6 +317,8 @@ def _before(site: Site, head: Head, stretch: _Stretch) -> Steps[dict[str, Any]]:
             f"{error}. It stands in for what was pruned of {site.key!r} up to checkpoint "
             f"{stretch.base.number}, and both copies are lost. Restore the store from a backup",
         ) from error
+    if (yield from life.is_tree_of(root, sections)):
+        return sections
     built = yield from in_pieces(building(sections, head.secret))
     if built.root != root:
         raise ReplayMismatch(
@@ -309,48 +337,58 @@ def whole_tree(site: Site, head: Head, root: Ref) -> Steps[dict[str, Any]]:
     return sections
 
 
-def _check(
-    site: Site, now: _Begun, sections: dict[str, Any], record: Record, visitor: Visitor
-) -> None:
+def _check(life: _Life, now: _Begun, sections: dict[str, Any], record: Record) -> None:
     """One record, as the next of its stretch."""
     stretch, number = now.stretch, record.number
-    is_tip = stretch.hashes.get(number, record.hash) == record.hash
-    is_tip = is_tip and stretch.ids.get(number, record.id) == record.id
-    if record.parent != now.parent or not is_tip:
-        raise unlinked(site, record)
-    _make_own(now, sections, record)
-    visitor.record(sections, record)
+    if record.parent != now.parent:
+        raise unlinked(life.site, record)
+    if number in stretch.hashes:
+        is_tip = stretch.hashes[number] == record.hash
+        if not is_tip or stretch.ids.get(number, record.id) != record.id:
+            raise unlinked(life.site, record)
+    if now.own is not None:
+        _make_own(now.own, sections, record)
+    life.visitor.record(sections, record)
     now.parent = record.hash
+    if now.tree is not None:
+        _note(now, record)
 
 
-def _meet_tree(
-    site: Site, head: Head, now: _Begun, record: Record, visitor: Visitor
-) -> Steps[None]:
-    """The snapshot at a record, if there is one."""
-    if now.tree is not None and visitor.compares:
-        now.since.append(record)
-    root = now.stretch.roots.get(record.number)
-    if root is None:
-        return
-    if not (visitor.compares and (yield from _follows(site, head, now, record, root))):
-        assert now.sections is not None
-        visitor.tree(now.sections, root, record.number)
-    now.tree, now.since = root, []
+def _note(now: _Begun, record: Record) -> None:
+    """Keep a record for who edits the tree before it; until that would take too long."""
+    now.since.append(record)
+    now.changed_bytes += len(record.canonical)
+    if _EDITING * now.changed_bytes > max(root.bytes for root in now.stretch.roots.values()):
+        now.tree, now.since = None, []
 
 
-def _follows(site: Site, head: Head, now: _Begun, record: Record, root: Ref) -> Steps[bool]:
+def _meet_tree(life: _Life, now: _Begun, sections: dict[str, Any], number: int) -> Steps[None]:
+    """The snapshot at a record."""
+    root = now.stretch.roots[number]
+    is_met = life.visitor.compares and (
+        (yield from _follows(life, now, root, number))
+        or (yield from life.is_tree_of(root, sections))
+    )
+    if not is_met:
+        life.visitor.tree(sections, root, number)
+    if life.visitor.compares and number != max(now.stretch.roots):
+        now.tree, now.since, now.changed_bytes = root, [], 0
+
+
+def _follows(life: _Life, now: _Begun, root: Ref, number: int) -> Steps[bool]:
     """Whether the changes since the snapshot before lead to this one, for certain.
 
-    That costs what was changed, so it is for little. The first and the last of a stretch are made
-    from the whole state all the same: how a tree is edited is not all that decides what is right.
+    That costs what was changed, so it is for little. The first and the last of a stretch are held
+    against the whole state all the same: how a tree is edited does not alone decide what is right.
     """
-    if now.tree is None or record.number == max(now.stretch.roots):
+    if now.tree is None or number == max(now.stretch.roots):
         return False
-    if _EDITING * sum(len(record.canonical) for record in now.since) > root.bytes:
+    if _EDITING * now.changed_bytes > root.bytes:
         return False
-    changes = changes_of(now.since)
+    changes, secret = changes_of(now.since), life.head.secret
     try:
-        edited = yield from walk(site, head.incarnation, edit(now.tree, changes, head.secret))
+        editing = edit(now.tree, changes, secret)
+        edited = yield from walk(life.site, life.head.incarnation, editing)
     except (Damaged, ReplayMismatch):  # of a page: told by who reads all of them
         return False
     return edited.root == root
