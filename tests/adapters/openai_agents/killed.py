@@ -1,4 +1,7 @@
-"""An agent whose tool never ends, on a conversation: somebody kills it there."""
+"""An agent whose tool never ends, on a conversation: somebody kills it there.
+
+It begins a run, or goes on with one that was kept.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,19 @@ async def main(url: str, store: str, mode: str) -> None:
     kind, client = model(url)
     agent = Agent("clerk", model=kind, tools=[refund])
     session = PerdureSession("alice", store)
+    asked: Any = "refund 17 18"
+    if "kept" in mode:
+        asked = await session.kept_run(agent)
+        for each in asked.get_interruptions():
+            asked.approve(each)
     options: dict[str, Any] = {"session": session, "run_config": RunConfig(tracing_disabled=True)}
     if "hooks" in mode:
         options["hooks"] = session.hooks()
     if "streamed" in mode:
-        async for _ in Runner.run_streamed(agent, "refund 17 18", **options).stream_events():
+        async for _ in Runner.run_streamed(agent, asked, **options).stream_events():
             pass
     else:
-        await Runner.run(agent, "refund 17 18", **options)
+        await Runner.run(agent, asked, **options)
     await client.close()
 
 
