@@ -15,6 +15,8 @@ from tests.adapters.openai_agents.stub import model
 
 from perdure.adapters.openai_agents import PerdureSession
 
+KEY = bytes(range(32))
+
 
 @function_tool
 async def refund(order: int) -> str:
@@ -30,7 +32,7 @@ async def refund(order: int) -> str:
 async def main(url: str, store: str, mode: str) -> None:
     kind, client = model(url)
     agent = Agent("clerk", model=kind, tools=[refund])
-    session = PerdureSession("alice", store)
+    session = PerdureSession("alice", store, key=KEY if "encrypted" in mode else None)
     asked: Any = "refund 17 18"
     if "kept" in mode:
         asked = await session.kept_run(agent)
