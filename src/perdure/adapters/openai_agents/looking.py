@@ -40,8 +40,7 @@ async def end_of(session: Opened, is_enough: IsEnough) -> Sequence[Any]:
     if MESSAGES not in session.state:
         return ()
     live: Sequence[Any] = session.state[MESSAGES]
-    before = session.length(MESSAGES) - len(live)
-    if not before or is_enough(live):
+    if is_enough(live) or not (before := session.length(MESSAGES) - len(live)):
         return live
     older: list[Any] = []
     look, is_found = TAIL, False
