@@ -8,28 +8,28 @@ import asyncio
 import json
 import os
 import sys
-from typing import Any
 from urllib.request import Request, urlopen
 
 from agents import Agent, RunConfig, Runner, function_tool
-from agents.tool_context import ToolContext
 
 from perdure.adapters.openai_agents import PerdureSession
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5-mini")
 
 
-def ask(key: str, order: int) -> str:
+def ask(order: int) -> str:
     body = json.dumps({"order": order}).encode()
-    with urlopen(Request(os.environ["SHOP_URL"], body, {"Idempotency-Key": key})) as answer:
+    # The order, not the call: a model that is told "unknown" calls again, under another id.
+    key = {"Idempotency-Key": f"refund-{order}"}
+    with urlopen(Request(os.environ["SHOP_URL"], body, key)) as answer:
         text: str = answer.read().decode()
         return text
 
 
 @function_tool
-async def refund(context: ToolContext[Any], order: int) -> str:
+async def refund(order: int) -> str:
     """Refund an order."""
-    return await asyncio.to_thread(ask, context.tool_call_id, order)
+    return await asyncio.to_thread(ask, order)
 
 
 async def main(asked: str) -> None:

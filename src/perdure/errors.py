@@ -422,6 +422,24 @@ class UnknownOutcome(NeedsPerson):
     """The `perdure.agent.Effect`."""
 
 
+class RunTaken(NeedsPerson):
+    """A run that was kept was taken up before: its tools may have run (P9).
+
+    `by` is the id of the session that took it up, `at` when, and `is_running` whether that session
+    may still be at it. Find out what its tools did; then take it up all the same, or drop it.
+    """
+
+    kind = "run-taken"
+
+    def __init__(
+        self, message: str, *, by: str = "", at: datetime | None = None, is_running: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.by = by
+        self.at = at
+        self.is_running = is_running
+
+
 class TooManyOpen(NeedsPerson):
     """A state has so many effects of unknown outcome that no other one is claimed in it.
 

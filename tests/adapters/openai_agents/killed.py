@@ -1,4 +1,7 @@
-"""An agent whose tool never ends, on a conversation: somebody kills it there."""
+"""An agent whose tool never ends, on a conversation: somebody kills it there.
+
+It begins a run, or goes on with one that was kept.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from agents import Agent, RunConfig, Runner, function_tool
 from tests.adapters.openai_agents.stub import model
 
 from perdure.adapters.openai_agents import PerdureSession
+
+KEY = bytes(range(32))
 
 
 @function_tool
@@ -27,15 +32,20 @@ async def refund(order: int) -> str:
 async def main(url: str, store: str, mode: str) -> None:
     kind, client = model(url)
     agent = Agent("clerk", model=kind, tools=[refund])
-    session = PerdureSession("alice", store)
+    session = PerdureSession("alice", store, key=KEY if "encrypted" in mode else None)
+    asked: Any = "refund 17 18"
+    if "kept" in mode:
+        asked = await session.kept_run(agent)
+        for each in asked.get_interruptions():
+            asked.approve(each)
     options: dict[str, Any] = {"session": session, "run_config": RunConfig(tracing_disabled=True)}
     if "hooks" in mode:
         options["hooks"] = session.hooks()
     if "streamed" in mode:
-        async for _ in Runner.run_streamed(agent, "refund 17 18", **options).stream_events():
+        async for _ in Runner.run_streamed(agent, asked, **options).stream_events():
             pass
     else:
-        await Runner.run(agent, "refund 17 18", **options)
+        await Runner.run(agent, asked, **options)
     await client.close()
 
 

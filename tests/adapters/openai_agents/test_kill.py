@@ -33,29 +33,31 @@ def kill_in_the_tool(url: str, store: Path, mode: str) -> None:
     assert worker.returncode == -signal.SIGKILL
 
 
-async def go_on(url: str, store: Path) -> tuple[Any, Any]:
+async def go_on(url: str, store: Path, key: bytes | None) -> tuple[Any, Any]:
     kind, client = model(url)
-    async with client, PerdureSession("alice", store) as session:
+    async with client, PerdureSession("alice", store, key=key) as session:
         agent = Agent("clerk", model=kind)
         answer = await Runner.run(agent, "hello again", session=session, run_config=CONFIG)
         return answer.final_output, await session.get_items()
 
 
-@pytest.mark.parametrize("mode", ["plain", "streamed", "hooks", "hooks streamed"])
+@pytest.mark.parametrize(
+    "mode", ["plain", "streamed", "hooks", "hooks streamed", "hooks encrypted"]
+)
 def test_the_next_run_is_not_poisoned_and_with_hooks_told_what_is_known_P9(
     mode: str, tmp_path: Path
 ) -> None:
-    store = tmp_path / "a.db"
+    store, key = tmp_path / "a.db", killed.KEY if "encrypted" in mode else None
     with ModelServer() as server:
         kill_in_the_tool(server.url, store, mode)
-        answer, items = asyncio.run(go_on(server.url, store))
+        answer, items = asyncio.run(go_on(server.url, store, key))
         seen = server.inputs[-1]
     assert answer == "heard: hello again"
     outputs = [each["output"] for each in seen if each["type"] == "function_call_output"]
     assert outputs == (["refunded 17", UNKNOWN] if "hooks" in mode else [])
     assert items[0] == {"role": "user", "content": "refund 17 18"}
     assert len(items) == (7 if "hooks" in mode else 3)
-    with perdure.Store(store) as opened:
+    with perdure.Store(store, key=key) as opened:
         assert opened.verify("sessions/alice")[0].ok
         ends = [each.ended for each in opened.sessions("sessions/alice")]
         assert sorted(ends) == ["closed", "interrupted"]

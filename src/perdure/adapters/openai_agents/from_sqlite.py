@@ -45,12 +45,17 @@ class SqliteItems:
         encryption_key: what an `EncryptedSession` was given, if one wrote it.
 
     Raises:
-        UsageError: it has no such table.
+        UsageError: it has no such table, or is the URL of another database.
         StoreUnavailable: it is not there, or is no SQLite file.
     """
 
     def __init__(self, path: str | Path, table: str, encryption_key: str | None) -> None:
         self.name = str(path)
+        if "://" in self.name:
+            raise UsageError(
+                f"{self.name} is no file: conversations are moved from SQLite files alone, and "
+                "from no other database"
+            )
         self._base = opened_to_read(path)
         self._table = '"' + table.replace('"', '""') + '"'
         self._encryption_key = encryption_key
@@ -60,10 +65,20 @@ class SqliteItems:
                 f"{self.name} has no table {table!r} of a session of the OpenAI Agents SDK"
             )
         self._has_branches = self._columns("message_structure") >= _STRUCTURE
+        self._order = "created_at, id" if self._is_by_time(table) else "id"
 
     def _columns(self, table: str) -> set[str]:
         found = self._base.execute("SELECT name FROM pragma_table_info(?)", (table,))
         return {name for (name,) in found}
+
+    def _is_by_time(self, table: str) -> bool:
+        """Whether a `SQLAlchemySession` made the table: it reads its items by their times."""
+        found = self._base.execute(
+            "SELECT i.name, group_concat(c.name) FROM pragma_index_list(?) i, "
+            "pragma_index_info(i.name) c GROUP BY i.name",
+            (table,),
+        )
+        return any(columns == "session_id,created_at" for _, columns in found)
 
     def places(self) -> list[Place]:
         """The conversations by their ids, each with `main` first and its other branches then."""
@@ -124,7 +139,8 @@ class SqliteItems:
                 chosen,
             )
         return self._base.execute(
-            f"SELECT id, message_data FROM {self._table} WHERE session_id = ? ORDER BY id",
+            f"SELECT id, message_data FROM {self._table} WHERE session_id = ? "
+            f"ORDER BY {self._order}",
             chosen[:1],
         )
 

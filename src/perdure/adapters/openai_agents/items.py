@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
 Item: TypeAlias = dict[str, Any]
+Named: TypeAlias = tuple[str, Any]
+"""A call by its type and id."""
 
 UNKNOWN = (
     "The outcome of this call was not recorded: the agent was interrupted, or is still at it. "
@@ -56,14 +58,13 @@ def open_calls(items: Sequence[Any]) -> list[Item]:
         'pay'
     """
     found: list[Item] = []
-    answered: set[tuple[str, Any]] = set()
+    answered: set[Named] = set()
     for item in reversed(items):
         if is_of_user(item):
             break
-        kind = item.get("type") if isinstance(item, dict) else None
-        if kind in _CALLS:
-            answered.add((_CALLS[kind], item.get("call_id")))
-        elif kind in _OUTPUTS and (kind, item.get("call_id")) not in answered:
+        if _is_of(item, _CALLS):
+            answered.add(_named(item))
+        elif _is_of(item, _OUTPUTS) and _named(item) not in answered:
             found.append(item)
     return found[::-1]
 
@@ -115,31 +116,58 @@ def _answer(call: Item) -> Item:
     return answer
 
 
-def stand_ins(items: Sequence[Any], new: Sequence[Any]) -> list[int]:
-    """Positions, last first, of our own answers to calls whose outputs are in `new`.
+def has_acts(items: Iterable[Any]) -> bool:
+    """Whether there is a call or an output among some items.
+
+    Example:
+        >>> has_acts([{"type": "function_call", "call_id": "c1", "name": "pay"}])
+        True
+    """
+    return any(_is_of(item, _OUTPUTS) or _is_of(item, _CALLS) for item in items)
+
+
+def late(new: Iterable[Any]) -> set[Named]:
+    """The calls of which outputs are about to be added, and which were added before.
+
+    Args:
+        new: what is about to be added.
+    """
+    new = list(new)
+    made = {_named(item) for item in new if _is_of(item, _OUTPUTS)}
+    return {_named(item) for item in new if _is_of(item, _CALLS)} - made
+
+
+def told_of(items: Iterable[Any]) -> set[Named]:
+    """The calls that are among some items, or have outputs there."""
+    return {_named(item) for item in items if _is_of(item, _OUTPUTS) or _is_of(item, _CALLS)}
+
+
+def stand_ins(items: Sequence[Any], calls: Collection[Named]) -> list[int]:
+    """Positions of our own answers to calls whose outputs have come.
 
     Args:
         items: the end of the conversation.
-        new: what is about to be added.
+        calls: which of them.
     """
-    made = {(item["type"], item.get("call_id")) for item in new if _is_of(item, _OUTPUTS)}
-    late = {
-        (item["type"], item.get("call_id"))
-        for item in new
-        if _is_of(item, _CALLS) and (_CALLS[item["type"]], item.get("call_id")) not in made
-    }
-    positions: list[int] = []
+    left, positions = set(calls), list[int]()
     at = len(items)
-    while late and at:
+    while left and at:
         at -= 1
         item = items[at]
-        if _is_of(item, _CALLS) and (item["type"], item.get("call_id")) in late:
-            late.discard((item["type"], item.get("call_id")))
-            if item == _answer({"type": _CALLS[item["type"]], "call_id": item.get("call_id")}):
-                positions.append(at)
-        elif _is_of(item, _OUTPUTS):
-            late.discard((_OUTPUTS[item["type"]], item.get("call_id")))
+        if not (_is_of(item, _CALLS) or _is_of(item, _OUTPUTS)) or _named(item) not in left:
+            continue
+        left.discard(_named(item))
+        if _is_of(item, _CALLS) and item == _answer(
+            {"type": _CALLS[item["type"]], "call_id": item.get("call_id")}
+        ):
+            positions.append(at)
     return positions
+
+
+def _named(item: Item) -> Named:
+    """The call that an item is, or is the output of."""
+    kind = item["type"]
+    return _CALLS.get(kind, str(kind)), item.get("call_id")
 
 
 def _is_of(item: Any, kinds: Collection[str]) -> bool:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.places import RUNS
+from perdure.errors import RunTaken
 
 if TYPE_CHECKING:
     from agents import Agent, RunState
 
-CALLS, STATE = "calls", "state"
-"""Of a kept run: the ids of the calls that wait for an approval, and what the SDK says of it."""
+ID, CALLS, STATE, TAKEN = "id", "calls", "state", "taken"
+"""Of a kept run: what tells it from others that were kept under its name, the ids of the calls that
+wait for an approval, what the SDK says of it, and who took it up."""
+BY, AT = "by", "at"
+"""Of who took a run up: the session's id, and when."""
 
 
 class KeepingRuns:
@@ -23,8 +29,8 @@ class KeepingRuns:
     async def keep_run(self, run: RunState[Any, Any], name: str = "run", **options: Any) -> None:
         """Keep a run that waits for an approval, to be resumed in any process, days later.
 
-        While it is kept its calls count as waiting, not as crashed. A run that was kept under the
-        name before is replaced.
+        Until it is taken up its calls count as waiting, not as crashed. A run that was kept under
+        the name before is replaced.
 
         Args:
             run: what `result.to_state()` gave.
@@ -40,27 +46,41 @@ class KeepingRuns:
         """
         told = run.to_json(**options)
         calls = [_call_id(each) for each in run.get_interruptions()]
+        id_ = uuid4().hex
 
         async def keeping(session: Opened) -> None:
             await _load(session)
             kept = session.state.setdefault(RUNS, {})
-            kept[name] = {CALLS: [each for each in calls if each], STATE: told}
+            kept[name] = {ID: id_, CALLS: [each for each in calls if each], STATE: told}
 
         await self._keeper.write(keeping, label=f"run kept: {name}"[:100])
 
     async def kept_run(
-        self, agent: Agent[Any], name: str = "run", **options: Any
+        self,
+        agent: Agent[Any],
+        name: str = "run",
+        *,
+        again: bool = False,
+        look: bool = False,
+        **options: Any,
     ) -> RunState[Any, Any] | None:
-        """A run that was kept, to be approved and given to `Runner.run`; None: there is none.
+        """Take up a run that was kept, to approve it and give it to `Runner.run`; None: none is.
 
-        It stays kept until `drop_run`: a process that dies while it goes on with it has lost
-        nothing. What tools do to the world is an effect under the call's id, so that a run that is
-        resumed twice does it once.
+        It stays kept until `drop_run`, and who took it up is saved before this returns: a run that
+        two go on with makes its calls twice. From then on its calls count as being made: where they
+        have no output when another run begins, the model is told so.
 
         Args:
             agent: the agent that the run began with.
             name: of the run.
+            again: take it up even if somebody has before: you know what its tools did, or they do
+                things once whoever asks, as effects under the call's id.
+            look: only look at it, for who asks a person: it is not to be gone on with.
             options: of `RunState.from_json`, such as `context_override=`.
+
+        Raises:
+            RunTaken: somebody has taken it up before; `is_running` says whether they may still be
+                at it.
 
         Example:
             >>> run = await session.kept_run(agent)
@@ -74,12 +94,44 @@ class KeepingRuns:
         async def reading(session: Opened) -> Any:
             await _load(session)
             kept = session.state.get(RUNS, {}).get(name)
-            return None if kept is None else kept[STATE].plain()
+            return None if kept is None else (kept.get(ID), kept[STATE].plain())
 
-        told = await self._keeper.read(reading)
-        if told is None:
-            return None
-        return await RunState.from_json(agent, told, **options)
+        while (found := await self._keeper.read(reading)) is not None:
+            id_, told = found
+            run = await RunState.from_json(agent, told, **options)
+            if look or await self._take(name, id_, again):
+                return run
+        return None
+
+    async def _take(self, name: str, id_: str | None, again: bool) -> bool:
+        """Save that this session takes up a run; False: another one is kept under its name now."""
+
+        async def taking(session: Opened) -> bool:
+            await _load(session)
+            kept = session.state.get(RUNS, {}).get(name)
+            if kept is None or kept.get(ID) != id_:
+                raise Unchanged(False)
+            if TAKEN in kept and not again:
+                raise await self._taken(name, kept[TAKEN])
+            kept[TAKEN] = {BY: session.id, AT: datetime.now(UTC)}
+            return True
+
+        return await self._keeper.write(taking, label=f"run taken up: {name}"[:100], looks=True)
+
+    async def _taken(self, name: str, taken: Any) -> RunTaken:
+        """What to tell of a run that was taken up before."""
+        by, at = taken[BY], taken[AT]
+        ends = {each.id: each.ended for each in await self._keeper.store.sessions(self._keeper.key)}
+        is_running = ends.get(by) == "maybe running"
+        state = "which may still be at it" if is_running else "which is not at it any more"
+        return RunTaken(
+            f"the run {name!r} was taken up at {at:%Y-%m-%d %H:%M:%S} UTC by session {by[:8]}, "
+            f"{state}: its tools may have run. Find out what they did; then take it up with "
+            "again=True, or drop_run it",
+            by=by,
+            at=at,
+            is_running=is_running,
+        )
 
     async def kept_runs(self) -> dict[str, list[str]]:
         """The names of the runs that are kept, each with the ids of the calls that wait."""
@@ -112,13 +164,14 @@ class KeepingRuns:
 
 
 async def waiting(session: Opened) -> Collection[str]:
-    """The ids of all calls whose runs are kept.
+    """The ids of all calls whose runs are kept, and were not taken up yet.
 
     Args:
         session: on the state of the conversation.
     """
     await _load(session)
-    return {call for each in session.state.get(RUNS, {}).values() for call in each[CALLS]}
+    kept = session.state.get(RUNS, {}).values()
+    return {call for each in kept if TAKEN not in each for call in each[CALLS]}
 
 
 async def _load(session: Opened) -> None:

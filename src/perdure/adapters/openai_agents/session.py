@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 from agents.memory import SessionSettings
 
 from perdure.adapters.openai_agents import turns
-from perdure.adapters.openai_agents.items import is_of_user, stand_ins, taken
+from perdure.adapters.openai_agents.items import has_acts, is_of_user, taken
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
+from perdure.adapters.openai_agents.looking import tail
 from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES, RUNS, UNDERWAY, key_of
 from perdure.adapters.openai_agents.runs import KeepingRuns
 from perdure.adapters.openai_agents.turns import Summarizing, Turn
@@ -134,17 +135,21 @@ class PerdureSession(KeepingRuns):
         if not items:
             return
         new = [taken(item) for item in items]
+        acts = has_acts(new)
         asked = next((item for item in reversed(new) if is_of_user(item)), None)
 
         async def adding(session: Opened) -> None:
-            messages = session.state.setdefault(MESSAGES, [])
-            for position in stand_ins(messages, new):
-                del messages[position]
-            await settle(session, new)
+            if acts:
+                await settle(session, new)
             if asked is not None:
-                await take_in(session, await cut_off(session))
+                if left := await cut_off(session):
+                    await take_in(session, left)
                 self._keeper.sum_up(session, text_of(asked.get("content"), SUMMARY_CHARS))
-            messages.extend(new)
+            messages = session.state.setdefault(MESSAGES, [])
+            if len(new) == 1:  # as mostly; it costs half as much
+                messages.append(new[0])
+            else:
+                messages.extend(new)
 
         await self._keeper.write(adding)
 
@@ -299,12 +304,3 @@ class PerdureSession(KeepingRuns):
     ) -> None:
         """Close it."""
         await self.close()
-
-
-async def tail(session: Opened, limit: int | None) -> list[Any]:
-    """The last items of the conversation, as plain copies; all if `limit` is None or negative."""
-    if MESSAGES not in session.state:
-        return []
-    if limit is None or limit < 0:
-        return await session.window(MESSAGES)
-    return await session.window(MESSAGES, last=limit)

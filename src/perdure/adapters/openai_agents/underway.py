@@ -7,14 +7,25 @@ their tools run, and each outcome when it is known.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from agents import Agent, ModelResponse, RunHooks, Tool
 from agents.run_context import AgentHookContext, RunContextWrapper
 
-from perdure.adapters.openai_agents.items import Item, answers, calls_of, open_calls, output_of
+from perdure.adapters.openai_agents.items import (
+    Item,
+    Named,
+    answers,
+    calls_of,
+    late,
+    open_calls,
+    output_of,
+    stand_ins,
+    told_of,
+)
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
+from perdure.adapters.openai_agents.looking import IsEnough, end_of, last_turn, take_out
 from perdure.adapters.openai_agents.places import MESSAGES, UNDERWAY
 from perdure.adapters.openai_agents.runs import waiting
 from perdure.state.node import plain
@@ -111,7 +122,7 @@ async def cut_off(session: Opened) -> list[Item]:
     Args:
         session: on the state of the conversation.
     """
-    messages = session.state.get(MESSAGES, ())
+    messages = await last_turn(session)
     responses = (await _loaded(session)).get(RESPONSES, ())
     if not responses and not open_calls(messages):
         return []
@@ -140,27 +151,57 @@ async def take_in(session: Opened, added: Collection[Item]) -> None:
         _keep(session, _others(told, taken), remembered)
 
 
-async def settle(session: Opened, new: Collection[Item]) -> None:
-    """See that what is about to be added is not there twice: once as what was under way.
+async def settle(session: Opened, new: Sequence[Any]) -> None:
+    """See that what is about to be added is not there already: answered by us, or as underway.
 
     Args:
         session: on the state of the conversation.
         new: what is added.
     """
+    if calls := late(new):
+        end = await end_of(session, _holding(calls))
+        await take_out(session, end, stand_ins(end, calls))
     told = await _loaded(session)
     ids = _ids(new) if told else set()
-    responses, late = _others(told, ids), ids.intersection(told.get(TAKEN, ()))
-    if late:  # who made the calls was alive after all
-        messages = session.state[MESSAGES]
-        for at in reversed(range(len(messages))):
-            item = messages[at]
-            if item in new or (isinstance(item, dict) and item.get("call_id") in ids):
-                del messages[at]
-    if late or len(responses) < len(told.get(RESPONSES, ())):
-        _keep(session, responses, [each for each in told.get(TAKEN, ()) if each not in late])
+    responses, alive = _others(told, ids), ids.intersection(told.get(TAKEN, ()))
+    if alive:  # who made the calls was alive after all
+        end = await end_of(session, _holding(told_of(calls_of(new))))
+        await take_out(session, end, _copies(end, new, ids))
+    if alive or len(responses) < len(told.get(RESPONSES, ())):
+        _keep(session, responses, [each for each in told.get(TAKEN, ()) if each not in alive])
 
 
-def _ids(items: Collection[Item]) -> set[str]:
+def _holding(calls: Collection[Named]) -> IsEnough:
+    """Whether all of these calls were met, in what was shown so far."""
+    left = set(calls)
+
+    def is_enough(part: Sequence[Any]) -> bool:
+        left.difference_update(told_of(part))
+        return not left
+
+    return is_enough
+
+
+def _copies(end: Sequence[Any], new: Sequence[Any], ids: Collection[str]) -> set[int]:
+    """Positions of what was taken in of a response: its calls, their outputs, what is beside them.
+
+    Args:
+        end: of the conversation.
+        new: the response.
+        ids: of its calls.
+    """
+    found = {
+        at for at, item in enumerate(end) if isinstance(item, dict) and item.get("call_id") in ids
+    }
+    for step in (-1, 1):
+        for at in sorted(found, reverse=step < 0):
+            while 0 <= at + step < len(end) and end[at + step] in new:
+                at += step
+                found.add(at)
+    return found
+
+
+def _ids(items: Iterable[Any]) -> set[str]:
     """The ids of the calls among some items."""
     return {call["call_id"] for call in calls_of(items)}
 
