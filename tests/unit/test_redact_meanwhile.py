@@ -10,11 +10,13 @@ from tests.unit.pruned import require_sound
 
 import perdure
 from perdure import errors
+from perdure.core.codec import pack
 from perdure.core.redaction import wanted
-from perdure.engine.claims import claim_for, take_over
+from perdure.engine.claims import claim_for, settle, take_over
 from perdure.engine.read import Site
 from perdure.engine.redact import redact
 from perdure.engine.requests import Commit
+from perdure.engine.save import Position
 from perdure.types import EffectInfo
 
 MAIL = "alice@example.com"
@@ -173,9 +175,27 @@ def test_what_an_effect_gave_is_not_kept_and_that_it_happened_is_P8_P9(
     with store.open("a") as again, again.task("mail") as task, suppress(errors.AlreadyClaimed):
         task.effect("send", send)
     assert len(sent) == 1
-    store.maintain("a")  # a large result was put into pages before its save was refused
     require_gone(store)
     assert MAIL not in repr(store.effects("a"))
+
+
+def test_a_large_result_is_kept_under_no_head_that_was_redacted_since_P8(
+    store: perdure.Store,
+) -> None:
+    """Who records an outcome alone may have read the head just before it was redacted."""
+    begin(store)
+    session = store.open("a")
+    driver, core = session._driver, session._core
+    claim, _ = driver.run(claim_for(core, "send", "mail"))
+    assert core.position is not None
+    before = Position(core.position.head, core.position.token)
+    store.redact("a", match=MAIL)
+    packed, fence = pack(f"sent to {MAIL}" * 3000), before.head.fence
+    driver.run(settle(core.site, before, "send", claim, packed, None, is_sure=True, fence=fence))
+    assert outcome(store).result == MARK
+    require_gone(store)
+    session.refresh()
+    session.close()
 
 
 def test_a_result_that_others_saves_alone_are_in_the_way_of_is_kept(store: perdure.Store) -> None:

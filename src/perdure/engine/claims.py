@@ -257,18 +257,23 @@ def _with_outcomes(
     return replace(head, generation=head.generation + 1, secret=kept.secret)
 
 
-def keeping(site: Site, settlings: tuple[Settling, ...]) -> Steps[Kept | None]:
+def keeping(
+    site: Site, settlings: tuple[Settling, ...], fence: int | None = None
+) -> Steps[Kept | None]:
     """Put the large ones of some results into pages.
 
     If pages are collected before the commit, these may be among them: the results go into the head
     then, until maintenance shelves them. So do those of claims that do not stand any more: the
-    state may be another life of its key, which they are not of.
+    state may be another life of its key, which they are not of. With a `fence`, nothing is put
+    under a head that has another: they may have what was redacted since.
     """
     large = [x for x in settlings if len(x.result) > limits.claim_result_inline_bytes_max]
     row = (yield ReadHead(site.key)) if large else None
     if row is None:
         return None
     head = site.head(row)
+    if fence not in (None, head.fence):
+        return None
     there = {each.id for each in claims_of(head).values()}
     large = [x for x in large if x.claim.id in there]
     if not large:
@@ -312,7 +317,7 @@ def settle(
 
         return (Settling(key, claim, pack(MARK), by),)
 
-    kept = yield from keeping(site, told(position.head))
+    kept = yield from keeping(site, told(position.head), fence)
 
     def change(head: Head) -> Head:
         found = claims_of(head).get(key)

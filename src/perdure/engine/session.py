@@ -375,7 +375,7 @@ def _settling(
     """A change that records the outcomes of claims too."""
     from perdure.engine.claims import keeping, settled
 
-    kept = yield from keeping(site, sent.settles)
+    kept = yield from keeping(site, sent.settles, sent.base.head.fence)
     return lambda head: settled(sent.settles, kept, sent.sealed, change(head))
 
 
