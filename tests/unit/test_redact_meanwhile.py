@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.pruned import require_sound
 
 import perdure
@@ -13,10 +14,10 @@ from perdure import errors
 from perdure.core.codec import pack
 from perdure.core.redaction import wanted
 from perdure.engine.claims import claim_for, settle, take_over
-from perdure.engine.read import Site
+from perdure.engine.read import Site, read_head
 from perdure.engine.redact import redact
 from perdure.engine.requests import Commit
-from perdure.engine.save import Position
+from perdure.engine.save import Position, commit
 from perdure.types import EffectInfo
 
 MAIL = "alice@example.com"
@@ -196,6 +197,34 @@ def test_a_large_result_is_kept_under_no_head_that_was_redacted_since_P8(
     require_gone(store)
     session.refresh()
     session.close()
+
+
+@pytest.mark.parametrize("was_told", [False, True])
+def test_the_end_of_a_session_writes_no_name_of_a_branch_back_P8(
+    store: perdure.Store, was_told: bool
+) -> None:
+    begin(store)
+    store.fork("a", "alice")
+    session = store.open("a", branch="alice")
+    session.state["n"] = 1
+    session.save()
+    store.delete_branch("a", "alice")
+    store.redact("a", match="alice")
+    if was_told:  # by a session that took this one for dead
+        without_marks(store)
+    session.close()
+    head = store._driver.run(read_head(Site(store._driver.store_id, "a")))
+    ends = [each.end for each in head.marks if each.id == session._core.id]
+    assert ends == ([] if was_told else ["closed"])
+    assert "alice" not in repr(head)
+
+
+def without_marks(store: perdure.Store) -> None:
+    """Let the head know of no session any more."""
+    site = Site(store._driver.store_id, "a")
+    head = store._driver.run(read_head(site))
+    known = Position(head, head.token)
+    store._driver.run(commit(site, known, lambda head: replace(head, marks=())))
 
 
 def test_a_result_that_others_saves_alone_are_in_the_way_of_is_kept(store: perdure.Store) -> None:

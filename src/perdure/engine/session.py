@@ -7,7 +7,7 @@ themselves. A body that was sent is frozen, id and bytes, until its fate is know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -23,7 +23,7 @@ from perdure.engine.capturing import Capturing
 from perdure.engine.expiry import expiring
 from perdure.engine.leases import leaving, lost
 from perdure.engine.load import Loaded
-from perdure.engine.marks import with_mark
+from perdure.engine.marking import UNSET, ending, leaving_open, marking, settling
 from perdure.engine.moving import move
 from perdure.engine.placing import place
 from perdure.engine.read import Site
@@ -214,9 +214,9 @@ class SessionCore(Capturing):
             return
         # A power cut may take the end itself, but not the saves before it that are to outlast one.
         weak: Durability = durability if self._at_risk else "process"
-        change = _marking(ended, leaving(self.branch, self.id))
+        change = ending(ended, leaving(self.branch, self.id), position.head.fence)
         if self.acting:
-            change = _leaving_open(self.id, change)
+            change = leaving_open(self.id, change)
         for _ in range(limits.commit_tries_max):
             try:
                 self.position = yield from commit(self.site, position, change, self.branch, weak)
@@ -235,13 +235,13 @@ class SessionCore(Capturing):
         return lost(self.site, self.branch, head)
 
     def _send(self, sent: Sent, durability: Durability) -> Steps[None]:
-        summary = sent.extra.get(SUMMARY, _UNSET)
-        marking = _marking(sent.mark, sent.leasing, told=self.told, summary=summary)
-        change = expiring(marking, self._expires_us)
+        summary = sent.extra.get(SUMMARY, UNSET)
+        marked = marking(sent.mark, sent.leasing, told=self.told, summary=summary)
+        change = expiring(marked, self._expires_us)
         if sent.settles:
-            change = yield from _settling(self.site, sent, change)
+            change = yield from settling(self.site, sent, change)
         if sent.mark.end is not None and self.acting:
-            change = _leaving_open(self.id, change)
+            change = leaving_open(self.id, change)
         try:
             for body in sent.bodies:
                 if body.durability == "power":
@@ -367,43 +367,3 @@ def _snapshot_of(head: Head, branch: str) -> int:
     """Number of the newest snapshot; 0: there is none."""
     tip = head.branches.get(branch)
     return tip.snapshots[0].number if tip is not None and tip.snapshots else 0
-
-
-def _settling(
-    site: Site, sent: Sent, change: Callable[[Head], Head]
-) -> Steps[Callable[[Head], Head]]:
-    """A change that records the outcomes of claims too."""
-    from perdure.engine.claims import keeping, settled
-
-    kept = yield from keeping(site, sent.settles, sent.base.head.fence)
-    return lambda head: settled(sent.settles, kept, sent.sealed, change(head))
-
-
-def _leaving_open(session: bytes, change: Callable[[Head], Head]) -> Callable[[Head], Head]:
-    """A change by which nobody is at the claims of a session any more: it ends."""
-    from perdure.core.claims import left_open
-
-    return lambda head: left_open(change(head), session)
-
-
-class _Unset:
-    """The summary was not set by a save."""
-
-
-_UNSET = _Unset()
-
-
-def _marking(
-    mark: Mark | None,
-    leasing: Callable[[Head], Head],
-    *,
-    told: Sequence[Mark] = (),
-    summary: str | _Unset | None = _UNSET,
-) -> Callable[[Head], Head]:
-    """The change a session's commit makes to a head besides moving its branch."""
-
-    def change(head: Head) -> Head:
-        marked = leasing(with_mark(head, mark, told) if mark is not None else head)
-        return marked if isinstance(summary, _Unset) else replace(marked, summary=summary)
-
-    return change
