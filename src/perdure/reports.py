@@ -349,6 +349,8 @@ class Redaction(msgspec.Struct, frozen=True):
     "sessions" (errors that ended them), "effects" (what they gave), "movements"."""
     receipt: int | None = None
     """Number of the movement that is the receipt; None: there was nothing to redact."""
+    is_there: bool = True
+    """Whether anything ever stood at `path`; if not, it may be misspelt."""
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
     """What has it and keeps it: names of branches, effect keys, the state's key; and the files,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from perdure import Store
+from perdure import Retention, Store
 from perdure.cli.app import NOT_FOUND, USAGE, app
 
 MAIL = "alice@example.com"
@@ -96,3 +96,39 @@ def test_somebody_who_is_there_is_asked(
     assert told.exit_code == 0
     assert "would redact" in told.output
     assert (MAIL in repr(states(path))) is not is_done
+
+
+@pytest.mark.parametrize("more", [("--yes",), ("--dry-run",), ("--match", MAIL, "--yes")])
+@pytest.mark.parametrize("where", ["profile/emial", "profil/email", "log/*/by"])
+def test_a_path_at_which_nothing_ever_stood_is_told(
+    path: str, where: str, more: tuple[str, ...]
+) -> None:
+    told = run(path, "redact", "a", where, *more)
+    assert told.exit_code == NOT_FOUND
+    assert told.stdout == "a: nothing to redact\n"
+    assert f"nothing ever stood at {where}" in told.stderr
+    as_json = run(path, "redact", "a", where, *more, "--json")
+    assert as_json.exit_code == NOT_FOUND
+    assert not json.loads(as_json.stdout)["redaction"]["is_there"]
+
+
+def test_a_path_where_it_stood_once_or_was_redacted_is_no_error(path: str) -> None:
+    with Store(path) as store:
+        with store.open("a") as session:
+            del session.state["profile"]["card"]
+        store.prune(Retention(keep_last=1), "a")
+    for where in ("profile/email", "profile/*", "log/*"):
+        assert run(path, "redact", "a", where, "--match", "no such text", "--yes").exit_code == 0
+    assert run(path, "redact", "a", "profile/email", "--yes").exit_code == 0
+    again = run(path, "redact", "a", "profile/email", "--yes")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert again.stdout == "a: nothing to redact\n"
+
+
+def test_who_is_asked_is_told_of_a_path_at_which_nothing_ever_stood(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perdure.cli.redact._is_asked", lambda: True)
+    told = run(path, "redact", "a", "profile/emial", answer="y\n")
+    assert told.exit_code == NOT_FOUND
+    assert "Redact it" not in told.output

@@ -15,7 +15,6 @@ from perdure.cli.words import safe
 
 if TYPE_CHECKING:
     from perdure.reports import Redaction
-    from perdure.store import Store
 
 
 @click.command(
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @on_store
 @gives_json
+@click.pass_context
 def redact(
+    ctx: click.Context,
     key: str,
     path: str | None,
     match: str | None,
@@ -51,7 +52,8 @@ def redact(
     too. Hashes of checkpoints stay, and the receipt is a movement, which never says what was taken
     away. It cannot be taken back: so it is shown, and asked for, unless --yes is given. Sessions
     that are open have to read the state again. Backups, exports and copies made before have it
-    still. Where nothing is found, nothing is changed, which is no error: mind how PATH is spelt.
+    still. Where nothing is found, nothing is changed, which is no error; but if nothing ever stood
+    at PATH, the exit code is 3: mind how it is spelt.
     """
     if match is not None and regex is not None:
         raise click.UsageError("--match goes without --regex")
@@ -63,13 +65,23 @@ def redact(
         )
     wanted = _pattern(regex) if regex is not None else match
     with opened(key, write=not dry_run) as store:
-        if not (dry_run or yes) and not _agreed(store, key, path, wanted):
-            return
-        told = store.redact(key, path, match=wanted, reason=reason, dry_run=dry_run)
+        looks = dry_run or not yes
+        told = store.redact(key, path, match=wanted, reason=reason, dry_run=looks)
+        if looks and not dry_run:
+            if not _agreed(told):
+                ctx.exit(_code(told))
+            told = store.redact(key, path, match=wanted, reason=reason)
     if settings().json:
         print_json({"redaction": document(told)})
     else:
         _show(told)
+    ctx.exit(_code(told))
+
+
+def _code(told: Redaction) -> int:
+    from perdure.cli.app import NOT_FOUND  # which has this command, and so cannot come before
+
+    return 0 if told.is_there else NOT_FOUND
 
 
 def _is_asked() -> bool:
@@ -84,9 +96,8 @@ def _pattern(regex: str) -> re.Pattern[str]:
         raise click.UsageError(f"--regex {regex!r}: {error}") from error
 
 
-def _agreed(store: Store, key: str, path: str | None, match: str | re.Pattern[str] | None) -> bool:
+def _agreed(found: Redaction) -> bool:
     """Whether whoever is there wants it to go; if nothing would, nobody is asked."""
-    found = store.redact(key, path, match=match, dry_run=True)
     _show(found)
     if not found.values:
         return False
@@ -103,10 +114,9 @@ def _show(told: Redaction) -> None:
         table(("where", ">checkpoints"), rows)
         say()
     receipt = f"; receipt: movement {told.receipt}" if told.receipt is not None else ""
-    say(
-        f"{safe(told.key)}: {told.summary()}{receipt}"
-        if rows
-        else f"{safe(told.key)}: nothing to redact"
-    )
+    done = f"{told.summary()}{receipt}" if rows else "nothing to redact"
+    say(f"{safe(told.key)}: {done}")
+    if not told.is_there:
+        hint(f"nothing ever stood at {safe(told.path or '')}: mind how it is spelt")
     for warning in told.warnings:
         hint(safe(warning))

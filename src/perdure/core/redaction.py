@@ -119,6 +119,8 @@ class Redactor:
         """Whether texts outside the state are meant as well: labels, summaries, results."""
         self.count = 0
         """Values and texts that were changed so far."""
+        self.is_met = self.is_everywhere
+        """Whether anything stood at the path so far."""
 
     # ---- texts ------------------------------------------------------------------------------
 
@@ -180,6 +182,7 @@ class Redactor:
         if way == OUTSIDE:
             return value
         is_inside = way == self._inside
+        self.is_met = self.is_met or is_inside
         if is_inside and self._match is None:
             return self._marked(value)
         if isinstance(value, dict):

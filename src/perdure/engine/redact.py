@@ -125,6 +125,7 @@ def _planned(
         values=redactor.count,
         sections=dict(rewriting.sections),
         elsewhere={name: count for name, count in rewriting.elsewhere.items() if count},
+        is_there=redactor.is_met,
         dry_run=dry_run,
         warnings=tuple(told_of_names(site, every, rest, redactor)),
     )
