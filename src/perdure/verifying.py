@@ -44,9 +44,8 @@ class _Verifying(StoreBase, is_part=True):
 
     def _lost(self) -> list[Verified]:
         """States that the anchor knows, if there is one, and the store has not any more."""
-        lost: Any = getattr(self._driver.backend, "lost", list)
-        problem = "tampered: the anchor knows of this state, and the store has no such state"
-        return [Verified(name, 0, False, problem) for name in lost()]
+        lost: Any = getattr(self._driver.backend, "lost", dict)
+        return [Verified(name, 0, False, problem) for name, problem in lost().items()]
 
     def _verified(self, key: str, *, is_listed: bool) -> Verified:
         """What is found of one state; if it `is_listed`, that it is not found is damage."""

@@ -7,15 +7,16 @@ the head is newer than the mark, which is right.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from perdure import host, limits
 from perdure.anchors.protocol import Anchor
+from perdure.anchors.refusals import ACCEPT, erased_at, lost, refusal
 from perdure.backends.layer import Layer
 from perdure.backends.protocol import Backend, StoreInfo
-from perdure.core.abbreviate import count
 from perdure.core.anchor import (
     Mark,
     Unfit,
@@ -50,7 +51,6 @@ from perdure.events import log
 
 STORE = ""
 """The name that the store itself is anchored under; no state has it."""
-ACCEPT = "If it was put back on purpose, take it for the newest: perdure verify --anchor … --accept"
 
 
 class AnchoredBackend(Layer):
@@ -240,13 +240,7 @@ class AnchoredBackend(Layer):
         return None
 
     def _refused(self, key: str, wrong: Unfit, mark: Mark | None) -> Tampered:
-        knew = count(mark.commits, "commit") if mark is not None else "none"
-        return Tampered(
-            f"the state {key!r} is not as its anchor knows it ({knew}): {wrong.why}. An older or "
-            f"another version was put in its place. {ACCEPT}",
-            form=wrong.form,
-            place=f"head of {key!r}",
-        )
+        return refusal(key, wrong, mark, erased_at(self.inner, self._store, mark))
 
     def _note(self, key: str, head: Head, mark: Mark | None) -> None:
         """Keep the mark of a head that is newer than its own, as after a crash."""
@@ -331,11 +325,17 @@ class AnchoredBackend(Layer):
         if forget is not None:
             forget(name)
 
-    def lost(self) -> list[str]:
-        """Names that the anchor has, and the store has not."""
+    def lost(self) -> dict[str, str]:
+        """Names that the anchor has and the store has not, and what is told of each."""
         names = getattr(self.anchor, "names", list)
         base = self.inner.inner if getattr(self.inner, "is_keyed", False) else self.inner  # type: ignore[attr-defined]  # a keyed one stands before another
-        return [name for name in names() if name and base.perform(ReadHead(name)) is None]
+        gone = [name for name in names() if name and base.perform(ReadHead(name)) is None]
+        return {name: lost(self._erased_at(name)) for name in gone}
+
+    def _erased_at(self, name: str) -> datetime | None:
+        kept = self.anchor.get(name)
+        mark = read_mark(kept) if kept is not None else None
+        return erased_at(self.inner, self._store, mark)
 
     def accept(self) -> int:
         """Take what the store holds for the newest; how many states that are."""
