@@ -253,6 +253,8 @@ class AsyncStore(
         Raises:
             StateNotFound: there is no state `key`.
             StateExists: there is a state `new`.
+            SecretFound: the store has a policy about secrets, and there is one in what the copy
+                would have; nothing was written.
         """
         return await self._ask(self._copying(key, new, at))
 
@@ -324,6 +326,9 @@ class AsyncStore(
             Damaged: it is not what was exported, or its changes do not apply.
             KeyMissing: it is encrypted, and this store has no key.
             WrongKey: it is encrypted under another root key than this store.
+            SecretFound: the store has a policy about secrets, and there is one anywhere in the
+                file; nothing was written.
+            UsageError: it has one, and the file cannot be read twice.
         """
         return await asyncio.to_thread(self._import, source, key, progress)
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from perdure.engine.search import search
 from perdure.errors import StateNotFound
 from perdure.types import FoundSecret
 
 if TYPE_CHECKING:
-    from perdure.core.changes import Change
     from perdure.engine.read import Site
     from perdure.engine.requests import Steps
-    from perdure.secrets.detector import Detector
     from perdure.secrets.policy import Secrets
     from perdure.store_base import Progress
 
@@ -40,12 +38,12 @@ class _Scanning:
         secrets: Secrets | None,
         progress: Progress | None,
     ) -> list[FoundSecret]:
+        from perdure.secrets.found import Found
         from perdure.secrets.policy import Secrets, checked
-        from perdure.secrets.screen import detector_of
 
         policy = checked(secrets) or self._secrets or checked(Secrets())
         assert policy is not None
-        found = _Found(detector_of(policy))
+        found = Found(policy)
         if key is not None:
             self._look(self._asking(partial(search, look=found.of(key), history=history), key))
             return found.told()
@@ -56,38 +54,6 @@ class _Scanning:
             if progress is not None:
                 progress(done, len(keys))
         return found.told()
-
-
-class _Found:
-    """The secrets that were found, each place once."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._places: dict[FoundSecret, None] = {}
-
-    def of(
-        self, key: str
-    ) -> Callable[[str | None, int | None, list[Change] | dict[str, Any]], None]:
-        """What looks at the contents of one state."""
-        from perdure.secrets.walk import found_in, found_in_changes, texts_in
-
-        def look(
-            branch: str | None, number: int | None, content: list[Change] | dict[str, Any]
-        ) -> None:
-            if isinstance(content, list):
-                places = found_in_changes(self._detector, content)
-            elif self._detector.has_own or self._detector.is_suspect("\n".join(texts_in(content))):
-                places = [*found_in(self._detector, content, ())]
-            else:
-                places = []
-            for path, kind in places:
-                self._places[FoundSecret(key, kind, path, branch, number)] = None
-
-        return look
-
-    def told(self) -> list[FoundSecret]:
-        """All of them, in the order in which they were found."""
-        return list(self._places)
 
 
 class Scanning(_Scanning):

@@ -216,6 +216,8 @@ class Store(
         Raises:
             StateNotFound: there is no state `key`.
             StateExists: there is a state `new`.
+            SecretFound: the store has a policy about secrets, and there is one in what the copy
+                would have; nothing was written.
         """
         return self._look(self._copying(key, new, at))
 
@@ -287,6 +289,9 @@ class Store(
             Damaged: it is not what was exported, or its changes do not apply.
             KeyMissing: it is encrypted, and this store has no key.
             WrongKey: it is encrypted under another root key than this store.
+            SecretFound: the store has a policy about secrets, and there is one anywhere in the
+                file; nothing was written.
+            UsageError: it has one, and the file cannot be read twice.
         """
         return self._import(source, key, progress)
 

@@ -251,7 +251,13 @@ class StoreBase:
     def _copying(self, key: str, new: str, at: Ref | None) -> Steps[StateInfo]:
         check_new(new)
         target = Site(self._driver.store_id, new)
-        info = yield from self._asking(partial(states.copy, target=target, at=at), key)
+        check = None
+        if self._secrets is not None:
+            from perdure.secrets.found import none_copied
+
+            check = none_copied(self._secrets)
+        work = partial(states.copy, target=target, at=at, check=check)
+        info = yield from self._asking(work, key)
         self._made(target)
         return info
 
@@ -288,7 +294,12 @@ class StoreBase:
             check_key(key)
         store = self._driver.connect().store_id
         root = getattr(self._driver.backend, "root", None)
-        info = import_state(self._driver, store, source, key, progress, root)
+        look_over = None
+        if self._secrets is not None:
+            from perdure.secrets.found import Arriving
+
+            look_over = partial(Arriving, self._secrets)
+        info = import_state(self._driver, store, source, key, progress, root, look_over)
         self._made(Site(store, info.key))
         return info
 

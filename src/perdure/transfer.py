@@ -1,28 +1,20 @@
 """One state as one portable file: written and read as a stream, verified on the way in.
 
-The file is `magic(8) ‖ id(16)`, then frames of `length(4, big-endian) ‖ blob`. Blobs are sealed as
-everything stored is (`perdure.core.seal`), their place being the file's id and the frame's number:
-a frame damaged, moved, or taken from another file does not verify. Frame 1 is the manifest, the
-last one the end; between them are batches of records, compressed together.
+Of the frames of the file (`perdure.state_file`) the first is the manifest, and the last one the
+end; between them are batches of records, compressed together.
 """
 
 from __future__ import annotations
 
-import errno
-import io
 import os
-import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from perdure import limits
 from perdure.core.claims import roots_of_claims
-from perdure.core.codec import pack, unpack
 from perdure.core.head import MAIN, Branch, Head, Journal, open_head, seal_head, to_wire
 from perdure.core.journal import Move
 from perdure.core.lineage import bases_through
@@ -30,53 +22,37 @@ from perdure.core.page import Ref, page_id
 from perdure.core.pieces import at_once
 from perdure.core.record import Record, Sealed, as_saved, open_payload
 from perdure.core.seal import (
-    EXPORT_OWNER,
-    HEADER_BYTES,
     REDACTED,
-    TAG_BYTES,
-    Kind,
     Place,
-    seal,
-    unseal,
 )
 from perdure.core.tree_read import Reading, reachable, read_root, read_value, remembering
 from perdure.drive import Driver
-from perdure.engine import carry, redactions, states
+from perdure.engine import carry, claimed, redactions, search, states
 from perdure.engine.read import Site, is_replaced, parent_of, read_head, replay
 from perdure.engine.requests import Discard, ListHeld, Stage
 from perdure.errors import (
-    GIVE_KEY,
     Busy,
     CommitUnknown,
     Damaged,
-    KeyMissing,
     Malformed,
     PerdureError,
     ReplayMismatch,
     StateExists,
-    StorageFull,
-    Tampered,
     UsageError,
 )
 from perdure.naming import check_new
-from perdure.newfile import give_name, partial_name, require_place
 from perdure.reports import Exported
+from perdure.state_file import File, Reader, Writer, opened, opened_new
 from perdure.types import StateInfo
 
 if TYPE_CHECKING:
-    from perdure.keys.export import FileKeys
     from perdure.keys.ring import RootKey
+    from perdure.secrets.found import Arriving
 
 T = TypeVar("T")
 
-MAGIC = b"PERDSTAT"
-MAGIC_KEYED = b"PERDSEAL"
-"""What an encrypted file begins with: its keys stand before its frames."""
-File: TypeAlias = str | os.PathLike[str] | BinaryIO
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (checkpoints done, all)."""
-
-_length = struct.Struct(">I")
 
 
 def export_state(
@@ -107,8 +83,8 @@ def _exported(
     tip, moved = head.branches[MAIN], head
     # Others, the journal that tells of them, and former lives of the key are not in the file.
     head = replace(head, branches={MAIN: tip}, journal=None, parked=None, former=())
-    with _opened_new(target) as file:
-        writer = _Writer(file, root)
+    with opened_new(target) as file:
+        writer = Writer(file, root)
         bases = driver.run(carry.base_page_ids(site, head, tip))
         ids = sorted({*bases, *driver.run(carry.claim_page_ids(site, head))})
         sealed = seal_head(head, store=writer.id, key=site.key)
@@ -137,14 +113,25 @@ def import_state(
     key: str | None,
     progress: Progress | None,
     root: RootKey | None = None,
+    arriving: Callable[[str], Arriving] | None = None,
 ) -> StateInfo:
-    """Read a state that `export_state` wrote; it is visible only when all of it was verified."""
-    with _opened(source) as file:
-        reader = _Reader(file, root)
+    """Read a state that `export_state` wrote; it is visible only when all of it was verified.
+
+    `arriving` gives what looks over all of it first, by the key that it is to have.
+    """
+    with opened(source) as file:
+        start = _start(file) if arriving is not None else 0
+        reader = Reader(file, root)
         name, head, pages, told = _manifest(reader)
         site = Site(store, key if key is not None else name)
         check_new(site.key)
         driver.run(states.require_free(site))
+        if arriving is not None:
+            _look_over(reader, head, pages, arriving(site.key))
+            file.seek(start)
+            reader = Reader(file, root)
+            if _manifest(reader) != (name, head, pages, told):
+                raise Damaged(f"{reader.name} was changed while it was read")
         staging = _Staging(driver, site, head)
         try:
             last = _stage_all(staging, reader, head, _pages(reader, head, pages), progress)
@@ -163,7 +150,41 @@ def import_state(
         raise
 
 
-def _manifest(reader: _Reader) -> tuple[str, Head, int, list[redactions.Told]]:
+def _start(file: BinaryIO) -> int:
+    """Where a file that is read twice begins.
+
+    Raises:
+        UsageError: it cannot be.
+    """
+    try:
+        start = file.tell()
+        file.seek(start)
+    except (OSError, AttributeError) as error:
+        raise UsageError(
+            "what is imported is looked over for secrets first, and so read twice, which a stream "
+            "cannot be: save it as a file"
+        ) from error
+    return start
+
+
+def _look_over(reader: Reader, head: Head, count: int, arriving: Arriving) -> None:
+    """Have all that a file brings looked at; what is wrong with the file is told by that too.
+
+    Raises:
+        SecretFound: it has secrets.
+    """
+    tip, pages, look = head.branches[MAIN], _pages(reader, head, count), arriving.look
+    sections = _base(reader, tip, pages)
+    look(MAIN, tip.first, sections)
+    for records in _verified(reader, head, sections):
+        search.in_records(MAIN, records, look)
+    look(MAIN, tip.number, sections)
+    search.in_claims(_over(claimed.results(head), pages), look)
+    look(None, None, {"summary": head.summary})
+    arriving.require_none()
+
+
+def _manifest(reader: Reader) -> tuple[str, Head, int, list[redactions.Told]]:
     """The key and the head that the file begins with, how many pages follow, and the receipts."""
     match reader.next():
         case {"key": str(key), "head": bytes(blob), **more}:
@@ -174,7 +195,7 @@ def _manifest(reader: _Reader) -> tuple[str, Head, int, list[redactions.Told]]:
     raise Damaged(f"{reader.name} does not begin with a manifest")
 
 
-def _receipts(reader: _Reader, wire: object) -> list[redactions.Told]:
+def _receipts(reader: Reader, wire: object) -> list[redactions.Told]:
     """The receipts of redactions that the file has, oldest first."""
     try:
         return msgspec.convert(wire, list[redactions.Told])
@@ -184,38 +205,49 @@ def _receipts(reader: _Reader, wire: object) -> list[redactions.Told]:
 
 def _stage_all(
     staging: _Staging,
-    reader: _Reader,
+    reader: Reader,
     head: Head,
     pages: dict[bytes, bytes],
     progress: Progress | None,
 ) -> Sealed:
     """Verify, replay and stage every record of the file, a batch at a time; the last one."""
     tip = head.branches[MAIN]
-    sections = _base(reader, tip, pages)
-    parent, number = parent_of(tip), tip.first - 1
     last: Sealed | None = None
-    while last is None or number < tip.number:
-        records = _records(reader, head, parent, number + 1)
-        try:
-            replay(records, sections)
-        except (ReplayMismatch, Malformed) as error:
-            raise Damaged(f"{reader.name}: {error}") from error
+    for records in _verified(reader, head, _base(reader, tip, pages)):
         staging.redacted += [record for record in records if record.is_redacted]
         last = staging.put(records)
-        parent, number = records[-1].hash, last.number
         if progress is not None:
-            progress(number, tip.number)
-    if parent != tip.hash or reader.next() != {"end": tip.number}:
-        raise Damaged(f"{reader.name}: its records do not end as its manifest says")
-    if not reader.is_at_end():
-        raise Damaged(f"{reader.name}: goes on after its end; it is not what was exported")
+            progress(last.number, tip.number)
+    assert last is not None
     if not _over(reachable(roots_of_claims(head)), pages) <= pages.keys():
         raise Damaged(f"{reader.name}: a page that has claims is not in it")
     staging.put_pages(pages)
     return last
 
 
-def _pages(reader: _Reader, head: Head, count: int) -> dict[bytes, bytes]:
+def _verified(reader: Reader, head: Head, sections: dict[str, Any]) -> Iterator[list[Record]]:
+    """Every record of the file, a batch at a time, each verified and replayed in `sections`.
+
+    Raises:
+        Damaged: they are not what was exported, or do not apply, or more follows.
+    """
+    tip = head.branches[MAIN]
+    parent, number = parent_of(tip), tip.first - 1
+    while number < max(tip.number, tip.first):
+        records = _records(reader, head, parent, number + 1)
+        try:
+            replay(records, sections)
+        except (ReplayMismatch, Malformed) as error:
+            raise Damaged(f"{reader.name}: {error}") from error
+        yield records
+        parent, number = records[-1].hash, records[-1].number
+    if parent != tip.hash or reader.next() != {"end": tip.number}:
+        raise Damaged(f"{reader.name}: its records do not end as its manifest says")
+    if not reader.is_at_end():
+        raise Damaged(f"{reader.name}: goes on after its end; it is not what was exported")
+
+
+def _pages(reader: Reader, head: Head, count: int) -> dict[bytes, bytes]:
     """What stands in for what was pruned before the export, by the ids of its pages."""
     pages: dict[bytes, bytes] = {}
     while len(pages) < count:
@@ -229,14 +261,14 @@ def _pages(reader: _Reader, head: Head, count: int) -> dict[bytes, bytes]:
     return pages
 
 
-def _page(reader: _Reader, item: object) -> tuple[bytes, bytes]:
+def _page(reader: Reader, item: object) -> tuple[bytes, bytes]:
     match item:
         case [bytes(id_), bytes(payload)]:
             return id_, payload
     raise Damaged(f"{reader.name}: what should be a page is none")
 
 
-def _base(reader: _Reader, tip: Branch, pages: dict[bytes, bytes]) -> dict[str, Any]:
+def _base(reader: Reader, tip: Branch, pages: dict[bytes, bytes]) -> dict[str, Any]:
     """The state that a pruned history begins with."""
     if tip.base_tree is None:
         return {}
@@ -297,7 +329,7 @@ class _Staging:
         return last
 
     def put_receipts(
-        self, reader: _Reader, head: Head, told: list[redactions.Told]
+        self, reader: Reader, head: Head, told: list[redactions.Told]
     ) -> Journal | None:
         """Stage what tells of the redacted records; where they are in the journal.
 
@@ -332,7 +364,7 @@ class _Staging:
                 self._perform(Discard(self.incarnation))
 
 
-def _records(reader: _Reader, head: Head, parent: bytes, first: int) -> list[Record]:
+def _records(reader: Reader, head: Head, parent: bytes, first: int) -> list[Record]:
     """The next batch, each record chained to the one before it."""
     records: list[Record] = []
     frame = reader.next()
@@ -348,148 +380,3 @@ def _records(reader: _Reader, head: Head, parent: bytes, first: int) -> list[Rec
             case _:
                 raise Damaged(f"{reader.name}: checkpoint {number} is missing")
     return records
-
-
-class _Writer:
-    def __init__(self, file: BinaryIO, root: RootKey | None = None) -> None:
-        self._file = file
-        self._number = 0
-        self.id = os.urandom(16)
-        self.bytes = 0
-        self._keys: FileKeys | None = None
-        if root is None:
-            self._put(MAGIC + self.id)
-            return
-        from perdure.keys.export import FileKeys
-
-        self._keys, start = FileKeys.drawn(self.id, root)
-        self._put(MAGIC_KEYED + self.id + start)
-
-    def write(self, value: object, flags: int = 0) -> None:
-        self._number += 1
-        place = Place(self.id, EXPORT_OWNER, 0, self._number)
-        blob = seal(Kind.EXPORT, place, pack(value), flags=flags)
-        if self._keys is not None:
-            blob = self._keys.seal(place, blob)
-        self._put(_length.pack(len(blob)))
-        self._put(blob)
-
-    def _put(self, data: bytes) -> None:
-        """All of it, also into a stream that takes less at a time."""
-        left = memoryview(data)
-        while left:
-            left = left[self._file.write(left) :]
-        self.bytes += len(data)
-
-
-class _Reader:
-    def __init__(self, file: BinaryIO, root: RootKey | None = None) -> None:
-        self._file = file
-        self._number = 0
-        self.name = str(getattr(file, "name", "the file"))
-        self._keys: FileKeys | None = None
-        magic = self._up_to(len(MAGIC))
-        if magic not in (MAGIC, MAGIC_KEYED):
-            raise Malformed(
-                f"{self.name} is not a state exported by Perdure. A backup is a whole store: "
-                "open it as one (on the command line with --store)"
-            )
-        self.id = self._exactly(16)
-        if magic == MAGIC_KEYED:
-            self._keys = self._read_keys(root)
-
-    def _read_keys(self, root: RootKey | None) -> FileKeys:
-        if root is None:
-            raise KeyMissing(
-                f"{self.name} is encrypted: import it into a store with the root key that it was "
-                f"exported under; {GIVE_KEY}"
-            )
-        from perdure.keys.export import FileKeys
-
-        return FileKeys.read(self.id, root, self._exactly)
-
-    def next(self) -> object:
-        self._number += 1
-        (length,) = _length.unpack(self._exactly(_length.size))
-        if not HEADER_BYTES + TAG_BYTES <= length <= limits.record_bytes_max * 2:
-            raise Damaged(f"{self.name}: frame {self._number} claims {length} bytes")
-        place = Place(self.id, EXPORT_OWNER, 0, self._number)
-        blob = self._exactly(length)
-        if self._keys is not None:
-            blob = self._keys.locked(blob)
-        try:
-            return unpack(unseal(Kind.EXPORT, place, blob, limits.export_bytes_max))
-        except (Damaged, Malformed) as error:
-            kind = Tampered if isinstance(error, Tampered) else Damaged
-            raise kind(
-                f"{self.name}: frame {self._number} is not what was exported; it was changed, "
-                "moved or cut"
-            ) from error
-
-    def is_at_end(self) -> bool:
-        """Whether nothing follows."""
-        return not self._file.read(1)
-
-    def _exactly(self, size: int) -> bytes:
-        data = self._up_to(size)
-        if len(data) != size:
-            raise Damaged(f"{self.name} is cut short in frame {self._number}")
-        return data
-
-    def _up_to(self, size: int) -> bytes:
-        """The next bytes, also of a stream that gives less at a time; fewer only at its end."""
-        data = self._file.read(size)
-        while len(data) < size and (more := self._file.read(size - len(data))):
-            data += more
-        return data
-
-
-@contextmanager
-def _opened_new(target: File) -> Iterator[BinaryIO]:
-    """A file that appears under its name only when it is whole; never over another."""
-    if not isinstance(target, str | os.PathLike):
-        if isinstance(target, io.TextIOBase):
-            raise UsageError("a state is exported to a binary file: open it with mode 'wb'")
-        yield target
-        return
-    require_place(target)
-    path = Path(target)
-    if path.exists():
-        raise _taken(path)
-    partial = partial_name(path)
-    try:
-        opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(opened, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        give_name(partial, path)
-    except FileExistsError as error:
-        raise _taken(path) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(f"No room left for {path}; nothing is left of it.") from error
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-
-
-def _taken(path: Path) -> UsageError:
-    return UsageError(f"{path} exists already; choose another name or remove it")
-
-
-@contextmanager
-def _opened(source: File) -> Iterator[BinaryIO]:
-    if not isinstance(source, str | os.PathLike):
-        if isinstance(source, io.TextIOBase):
-            raise UsageError("a state is imported from a binary file: open it with mode 'rb'")
-        yield source
-        return
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(open(source, "rb"))
-        except OSError as error:
-            reason = error.strerror or error
-            raise UsageError(f"cannot read {os.fspath(source)}: {reason}") from error
-        yield file

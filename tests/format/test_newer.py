@@ -28,7 +28,7 @@ from perdure.engine.requests import Commit, HeadRow, ReadHead, RecordRow
 from perdure.engine.save import tail_of
 from perdure.errors import Damaged, KeyMissing, NewerFormat
 from perdure.keys.data import DataKeys
-from perdure.transfer import MAGIC
+from perdure.state_file import MAGIC
 
 WAY_OUT = r".*nothing was touched\. Upgrade: pip install --upgrade perdure$"
 SOME = bytes(range(16))

@@ -20,8 +20,9 @@ from perdure import errors, limits
 from perdure.core.changes import pack_changes
 from perdure.engine.requests import ListStaged, Stage
 from perdure.reports import Exported
+from perdure.state_file import Reader
 from perdure.testing.clock import Clock
-from perdure.transfer import _manifest, _Reader
+from perdure.transfer import _manifest
 
 
 @pytest.fixture
@@ -357,7 +358,7 @@ def test_what_was_deleted_before_is_not_in_the_file(store: perdure.Store) -> Non
     file = io.BytesIO()
     store.export("a", file)
     file.seek(0)
-    _, head, *_ = _manifest(_Reader(file))
+    _, head, *_ = _manifest(Reader(file))
     assert head.former == ()
     file.seek(0)
     assert store.import_(file, "b").number == 3

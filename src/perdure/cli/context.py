@@ -54,6 +54,7 @@ class Settings:
     key: str | None = None
     keys_url: str | None = None
     anchor: str | None = None
+    refuses_secrets: bool = False
 
 
 def settings() -> Settings:
@@ -88,6 +89,22 @@ def keep_anchor(ctx: click.Context, _param: click.Parameter, value: str | None) 
 def _keep_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     found = ctx.ensure_object(Settings)
     found.json = value or found.json
+
+
+def _keep_refusal(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    found = ctx.ensure_object(Settings)
+    found.refuses_secrets = value or found.refuses_secrets
+
+
+def refuses_secrets(function: F) -> F:
+    """Give a command `--refuse-secrets`."""
+    return click.option(
+        "--refuse-secrets",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep_refusal,
+        help="Write nothing that has what looks like a key or a token.",
+    )(function)
 
 
 def takes_key(function: F) -> F:
@@ -214,6 +231,8 @@ def opened(
 
         require_store(backend_for(store_url()))
     options = key_options(needed=needs_key)
+    if settings().refuses_secrets:
+        options["secrets"] = "refuse"
     with Store(store_url(), create=create, read_only=not write, **options) as store:
         try:
             yield store

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perdure.cli.context import examples, gives_json, on_store
+from perdure.cli.context import examples, gives_json, on_store, refuses_secrets
 from perdure.cli.importing import adapter, move_in
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 )
 @click.option("--skip-failures", is_flag=True, help="Import all others where some fail.")
 @click.option("--dry-run", is_flag=True, help="Only read, and say what would be imported.")
+@refuses_secrets
 @on_store
 @gives_json
 @click.pass_context

@@ -16,6 +16,7 @@ from perdure.cli.context import (
     gives_json,
     on_store,
     opened,
+    refuses_secrets,
     settings,
     store_url,
 )
@@ -44,6 +45,7 @@ _TAKES_VALUE = ("--store", "--key")
 )
 @click.argument("file", type=_old_file)
 @click.argument("key", required=False)
+@refuses_secrets
 @on_store
 @gives_json
 def _exported(file: Path, key: str | None) -> None:
@@ -113,6 +115,7 @@ def _first_word(args: list[str]) -> str | None:
         "import langgraph checkpoints.sqlite --dry-run",
     ),
 )
+@refuses_secrets
 @on_store
 @gives_json
 def import_() -> None:

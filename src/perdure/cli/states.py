@@ -16,6 +16,7 @@ from perdure.cli.context import (
     on_store,
     opened,
     reference,
+    refuses_secrets,
     settings,
 )
 from perdure.cli.documents import document
@@ -109,6 +110,7 @@ def _one_line(text: str) -> str:
 @click.argument("key")
 @click.argument("new")
 @click.option("--at", "ref", metavar="REF", help="Up to this checkpoint. By default the newest.")
+@refuses_secrets
 @on_store
 @gives_json
 def copy(key: str, new: str, ref: str | None) -> None:

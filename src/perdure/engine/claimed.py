@@ -16,7 +16,7 @@ from perdure.core.codec import unpack
 from perdure.core.head import Claim, Head
 from perdure.core.page import Ref
 from perdure.core.seal import damaged
-from perdure.core.tree_read import find_pair, newest_pairs, read_root, read_value
+from perdure.core.tree_read import Reading, find_pair, newest_pairs, read_root, read_value
 from perdure.engine.pages import walk
 from perdure.engine.read import Site, as_of_now
 from perdure.engine.requests import Steps
@@ -84,10 +84,14 @@ def _claim_of(site: Site, head: Head, key: str, wire: Any) -> Steps[Claim]:
 
 
 def _converted(site: Site, key: str, wire: Any) -> Claim:
+    return _claim(f"claim {key!r} of {site.key!r}", wire)
+
+
+def _claim(what: str, wire: Any) -> Claim:
     try:
         return msgspec.convert(wire, Claim)
     except msgspec.ValidationError as error:
-        raise Damaged(f"claim {key!r} of {site.key!r}: {error}") from error
+        raise Damaged(f"{what}: {error}") from error
 
 
 def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
@@ -104,6 +108,32 @@ def result_of(site: Site, head: Head, claim: Claim) -> Steps[Any]:
     if type(value) is Ref:
         value = yield from walk(site, head.incarnation, read_value(value))
     return unpack(value)
+
+
+def results(head: Head) -> Reading[dict[str, Any]]:
+    """What the actions gave, by effect key, as far as that is known in this state."""
+    claims = dict(claims_of(head))
+    wires: dict[str, Any] = {}
+    root = claimed_of(head)
+    if root is not None:
+        wires = yield from read_root(root)
+    for key, wire in wires.items():
+        if key not in claims:
+            claims[key] = _claim(f"claim {key!r}", (yield from _whole(wire)))
+    found: dict[str, Any] = {}
+    for key, claim in claims.items():
+        if claim.result is not None:
+            found[key] = unpack(claim.result)
+        elif claim.kept is not None:
+            pair = yield from find_pair(claim.kept, RESULT)
+            if pair is not None:
+                found[key] = unpack((yield from _whole(pair[0])))
+    return found
+
+
+def _whole(value: Any) -> Reading[Any]:
+    """A value of a tree; one that is a tree of its own is read."""
+    return (yield from read_value(value)) if type(value) is Ref else value
 
 
 def known(site: Site, key: str) -> Steps[tuple[Claim | None, Any]]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from perdure.core.changes import Change
 from perdure.core.head import Branch, Head
 from perdure.core.record import LABEL, METADATA, SUMMARY, Record
-from perdure.engine import effects
+from perdure.engine import claimed, effects
 from perdure.engine.lines import every_span
 from perdure.engine.load import state_at
+from perdure.engine.pages import walk
 from perdure.engine.parked import all_branches
 from perdure.engine.past import every_run
-from perdure.engine.read import Site, joined, next_records
-from perdure.engine.requests import LET_GO, ReadHead, Run, Steps
+from perdure.engine.read import Site, joined, next_records, spans
+from perdure.engine.requests import LET_GO, Compute, ReadHead, Run, Steps
 from perdure.errors import StateNotFound
 
 NAMED = {LABEL: "label", METADATA: "metadata", SUMMARY: "summary"}
@@ -53,7 +55,7 @@ def search(site: Site, look: Look, *, history: bool) -> Steps[None]:
 
 def _at(site: Site, head: Head, name: str, tip: Branch, number: int, look: Look) -> Steps[None]:
     sections, _ = yield from state_at(site, head, tip, number)
-    look(name, number, sections)
+    yield Compute(partial(look, name, number, sections))
     yield LET_GO
 
 
@@ -66,8 +68,7 @@ def _all_of(site: Site, head: Head, look: Look) -> Steps[None]:
         number = run.first
         while number <= run.last:
             records = yield from next_records(site, head, Run(run.line, number, run.last))
-            for record in records:
-                _record(names.get(record.line), record, look)
+            in_records(names.get(run.line), records, look)
             number = records[-1].number + 1
             yield LET_GO
     for name, tip in tips:
@@ -75,8 +76,36 @@ def _all_of(site: Site, head: Head, look: Look) -> Steps[None]:
             yield from _at(site, head, name, tip, tip.first, look)
 
 
-def _record(name: str | None, record: Record, look: Look) -> None:
+def in_records(name: str | None, records: Sequence[Record], look: Look) -> None:
+    """Give `look` what records brought, and what their saves said besides."""
+    for record in records:
+        _in_record(name, record, look)
+
+
+def _in_record(name: str | None, record: Record, look: Look) -> None:
     look(name, record.number, record.changes())
     said = {NAMED[each]: record.extra[each] for each in NAMED if each in record.extra}
     if said:
         look(name, record.number, said)
+
+
+def in_claims(results: dict[str, Any], look: Look) -> None:
+    """Give `look` what effects gave, by their keys."""
+    for key, result in results.items():
+        look(None, None, {"effects": {key: {"result": result}}})
+
+
+def in_copy(site: Site, head: Head, name: str, tip: Branch, look: Look) -> Steps[None]:
+    """Give `look` all that a copy of a state takes along: of one branch, up to a checkpoint."""
+    in_claims((yield from walk(site, head.incarnation, claimed.results(head))), look)
+    look(None, None, {"summary": head.summary})
+    if tip.cut is not None:
+        yield from _at(site, head, name, tip, tip.first, look)
+    number = tip.first
+    while number <= tip.number:
+        run = (yield from spans(site, head, tip, number, tip.number))[0]
+        records = yield from next_records(site, head, run)
+        yield Compute(partial(in_records, name, records, look))
+        number = records[-1].number + 1
+        yield LET_GO
+    yield from _at(site, head, name, tip, tip.number, look)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -197,23 +197,37 @@ def _change_head(
     return (yield from info_of(site.key, position.head, now_us))
 
 
-def copy(site: Site, target: Site, at: Ref | None = None, branch: str = MAIN) -> Steps[StateInfo]:
+Check: TypeAlias = Callable[[Site, Head, str, Branch], Steps[None]]
+"""What may refuse to have a branch, by its name, copied up to there, before anything is written."""
+
+
+def copy(
+    site: Site,
+    target: Site,
+    at: Ref | None = None,
+    branch: str = MAIN,
+    check: Check | None = None,
+) -> Steps[StateInfo]:
     """A new state with the same history, up to a checkpoint, under a key that is free.
 
     What becomes its `main` is the branch; others, and the journal of movements, stay behind.
     """
 
     def copied(head: Head) -> Steps[StateInfo]:
-        return _copy(site, head, target, at, branch)
+        return _copy(site, head, target, at, branch, check)
 
     return (yield from as_of_now(site, copied))
 
 
-def _copy(site: Site, head: Head, target: Site, at: Ref | None, branch: str) -> Steps[StateInfo]:
+def _copy(
+    site: Site, head: Head, target: Site, at: Ref | None, branch: str, check: Check | None
+) -> Steps[StateInfo]:
     yield from require_free(target)
     incarnation = yield Random(16)
     point = yield from find_point(site, head, branch, at)
     tip = point.then((yield from record_at(site, head, point)))
+    if check is not None:
+        yield from check(site, head, point.branch, tip)
     head = replace(head, branches={MAIN: tip})
     parent, after, last, count = parent_of(tip), None, None, 0
     ends: dict[int, int] = {}
