@@ -285,3 +285,26 @@ def test_on_the_command_line(source: Path, tmp_path: Path) -> None:
     refused = perdure(*call, "--encryption-key", "env:NOTHING_IS_HERE")
     assert refused.exit_code == 2 and "env:NOTHING_IS_HERE" in refused.stderr
     assert perdure(*call, "--encryption-key", "env:K", K=SECRET).exit_code == 0
+
+
+def test_secrets_are_found_in_what_moves_in_as_in_what_is_saved(
+    source: Path, tmp_path: Path
+) -> None:
+    token = f"AKIA{'Q7' * 8}"
+    asyncio.run(SQLiteSession("bob/7", source).add_items([{"role": "user", "content": token}]))
+    path = tmp_path / "agents.db"
+    told = perdure("import", "openai-agents", str(source), "--store", str(path), "--refuse-secrets")
+    assert told.exit_code == 1
+    assert "messages/3/content holds what looks like a secret: AWS Access Key" in told.stdout
+    assert "1 of 2 conversations is as in the source" in told.stdout
+    assert token not in told.output
+    with Store(path, secrets="refuse") as store:
+        assert [each.key for each in store.states()] == ["sessions/alice"]
+        assert store.scan(history=True) == []
+        moved = {each.name: each.problem for each in move_conversations(source, store).units}
+        assert moved["alice"] is None and "looks like a secret" in str(moved["bob/7"])
+    with Store(path, secrets="mask") as store:
+        moved = {each.name: each.problem for each in move_conversations(source, store).units}
+        assert "not what the source has" in str(moved["bob/7"])
+        assert store.scan(history=True) == []
+        assert kept(store, "bob/7")[-1]["content"] == "[masked: AWS Access Key]"
