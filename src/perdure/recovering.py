@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from perdure import limits
-from perdure.core.head import Head, commits_of, open_head, seal_head
-from perdure.core.pack import open_pack
-from perdure.core.record import open_record
-from perdure.core.seal import Kind, Place, is_encrypted, unseal
+from perdure.core.head import Head, commits_of, seal_head
 from perdure.engine import audit, movements, states
 from perdure.engine.last_good import HURT, fall_back
 from perdure.engine.load import load
@@ -32,8 +28,16 @@ from perdure.engine.read import Site
 from perdure.engine.rebuilding import rebuilt
 from perdure.engine.requests import Commit, HeadRow
 from perdure.engine.save import tail_of
-from perdure.errors import Damaged, KeyMissing, NeedsPerson, PerdureError, UsageError
+from perdure.errors import Damaged, KeyMissing, PerdureError, UsageError
 from perdure.newfile import give_name, partial_name, require_place
+from perdure.salvaging import (
+    ID_BYTES,
+    checked,
+    is_encrypted_row,
+    name_of,
+    receipts_in,
+    table_of,
+)
 from perdure.types import Loss
 
 if TYPE_CHECKING:
@@ -43,10 +47,6 @@ if TYPE_CHECKING:
     from perdure.store import Store
 
 Progress: TypeAlias = Callable[[int, int], None]
-_ID, _PAGE_ID = 16, 32
-_KINDS = {7: "heads", 5: "records", 3: "pages"}
-"""Which table a row is of, by how many values it has."""
-_MAGIC = b"PERD"
 
 
 class RecoveredState(msgspec.Struct, frozen=True):
@@ -74,7 +74,8 @@ class Recovered(msgspec.Struct, frozen=True):
     found: dict[str, int]
     """Rows that are as they were written, by table."""
     lost: dict[str, int]
-    """Rows that are there and are not, by table; those that are not even there nobody can count."""
+    """Rows that are there and are not, by table; those that are not even there nobody can count.
+    Of `erased`, the receipts of erasures, one is counted if there were some and none is left."""
 
     @property
     def ok(self) -> bool:
@@ -155,7 +156,7 @@ def _store_id(
     file: SalvagedFile, source: str | os.PathLike[str], keys: SalvagedKeys | None
 ) -> bytes:
     """The store's id: what stands after its name somewhere, and agrees with a checksum or key."""
-    candidates = {each for each in file.after_each(b"store_id", _ID) if len(each) == _ID}
+    candidates = {each for each in file.after_each(b"store_id", ID_BYTES) if len(each) == ID_BYTES}
     if keys is not None:
         found = keys.fit(candidates)
         if found is None:
@@ -167,9 +168,9 @@ def _store_id(
     if candidates:
         for row in file.rows():
             for store in candidates:
-                if _checked(row, store) is not None:
+                if checked(row, store) is not None:
                     return store
-        if any(map(_is_encrypted, file.rows())):
+        if any(map(is_encrypted_row, file.rows())):
             raise KeyMissing(
                 f"{os.fspath(source)}: its states are encrypted; give the key too: "
                 "recover(…, key=…), or perdure recover --key FORM …"
@@ -196,6 +197,8 @@ class _Salvage:
         """The rows of the heads, as they were."""
         self._lines: dict[tuple[bytes, int], list[tuple[int, int]]] = {}
         """The first and the last record of each row that was taken, by incarnation and line."""
+        self._erased: Collection[bytes] = ()
+        """Lives that were erased, as far as receipts tell."""
         self._keys: dict[bytes, str] = {}
         """Of lives whose head is damaged, where its row tells the key."""
         backend = SqliteBackend(str(path))
@@ -213,13 +216,17 @@ class _Salvage:
                 change = "UPDATE perdure SET value = ? WHERE name = 'store_id'"
                 self._base.execute(change, (self._store,))
                 if self._opening is not None:
-                    self._opening.put(self._base)
-                    self.found["keys"] = len(self._opening.found)
-                    self.lost["keys"] = self._opening.lost
+                    self._opening.put_first(self._base)
             if self._opening is not None:
                 self._opening.open(self._path)
                 opened.callback(self._opening.close)
                 self._store = self._opening.store
+            with self._base:
+                self._take_receipts()
+                if self._opening is not None:
+                    self._opening.put(self._base, self._erased)
+                    self.found["keys"] = len(self._opening.found)
+                    self.lost["keys"] = self._opening.lost
             with self._base:
                 for number, row in self._file.numbered_rows():
                     self._take(row)
@@ -229,19 +236,32 @@ class _Salvage:
         if progress is not None:
             progress(self._file.pages, self._file.pages)
 
+    def _take_receipts(self) -> None:
+        """Take what tells of erasures, before anything that they are about."""
+        from perdure.backends import sqlite_erased
+
+        receipts = receipts_in(self._file, self._store, self._opening)
+        self._erased = receipts.rows.keys()
+        if receipts.rows:
+            self._base.execute(sqlite_erased.SCHEMA)
+            self._base.executemany("INSERT INTO erased VALUES (?, ?, ?)", receipts.rows.values())
+            self.found["erased"] = len(receipts.rows)
+        if receipts.lost:
+            self.lost["erased"] = receipts.lost
+
     def _take(self, row: Row) -> None:
-        table = _table_of(row)
-        if table is None:
-            return
-        checked = _checked(row, self._store, self._opening)
-        if checked is None:
+        table = table_of(row)
+        if table is None or row[3 if table == "heads" else 0] in self._erased:
+            return  # it is none, or the remains of what was erased
+        found = checked(row, self._store, self._opening)
+        if found is None:
             self.lost[table] += 1
-            if table == "heads" and len(row[3]) == _ID:
+            if table == "heads" and len(row[3]) == ID_BYTES:
                 with suppress(UnicodeDecodeError):
                     self._keys[row[3]] = row[0].decode()
             return
         if table == "heads":
-            self._take_head(_name_of(row, self._opening), checked, row)
+            self._take_head(name_of(row, self._opening), found, row)
         elif table == "records":
             self._take_record(row)
         else:
@@ -250,7 +270,9 @@ class _Salvage:
             self.found[table] += self._base.changes()
 
     def _take_head(self, key: str, head: Head, row: Row) -> None:
-        """The newest, should there be two versions."""
+        """The newest, should there be two versions; none of what was erased."""
+        if head.incarnation in self._erased:
+            return
         old = self._heads.get(key)
         self.found["heads"] += old is None
         if old is None or _age(head) > _age(old):
@@ -362,53 +384,3 @@ def _lives(head: Head) -> tuple[Head, ...]:
 def _age(head: Head) -> tuple[int, int, int]:
     # The others are for heads of which no commits were counted: a claim changes none of them.
     return commits_of(head), head.generation, head.updated_us
-
-
-def _table_of(row: Row) -> str | None:
-    """The table that a row seems to be of."""
-    table = _KINDS.get(len(row))
-    blob: Any = row[{"heads": 2, "records": 4, "pages": 2}[table]] if table else None
-    if not isinstance(blob, bytes):
-        return None
-    ids = {"heads": (0, 1, 3), "records": (0,), "pages": (0, 1)}[str(table)]
-    if not all(isinstance(row[at], bytes) for at in ids):
-        return None
-    numbers = row[1:4] if table == "records" else ()
-    if not all(isinstance(number, int) for number in numbers):
-        return None
-    is_ours = blob[:4] == _MAGIC or len(row[ids[-1] if table != "pages" else 0]) == _ID
-    return table if is_ours else None
-
-
-def _is_encrypted(row: Row) -> bool:
-    return any(isinstance(each, bytes) and is_encrypted(each) for each in row)
-
-
-def _name_of(row: Row, opening: SalvagedKeys | None) -> str:
-    """The name of the state whose head this is."""
-    if opening is not None:
-        return opening.name(row[0], row[2])
-    stored: bytes = row[0]
-    return stored.decode(errors="surrogateescape")
-
-
-def _checked(row: Row, store: bytes, opening: SalvagedKeys | None = None) -> Any:
-    """What a row holds, if its checksum, or its key, agrees with its place; None: it does not."""
-    table = _table_of(row)
-    try:
-        if table == "heads":
-            blob = row[2] if opening is None else opening.lock_head(row[2])
-            return open_head(blob, store=store, key=_name_of(row, opening), token=row[1])
-        if opening is not None and table is not None:
-            at_blob = {"records": 4, "pages": 2}[table]
-            row = (*row[:at_blob], opening.lock(row[at_blob]), *row[at_blob + 1 :])
-        if table == "records":
-            incarnation, line, number, count, blob = row
-            at: Any = {"store": store, "incarnation": incarnation, "line": line, "number": number}
-            return open_record(blob, **at) if count == 1 else open_pack(blob, **at, count=count)
-        if table == "pages":
-            place = Place(store, row[0], page=row[1])
-            return unseal(Kind.PAGE, place, row[2], limits.page_payload_bytes_max)
-    except (NeedsPerson, OverflowError, ValueError):
-        return None
-    return None

@@ -174,7 +174,15 @@ class SalvagedFile:
                 yield row
 
     def key_rows(self) -> Iterator[Row]:
-        """Everything that can be read as a wrapped key, of tables without row ids."""
+        """Everything that can be read as a wrapped key."""
+        return filter(_is_key, self._keyed_rows())
+
+    def receipt_rows(self) -> Iterator[Row]:
+        """Everything that can be read as the receipt of an erasure."""
+        return filter(_is_receipt, self._keyed_rows())
+
+    def _keyed_rows(self) -> Iterator[Row]:
+        """Everything that can be read as a row of a table without row ids."""
         free = self._free()
         for number in range(1, self.pages + 1):
             page = self.page(number)
@@ -189,7 +197,7 @@ class SalvagedFile:
                 offset = int.from_bytes(page[cell : cell + 2], "big") + skipped
                 size, offset = _varint(page, offset)
                 row = self._payload(page, offset, size, (self.page_bytes - 12) * 64 // 255 - 23)
-                if row is not None and _is_key(row):
+                if row is not None:
                     yield row
 
     def _row_at(self, page: bytes, offset: int) -> Row | None:
@@ -254,6 +262,13 @@ def _is_key(row: Row) -> bool:
     """Whether these values can be the owner of a key, and the key."""
     owner, blob = row if len(row) == 2 else (None, None)
     return isinstance(owner, bytes) and isinstance(blob, bytes) and len(owner) in (0, 16)
+
+
+def _is_receipt(row: Row) -> bool:
+    """Whether these values can be an incarnation, the time of its erasure, and a receipt."""
+    incarnation, at_us, blob = row if len(row) == 3 else (None, None, None)
+    is_life = isinstance(incarnation, bytes) and len(incarnation) == 16
+    return is_life and isinstance(at_us, int) and isinstance(blob, bytes)
 
 
 def _checksum(data: bytes, order: str, start: tuple[int, int]) -> tuple[int, int]:

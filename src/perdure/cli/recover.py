@@ -74,7 +74,7 @@ def _show(done: Recovered) -> None:
         hint("something was lost: compare with a backup before this store takes its place")
 
 
-ROWS = ("heads", "records", "pages", "keys")
+ROWS = ("heads", "records", "pages", "keys", "erased")
 
 
 def _told(state: RecoveredState) -> str:

@@ -203,6 +203,10 @@ class KeyedBackend(HeldKeys, Layer):
         """A stored head with what opens it."""
         return Locked.by(self._open_head, blob)
 
+    def locked_receipt(self, blob: bytes) -> Locked:
+        """A stored receipt with what opens it."""
+        return Locked.by(self._open_receipt, blob)
+
     def name_of(self, stored: str, row: HeadRow) -> str:
         """What a state is called whose head is stored under this."""
         return self._names.name(stored, row) if self.ring.settings.hidden else stored
@@ -337,8 +341,7 @@ class KeyedBackend(HeldKeys, Layer):
 
     def _read_erased(self, request: ReadErased | ListErased) -> tuple[ErasedRow, ...]:
         rows: tuple[ErasedRow, ...] = self.inner.perform(request)
-        opener = self._open_receipt
-        return tuple(replace(row, blob=Locked.by(opener, row.blob)) for row in rows)
+        return tuple(replace(row, blob=self.locked_receipt(row.blob)) for row in rows)
 
     def _open_receipt(self, place: Place, blob: bytes) -> tuple[int, bytes]:
         """What a `Locked` receipt is opened by."""

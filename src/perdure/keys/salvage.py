@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.backends import sqlite_keys
 from perdure.core.seal import Locked
-from perdure.encrypted import STORE
+from perdure.encrypted import ERASURES, STORE
 from perdure.engine.requests import HeadRow
 from perdure.errors import PerdureError, WrongKey
 from perdure.keys.backend import KeyedBackend
@@ -17,7 +17,7 @@ from perdure.keys.providers import root_key
 from perdure.keys.ring import Ring, RootKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     import apsw
 
@@ -73,11 +73,20 @@ class SalvagedKeys:
             else:
                 self.found.append((owner, wrapped))
 
-    def put(self, base: apsw.Connection) -> None:
-        """Let a new store have them."""
+    def put_first(self, base: apsw.Connection) -> None:
+        """Let a new store have those that tell what was erased: its own, and that of receipts."""
         base.execute(sqlite_keys.SCHEMA)
+        self._put(base, {owner for owner, _ in self.found} & {STORE, ERASURES})
+
+    def put(self, base: apsw.Connection, erased: Collection[bytes]) -> None:
+        """Let it have the others, but of what was erased."""
+        self.found = [each for each in self.found if each[0] not in erased]
+        self._put(base, {owner for owner, _ in self.found})
+
+    def _put(self, base: apsw.Connection, owners: Collection[bytes]) -> None:
         for row in self.found:
-            base.execute("INSERT OR IGNORE INTO keys (owner, blob) VALUES (?, ?)", row)
+            if row[0] in owners:
+                base.execute("INSERT OR IGNORE INTO keys (owner, blob) VALUES (?, ?)", row)
 
     def open(self, path: Path) -> None:
         """Open the new store with them; `lock` and `name` work from then on."""
@@ -103,6 +112,10 @@ class SalvagedKeys:
     def lock_head(self, blob: bytes) -> Locked:
         """A head, to be opened at its place."""
         return self._backend.locked_head(blob)
+
+    def lock_receipt(self, blob: bytes) -> Locked:
+        """The receipt of an erasure, to be opened at its place."""
+        return self._backend.locked_receipt(blob)
 
     def name(self, stored: bytes, blob: bytes) -> str:
         """What the state is called that is stored under this."""

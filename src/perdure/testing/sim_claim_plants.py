@@ -63,7 +63,7 @@ def _outcome_lost() -> Iterator[None]:
         return change
         yield
 
-    with patch.object(session, "_settling", planted):
+    with patch.object(session, "settling", planted):
         yield
 
 
