@@ -177,16 +177,20 @@ def _changed(ref: Ref, kept: Unread) -> Changed:
 
 def _read(site: Site, head: Head, ref: Ref, runs: list[Run]) -> Steps[list[Any]]:
     """The items of these runs, those that are stored read from their pages."""
+    ranges = _ranges(runs)
+    found: list[list[Any]] = []
+    for low, high in ranges:
+        found.append((yield from walk(site, head.incarnation, read_items(ref, low, high))))
     items: list[Any] = []
-    stored: dict[int, Any] = {}
-    for low, high in _ranges(runs):
-        found = yield from walk(site, head.incarnation, read_items(ref, low, high))
-        stored.update(enumerate(found, low))
+    at = 0
     for run in runs:
         if run.items is not None:
             items += run.items
-        else:
-            items += _edited([stored[at] for at in range(run.start, run.start + run.count)], run)
+            continue
+        while run.start >= ranges[at][1]:  # stored items keep their order
+            at += 1
+        begin = run.start - ranges[at][0]
+        items += _edited(found[at][begin : begin + run.count], run)
     return items
 
 

@@ -119,7 +119,7 @@ class TrackedList(Node, list[Any]):
         if self._tracker.guarded:
             self._tracker.before_edit(self, True)
         items = list(values)
-        if len(items) == 1:
+        if len(items) == 1 and type(self) is TrackedList:  # others look at what they are given
             self.append(items[0])
         else:
             self._splice(len(self), 0, self._enter_all(enumerate(items, len(self))))

@@ -145,11 +145,7 @@ class PerdureSession(KeepingRuns):
                 if left := await cut_off(session):
                     await take_in(session, left)
                 self._keeper.sum_up(session, text_of(asked.get("content"), SUMMARY_CHARS))
-            messages = session.state.setdefault(MESSAGES, [])
-            if len(new) == 1:  # as mostly; it costs half as much
-                messages.append(new[0])
-            else:
-                messages.extend(new)
+            session.state.setdefault(MESSAGES, []).extend(new)
 
         await self._keeper.write(adding)
 
