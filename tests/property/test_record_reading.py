@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perdure.core.changes import (
@@ -136,6 +136,22 @@ _WIRES = st.one_of(
 
 
 @given(st.lists(_WIRES, max_size=3))
+@example([[1, [3, "plan"], 1]])
+@example([[1, [], 1]])
+@example([[1, ["plan", -1], 1]])
+@example([[1, ["plan", True], 1]])
+@example([[1, ["plan", 1.0], 1]])
+@example([[1, ["plan"], {"a": {1: 2}}]])
+@example([[1, ["plan"], UNKNOWN]])
+@example([[1.0, ["plan"], 1]])
+@example([[1, ["plan"], 1, 2]])
+@example([[2, ["plan"]], [2, ["plan"], 1]])
+@example([[3, ["plan"], 0, 0, 5]])
+@example([[3, ["plan"], 0, 0, {}]])
+@example([[3, ["plan"], 0, -1, []]])
+@example([[3, ["plan"], True, 0, []]])
+@example([[4, ["plan"], [], {}]])
+@example([[5, ["plan"]]])
 def test_changes_read_in_one_go_are_those_read_value_by_value(changes: list[Any]) -> None:
     record = record_of(raw(changes))
     told: list[Any] = []
