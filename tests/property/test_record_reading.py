@@ -7,10 +7,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from perdure.core.changes import SET, Change, moves_of, pack_changes, to_wire
+from perdure.core.changes import (
+    SET,
+    Change,
+    Delete,
+    Members,
+    Set,
+    Splice,
+    moves_of,
+    pack_changes,
+    to_wire,
+)
 from perdure.core.codec import Code, pack
 from perdure.core.outline import INSIDE, moves_in, touches_of
 from perdure.core.record import Draft, Record, open_payload, open_record, seal_draft
@@ -103,6 +113,70 @@ def test_a_change_of_a_newer_version_still_tells_its_section_P10() -> None:
             read()
     inside = record_of(raw([[9, ["a", "b"], 1, 2, 3, 4], [1, ["plan"], 2]]))
     assert inside.touches() == [("a", INSIDE), ("plan", SET)]
+
+
+_PARTS = st.one_of(
+    st.sampled_from(["plan", "", -1, 0, 3, 2**63, True, 1.0, None, b"plan", ["plan"], UNKNOWN]),
+    st.just(msgspec.msgpack.Ext(Code.TEXT.value, b"\xed\xa0\xbd")),
+)
+_REST = st.one_of(
+    _PARTS,
+    st.sampled_from(["text", [], [1], {"a": {1: 2}}, {"a": {"b": 2}}, [{None: 1}]]),
+    st.builds(msgspec.Raw, values(2).map(pack)),
+)
+_WIRES = st.one_of(
+    st.tuples(
+        st.sampled_from([0, 1, 2, 3, 3, 4, 5, -1, True, 1.0, "1", None]),
+        st.one_of(st.lists(st.one_of(st.just("plan"), _PARTS), max_size=3), _PARTS),
+        st.lists(_REST, max_size=4),
+    ).map(lambda parts: [parts[0], parts[1], *parts[2]]),
+    st.tuples(st.just(3), st.just(["plan"]), st.integers(-1, 2), st.integers(-1, 2), _REST),
+    _REST,
+)
+
+
+@given(st.lists(_WIRES, max_size=3))
+@example([[1, [3, "plan"], 1]])
+@example([[1, [], 1]])
+@example([[1, ["plan", -1], 1]])
+@example([[1, ["plan", True], 1]])
+@example([[1, ["plan", 1.0], 1]])
+@example([[1, ["plan"], {"a": {1: 2}}]])
+@example([[1, ["plan"], UNKNOWN]])
+@example([[1.0, ["plan"], 1]])
+@example([[1, ["plan"], 1, 2]])
+@example([[2, ["plan"]], [2, ["plan"], 1]])
+@example([[3, ["plan"], 0, 0, 5]])
+@example([[3, ["plan"], 0, 0, {}]])
+@example([[3, ["plan"], 0, -1, []]])
+@example([[3, ["plan"], True, 0, []]])
+@example([[4, ["plan"], [], {}]])
+@example([[5, ["plan"]]])
+def test_changes_read_in_one_go_are_those_read_value_by_value(changes: list[Any]) -> None:
+    record = record_of(raw(changes))
+    told: list[Any] = []
+    for read in (record.changes, lambda: record._changes(record._unpack(record.packed))):
+        try:
+            found = read()
+            told.append([(type(change), to_wire(change)) for change in found])
+            told.append(wires(found))
+        except (Damaged, Malformed, NewerFormat) as error:
+            told.append((type(error), str(error)))
+    half = len(told) // 2
+    assert repr(told[:half]) == repr(told[half:])
+
+
+def test_usual_changes_are_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[Change] = [
+        Set(("plan", "step"), {"at": [1, 2.5, None, "x", b"y"]}),
+        Delete(("plan", "old")),
+        Splice(("messages",), 3, 0, [{"role": "user"}]),
+        Splice(("draft",), 0, 2, "text"),
+        Members(("plan", "tags"), [1], ["a"]),
+    ]
+    record = record_of(pack_changes(saved))
+    monkeypatch.setattr(Record, "_unpack", None)
+    assert record.changes() == saved
 
 
 ID = raw(bytes(16))

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perdure import limits
-from perdure.core.codec import pack, unpack
+from perdure.core.codec import pack, pack_many, unpack
 from perdure.core.values import same, take
 from perdure.errors import Malformed, NewerFormat, NotStorable
 from perdure.testing.strategies import hashables, scalars, values
@@ -65,6 +65,17 @@ def test_what_is_unpacked_is_what_was_packed(value: Any) -> None:
     assert spelled(back) == spelled(value)
     assert same(back, value)
     assert pack(back) == pack(value)
+
+
+@given(st.lists(values(), max_size=6))
+@example([datetime(2026, 1, 1, tzinfo=UTC)])
+@example([datetime(2026, 1, 1, 0, 0, 0, 5, tzinfo=UTC)])
+@example([datetime(1926, 1, 1, tzinfo=UTC)])
+@example([date(2026, 1, 1), time(1), timedelta(1), UUID(int=1), Decimal("1.0")])
+@example([(1, 2), {1}, frozenset({1}), [], ()])
+@example([float("nan"), -0.0, 2**64, -(2**63), True, 1, b"\xd6\xff", "\ud800", "\xff"])
+def test_many_are_packed_as_they_are_one_by_one(many: list[Any]) -> None:
+    assert pack_many(many) == pack(many)
 
 
 @given(values())

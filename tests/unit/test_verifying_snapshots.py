@@ -5,8 +5,14 @@ from msgspec.structs import replace
 
 import perdure
 from perdure import limits
+from perdure.core import tree
+from perdure.core.cut import Bounds
 from perdure.core.head import Head, Snapshot, open_head, seal_head
-from perdure.engine.requests import Commit, HeadRow, ReadHead
+from perdure.core.seal import Kind, Place, seal
+from perdure.core.tree import build
+from perdure.engine.pages import put
+from perdure.engine.read import Site
+from perdure.engine.requests import Commit, HeadRow, PageRow, PutPages, ReadHead
 from perdure.engine.save import tail_of
 
 KEY = "agent"
@@ -58,3 +64,57 @@ def test_each_snapshot_that_is_not_what_its_records_give_is_found(store: perdure
         keep_instead(store, kept)
         [again] = store.verify(KEY)
         assert again.ok
+
+
+def put_pages(store: perdure.Store, pages: dict[bytes, bytes]) -> None:
+    """Store these payloads as pages of the state, sealed as they should be."""
+    backend, head = store._driver.backend, head_of(store)
+    site = Site(backend.connect().store_id, KEY)
+    for request in put(site, head.incarnation, pages):
+        if isinstance(request, PutPages):
+            backend.perform(request)
+
+
+def test_a_tree_of_the_right_content_that_is_cut_elsewhere_is_found(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = head_of(store)
+    kept = head.branches["main"].snapshots
+    assert kept is not None
+    for snapshot in (kept[0], kept[2], kept[-1]):
+        at = kept.index(snapshot)
+        with monkeypatch.context() as patch:
+            patch.setattr(tree, "LEAVES", Bounds(4_000, 8_000, 16_000))
+            other = build(store.at(KEY, snapshot.number).plain(), head.secret)
+        assert other.root != snapshot.root
+        put_pages(store, other.pages)
+        keep_instead(store, (*kept[:at], replace(snapshot, root=other.root), *kept[at + 1 :]))
+        [found] = store.verify(KEY)
+        assert not found.ok
+        assert found.problem is not None
+        assert f"the snapshot at checkpoint {snapshot.number} of" in found.problem
+        keep_instead(store, kept)
+        [again] = store.verify(KEY)
+        assert again.ok
+
+
+def test_a_page_sealed_as_it_should_be_that_holds_something_else_is_found_and_made_anew(
+    store: perdure.Store,
+) -> None:
+    backend, head = store._driver.backend, head_of(store)
+    newest = head.branches["main"].newest
+    assert newest is not None
+    built = build(store.at(KEY, newest.number).plain(), head.secret)
+    assert built.root == newest.root
+    own = next(id_ for id_, payload in built.pages.items() if b"xxxx" in payload)
+    place = Place(backend.connect().store_id, head.incarnation, page=own)
+    wrong = PageRow(own, seal(Kind.PAGE, place, built.pages[own].replace(b"xxxx", b"yyyy", 1)))
+    backend.perform(PutPages(head.incarnation, (wrong,)))
+    [found] = store.verify(KEY)
+    assert not found.ok
+    assert found.problem is not None
+    assert f"page {own.hex()[:12]} of" in found.problem
+    assert "does not hold what its id says" in found.problem
+    assert {each.remedy for each in found.damage} == {"repair"}
+    [mended] = store.verify(KEY, repair=True, backup=False)
+    assert mended.ok and mended.mended

@@ -11,12 +11,12 @@ from perdure.core.head import MAIN, Head
 from perdure.core.journal import JOURNAL_LINE
 from perdure.core.page import twin_of
 from perdure.core.record import Record
-from perdure.core.seal import Kind, unseal
+from perdure.core.seal import Kind, damaged, unseal
 from perdure.core.tree_read import PAGES_AT_ONCE, reachable
 from perdure.engine import diagnosis, unreferenced
 from perdure.engine.load import load
 from perdure.engine.mend import mend
-from perdure.engine.pages import page_missing, place_of, remedy, walk
+from perdure.engine.pages import holds_what_its_id_says, page_missing, place_of, remedy, walk
 from perdure.engine.past import runs_kept
 from perdure.engine.read import MAX_NUMBER, Site, as_of_now, read_run
 from perdure.engine.redactions import require_receipts
@@ -172,7 +172,7 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
     roots = yield from replay_all(site, head, comparing)
     yield from require_receipts(site, head, comparing.redacted)
     try:
-        sizes = yield from _verify_pages(site, head)
+        sizes, others = yield from _verify_pages(site, head)
         beside = roots_beside_snapshots(head)
         reached = yield from walk(site, head.incarnation, reachable([*roots, *beside]))
         bases = base_trees((yield from runs_with_snapshots(site, head)))
@@ -181,6 +181,10 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
         reached |= set(map(twin_of, twice))
         for id_ in sorted(reached - sizes.keys()):
             raise page_missing(site, id_)
+        for id_ in sorted(reached & others):
+            place = f"page {id_.hex()[:12]} of {site.key!r}"
+            what = f"{place} is damaged: it does not hold what its id says"
+            raise damaged(site.store, what, "content", place)
     except Damaged as error:
         # That can be said because all records have just been read.
         raise retold(error, f"{error}. {_remedy(site, head)}") from error
@@ -188,9 +192,10 @@ def _verify_life(site: Site, head: Head) -> Steps[list[Unreferenced]]:
     return records + unreferenced.pages_of(head, sizes, reached)
 
 
-def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
-    """Check every page that is stored; their sizes by id."""
+def _verify_pages(site: Site, head: Head) -> Steps[tuple[dict[bytes, int], set[bytes]]]:
+    """Check every page that is stored: their sizes by id, and those that are not what ids say."""
     sizes: dict[bytes, int] = {}
+    others: set[bytes] = set()
     after: bytes | None = None
     while listed := (yield ListPages(head.incarnation, after, PAGES_AT_ONCE)):
         after = listed[-1][0]
@@ -200,11 +205,13 @@ def _verify_pages(site: Site, head: Head) -> Steps[dict[bytes, int]]:
         for row in rows:
             place = place_of(site, head.incarnation, row.id)
             try:
-                unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
+                payload = unseal(Kind.PAGE, place, row.blob, limits.page_payload_bytes_max)
             except Damaged as error:
                 what = f"page {row.id.hex()[:12]} of {site.key!r} is damaged: {error}"
                 raise retold(error, what) from error
-    return sizes
+            if not holds_what_its_id_says(row.id, payload, head.secret):
+                others.add(row.id)
+    return sizes, others
 
 
 def _remedy(site: Site, head: Head) -> str:

@@ -194,7 +194,7 @@ def _of_trees(
         ids = yield from walk(site, head.incarnation, reachable(roots))
     except Damaged as error:
         return [_kept_twice(what, f"{error.kind}: {error}", "backup", name, 1)]
-    bad = yield from unusable(site, head.incarnation, {*ids, *map(twin_of, ids)})
+    bad = yield from unusable(site, head.incarnation, {*ids, *map(twin_of, ids)}, head.secret)
     if not bad:
         return []
     is_lost = any(id_ in bad and twin_of(id_) in bad for id_ in ids)
@@ -212,7 +212,7 @@ def _bad_pages(site: Site, head: Head, roots: Sequence[Ref]) -> Steps[tuple[int,
         ids = yield from walk(site, head.incarnation, reachable(roots))
     except Damaged as error:
         return 1, f"{error.kind}: {error}"
-    bad = yield from unusable(site, head.incarnation, ids)
+    bad = yield from unusable(site, head.incarnation, ids, head.secret)
     which = ", ".join(sorted(id_.hex()[:12] for id_ in bad)[: limits.damage_named_max])
     return len(bad), f"pages that are damaged or missing: {which}"
 

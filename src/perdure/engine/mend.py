@@ -56,7 +56,7 @@ def _is_sound(site: Site, head: Head, snapshot: Snapshot, sound: set[bytes]) -> 
         ids = yield from walk(site, head.incarnation, reachable([snapshot.root]))
     except Damaged:
         return False
-    bad = yield from unusable(site, head.incarnation, ids - sound)
+    bad = yield from unusable(site, head.incarnation, ids - sound, head.secret)
     sound |= ids - bad
     return not bad
 
@@ -70,7 +70,7 @@ def _make_anew(
     built = yield from in_pieces(building(sections, head.secret))
     if built.root != snapshot.root:
         raise ReplayMismatch("it is not what replaying the records gives")
-    bad = yield from unusable(site, head.incarnation, built.pages.keys() - sound)
+    bad = yield from unusable(site, head.incarnation, built.pages.keys() - sound, head.secret)
     yield from put(site, head.incarnation, {id_: built.pages[id_] for id_ in sorted(bad)})
     sound |= built.pages.keys()
     return len(bad)

@@ -111,8 +111,13 @@ def read_page(site: Site, incarnation: bytes, id_: bytes) -> Steps[bytes]:
     return _open(site, incarnation, id_, {row.id: row for row in rows})
 
 
-def unusable(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> Steps[set[bytes]]:
+def unusable(
+    site: Site, incarnation: bytes, ids: Iterable[bytes], secret: bytes | None = None
+) -> Steps[set[bytes]]:
     """Those of these pages that are damaged or missing; each is read and verified (P5).
+
+    With the state's `secret`, also those that do not hold what their ids say: for pages of trees.
+    What was put and never committed may be of a secret that nobody has any more.
 
     Raises:
         NewerFormat: one was written by a newer version.
@@ -124,9 +129,12 @@ def unusable(site: Site, incarnation: bytes, ids: Iterable[bytes]) -> Steps[set[
         there = {row.id: row for row in rows}
         for id_ in some:
             try:
-                _open(site, incarnation, id_, there)
+                payload = _open(site, incarnation, id_, there)
             except Damaged:
                 found.add(id_)
+            else:
+                if secret is not None and not holds_what_its_id_says(id_, payload, secret):
+                    found.add(id_)
             yield LET_GO
     return found
 

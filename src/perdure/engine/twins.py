@@ -55,7 +55,7 @@ def mend_twins(site: Site, head: Head, roots: Iterable[Ref]) -> Steps[int]:
         ids = yield from walk(site, head.incarnation, reachable(roots))
     except Damaged as error:
         raise _lost(site, f"{error}: pages") from error
-    bad = yield from unusable(site, head.incarnation, {*ids, *map(twin_of, ids)})
+    bad = yield from unusable(site, head.incarnation, {*ids, *map(twin_of, ids)}, head.secret)
     lost, count = 0, 0
     for id_ in sorted(ids):
         twin = twin_of(id_)
