@@ -11,11 +11,25 @@ from perdure.backends.objects import ObjectBackend
 from perdure.core.head import lives
 from perdure.engine.read import Site
 from perdure.engine.requests import ListErased, ListHeld, ListStaged, ReadErased, ReadHead
-from perdure.testing.sim_erasing import BUGS, FACES, run_one
+from perdure.testing import simulate
+from perdure.testing.exhaust import exhaust_erasing
+from perdure.testing.sim_erasing import ERASING_BUGS, Erasures
 from perdure.testing.sim_report import Found
+from perdure.testing.sim_stores import small_world
 from perdure.testing.sim_world import Face
+from perdure.testing.simulate import FACES, Plan
 
-SCHEDULES = int(os.environ.get("PERDURE_ERASING_SCHEDULES", "120"))
+
+def run_one(seed: int, number: int, *, face: Face, keyed: bool = False) -> Erasures:
+    with small_world():
+        plan = Plan((face,), saves=4, erasing=True, keyed=keyed)
+        world = simulate.run_one(seed, number, plan)
+    assert isinstance(world, Erasures)
+    return world
+
+
+SAYS = {"unfenced": r"P8: .* which was erased", "unreceipted": "P7: .* no receipt"}
+SCHEDULES = int(os.environ.get("PERDURE_ERASING_SCHEDULES", "100"))
 
 
 @pytest.mark.timeout(120)
@@ -32,11 +46,25 @@ def test_random_schedules_with_erasures_break_no_promise_P8(face: Face, keyed: b
 
 
 @pytest.mark.parametrize("face", FACES)
-@pytest.mark.parametrize("name", BUGS)
+@pytest.mark.parametrize("name", ERASING_BUGS)
 def test_chance_finds_a_planted_bug_of_erasing(name: str, face: Face) -> None:
-    with BUGS[name].plant(), pytest.raises(Found, match=r"P8: .* which was erased"):
+    with ERASING_BUGS[name].plant(), pytest.raises(Found, match=SAYS[name]):
         for number in range(400):
             run_one(2, number, face=face)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("face", FACES)
+def test_every_schedule_of_two_writers_and_an_erasure_P8(face: Face) -> None:
+    """`simulate --exhaustive --erasing` runs the same."""
+    report = exhaust_erasing(face)
+    assert report.schedules > 300
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_exhaustion_finds_a_planted_bug_of_erasing(face: Face) -> None:
+    with ERASING_BUGS["unreceipted"].plant(), pytest.raises(Found, match=SAYS["unreceipted"]):
+        exhaust_erasing(face)
 
 
 def test_a_schedule_with_erasures_is_a_function_of_its_seed() -> None:

@@ -13,13 +13,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from perdure.engine.requests import Commit
-from perdure.testing import sim_claims, sim_elsewhere, sim_fleet_actors, sim_pruning
+from perdure.testing import (
+    sim_claims,
+    sim_elsewhere,
+    sim_erasing,
+    sim_fleet_actors,
+    sim_pruning,
+    sim_redacting,
+)
 from perdure.testing.sim_actors import writer
 from perdure.testing.sim_branches import every_kind
 from perdure.testing.sim_report import Found, Progress, Report, account, quiet
 from perdure.testing.sim_stores import small_world
-from perdure.testing.sim_world import Action, Actor, Face, Option, World
+from perdure.testing.sim_world import WRITES, Action, Actor, Face, Option, World
 
 ON_READS: tuple[Action, ...] = ("crash before",)
 ON_COMMITS: tuple[Action, ...] = (
@@ -148,6 +154,32 @@ def exhaust_pruning(
         return exhaust(face, faults=faults, begin=begin, progress=progress)
 
 
+def exhaust_redacting(face: Face, faults: int = 1, *, progress: Progress = quiet) -> Report:
+    """Run every schedule of two writers of one save each, and a redaction.
+
+    With so many deaths of the redactor at most.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(sim_redacting.every_redaction, face)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
+def exhaust_erasing(face: Face, faults: int = 1, *, progress: Progress = quiet) -> Report:
+    """Run every schedule of two writers of two saves each, and an erasure.
+
+    With so many deaths of the eraser at most.
+
+    Raises:
+        Found: a promise was broken.
+    """
+    begin = partial(sim_erasing.every_erasure, face)
+    with small_world():
+        return exhaust(face, faults=faults, begin=begin, progress=progress)
+
+
 def exhaust_deploying(face: Face, faults: int = 1, *, progress: Progress = quiet) -> Report:
     """Run every schedule of a worker of old code and one of new, on a state of old code.
 
@@ -207,11 +239,11 @@ def _follow(world: World, odometer: _Odometer, known: set[Any], faults: int) -> 
             return False
         world.is_known = odometer.is_replayed
         chosen = options[odometer.choose(len(options))]
-        reads = world.sorts_reads and not isinstance(chosen.actor.pending, Commit)
+        reads = world.sorts_reads and not isinstance(chosen.actor.pending, WRITES)
         last = world.actors.index(chosen.actor) if reads else 0
         world.take(chosen.actor, chosen.action)
         if chosen.actor in world.hurried:
-            while chosen.actor.pending and not isinstance(chosen.actor.pending, Commit):
+            while chosen.actor.pending and not isinstance(chosen.actor.pending, WRITES):
                 world.take(chosen.actor, "proceed")
     return True
 
@@ -223,9 +255,9 @@ def _kinds(world: World, actor: Actor) -> tuple[Action, ...]:
     nothing, and comes to the same as who begins later.
     """
     if world.sorts_reads:
-        is_at_risk = actor in world.mortal and isinstance(actor.pending, Commit)
+        is_at_risk = actor in world.mortal and isinstance(actor.pending, WRITES)
         return ("crash after",) if is_at_risk else ()
-    return ON_COMMITS if isinstance(actor.pending, Commit) else ON_READS
+    return ON_COMMITS if isinstance(actor.pending, WRITES) else ON_READS
 
 
 def _first_in_order(world: World, ready: list[Actor], last: int) -> list[Actor]:
@@ -242,5 +274,5 @@ def _first_in_order(world: World, ready: list[Actor], last: int) -> list[Actor]:
         actor
         for actor in ready
         if actor not in late
-        and (isinstance(actor.pending, Commit) or world.actors.index(actor) >= last)
+        and (isinstance(actor.pending, WRITES) or world.actors.index(actor) >= last)
     ]

@@ -25,6 +25,7 @@ from perdure.engine.requests import (
     Commit,
     Committed,
     Compute,
+    Erase,
     IsAlive,
     ListHeads,
     Moved,
@@ -125,6 +126,10 @@ class Option:
 
     actor: Actor
     action: Action
+
+
+WRITES = Commit | Erase
+"""What changes what there is, for all: requests between two of them may come in any order."""
 
 
 @dataclass(slots=True)
@@ -306,7 +311,7 @@ class World:
         if action != "proceed":
             self.faults[action] = self.faults.get(action, 0) + 1
         self._act(actor, request, action, delay)
-        if isinstance(request, Commit) and not self.is_known:
+        if isinstance(request, WRITES) and not self.is_known:
             self.observe()
 
     def _act(self, actor: Actor, request: StorageRequest, action: Action, delay: int) -> None:

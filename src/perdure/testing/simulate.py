@@ -21,7 +21,15 @@ from typing import get_args
 
 from perdure.cache import Cache
 from perdure.engine.requests import Commit, StorageRequest
-from perdure.testing import sim_claims, sim_elsewhere, sim_fleet_actors, sim_pruning
+from perdure.errors import PerdureError
+from perdure.testing import (
+    sim_claims,
+    sim_elsewhere,
+    sim_erasing,
+    sim_fleet_actors,
+    sim_pruning,
+    sim_redacting,
+)
 from perdure.testing.exhaust import (
     ON_COMMITS,
     ON_READS,
@@ -29,24 +37,33 @@ from perdure.testing.exhaust import (
     exhaust_claims,
     exhaust_deploying,
     exhaust_elsewhere,
+    exhaust_erasing,
     exhaust_moving,
     exhaust_pruning,
+    exhaust_redacting,
 )
 from perdure.testing.sim_actors import ALL_KINDS, PAGE_KINDS, Upkeep, reader, writer
 from perdure.testing.sim_branches import by_chance, merging
 from perdure.testing.sim_claim_plants import CLAIMING_BUGS
+from perdure.testing.sim_erasing import ERASING_BUGS
 from perdure.testing.sim_fleet_plants import FLEET_BUGS
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
 from perdure.testing.sim_prune_plants import PRUNING_BUGS
+from perdure.testing.sim_redacting import REDACTING_BUGS
 from perdure.testing.sim_report import Found, Progress, Report, account, quiet
 from perdure.testing.sim_stores import encrypted, small_world
-from perdure.testing.sim_world import CACHE_BYTES, DELAY_STEPS_MAX, Action, Face, World
+from perdure.testing.sim_world import CACHE_BYTES, DELAY_STEPS_MAX, WRITES, Action, Face, World
 
 FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
 VERDICT = "no promise was broken"
 SCHEDULES_PER_LINE = 500
 _PLANTS = BUGS | MOVING_BUGS | PRUNING_BUGS | FLEET_BUGS | CLAIMING_BUGS
+_PLANTS |= ERASING_BUGS | REDACTING_BUGS
+_KINDS = (
+    *("branches", "merging", "pruning", "fleet", "claims", "elsewhere"),
+    *("erasing", "redacting", "keyed"),
+)
 STEPS_MAX = 5_000
 """Steps of one schedule: far more than any that ends."""
 
@@ -76,6 +93,10 @@ class Plan:
     """Whether actors act on the world, too; see `perdure.testing.sim_claims`."""
     elsewhere: bool = False
     """Whether they claim in a state that many share; see `perdure.testing.sim_elsewhere`."""
+    erasing: bool = False
+    """Whether states are erased; see `perdure.testing.sim_erasing`."""
+    redacting: bool = False
+    """Whether texts are redacted; see `perdure.testing.sim_redacting`."""
     keyed: bool = False
     """Whether the store is encrypted."""
 
@@ -126,17 +147,18 @@ def run_one(seed: int, number: int, plan: Plan = Plan()) -> World:
                 raise AssertionError(f"it does not end within {STEPS_MAX} steps")
             actor = chance.choice(ready)
             action: Action = "proceed"
-            likely = rate if isinstance(actor.pending, Commit) else rate / 8
+            likely = rate if isinstance(actor.pending, WRITES) else rate / 8
             if actor.pending is not None and not actor.waiting and chance.random() < likely:
                 action = chance.choice(_faults(world, actor.pending))
             world.take(actor, action, chance.randint(1, DELAY_STEPS_MAX))
         world.forget()
         world.settle()
-    except AssertionError as error:
+    except (AssertionError, PerdureError) as error:
         again = f"--seed {seed} --schedule {number} --writers {plan.writers} --saves {plan.saves}"
         again += " --branches" * plan.branches + " --merging" * plan.merging
         again += " --pruning" * plan.pruning + " --fleet" * plan.fleet
         again += " --claims" * plan.claims + " --elsewhere" * plan.elsewhere
+        again += " --erasing" * plan.erasing + " --redacting" * plan.redacting
         again += " --keyed" * plan.keyed
         raise Found(account(world, error, f"python -m perdure.testing simulate {again}")) from error
     return world
@@ -148,6 +170,10 @@ def _begun(face: Face, name: str, chance: random.Random, plan: Plan) -> World:
         return sim_fleet_actors.by_chance(face, name, chance, plan.saves)
     if plan.elsewhere:
         return sim_elsewhere.by_chance(face, name, chance, plan.saves)
+    if plan.erasing:
+        return sim_erasing.by_chance(face, name, chance, plan.saves)
+    if plan.redacting:
+        return sim_redacting.by_chance(face, name, chance, plan.saves)
     if plan.claims:
         return sim_claims.by_chance(face, name, chance, plan.saves)
     if plan.pruning:
@@ -191,10 +217,12 @@ def _shared_cache(chance: random.Random) -> Cache | None:
 
 def _faults(world: World, request: StorageRequest) -> tuple[Action, ...]:
     objects = world.face == "objects"
-    if not isinstance(request, Commit):
+    if not isinstance(request, WRITES):
         return (*ON_READS, "delay answer", *(("crash inside",) if objects else ()))
     if objects:
-        return (*ON_COMMITS, "delay answer", "crash inside", "land late", "outage late")
+        late: tuple[Action, ...] = ("land late", "outage late")
+        late = late if isinstance(request, Commit) else ()
+        return (*ON_COMMITS, "delay answer", "crash inside", *late)
     return (*ON_COMMITS, "delay answer")
 
 
@@ -227,8 +255,7 @@ def main(argv: Sequence[str]) -> int:
                         write_line(f"{face}{what}: {report}; {VERDICT}")
                 return 0
             sizes = options.writers or 3, options.saves or 3
-            names = ("branches", "merging", "pruning", "fleet", "claims", "elsewhere", "keyed")
-            kinds = {name: getattr(options, name) for name in names}
+            kinds = {name: getattr(options, name) for name in _KINDS}
             plan = Plan(faces, *sizes, **kinds)
             report = explore(options.seed, options.steps, plan, options.schedule, said_now_and_then)
             write_line(f"seed {options.seed}: {report}; {VERDICT}")
@@ -248,6 +275,10 @@ def _exhausting(options: argparse.Namespace) -> dict[str, Callable[..., Report]]
     if options.claims:
         faults = {", death": False, ", race": True}
         return {what: partial(exhaust_claims, races=races) for what, races in faults.items()}
+    if options.erasing:
+        return {", erase": exhaust_erasing}
+    if options.redacting:
+        return {", redact": exhaust_redacting}
     if options.pruning:
         return {", prune": exhaust_pruning}
     if options.branches:
@@ -281,6 +312,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--fleet", action="store_true", help="with old code and new on one state")
     add("--claims", action="store_true", help="with actors that act on the world, once each")
     add("--elsewhere", action="store_true", help="with agents that share what is to be done once")
+    add("--erasing", action="store_true", help="with states that are erased")
+    add("--redacting", action="store_true", help="with texts that are taken out of the history")
     add("--keyed", action="store_true", help="with a store that is encrypted; not exhaustive")
     add(
         "--plant",
