@@ -49,7 +49,8 @@ _claimed = struct.Struct(">I")
 CLAIMED_AT = HEADER_BYTES + 2
 """Where an encrypted blob says how long its payload is: after the generation of its key."""
 _length = struct.Struct(">Q").pack
-_numbers = struct.Struct(">QQ").pack
+numbered = struct.Struct(">QQ").pack
+"""What ends the bytes that stand for a place: its line and its number."""
 
 
 EXPORT_OWNER = b"export"
@@ -89,7 +90,7 @@ class Place(msgspec.Struct, frozen=True):
     def bound(self) -> bytes:
         """The bytes the tag covers: lengths make every field's end unambiguous."""
         owner = self.owner + self.page
-        return self.store + _length(len(owner)) + owner + _numbers(self.line, self.number)
+        return self.store + _length(len(owner)) + owner + numbered(self.line, self.number)
 
     def __str__(self) -> str:
         if self.owner == EXPORT_OWNER and self.number:

@@ -110,30 +110,40 @@ class KeyedBackend(HeldKeys, Layer):
 
     def commit(self, batch: Sequence[Commit]) -> list[Answer | PerdureError]:
         """Seal and settle each commit of the batch in order; one outcome per member."""
+        sealed: list[Commit] = []
         try:
-            outcomes = self.inner.commit([*map(self._sealed, batch)])
+            for request in batch:
+                sealed.append(self._sealed(request))  # noqa: PERF401  # every save has one: a call less
+            outcomes = self.inner.commit(sealed)
         except (KeyMissing, Tampered) as error:  # before anything was committed
             if len(batch) == 1:
                 return [error]
             return [outcome for each in batch for outcome in self.commit((each,))]
-        for at, (request, each) in enumerate(zip(batch, outcomes, strict=True)):
-            self._settle_keys(request.tail.incarnation, each)
-            if isinstance(each, Moved) and each.head is not None:
-                outcomes[at] = Moved(self._locked_head(each.head))
+        for at, (commit, outcome) in enumerate(zip(sealed, outcomes, strict=True)):
+            if commit.keys or type(outcome) is not Committed:
+                outcomes[at] = self._settled(commit.tail.incarnation, outcome)
         return outcomes
 
-    def _settle_keys(self, owner: bytes, outcome: Answer | PerdureError) -> None:
-        """Know that keys came with their state, or let go of them; none stay of what was erased."""
+    def _settled(self, owner: bytes, outcome: Answer | PerdureError) -> Answer | PerdureError:
+        """What came of a commit, as its sender can read it.
+
+        Keys came with their state, or are let go of; none stay of what was erased.
+        """
         keys = self._keys.get(owner)
         if isinstance(outcome, Committed):
             if keys is not None:
                 keys.is_new = False
-            return
+            return outcome
         if keys is not None and keys.is_new:
             self._keys.pop(owner, None)
         is_gone = isinstance(outcome, Erased) or outcome == Moved(None)
         if is_gone and self.inner.perform(ReadErased((owner,))):
             self._destroy(owner)
+        return self._told(outcome) if isinstance(outcome, Moved) else outcome
+
+    def _told(self, moved: Moved) -> Moved:
+        """What was found instead of the head that a commit named, as its sender can read it."""
+        return Moved(self._locked_head(moved.head)) if moved.head is not None else moved
 
     def close(self) -> None:
         """Release everything, keys too."""
@@ -246,29 +256,24 @@ class KeyedBackend(HeldKeys, Layer):
 
     def _sealed(self, request: Commit) -> Commit:
         """A commit as it is stored, with the keys of a state that is new."""
-        owner, store = request.tail.incarnation, self._store
+        owner, key, name = request.tail.incarnation, request.key, None
         keys = self._keys.get(owner) or self.keys_of(owner) or self._drawn(owner)
         # With every try: the one before may have come to nothing.
         new = (KeyRow(owner, keys.row),) if keys.is_new else ()
-        stored, name = request.key, None
-        if self.ring.settings.hidden:
-            stored, name = self._names.stored(stored), stored.encode()
-        head = keys.seal(Place(store, stored.encode()), request.head.blob, name)
-        seal = keys.seal
-        records = tuple(
-            [
-                RecordRow(
-                    row.line,
-                    row.number,
-                    seal(Place(store, owner, row.line, row.number), row.blob),
-                    row.count,
-                )
-                for row in request.records
-            ]
-        )
+        ring = self._ring or self.ring
+        if ring.settings.hidden:
+            key, name = self._names.stored(key), key.encode()
+        head, records = keys.seal_save(self._store, key, request.head, request.records, name)
         return Commit(
-            *(stored, request.expect, HeadRow(request.head.token, head), request.tail, records),
-            *(request.durability, request.removed, request.dropped, new),
+            key,
+            request.expect,
+            head,
+            request.tail,
+            records,
+            request.durability,
+            request.removed,
+            request.dropped,
+            new,
         )
 
     def _sealed_row(self, keys: DataKeys, owner: bytes, row: RecordRow) -> RecordRow:
@@ -328,7 +333,7 @@ class KeyedBackend(HeldKeys, Layer):
             head = self._sealed(Commit(request.key, None, head, request.tail)).head
         answer = self.inner.perform(replace(request, key=key, receipts=sealed, head=head))
         if isinstance(answer, Moved):
-            return Moved(self._locked_head(answer.head) if answer.head is not None else None)
+            return self._told(answer)
         for each in request.receipts:
             self._destroy(each.incarnation)
         self._names.forget(key)

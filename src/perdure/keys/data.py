@@ -33,7 +33,9 @@ from perdure.core.seal import (
     TAG_BYTES,
     Kind,
     Place,
+    numbered,
 )
+from perdure.engine.requests import HeadRow, RecordRow
 from perdure.errors import KeyMissing, Tampered
 from perdure.keys.derive import KEY_BYTES, derive
 
@@ -41,7 +43,7 @@ NONCE_BYTES = 12
 SALT_BYTES = 16
 OWNER_BYTES = 16
 _clear = struct.Struct(f">HI{NONCE_BYTES}s{SALT_BYTES}s")
-_prefix = struct.Struct(f">4sBBHHI{NONCE_BYTES}s{SALT_BYTES}s")
+_pack = struct.Struct(f">4sBBHHI{NONCE_BYTES}s{SALT_BYTES}s").pack
 PREFIX_BYTES = HEADER_BYTES + _clear.size
 assert CLAIMED_AT == HEADER_BYTES + 2
 
@@ -73,15 +75,37 @@ class _Writer:
         self.salt = os.urandom(SALT_BYTES)
         self.encrypt = AESGCM(derive(key, self.salt, purpose)).encrypt
         self.generation = generation
-        self.sealed = count(1)
-        """Counts messages; one step of it is atomic."""
+        self.sealed = count(2)
+        """Counts messages, but for the first, for which it is made; one step of it is atomic."""
         self.forks = _forks[0]
+
+
+class _Bounds:
+    """What the blobs of a state's saves are bound to, made once for all of them."""
+
+    __slots__ = ("head", "key", "line", "store")
+
+    def __init__(self, store: bytes, key: str, owner: bytes) -> None:
+        self.store, self.key = store, key
+        self.head = Place(store, key.encode()).bound()
+        self.line = Place(store, owner).bound()[: -len(numbered(0, 0))]
+        """Of a record, without its numbers."""
 
 
 class DataKeys:
     """The data keys of one incarnation: the newest seals, and all open."""
 
-    __slots__ = ("_of_heads", "_of_rows", "_readers", "is_new", "keys", "newest", "owner", "row")
+    __slots__ = (
+        "_bounds",
+        "_of_heads",
+        "_of_rows",
+        "_readers",
+        "is_new",
+        "keys",
+        "newest",
+        "owner",
+        "row",
+    )
 
     def __init__(self, owner: bytes, keys: Mapping[int, bytes], row: bytes = b"") -> None:
         self.owner = owner
@@ -93,6 +117,7 @@ class DataKeys:
         """Where they were read from, as it was stored."""
         self.is_new = False
         """Whether the row has yet to be stored, by a commit of its state: none was told to land."""
+        self._bounds: _Bounds | None = None
         self._of_heads: _Writer | None = None
         self._of_rows: _Writer | None = None
         self._readers: dict[tuple[int, bytes, bytes], AESGCM] = {}
@@ -117,6 +142,36 @@ class DataKeys:
 
         `name` goes with it, before the body.
         """
+        return self._sealed(place.bound(), blob, os.urandom(NONCE_BYTES), name)
+
+    def seal_save(
+        self,
+        store: bytes,
+        key: str,
+        head: HeadRow,
+        records: tuple[RecordRow, ...],
+        name: bytes | None = None,
+    ) -> tuple[HeadRow, tuple[RecordRow, ...]]:
+        """A head, which is stored under `key`, and records: each as `seal` makes it, in less time.
+
+        `name` goes with the head.
+        """
+        bounds = self._bounds
+        if bounds is None or bounds.key != key or bounds.store is not store:
+            bounds = self._bounds = _Bounds(store, key, self.owner)
+        nonces = os.urandom(NONCE_BYTES * (1 + len(records)))  # a call to the system: only one
+        blob = self._sealed(bounds.head, head.blob, nonces[:NONCE_BYTES], name)
+        rows: list[RecordRow] = []
+        at = NONCE_BYTES
+        for row in records:
+            end = at + NONCE_BYTES
+            bound = bounds.line + numbered(row.line, row.number)
+            sealed = self._sealed(bound, row.blob, nonces[at:end], None)
+            rows.append(RecordRow(row.line, row.number, sealed, row.count))
+            at = end
+        return HeadRow(head.token, blob), tuple(rows)
+
+    def _sealed(self, bound: bytes, blob: bytes, nonce: bytes, name: bytes | None) -> bytes:
         kind, flags = blob[5], blob[6] << 8 | blob[7]
         if flags & ENCRYPTED:
             return bytes(blob)
@@ -124,19 +179,19 @@ class DataKeys:
         claimed = claimed_bytes(body, len(body)) if flags & COMPRESSED else len(body)
         if name is not None:
             flags, body = flags | NAMED, _name_length.pack(len(name)) + name + body
-        is_head = kind == _HEAD
-        writer = (self._of_heads if is_head else self._of_rows) or self._renewed_writer(is_head)
-        if writer.forks != _forks[0] or next(writer.sealed) > limits.key_messages_max:
-            writer = self._renewed_writer(is_head)
-            next(writer.sealed)
-        nonce = os.urandom(NONCE_BYTES)
-        prefix = _prefix.pack(
-            *(MAGIC, FORMAT, kind, flags | ENCRYPTED, writer.generation, claimed, nonce),
-            writer.salt,
+        writer = self._of_heads if kind == _HEAD else self._of_rows
+        if (
+            writer is None
+            or writer.forks != _forks[0]
+            or next(writer.sealed) > limits.key_messages_max
+        ):
+            writer = self._renewed_writer(kind == _HEAD)
+        prefix = _pack(
+            MAGIC, FORMAT, kind, flags | ENCRYPTED, writer.generation, claimed, nonce, writer.salt
         )
-        if is_head:
+        if kind == _HEAD:
             prefix += self.owner
-        return prefix + writer.encrypt(nonce, body, place.bound() + prefix)
+        return prefix + writer.encrypt(nonce, body, bound + prefix)
 
     def _renewed_writer(self, is_head: bool) -> _Writer:
         writer = _Writer(self.newest, self.keys[self.newest], HEADS if is_head else ROWS)
