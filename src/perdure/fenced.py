@@ -31,6 +31,7 @@ class SessionDriver(Driver):
     def __init__(self, driver: Driver, core: SessionCore) -> None:
         self._whole = driver
         self._core = core
+        self.scope = driver.scope  # never another; each save looks at it
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._whole, name)

@@ -272,9 +272,12 @@ def commits_of(head: Head) -> int:
 
 def succeeding(new: Head, old: Head | None, token: bytes) -> Head:
     """`new` as it takes the place of `old`: under a token of its own, and counted."""
-    before = (*new.former, *((old, *old.former) if old is not None else ()))
-    # A new life of a key begins with a head of its own, and counts on.
-    count = max(map(commits_of, before), default=0)
+    if old is not None and not old.former and not new.former:
+        count = commits_of(old)  # as at most saves
+    else:
+        before = (*new.former, *((old, *old.former) if old is not None else ()))
+        # A new life of a key begins with a head of its own, and counts on.
+        count = max(map(commits_of, before), default=0)
     return replace(new, token=token, commits=count + 1)
 
 

@@ -107,11 +107,15 @@ class Sent(msgspec.Struct, frozen=True):
     @property
     def settles(self) -> tuple[Settling, ...]:
         """The outcomes of claims that become known with it."""
+        if len(self.bodies) == 1:
+            return self.bodies[0].settles
         return tuple([each for body in self.bodies for each in body.settles])
 
     @property
     def masked(self) -> tuple[FoundSecret, ...]:
         """Secrets in its bodies that were masked."""
+        if len(self.bodies) == 1:
+            return self.bodies[0].masked
         return tuple([each for body in self.bodies for each in body.masked])
 
     @property

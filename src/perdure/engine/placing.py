@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core import chain
 from perdure.core.head import Branch, Head, Lease, Mark, mark_to_wire, next_life
-from perdure.core.leases import owner_of
+from perdure.core.leases import leases_of, owner_of
 from perdure.core.lineage import is_empty
 from perdure.core.record import (
     BASE,
@@ -44,8 +44,10 @@ def place(core: SessionCore, end: tuple[str, str | None] | None) -> Steps[Sent]:
     base = core.position
     if base is None or base.head.deleted_us is not None:
         base, dead = (yield from new_life(now, base)), None
-    else:
+    elif core.exclusive or leases_of(base.head):
         base, dead = yield from _entitled(core, base)
+    else:
+        dead = None
     tip = base.head.branches.get(core.branch, _UNBORN)
     number, time_us = tip.number + 1, max(now, tip.time_us)
     mark = core.mark or Mark(

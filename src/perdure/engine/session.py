@@ -278,7 +278,8 @@ class SessionCore(Capturing):
         if masked := sent.masked:
             self.checkpoint = replace(self.checkpoint, masked=masked)
         self.took_in = None
-        self.acting.difference_update(each.key for each in sent.settles)
+        if self.acting:
+            self.acting.difference_update(each.key for each in sent.settles)
         for body in sent.bodies:
             body.saved = self.checkpoint
             if body.moves:
