@@ -2,12 +2,18 @@
 
 import os
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from perdure import Store
+from perdure.backends.layer import Layer
+from perdure.backends.memory import MemoryBackend
 from perdure.core.seal import Kind, Place, seal
-from perdure.engine.requests import HeadRow, RecordRow
-from perdure.keys import data
+from perdure.engine.requests import Commit, HeadRow, RecordRow
+from perdure.keys import LocalKey, data
+from perdure.keys.backend import KeyedBackend
 from perdure.keys.data import DataKeys, owner_of_head
 
 OWNER = b"i" * 16
@@ -123,3 +129,23 @@ def test_what_is_encrypted_already_stays_as_it_is() -> None:
     blobs = saved(keys, STORES[0], "a", range(1, 2))
     row = HeadRow(b"token", blobs[0]), (RecordRow(3, 1, blobs[1]),)
     assert keys.seal_save(STORES[0], "a", *row) == row
+
+
+def test_only_the_commit_that_makes_a_state_has_its_keys_with_it() -> None:
+    inner = MemoryBackend("")
+    seen: list[int] = []
+
+    class Watched(Layer):
+        def __init__(self) -> None:
+            self.inner = inner
+
+        def commit(self, batch: Sequence[Commit]) -> Any:
+            seen.extend(len(commit.keys) for commit in batch)
+            return inner.commit(batch)
+
+    watched: Any = Watched()
+    with Store(KeyedBackend(watched, LocalKey(bytes(32)))) as store, store.open("a") as session:
+        for number in range(3):
+            session.state["n"] = number
+            session.save()
+    assert seen[:3] == [1, 0, 0]
