@@ -111,7 +111,9 @@ def test_a_thread_with_an_odd_id_is_kept_listed_copied_and_deleted(
         assert values(saver, named(other)) == {"x": 2} and values(saver, thread("bob")) == {"x": 4}
         saver.release(other)
         roots = roots_of("threads/", other)
-        assert not [key for key in saver._threads for root in roots if is_of_thread(root, key)]
+        assert not [
+            key for key in saver._threads.held() for root in roots if is_of_thread(root, key)
+        ]
 
 
 def test_a_prefix_that_begins_no_key_is_told(tmp_path: Path) -> None:

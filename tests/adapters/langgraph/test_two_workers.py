@@ -125,7 +125,7 @@ def test_many_threads_of_one_saver_at_once(tmp_path: Path) -> None:
 def test_more_threads_and_branches_than_sessions_are_kept_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perdure.adapters.langgraph.saver.THREADS_MAX", 2)
+    monkeypatch.setattr("perdure.adapters.langgraph.threads.THREADS_MAX", 2)
     with PerdureSaver(tmp_path / "agents.db") as saver:
         configs = [put(saver, thread(f"user-{i}"), i) for i in range(5)]
         configs = [put(saver, config, 10 + i) for i, config in enumerate(configs)]

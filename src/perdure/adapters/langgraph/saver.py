@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -27,28 +25,16 @@ from perdure.adapters.langgraph import deltas, keeping
 from perdure.adapters.langgraph.async_saver import AsyncMethods
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.interrupts import payloads_in
-from perdure.adapters.langgraph.keys import (
-    is_of_thread,
-    is_told,
-    key_of,
-    names_of,
-    namespaces_of,
-    place_of,
-    root_of,
-    roots_of,
-)
+from perdure.adapters.langgraph.keys import names_of
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import CHECKPOINT, CHOSEN, LATEST, MARK, configurable
+from perdure.adapters.langgraph.places import CHOSEN, LATEST, MARK, configurable
 from perdure.adapters.langgraph.thread import Options, Snapshot, Thread
+from perdure.adapters.langgraph.threads import Threads
 from perdure.adapters.langgraph.tip import Edits
 from perdure.adapters.langgraph.writes import decoded, entries_of
-from perdure.core.head import MAIN
 from perdure.errors import UsageError
 from perdure.store import Store
 from perdure.types import Durability
-
-THREADS_MAX = 256
-"""Threads that a saver keeps sessions on (threads); the one not used for longest is let go."""
 
 Allowed = type | tuple[str, str]
 """A class, or its module and name."""
@@ -115,12 +101,10 @@ class PerdureSaver(AsyncMethods):
         self._owns = not isinstance(store, Store)
         self.store = store if isinstance(store, Store) else Store(store)
         self.prefix = prefix
-        self._options = Options(edits, durability, exclusive, wait, expires_in)
+        options = Options(edits, durability, exclusive, wait, expires_in)
+        self._threads = Threads(self.store, prefix, options)
         self._erases = erases
         self._coder = Coder(self.serde)
-        self._threads: OrderedDict[str, Thread] = OrderedDict()
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> PerdureSaver:
         """The same saver, which also makes objects of these classes, by module and name."""
@@ -151,7 +135,7 @@ class PerdureSaver(AsyncMethods):
         """
         told = configurable(config)
         thread_id, namespace = _thread_of(told)
-        thread, chosen = self._thread(thread_id, namespace), told.get("checkpoint_id")
+        thread, chosen = self._threads.of(thread_id, namespace), told.get("checkpoint_id")
         if chosen:
             found, mark = thread.at(self._coder, chosen), CHOSEN
         else:
@@ -203,7 +187,7 @@ class PerdureSaver(AsyncMethods):
             BadStored: what was written holds an object of a class that is not allowed.
         """
         told = configurable(config)
-        thread, chosen = self._thread(*_thread_of(told)), told.get("checkpoint_id")
+        thread, chosen = self._threads.of(*_thread_of(told)), told.get("checkpoint_id")
         return deltas.history(self.store, thread, self._coder, chosen, channels)
 
     # ---- writing ----------------------------------------------------------------------------
@@ -236,7 +220,7 @@ class PerdureSaver(AsyncMethods):
         told = configurable(config)
         thread_id, namespace = _thread_of(told)
         versions = checkpoint["channel_versions"]
-        thread = self._thread(thread_id, namespace)
+        thread = self._threads.of(thread_id, namespace)
         thread.put(
             self._coder,
             told_of(self._envelope, checkpoint, told.get("checkpoint_id"))
@@ -272,7 +256,7 @@ class PerdureSaver(AsyncMethods):
         id_ = told["checkpoint_id"]
         entries = entries_of(self._coder, id_, writes, task_id, task_path)
         payloads = payloads_in(self._coder, writes)
-        self._thread(*_thread_of(told)).put_writes(id_, entries, payloads)
+        self._threads.of(*_thread_of(told)).put_writes(id_, entries, payloads)
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread with all its namespaces; what is under way on it is refused from then on.
@@ -280,7 +264,7 @@ class PerdureSaver(AsyncMethods):
         The states are hidden, and `Store.undelete` brings them back until they are pruned. Of a
         saver with `erases=True` they are erased, as by `Store.erase`: nothing brings them back.
         """
-        threads = [self._at(key) for key in self._keys(str(thread_id))]
+        threads = [self._threads.at(key) for key in self._threads.keys(str(thread_id))]
         if self._erases:
             keeping.erase(self.store, threads)
             return
@@ -295,8 +279,8 @@ class PerdureSaver(AsyncMethods):
         have a value gone, `Store.redact` takes it out.
         """
         if run_ids:
-            for key in self._keys(None):
-                keeping.delete_runs(self.store, self._at(key), frozenset(map(str, run_ids)))
+            for key in self._threads.keys(None):
+                keeping.delete_runs(self.store, self._threads.at(key), frozenset(map(str, run_ids)))
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy a thread with all its namespaces, checkpoints and writes.
@@ -309,11 +293,12 @@ class PerdureSaver(AsyncMethods):
             StateExists: there is such a thread.
         """
         source, target = str(source_thread_id), str(target_thread_id)
-        for key in self._keys(source):
-            place = self._place_of(key)
+        for key in self._threads.keys(source):
+            place = self._threads.place_of(key)
             if place is not None:
-                new = self._thread(target, place[1])
-                keeping.copy(self.store, self._at(key), new, names_of(new.key, target, place[1]))
+                new = self._threads.of(target, place[1])
+                names = names_of(new.key, target, place[1])
+                keeping.copy(self.store, self._threads.at(key), new, names)
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Remove all checkpoints of threads but the newest of each namespace, or all, for good.
@@ -330,30 +315,21 @@ class PerdureSaver(AsyncMethods):
         if strategy not in ("keep_latest", "delete"):
             raise UsageError(f'a strategy is "keep_latest" or "delete", not {strategy!r}')
         for thread_id in thread_ids:
-            for key in self._keys(str(thread_id)):
+            for key in self._threads.keys(str(thread_id)):
                 if strategy == "delete":
-                    keeping.delete(self.store, self._at(key))
+                    keeping.delete(self.store, self._threads.at(key))
                 else:
-                    keeping.keep_latest(self.store, self._at(key), self._coder)
+                    keeping.keep_latest(self.store, self._threads.at(key), self._coder)
 
     # ---- its own ----------------------------------------------------------------------------
 
     def release(self, thread_id: str) -> None:
         """End the sessions on a thread: others may hold it, and it counts as closed."""
-        roots = roots_of(self.prefix, str(thread_id))
-        with self._lock:
-            ended = [key for key in self._threads if any(is_of_thread(each, key) for each in roots)]
-            threads = [self._threads.pop(key) for key in ended]
-        for thread in threads:
-            thread.forget()
+        self._threads.release(str(thread_id))
 
     def close(self) -> None:
         """End all sessions; and close the store, if it was named by a URL. Safe to call twice."""
-        with self._lock:
-            threads = list(self._threads.values())
-            self._threads.clear()
-        for thread in threads:
-            thread.forget()
+        self._threads.close()
         if self._owns:
             self.store.close()
 
@@ -396,52 +372,10 @@ class PerdureSaver(AsyncMethods):
         """The threads and namespaces that a config is about."""
         told = configurable(config)
         thread_id = str(told["thread_id"]) if "thread_id" in told else None
-        for key in self._keys(thread_id):
-            place = self._place_of(key)
+        for key in self._threads.keys(thread_id):
+            place = self._threads.place_of(key)
             if place is not None and told.get("checkpoint_ns") in (None, place[1]):
-                yield *place, self._at(key)
-
-    def _place_of(self, key: str) -> tuple[str, str] | None:
-        """The thread and the namespace of a state; None: it has no checkpoint that tells."""
-        told = None
-        if not is_told(key):
-            told = self.store.at(key, MAIN, sections=[CHECKPOINT]).get(CHECKPOINT)
-        return place_of(self.prefix, key, told)
-
-    def _keys(self, thread_id: str | None) -> Iterator[str]:
-        """The keys of the states of a thread, or of all threads."""
-        if thread_id is None:
-            yield from self._keys_under(self.prefix)
-            return
-        for root in roots_of(self.prefix, thread_id):
-            if [info.key for info in self.store.states(root, limit=1)] == [root]:
-                yield root
-            yield from self._keys_under(namespaces_of(root))
-
-    def _keys_under(self, prefix: str) -> Iterator[str]:
-        after = None
-        while page := self.store.states(prefix, after=after):
-            yield from (info.key for info in page)
-            after = page[-1].key
-
-    def _thread(self, thread_id: str, namespace: str) -> Thread:
-        return self._at(key_of(self.prefix, thread_id, namespace))
-
-    def _at(self, key: str) -> Thread:
-        with self._lock:
-            if self._pid != os.getpid():  # sessions stay with the process that opened them
-                self._threads, self._pid = OrderedDict(), os.getpid()
-            thread = self._threads.get(key)
-            if thread is not None:
-                self._threads.move_to_end(key)
-                return thread
-            root = root_of(self.prefix, key)
-            thread = self._threads[key] = Thread(self.store, key, root, self._options)
-            excess = list(self._threads)[:-THREADS_MAX]
-            loose = [self._threads.pop(each) for each in excess]
-        for each in loose:
-            each.forget()
-        return thread
+                yield *place, self._threads.at(key)
 
 
 class _Emptied:
