@@ -13,6 +13,7 @@ import perdure
 from perdure.anchors import FileAnchor
 from perdure.backends.memory import MemoryBackend
 from perdure.engine.requests import ListHeads, ReadHead, ReadState
+from perdure.errors import Tampered
 
 KEY = "support/alice"
 
@@ -25,8 +26,13 @@ class Overtaken(MemoryBackend):
         self.kinds: tuple[type[Any], ...] = ()
         self.before: Callable[[], object] | None = None
         self.after: Callable[[], object] | None = None
+        self.hides = False
+        """Whether it says once that there is no state."""
 
     def perform(self, request: Any) -> Any:
+        if self.hides and isinstance(request, ReadHead):
+            self.hides = False
+            return None
         is_due = isinstance(request, self.kinds)
         if is_due and self.before is not None:
             happens, self.before = self.before, None
@@ -42,7 +48,8 @@ class Two:
     """A store whose reads others overtake, and the others; both with one anchor."""
 
     def __init__(self, path: Path) -> None:
-        name, self.anchor = uuid4().hex, path / "safe.anchor"
+        self.name = name = uuid4().hex
+        self.anchor = path / "safe.anchor"
         self.backend = Overtaken(name)
         self.store = perdure.Store(self.backend, anchor=self.anchor, maintenance="off")
         self.others = perdure.Store(f"memory:{name}", anchor=self.anchor, maintenance="off")
@@ -96,3 +103,19 @@ def test_a_state_that_is_erased_while_it_is_looked_for_is_not_there(two: Two, ki
     with pytest.raises(perdure.errors.StateNotFound):
         two.store.open(KEY, must_exist=True) if kind is ReadState else two.store.info(KEY)
     assert two.backend.before is None
+
+
+def test_a_state_that_is_only_kept_from_it_is_not_forgotten_P5(two: Two) -> None:
+    with (
+        perdure.Store(f"memory:{two.name}", maintenance="off") as store,
+        store.open(KEY) as session,
+    ):
+        session.state["n"] = 2  # newer than its mark
+    two.backend.kinds = (ReadHead,)
+    two.backend.after = lambda: setattr(two.backend, "hides", True)
+    assert two.store.info(KEY).number == 2
+    assert not two.backend.hides
+    assert KEY in FileAnchor(two.anchor).names()
+    two.backend.hides = True
+    with pytest.raises(Tampered, match="No erasure of it is on record"):
+        two.store.info(KEY)

@@ -255,8 +255,8 @@ class AnchoredBackend(Layer):
         except Exception as error:  # whatever an anchor of somebody else's raises
             # A save whose answer was lost is settled by reading: it must not pass unmarked.
             raise StoreUnavailable(f"the anchor could not be told: {error}") from error
-        if self.inner.perform(ReadHead(key)) is None:
-            self.forget(key)  # it was erased since its head was read
+        if self.inner.perform(ReadHead(key)) is None and erased_at(self.inner, self._store, new):
+            self.forget(key)  # it was erased since its head was read; not merely kept from us
 
     # ---- writing ----------------------------------------------------------------------------
 
