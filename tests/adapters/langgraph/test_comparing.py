@@ -1,12 +1,18 @@
 """Which of the objects in a channel hold something else than they did."""
 
 import random
+from collections import Counter, OrderedDict
+from datetime import UTC, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from pydantic import BaseModel
 
-from perdure.adapters.langgraph.comparing import Known
+from perdure.adapters.langgraph.comparing import Known, same
+
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
 class Thing:
@@ -18,6 +24,27 @@ class Thing:
 
 class Slotted:
     __slots__ = ("a",)
+
+
+class Named(Slotted):
+    """Holds what is in its slots, and what is not."""
+
+    def __init__(self) -> None:
+        self.a, self.b = [1], 2
+
+
+class Assigned(BaseModel, validate_assignment=True):
+    """Gets another `__dict__` with each value."""
+
+    n: int = 1
+
+
+class Open(BaseModel, extra="allow"):
+    n: int = 1
+
+
+class Pairs(dict[str, int]):
+    pass
 
 
 class Odd:
@@ -48,6 +75,9 @@ EDITS: list[tuple[Any, Any]] = [
     (lambda: HumanMessage("x"), lambda it: it.__dict__.update(name="n")),
     (lambda: HumanMessage("x"), lambda it: it.additional_kwargs.update(n=1)),
     (lambda: HumanMessage("x", mine=[1]), lambda it: it.mine.append(2)),
+    (lambda: HumanMessage("x"), lambda it: setattr(it, "mine", 1)),
+    (Assigned, lambda it: setattr(it, "n", 2)),
+    (Open, lambda it: setattr(it, "mine", 2)),
     (answer, lambda it: it.content[0].update(text="y")),
     (answer, lambda it: it.content.append("more")),
     (answer, lambda it: it.additional_kwargs["deep"][0].update(n=2)),
@@ -90,6 +120,27 @@ def test_what_was_replaced_by_an_equal_value_is_looked_at_from_then_on() -> None
 def test_what_cannot_be_looked_into_or_compared_always_counts_as_changed() -> None:
     items = [HumanMessage("x"), Slotted(), HumanMessage("y", additional_kwargs={"odd": Odd()})]
     assert Known(items).changed() == [1, 2]
+    items = [Named(), Thing(), Pairs(a=1), OrderedDict(a=1), Counter("a")]
+    assert Known(items).changed() == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (0.0, -0.0),
+        (Decimal("1.0"), Decimal("1.00")),
+        (NOON, NOON.astimezone(timezone(timedelta(hours=1)))),
+        (NOON.replace(tzinfo=None), NOON.replace(tzinfo=None, fold=1)),
+        (time(12), time(12, fold=1)),
+        ({1}, {True}),
+        ({1}, frozenset({1})),
+        ((1,), (True,)),
+    ],
+)
+def test_what_is_equal_and_reads_otherwise_is_not_the_same(one: Any, other: Any) -> None:
+    assert one == other
+    assert same(one, one) and same([one], [one]) and same({"a": other}, {"a": other})
+    assert not same(one, other) and not same([other], [one]) and not same({"a": one}, {"a": other})
 
 
 @pytest.mark.parametrize("seed", range(20))

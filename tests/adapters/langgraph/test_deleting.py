@@ -111,6 +111,21 @@ def test_runs_are_removed_from_all_branches_for_good(url: Path) -> None:
         assert values(saver) == {"x": 7}
 
 
+def test_writes_that_came_late_for_a_checkpoint_stay_as_long_as_it_does(url: Path) -> None:
+    with PerdureSaver(url) as saver:
+        configs: list[Any] = [thread()]
+        for step, run in enumerate("aab"):
+            checkpoint = configs[-1]["configurable"] | {"run_id": run}
+            configs.append(put(saver, {"configurable": checkpoint}, step))
+        for config in configs[1:]:
+            saver.put_writes(config, [("x", "late")], "task")
+        saver.delete_for_runs(["b"])
+        for config in configs[1:3]:
+            found = saver.get_tuple(config)
+            assert found is not None and found.pending_writes == [("task", "x", "late")]
+        assert saver.get_tuple(configs[3]) is None and values(saver) == {"x": 1}
+
+
 def test_a_run_in_the_middle_is_removed_and_what_came_after_keeps_its_content(url: Path) -> None:
     with PerdureSaver(url) as saver:
         config: Any = thread()

@@ -1,13 +1,19 @@
 """A put writes what is new in it, and whatever a node changed in place is kept too."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.types import Interrupt
 from tests.adapters.langgraph.graphs import thread
+from tests.adapters.langgraph.test_coding import Reversing
 from tests.adapters.langgraph.test_two_workers import KEY, put, values
 
 from perdure.adapters.langgraph import PerdureSaver
@@ -104,9 +110,30 @@ def test_removed_inserted_and_replaced_messages(saver: PerdureSaver, edit: Any) 
     config = put(saver, thread(), value)
     value[1].content = "and edited"
     changed = edit(value)
+    value[15].content = "as well, and it may be at another position now"
     put(saver, config, changed)
     assert values(saver) == {"x": changed}
     again(saver, [*changed, HumanMessage("on")])
+
+
+@pytest.mark.parametrize("serde", [None, EncryptedSerializer(Reversing())])
+@pytest.mark.parametrize("item", [{"a": 1}, HumanMessage("x"), "text"])
+def test_an_item_that_takes_the_place_of_its_list(item: Any, serde: Any, tmp_path: Path) -> None:
+    with PerdureSaver(tmp_path / "agents.db", serde=serde) as saver:
+        config: Any = thread()
+        for value in ([item, 1], item, [item], item):
+            config = put(saver, config, value)
+            assert values(saver) == {"x": value}
+
+
+def test_values_that_are_equal_and_read_otherwise(saver: PerdureSaver) -> None:
+    config: Any = thread()
+    berlin = datetime(2026, 11, 27, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+    for value in (Decimal("1.0"), Decimal("1.00"), {1}, {True}, berlin, berlin.astimezone(UTC)):
+        config = put(saver, config, value)
+        assert repr(values(saver)["x"]) == repr(value)
+        config = put(saver, config, value)
+        assert written(saver) == []
 
 
 def test_values_of_other_kinds(saver: PerdureSaver) -> None:
@@ -142,6 +169,16 @@ class Failing(JsonPlusSerializer):
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         raise ValueError("odd")
+
+
+def test_a_put_that_failed_takes_no_question_back(tmp_path: Path) -> None:
+    with PerdureSaver(tmp_path / "agents.db", serde=Failing()) as saver:
+        config = put(saver, thread(), 1)
+        saver.put_writes(config, [("__interrupt__", [Interrupt("why", id="i")])], "one")
+        with pytest.raises(ValueError, match="odd"):
+            put(saver, config, object())
+        saver.put_writes(config, [("x", 1)], "other")
+        assert [each.payload for each in saver.store.waiting()] == ["why"]
 
 
 def test_a_put_that_failed_half_way_leaves_nothing_and_the_next_is_whole(tmp_path: Path) -> None:

@@ -101,6 +101,26 @@ def test_one_that_waits_again_may_be_taken_up_again(tmp_path: Path) -> None:
         told(server, story, asks=True)
 
 
+def test_another_that_was_kept_meanwhile_is_not_dropped_with_it(tmp_path: Path) -> None:
+    async def story(shop: Shop) -> None:
+        await keep(shop, tmp_path / "a.db")
+        async with PerdureSession("alice", tmp_path / "a.db") as session:
+            run = await session.kept_run(shop.agent)
+            await keep(shop, tmp_path / "a.db", "18")
+            assert await go_on(shop, session, run) == "done: refunded 17"
+            (left,) = (await session.kept_runs()).values()
+            assert len(left) == 1
+            assert await go_on(shop, session, await session.kept_run(shop.agent)) == (
+                "done: refunded 18"
+            )
+            assert await session.kept_runs() == {} and not await session.drop_run()
+            await keep(shop, tmp_path / "a.db", "19")
+            assert await session.drop_run(), "one that is given up without being taken up"
+
+    with ModelServer() as server:
+        told(server, story, asks=True)
+
+
 def test_who_took_it_up_was_killed_in_the_tool_and_that_is_told_not_locked_for_ever(
     tmp_path: Path,
 ) -> None:

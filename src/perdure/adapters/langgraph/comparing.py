@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
+from datetime import datetime, time
+from decimal import Decimal
+from functools import lru_cache
 from gc import get_referents
 from operator import is_
+from types import BuiltinFunctionType, MemberDescriptorType
 from typing import Any
 
 from perdure.adapters.langgraph.coding import ATOMS, MESSAGES
@@ -16,8 +20,8 @@ class Known:
 
     What the fields of all of them hold is compared with what they held, all in one comparison of
     lists, which finds whatever was changed in place, at any depth; but not a value that gave way to
-    an equal one, as 1 to True, a dict whose keys changed places, or the first field of a message
-    that its class does not name. The collector's `get_referents` lists what so many fields hold
+    an equal one, as 1 to True, a dict whose keys changed places, or a message that is made anew in
+    its place, by its `__init__`. The collector's `get_referents` lists what so many fields hold
     with less of the processor's memory than a comparison of dicts, which looks up each name.
     """
 
@@ -29,6 +33,10 @@ class Known:
         """By item, how many values that holds."""
         self._copies: list[Any] = []
         """These values, of one item after the other."""
+        self._extras: list[Any] = []
+        """By item, what is empty while a message has no field that its class does not name."""
+        self._others = 0
+        """How many items are neither messages nor atoms."""
         self.splice(0, 0, items)
 
     def splice(self, start: int, stop: int, items: Sequence[Any]) -> None:
@@ -40,9 +48,11 @@ class Known:
             held.append(values)
         end = len(self._copies) - sum(self._counts[stop:])
         first = end - sum(self._counts[start:stop])
+        self._others += _count_others(holders) - _count_others(self._holders[start:stop])
         self.items[start:stop] = items
         self._holders[start:stop] = holders
         self._counts[start:stop] = map(len, held)
+        self._extras[start:stop] = map(_extra, holders, items)
         self._copies[first:end] = [
             value if type(value) in ATOMS else _copied(value) for each in held for value in each
         ]
@@ -57,11 +67,16 @@ class Known:
 
     def changed(self) -> list[int]:
         """Positions of those that hold something else now."""
-        if _equal(self._copies, get_referents(*self._holders)):
+        if self._others:  # they may have been given another dict, or a first field of their own
+            for item, holder in zip(self.items, self._holders):
+                if type(holder) is list:
+                    holder[:] = _held_by(item)
+        if _equal(self._copies, get_referents(*self._holders)) and not any(self._extras):
             return []
         found, first = [], 0
         for at, (holder, count) in enumerate(zip(self._holders, self._counts)):
-            if not _equal(self._copies[first : first + count], get_referents(holder)):
+            copies = self._copies[first : first + count]
+            if self._extras[at] or not _equal(copies, get_referents(holder)):
                 found.append(at)
             first += count
         return found
@@ -88,17 +103,41 @@ def _holder(item: Any) -> tuple[Any, list[Any]]:
             return fields, values
     if kind in ATOMS:
         return (), []
-    holder = [item] if kind in (list, dict, set) else _fields_of(item)
+    holder = _held_by(item)
     return holder, get_referents(holder)
 
 
-def _fields_of(item: Any) -> list[Any]:
-    """What an object of any class holds by names."""
+def _extra(holder: Any, item: Any) -> Any:
+    """What is filled by the first field of a message that its class does not name."""
+    return item.__pydantic_extra__ if type(holder) is dict else None
+
+
+def _count_others(holders: Sequence[Any]) -> int:
+    return sum(type(each) is list for each in holders)
+
+
+def _held_by(item: Any) -> list[Any]:
+    """What an object of any class holds, as it is now."""
+    kind: Any = type(item)
+    if kind in (list, dict, set):
+        return [item]
     fields = getattr(item, "__dict__", None)
-    if fields is None:
+    if fields is None or _holds_more(kind):
         return [_Unknowable()]
     more = getattr(item, "__pydantic_extra__", None)
     return [fields, more] if more else [fields]
+
+
+@lru_cache(maxsize=256)
+def _holds_more(kind: type) -> bool:
+    """Whether objects of a class hold more than fields: in slots, or as a kind of dict or list."""
+    return any(
+        isinstance(each, BuiltinFunctionType)
+        if name == "__new__"  # what is not made in Python has a layout of its own
+        else isinstance(each, MemberDescriptorType) and not name.startswith("__pydantic_")
+        for base in kind.__mro__[:-1]
+        for name, each in vars(base).items()
+    )
 
 
 def _copied(held: Any) -> Any:
@@ -138,8 +177,9 @@ def _equal(copies: list[Any], held: list[Any]) -> bool:
         return False
 
 
-_EXACT = ATOMS - {float}
-"""The classes whose instances are equal only if they are the same."""
+_LOOSE = frozenset({float, Decimal, datetime, time})
+"""The classes of which two are equal that do not read the same: 0.0 and -0.0, 1.0 and 1.00."""
+_EXACT = ATOMS - _LOOSE
 
 
 def same(stored: Any, other: Any) -> bool:
@@ -161,10 +201,16 @@ def same(stored: Any, other: Any) -> bool:
         kinds = isinstance(stored, list), isinstance(other, list)
         return kinds[0] is kinds[1] and all(map(same, stored, other))
     if isinstance(stored, set | frozenset):
-        return isinstance(other, set | frozenset) and stored == other
-    if type(stored) is float:
-        return type(other) is float and repr(stored) == repr(other)
+        kind = set if isinstance(stored, set) else frozenset
+        return isinstance(other, kind) and _exactly(stored) == _exactly(other)
+    if type(stored) in _LOOSE:
+        return type(stored) is type(other) and repr(stored) == repr(other)
     return type(stored) is type(other) and bool(stored == other)
+
+
+def _exactly(items: Collection[Any]) -> set[tuple[type, str]]:
+    """The atoms of a set, of which 1 and True are two."""
+    return {(type(each), repr(each)) for each in items}
 
 
 def write(holder: Any, place: Any, value: Any) -> None:

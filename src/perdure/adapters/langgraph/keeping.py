@@ -11,8 +11,9 @@ from perdure.adapters.langgraph import deltas, interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.comparing import write
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import CHECKPOINT, LATE, section_of
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING, section_of
 from perdure.adapters.langgraph.thread import Thread
+from perdure.adapters.langgraph.writes import Entry, joined
 from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.core.retention import Retention
@@ -155,6 +156,7 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
         _let_go_of_summary(thread)
         ends = {name: _newest_of(thread, name, kept) for name in thread.log.tips}
         newest = all_[max(kept)].end
+        late = _late_for(store, thread, {id_: all_[id_] for id_ in kept})
         thread.forget()
         for name, end in ends.items():
             if end is not None:
@@ -163,9 +165,24 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
                 store.rollback(thread.key, to=newest.id)
             else:
                 store.delete_branch(thread.key, name)
+        for id_, entries in late.items():
+            thread.put_writes(id_, entries)
+        thread.forget()
         policy = Retention(keep_last=1, keep_labels=kept, keep_left=timedelta(0))
         store.prune(policy, thread.key)
         thread.forget()
+
+
+def _late_for(
+    store: Store, thread: Thread, kept: Mapping[str, Found]
+) -> dict[str, Sequence[Entry]]:
+    """The writes of checkpoints that are in records of other ones, which may go."""
+    late: dict[str, list[Entry]] = {id_: thread.late(id_) for id_ in kept}
+    for id_, found in kept.items():
+        if found.after is not None:
+            after = store.at(thread.key, found.after.id, sections=[PENDING])[PENDING].plain()
+            late[id_] += [each for each in after if each["checkpoint"] == id_]
+    return {id_: joined(entries, id_) for id_, entries in late.items() if entries}
 
 
 def _newest_of(thread: Thread, branch: str, kept: Collection[str]) -> Checkpoint | None:

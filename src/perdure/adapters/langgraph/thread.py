@@ -252,7 +252,7 @@ class Thread:
                     if not left or isinstance(error, _Gone):
                         raise
                     self._again()
-                except PerdureError:
+                except BaseException:
                     self.forget()  # its edits must not go with another's save
                     raise
             return None

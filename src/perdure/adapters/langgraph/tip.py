@@ -191,7 +191,8 @@ class Tip:
             if section not in state or not same(old, value):
                 state[section] = value
             return Known([value])
-        if known is not None and self._edits != "full" and not self._changed(known):
+        is_known = known is not None and not isinstance(old, list)  # else it was an item of that
+        if known is not None and is_known and self._edits != "full" and not self._changed(known):
             return known
         coded = coder.encode(value)
         if section in state:
@@ -201,17 +202,18 @@ class Tip:
         return Known([value])
 
     def _write_list(self, coder: Coder, old: Any, value: list[Any], known: Known) -> None:
+        start, stop = len(known.items), len(value)
+        is_longer = known.has_same_start(value)
+        first, last, end = (start, start, stop) if is_longer else _span(known.items, value)
         for at in self._changed(known):
-            if at < len(value) and value[at] is known.items[at]:
+            if not first <= at < last:  # it stays, if at another position
                 write(old, at, coder.encode(known.items[at]))
                 known.again(at)
-        start, stop = len(known.items), len(value)
-        if known.has_same_start(value):
+        if is_longer:
             if stop > start:
                 old.extend(coder.encode_items(value[start:]))
                 known.splice(start, start, value[start:])
             return
-        first, last, end = _span(known.items, value)
         write_items(old, coder.encode_items(value[first:end]), first, last)
         known.splice(first, last, value[first:end])
 

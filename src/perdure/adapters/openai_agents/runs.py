@@ -26,6 +26,10 @@ class KeepingRuns:
 
     _keeper: Keeper
 
+    def __init__(self) -> None:
+        self._taken_up: dict[str, str | None] = {}
+        """By name, the ids of the runs that were taken up here."""
+
     async def keep_run(self, run: RunState[Any, Any], name: str = "run", **options: Any) -> None:
         """Keep a run that waits for an approval, to be resumed in any process, days later.
 
@@ -54,6 +58,7 @@ class KeepingRuns:
             kept[name] = {ID: id_, CALLS: [each for each in calls if each], STATE: told}
 
         await self._keeper.write(keeping, label=f"run kept: {name}"[:100])
+        self._taken_up.pop(name, None)
 
     async def kept_run(
         self,
@@ -99,7 +104,10 @@ class KeepingRuns:
         while (found := await self._keeper.read(reading)) is not None:
             id_, told = found
             run = await RunState.from_json(agent, told, **options)
-            if look or await self._take(name, id_, again):
+            if look:
+                return run
+            if await self._take(name, id_, again):
+                self._taken_up[name] = id_
                 return run
         return None
 
@@ -145,6 +153,9 @@ class KeepingRuns:
     async def drop_run(self, name: str = "run") -> bool:
         """Keep a run no longer: it has ended, or is given up.
 
+        Where this session took one up under the name, it is that one: another that was kept in its
+        place meanwhile stays, since it waits for an answer of its own.
+
         Args:
             name: of the run.
 
@@ -154,13 +165,17 @@ class KeepingRuns:
 
         async def dropping(session: Opened) -> bool:
             await _load(session)
-            if session.state.get(RUNS, {}).pop(name, None) is None:
+            kept = session.state.get(RUNS, {}).get(name)
+            if kept is None or self._taken_up.get(name, kept.get(ID)) != kept.get(ID):
                 raise Unchanged(False)
+            del session.state[RUNS][name]
             if not session.state[RUNS]:
                 del session.state[RUNS]
             return True
 
-        return await self._keeper.write(dropping, looks=True)
+        is_dropped = await self._keeper.write(dropping, looks=True)
+        self._taken_up.pop(name, None)
+        return is_dropped
 
 
 async def waiting(session: Opened) -> Collection[str]:

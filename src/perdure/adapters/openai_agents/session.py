@@ -67,6 +67,7 @@ class PerdureSession(KeepingRuns):
             InvalidStoreURL: not the name of a store.
             InvalidKey: the id is empty or too long.
         """
+        super().__init__()
         self.session_id = session_id
         self.session_settings: SessionSettings | None = session_settings or SessionSettings()
         self.store = store if isinstance(store, AsyncStore) else AsyncStore(store, key=key)
