@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,8 @@ from perdure.backends.bucket import Bucket
 from perdure.backends.objects import ObjectBackend
 from perdure.core.head import lives
 from perdure.engine.read import Site
-from perdure.engine.requests import ListErased, ListHeld, ListStaged, ReadErased, ReadHead
+from perdure.engine.requests import Erase, ListErased, ListHeld, ListStaged, ReadErased, ReadHead
+from perdure.errors import CommitUnknown, PerdureError, StoreUnavailable
 from perdure.testing import simulate
 from perdure.testing.exhaust import exhaust_erasing
 from perdure.testing.sim_erasing import ERASING_BUGS, Erasures
@@ -98,9 +100,9 @@ class _Mortal(Bucket):
         super().delete(name, version=version)
 
 
-def _begun(bucket: _Mortal) -> perdure.Store:
+def _begun(bucket: _Mortal, backend: ObjectBackend | None = None) -> perdure.Store:
     """A store whose one state has two lives, of which each has a snapshot."""
-    backend = ObjectBackend()
+    backend = backend if backend is not None else ObjectBackend()
     backend._bucket = bucket
     store = perdure.Store(backend, maintenance="off")
     for text in ("first", "second"):
@@ -153,3 +155,41 @@ def test_a_crash_anywhere_in_an_erasure_leaves_it_undone_or_done(life: int | Non
     assert is_over
     assert at > 3
     assert seen["2 lives"] > 1
+
+
+class _Unsure(ObjectBackend):
+    """One whose erasure breaks off before an operation with a number, with an error."""
+
+    def __init__(self, bucket: _Mortal, after: int, error: type[PerdureError]) -> None:
+        super().__init__()
+        self.bucket, self.after, self.error = bucket, after, error
+        self.broke_off = False
+
+    def perform(self, request: Any) -> Any:
+        if not isinstance(request, Erase) or self.broke_off:
+            return super().perform(request)
+        self.bucket.left = self.after
+        try:
+            return super().perform(request)
+        except _Died:
+            self.broke_off = True
+            raise self.error("no answer came") from None
+        finally:
+            self.bucket.left = 1 << 30
+
+
+@pytest.mark.parametrize("error", [CommitUnknown, StoreUnavailable])
+def test_what_an_erasure_left_goes_with_the_next_try_P8(error: type[PerdureError]) -> None:
+    """It is sent again where the answer was lost, and asked for again where that is not done."""
+    is_over, after = False, 0
+    while not is_over:
+        backend = _Unsure(_Mortal(), after, error)
+        with _begun(backend.bucket, backend) as store:
+            try:
+                store.erase("a")
+            except StoreUnavailable:
+                store.erase("a")
+            assert backend.perform(ListHeld(b"", 9)) == backend.perform(ListStaged()) == ()
+            assert len(store.erasures("a")) == 2
+        is_over, after = not backend.broke_off, after + 1
+    assert after > 8

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from tests.unit.overtaken import Overtaken
 
 import perdure
 from perdure.anchors import FileAnchor
-from perdure.backends.memory import MemoryBackend
 from perdure.engine.requests import ListHeads, ReadHead, ReadState
 from perdure.errors import Tampered
 
 KEY = "support/alice"
-
-
-class Overtaken(MemoryBackend):
-    """Lets something happen once, right before or after it answers a request of some kind."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.kinds: tuple[type[Any], ...] = ()
-        self.before: Callable[[], object] | None = None
-        self.after: Callable[[], object] | None = None
-        self.hides = False
-        """Whether it says once that there is no state."""
-
-    def perform(self, request: Any) -> Any:
-        if self.hides and isinstance(request, ReadHead):
-            self.hides = False
-            return None
-        is_due = isinstance(request, self.kinds)
-        if is_due and self.before is not None:
-            happens, self.before = self.before, None
-            happens()
-        answer = super().perform(request)
-        if is_due and self.after is not None:
-            happens, self.after = self.after, None
-            happens()
-        return answer
 
 
 class Two:

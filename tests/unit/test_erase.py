@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.unit.pruned import require_sound
 
 import perdure
+from perdure import limits
 from perdure.backends.memory import MemoryBackend
 from perdure.engine.requests import Answer, Commit
 from perdure.errors import Busy, Erased, NotAllowed, StateDeleted, StateNotFound, UsageError
@@ -60,6 +61,15 @@ def test_the_receipt_says_what_there_was(store: perdure.Store) -> None:
     assert store.erasures("support/bob") == []
     (unnamed,) = store.erasures()
     assert unnamed == without_name(life)
+
+
+def test_the_receipt_counts_what_one_answer_does_not_hold(
+    store: perdure.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(store, count=9)
+    monkeypatch.setattr(limits, "piece_rows_max", 3)
+    (life,) = store.erase("support/alice").lives
+    assert life.checkpoints == 9 + 1
 
 
 def without_name(life: ErasedLife) -> ErasedLife:

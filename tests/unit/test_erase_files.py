@@ -80,6 +80,18 @@ def test_without_the_wipe_markers_are_left_and_compact_removes_them(tmp_path: Pa
         assert not connection.execute("SELECT 1 FROM perdure WHERE name = 'unwiped'").fetchall()
 
 
+def test_without_the_wipe_most_of_what_was_there_is_overwritten(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "agents.db"
+    with perdure.Store(path) as store, store.open(KEY) as session:
+        session.state["raw"] = [b"xVALUEx" + os.urandom(2_000) for _ in range(20)]
+    assert path.read_bytes().count(b"xVALUEx") == 20
+    with perdure.Store(path) as store:
+        store.erase(KEY, wipe=False)
+    assert path.read_bytes().count(b"xVALUEx") < 5
+
+
 def test_what_was_pruned_or_deleted_before_goes_too(tmp_path: Path) -> None:
     path = tmp_path / "agents.db"
     with perdure.Store(path) as store:
