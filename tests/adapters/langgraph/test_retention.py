@@ -90,6 +90,25 @@ def test_runs_that_are_removed_are_read_by_nobody(
     assert (found_in(url.parent, MARKER) == []) is (key is not None)
 
 
+def test_what_others_keep_in_a_thread_of_nothing_but_runs_that_go_stays(
+    saver: PerdureSaver, url: Path
+) -> None:
+    fork = runs(saver, runs(saver, thread(), "ab")[0], "b")[0]
+    runs(saver, thread("bob"), "b")
+    with saver.store.open(KEY) as session:
+        session.state["facts"] = {"likes": "tea"}
+    with saver.store.open("threads/bob") as session, session.task("order") as task:
+        task.effect("pay", lambda: "paid")
+    saver.delete_for_runs(["a", "b"])
+    assert saver.get_tuple(thread()) is None and saver.get_tuple(fork) is None
+    assert list(saver.list(None)) == [] and f"{MARKER}-" not in everything(saver)
+    assert saver.store.at(KEY, "main").plain() == {"facts": {"likes": "tea"}}
+    assert len(saver.store.effects("threads/bob")) == 1
+    assert all(each.ok for each in saver.store.verify())
+    put(saver, thread(), "anew")
+    assert values(saver) == {"x": "anew"}
+
+
 def runs_config(saver: PerdureSaver, name: str) -> Any:
     config = thread(name)
     config["configurable"]["checkpoint_id"] = "00000000-0000-6000-8000-000000000000"

@@ -11,7 +11,7 @@ from perdure.adapters.langgraph import deltas, interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.comparing import write
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING, section_of
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING, channel_of, section_of
 from perdure.adapters.langgraph.thread import Thread
 from perdure.adapters.langgraph.writes import Entry, joined
 from perdure.core.head import MAIN
@@ -149,8 +149,7 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
             return
         kept = all_.keys() - gone
         if not kept:
-            thread.forget()
-            store.erase(thread.key, wipe=False)  # deleted, it could be brought back
+            _end(store, thread)
             return
         _let_go_of_late(thread, gone)
         _let_go_of_summary(thread)
@@ -171,6 +170,31 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
         policy = Retention(keep_last=1, keep_labels=kept, keep_left=timedelta(0))
         store.prune(policy, thread.key)
         thread.forget()
+
+
+def _end(store: Store, thread: Thread) -> None:
+    """Remove all of a thread for good; what others keep in the same state, or did, stays."""
+    tip = thread.tip(MAIN)
+    state, session = tip.session.state, tip.session
+    told = state[CHECKPOINT].plain() if CHECKPOINT in state else {}
+    channels = {section_of(name) for name in told.get("channel_versions", ())}
+    interrupts.repeat(session, {})
+    own = [name for name in state if name in channels or channel_of(name) is None]
+    own = [name for name in own if not _is_own(name)]
+    theirs = [name for name in state if name not in own and state[name]]
+    if not theirs and not store.effects(thread.key):
+        thread.forget()
+        store.erase(thread.key, wipe=False)  # deleted, it could be brought back
+        return
+    for name in own:
+        del state[name]
+    session.summary = None
+    session.save()
+    branches = [name for name in thread.log.tips if name != MAIN]
+    thread.forget()
+    for name in branches:
+        store.delete_branch(thread.key, name)
+    store.prune(Retention(keep_last=1, keep_labels=False, keep_left=timedelta(0)), thread.key)
 
 
 def _late_for(
