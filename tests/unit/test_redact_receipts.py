@@ -21,6 +21,7 @@ from perdure.core.redacted import kept_leaf, with_leaf
 from perdure.core.seal import Place
 from perdure.engine import redactions
 from perdure.engine.read import Site, read_head
+from perdure.engine.redactions import receipts
 from perdure.engine.requests import ReadRecords, RecordRow, Reseal, Resealed
 
 MAIL = "alice@example.com"
@@ -122,6 +123,28 @@ def test_redacted_records_of_the_journal_are_told_of_as_well(store: perdure.Stor
     store.redact("a", match="why")  # of the receipt before: it still tells of the others
     assert store.movements("a")[1].reason == "[redacted]"
     require_sound(store)
+
+
+def test_the_path_that_a_receipt_told_of_is_redacted_too(store: perdure.Store) -> None:
+    def paths() -> str:
+        site = Site(store._driver.store_id, "a")
+        return repr([each.receipt.path for each in store._driver.run(receipts(site, head(store)))])
+
+    with store.open("a") as session:
+        session.state["of_bob"] = 1
+    store.redact("a", path="of_bob")
+    assert "of_bob" in paths()
+    store.redact("a", match="bob")
+    assert "bob" not in paths()
+    require_sound(store)
+
+
+def test_the_salt_of_what_was_there_is_forgotten_P8(store: perdure.Store) -> None:
+    """With it, a guess of what was there could be tried by the hash, which stays."""
+    kept, changed = record(store, 1), record(store, 3)
+    store.redact("a", match="bye")
+    assert record(store, 1).salt == kept.salt
+    assert record(store, 3).salt != changed.salt
 
 
 def test_an_earlier_version_refuses_it_by_name_P10(

@@ -1,6 +1,7 @@
 """Encrypting what is there, and other keys, while sessions go on and after any death."""
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from tests.unit.keyed import OTHER, ROOT, URLS, filled, key_of, url_of
 from tests.unit.test_keys import content, files
 
-from perdure import AsyncStore, Store
+from perdure import AsyncStore, Store, limits
 from perdure.backends.memory import MemoryBackend
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.engine.requests import PageRow, PutKey, PutPages, ReadHead, ReadKeys, ReadPages
@@ -109,13 +110,15 @@ def test_what_is_made_without_the_key_after_all_is_found_by_encrypting_again(
         assert content(keyed, "late") == {"n": 1}
 
 
-def test_what_cannot_be_read_stays_and_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_what_cannot_be_read_stays_and_is_told(is_cut: bool, tmp_path: Path) -> None:
     url = str(tmp_path / "a.db")
     filled(url, key=None)
     with apsw.Connection(url) as file:
-        file.execute(
-            "UPDATE records SET blob = x'00' WHERE rowid = (SELECT min(rowid) FROM records)"
-        )
+        ((row, blob),) = file.execute("SELECT min(rowid), blob FROM records")
+        at = len(blob) // 2  # sealed as it is, one wrong byte would be genuine ever after
+        hurt = b"\0" if is_cut else blob[:at] + bytes([blob[at] ^ 1]) + blob[at + 1 :]
+        file.execute("UPDATE records SET blob = ? WHERE rowid = ?", (hurt, row))
     with Store(url, key=ROOT) as store:
         done = store.encrypt()
         assert len(done.problems) == 1
@@ -123,6 +126,30 @@ def test_what_cannot_be_read_stays_and_is_told(tmp_path: Path) -> None:
         assert store.key_info().stage == "clear"
         with pytest.raises(NotEncrypted, match="keys init"):
             store.rewrap()
+
+
+def test_what_one_answer_does_not_hold_is_encrypted_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = str(tmp_path)
+    with Store(f"memory:{name}", maintenance="off") as store:
+        small(name, None, "one", "two", "three", "four", "five")
+        with store.open("five") as session:
+            for number in range(20):  # pages are asked for by 16
+                session.state[f"raw {number}"] = os.urandom(70_000)
+                session.save()
+        assert "snapshot" in store.maintain("five")[0].steps
+        with store.open("five") as session:
+            for number in range(5):
+                session.state["n"] = number
+                session.save()
+        before = seen(store)
+    monkeypatch.setattr(limits, "heads_listed_max", 2)
+    monkeypatch.setattr(limits, "piece_rows_max", 2)
+    with Store(f"memory:{name}", key=ROOT, maintenance="off") as store:
+        assert store.encrypt().states == 5
+        assert seen(store) == before
+        assert all(each.ok for each in store.verify())
 
 
 def test_sessions_with_the_key_go_on_while_a_store_is_encrypted(tmp_path: Path) -> None:
@@ -322,9 +349,9 @@ def do(work: str, store: Any) -> None:
         raise Damaged(str(done.problems))
 
 
-def small(name: str, key: bytes | None) -> None:
+def small(name: str, key: bytes | None, *keys: str) -> None:
     with Store(f"memory:{name}", key=key, maintenance="off") as store:
-        for each in ("one", "two"):
+        for each in keys or ("one", "two"):
             with store.open(each) as session:
                 session.state["text"] = "x" * 40_000
                 session.save()
