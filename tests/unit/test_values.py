@@ -361,6 +361,23 @@ def test_packing_changes_nothing() -> None:
     assert exactly(value, {"a": [(1,), {2}], "b": {"\ud800": 2**99}})
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda value: {"\ud800": value},
+        lambda value: ({"\ud800": value},),
+        lambda value: [{"\ud800": (value, 2**99)}],
+        lambda value: {"a": ("\ud800", frozenset({1, "\ud800"})), "\ud800": value},
+    ],
+    ids=["map", "tuple", "list", "members"],
+)
+def test_odd_texts_are_packed_once_however_deep_they_are(around: Any) -> None:
+    value: Any = 1
+    for _ in range(limits.depth_max // 3):
+        value = around(value)
+    assert exactly(unpack(pack(take(value))), value)
+
+
 # ---- bytes ----------------------------------------------------------------------------------
 
 

@@ -176,7 +176,9 @@ def _packed(value: Any, level: int) -> bytes:
     try:
         return _encode(_ready(value, FAMILIAR, level))
     except (UnicodeEncodeError, OverflowError):
-        # A lone surrogate or a big int somewhere: rare, so only now is each str and int looked at.
+        # A lone surrogate or a big int somewhere: rare, so only now is each str and int looked at,
+        # and in all of it: if each container tried both ways, what is nested would be packed as
+        # often as two to the power of its depth.
         return _encode(_ready(value, CERTAIN, level))
 
 
@@ -212,8 +214,8 @@ def _ready_dict(value: dict[str, Any], plain: frozenset[type], level: int) -> An
                     ready = dict(dict.items(value))
                 ready[key] = changed
     if plain is CERTAIN and any(_ready_str(key) is not key for key in dict.keys(value)):
-        flat = [part for pair in dict.items(value) for part in pair]
-        return Ext(Code.MAP.value, _packed(flat, level))
+        flat = [part for key, item in dict.items(ready) for part in (_ready_str(key), item)]
+        return Ext(Code.MAP.value, _encode(flat))
     return ready
 
 
@@ -234,21 +236,22 @@ def _ready_list(value: list[Any], plain: frozenset[type], level: int) -> list[An
 
 
 def _ready_tuple(value: tuple[Any, ...], plain: frozenset[type], level: int) -> Ext:
-    return Ext(Code.TUPLE.value, _packed(list(tuple.__iter__(value)), level - 1))
+    return Ext(Code.TUPLE.value, _encode(_ready_list(list(tuple.__iter__(value)), plain, level)))
 
 
 def _ready_set(value: set[Any], plain: frozenset[type], level: int) -> Ext:
-    return Ext(Code.SET.value, _packed_members(set.__iter__(value), level))
+    return Ext(Code.SET.value, _packed_members(set.__iter__(value), plain, level))
 
 
 def _ready_frozenset(value: frozenset[Any], plain: frozenset[type], level: int) -> Ext:
-    return Ext(Code.FROZENSET.value, _packed_members(frozenset.__iter__(value), level))
+    return Ext(Code.FROZENSET.value, _packed_members(frozenset.__iter__(value), plain, level))
 
 
-def _packed_members(members: Iterator[Any], level: int) -> bytes:
+def _packed_members(members: Iterator[Any], plain: frozenset[type], level: int) -> bytes:
     if level > LEVELS_MAX:
         raise NotStorable(TOO_DEEP)
-    return _encode([msgspec.Raw(packed) for packed in sorted(_packed(m, level) for m in members)])
+    packed = sorted(_encode(_ready(member, plain, level)) for member in members)
+    return _encode([msgspec.Raw(each) for each in packed])
 
 
 def _ready_str(value: str) -> str | Ext:
