@@ -1,7 +1,6 @@
 """An anchor outside of the store knows older versions of a state, and of the whole store (P5)."""
 
 import asyncio
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -13,11 +12,9 @@ from typing import Any
 
 import apsw
 import pytest
-from click.testing import CliRunner, Result
 
 import perdure
 from perdure.anchors import FileAnchor
-from perdure.cli.app import app
 from perdure.errors import StoreUnavailable, Tampered, UsageError
 
 ROOT = bytes(range(32))
@@ -407,32 +404,12 @@ def test_processes_share_one_anchor(path: Path, tmp_path: Path) -> None:
         }
 
 
-# ---- the command line -----------------------------------------------------------------------
-
-
-def run(path: Path, *args: str) -> Result:
-    return CliRunner().invoke(app, ["--store", str(path), *args])
-
-
-def test_the_command_line_takes_an_anchor(path: Path, tmp_path: Path) -> None:
-    anchor = str(tmp_path / "safe.anchor")
-    with perdure.Store(path, anchor=anchor, maintenance="off") as store:
+def test_a_store_that_is_gone_is_told_whoever_asks(opened: Open, path: Path) -> None:
+    with opened() as store:
         save(store, 1)
-    copy = kept(path)
-    with perdure.Store(path, anchor=anchor, maintenance="off") as store:
-        save(store, 2)
-    assert run(path, "verify", "--anchor", anchor).exit_code == 0
-    put_back(copy, path)
-    assert run(path, "verify").exit_code == 0
-    found = run(path, "verify", "--anchor", anchor)
-    assert found.exit_code == 1
-    assert "it has 1 commit, and there were 2" in " ".join(found.stdout.split())
-    assert run(path, "--anchor", anchor, "show", KEY).exit_code == 6
-    os.environ["PERDURE_ANCHOR"] = anchor
-    try:
-        assert run(path, "log", KEY).exit_code == 6
-    finally:
-        del os.environ["PERDURE_ANCHOR"]
-    assert run(path, "verify", "--accept").exit_code == 2
-    assert run(path, "verify", "--anchor", anchor, "--accept").exit_code == 0
-    assert run(path, "verify", "--anchor", anchor).exit_code == 0
+    path.unlink()
+    for way in ({}, {"read_only": True}, {"create": False}):
+        with pytest.raises(Tampered, match="its anchor knows of it") as caught:
+            opened(**way).states()
+        assert caught.value.form == "missing"
+    assert not path.exists()

@@ -117,3 +117,10 @@ def test_a_passphrase_comes_from_the_environment_or_is_asked_for() -> None:
     words["PERDURE_PASSPHRASE"] = "battery staple"
     assert "wrong-key" in run("ls", "--json", "--key", "passphrase", code=6, **words).stderr
     assert "passphrase" in run("ls", "--key", "passphrase", code=6).stderr
+
+
+def test_a_key_that_is_not_there_is_named_first_and_made_only_for_a_new_store() -> None:
+    filled("agents.db", key="file:a.key")
+    for form in ("file:misspelt.key", "env:PERDURE_NO_SUCH_KEY"):
+        told = run("ls", "--key", form, code=6).stderr
+        assert "name the key that the store is under, or, for a store that has none, make" in told

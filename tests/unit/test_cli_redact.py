@@ -132,3 +132,12 @@ def test_who_is_asked_is_told_of_a_path_at_which_nothing_ever_stood(
     told = run(path, "redact", "a", "profile/emial", answer="y\n")
     assert told.exit_code == NOT_FOUND
     assert "Redact it" not in told.output
+
+
+def test_a_pattern_given_as_a_text_is_told_of(path: str) -> None:
+    told = run(path, "redact", "a", "--match", r"\d{4} \d{4}", "--dry-run")
+    assert told.exit_code == 0
+    assert "a: nothing to redact" in told.output
+    assert "a regular expression is given by --regex" in told.output
+    for text in (MAIL, "bob@example.com"):
+        assert "--regex" not in run(path, "redact", "a", "--match", text, "--dry-run").output

@@ -6,6 +6,7 @@ the head is newer than the mark, which is right.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -88,7 +89,7 @@ class AnchoredBackend(Layer):
             Tampered: the anchor knows of one, and there is none.
         """
         is_made = getattr(self.inner, "is_made", None)
-        if is_made is None or is_made():
+        if is_made is None or (is_made() and not self._is_gone()):
             return True
         if self.anchor.get(STORE) is not None:
             path = str(getattr(self.inner, "path", "the store"))
@@ -96,6 +97,11 @@ class AnchoredBackend(Layer):
                 f"{path} is not there, and its anchor knows of it", form="missing", place=path
             )
         return False
+
+    def _is_gone(self) -> bool:
+        """Whether there is no file: a backend that makes none says so only when it is opened."""
+        path = getattr(self.inner, "path", None)
+        return path is not None and not os.path.exists(path)
 
     def connect(self) -> StoreInfo:
         """Open the store.

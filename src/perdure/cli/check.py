@@ -91,7 +91,7 @@ def verify(
         progress("verifying", quiet=settings().json) as report,
     ):
         if accept:
-            store.reanchor()
+            _tell_accepted(store.reanchor())
         found = store.verify(key, repair=repair, dry_run=dry_run, backup=kept, progress=report)
         left = store.unreferenced() if key is None else []
     bad = [each for each in found if not each.ok]
@@ -103,6 +103,11 @@ def verify(
         for each in left:
             hint(_note(each))
     ctx.exit(1 if bad else 0)
+
+
+def _tell_accepted(states: int) -> None:
+    newest = f"the anchor takes what the store holds for the newest, of {count(states, 'state')}"
+    hint(f"{newest}: {safe(settings().anchor or '')}")
 
 
 def _check_options(

@@ -166,9 +166,18 @@ def store_url() -> str:
 
 
 def require_store(backend: Backend) -> None:
-    """Raise the error for a store that is not there, with the way out that a command line has."""
+    """Raise the error for a store that is not there, with the way out that a command line has.
+
+    Raises:
+        Tampered: the anchor that was named knows of one.
+        StoreUnavailable: nobody knows of one.
+    """
     path = getattr(backend, "path", None)
     if path is not None and not os.path.exists(path):
+        if (anchor := settings().anchor) is not None:
+            from perdure.anchors.opening import anchored
+
+            anchored(backend, anchor, read_only=True).is_made()
         raise StoreUnavailable(
             f"There is no store at {path}. Name another with --store or {VARIABLE}; of all "
             "commands only import makes one."
@@ -249,10 +258,17 @@ def opened(
 
 
 def _way_out(key: str) -> str:
-    verify = f"perdure --store {shlex.quote(store_url())} verify {shlex.quote(key)}"
+    store = f"--store {shlex.quote(store_url())} "
+    verify = f"perdure {store}{anchor_words()}verify {shlex.quote(key)}"
     return (
         f"How far it goes: {verify}. Restore the state from an export, or the store from a backup."
     )
+
+
+def anchor_words() -> str:
+    """What a command that is told needs, to be asked of the same anchor."""
+    anchor = settings().anchor
+    return f"--anchor {shlex.quote(anchor)} " if anchor is not None else ""
 
 
 @contextmanager

@@ -104,28 +104,23 @@ def library(version: str) -> Finding:
 
 
 def of_store(
-    url: str | None, key: str | None = None, keys_url: str | None = None
+    url: str | None,
+    key: str | None = None,
+    keys_url: str | None = None,
+    anchor: str | None = None,
 ) -> Iterator[Finding]:
-    """What can be said of the store that was named, with its key if it has one."""
+    """What can be said of the store that was named, with its key and its anchor if it has them."""
     if url is None:
         way_out = "name one with --store PATH or PERDURE_STORE to have it examined"
         yield Finding("store", "warn", "none was named", way_out)
         return
-    from perdure.backends.url import backend_for
-
     try:
-        backend = backend_for(url, create=False, read_only=True)
-        if key is not None:
-            from perdure.keys.opening import keyed
-
-            options = {"create": False, "read_only": True}
-            backend = keyed(backend, key, keys_url, False, options)
+        backend = _backend(url, key, keys_url, anchor)
     except PerdureError as error:
         yield _failed(error)
         return
     try:
         # Before anything is said of a file that may be a stranger's.
-        require_store(backend)
         info = backend.connect()
     except PerdureError as error:
         yield _failed(error)
@@ -135,6 +130,23 @@ def of_store(
         yield from _states(backend)
     finally:
         backend.close()
+
+
+def _backend(url: str, key: str | None, keys_url: str | None, anchor: str | None) -> Backend:
+    """What the store is read through."""
+    from perdure.backends.url import backend_for
+
+    backend: Backend = backend_for(url, create=False, read_only=True)
+    require_store(backend)
+    if key is not None:
+        from perdure.keys.opening import keyed
+
+        backend = keyed(backend, key, keys_url, False, {"create": False, "read_only": True})
+    if anchor is not None:
+        from perdure.anchors.opening import anchored
+
+        backend = anchored(backend, anchor, read_only=True)
+    return backend
 
 
 def _failed(error: PerdureError, check: str = "store") -> Finding:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from perdure.reports import Redaction
 
 
+PATTERN_SIGNS = frozenset("\\*[^$|")
+"""What a text to be redacted seldom has, and a regular expression often."""
+
+
 @click.command(
     epilog=examples(
         "redact support/alice profile/email --dry-run",
@@ -75,6 +79,8 @@ def redact(
         print_json({"redaction": document(told)})
     else:
         _show(told)
+        if match is not None and not told.values and set(match) & PATTERN_SIGNS:
+            hint("--match is taken as it stands; a regular expression is given by --regex")
     ctx.exit(_code(told))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from perdure.cli.context import (
+    anchor_words,
     another_key,
     examples,
     gives_json,
@@ -78,7 +79,8 @@ def name_unreadable(keys: Sequence[str]) -> None:
     if keys:
         named = ", ".join(map(safe, keys[:KEYS_NAMED_MAX]))
         more = f" and {len(keys) - KEYS_NAMED_MAX:,} more" if len(keys) > KEYS_NAMED_MAX else ""
-        hint(f"not readable: {named}{more} (perdure verify {quoted(keys[0])} tells more)")
+        verify = f"perdure {anchor_words()}verify {quoted(keys[0])}"
+        hint(f"not readable: {named}{more} ({verify} tells more)")
 
 
 def _row(info: StateInfo, *, with_life: bool) -> tuple[Cell, ...]:

@@ -109,7 +109,7 @@ class EnvironmentKey(LocalKey):
     def _get(self) -> bytes:
         text = os.environ.get(self.name)
         if not text:
-            raise KeyMissing(f"{self} is not there: the variable is not set; {MAKE_ONE}")
+            raise KeyMissing(f"{self} is not there: the variable is not set; {NAME_OR_MAKE}")
         return _decoded(text, str(self))
 
     def __str__(self) -> str:
@@ -159,7 +159,7 @@ class FileKey(LocalKey):
                 mode = os.fstat(file.fileno()).st_mode
                 data = file.read(1024)
         except FileNotFoundError:
-            raise KeyMissing(f"{self} is not there; {MAKE_ONE}") from None
+            raise KeyMissing(f"{self} is not there; {NAME_OR_MAKE}") from None
         except OSError as error:
             raise KeyMissing(f"{self} cannot be read: {error.strerror or error}") from error
         if sys.platform != "win32" and mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -343,6 +343,7 @@ def _unwrapped(secret: bytes, wrapped: bytes, bound: bytes, what: str) -> bytes:
 
 MAKE_ONE = "make one: perdure keys new FILE, or python -c 'import os,base64; "
 MAKE_ONE += "print(base64.b64encode(os.urandom(32)).decode())'"
+NAME_OR_MAKE = f"name the key that the store is under, or, for a store that has none, {MAKE_ONE}"
 
 
 def _decoded(text: str, what: str) -> bytes:

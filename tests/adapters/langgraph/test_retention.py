@@ -213,3 +213,10 @@ def test_what_is_redacted_of_a_thread_is_nowhere_and_the_graph_goes_on(
             assert asked.get_state(thread("bob")).interrupts[0].value == "really [redacted]?"
             assert asked.invoke(Command(resume=1), thread("bob"))["messages"][-1].id == "answered"
             assert all(each.ok for each in store.verify())
+
+
+def test_a_saver_is_not_made_with_an_expiry_that_makes_no_sense(url: Path) -> None:
+    with Store(url) as store:
+        for wrong in (30, timedelta(0), timedelta(days=-1)):
+            with pytest.raises(errors.UsageError, match="expires_in is"):
+                PerdureSaver(store, expires_in=wrong)  # type: ignore[arg-type]  # on purpose

@@ -92,7 +92,7 @@ class PerdureSaver(AsyncMethods):
 
         Raises:
             InvalidStoreURL: not the name of a store.
-            UsageError: `edits` is none of these.
+            UsageError: `edits` is none of these, or `expires_in` is no duration that makes sense.
         """
         if edits not in ("identity", "content", "full"):
             raise UsageError(f'edits is "identity", "content" or "full", not {edits!r}')

@@ -19,6 +19,7 @@ from perdure.adapters.langgraph.tip import Edits, Tip, parts
 from perdure.adapters.langgraph.writes import Entry, added, joined
 from perdure.core.head import MAIN
 from perdure.errors import Conflict, PerdureError, StateDeleted, StateNotFound
+from perdure.expiring import expires_us
 from perdure.types import Durability
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Options(msgspec.Struct, frozen=True):
     exclusive: bool
     wait: float
     expires_in: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        expires_us(self.expires_in)  # a saver says so when it is made, not in the middle of a run
 
 
 class Snapshot(msgspec.Struct, frozen=True):
