@@ -86,9 +86,10 @@ class Unreferenced(msgspec.Struct, frozen=True):
     """Id of the life that they are of (32 hex digits)."""
 
 
-Remedy: TypeAlias = Literal["repair", "around", "last_good", "recover", "backup"]
+Remedy: TypeAlias = Literal["repair", "around", "last_good", "let_go", "recover", "backup"]
 """What helps against damage: `verify(repair=True)`, which loses nothing; nothing, as what is newer
-is read without it (`"around"`); `open(on_damage="last_good")`; `perdure recover`; or a backup."""
+is read without it (`"around"`); `open(on_damage="last_good")`; a pruning of what branches left, as
+none leads there any more (`"let_go"`); `perdure recover`; or a backup."""
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -124,7 +125,8 @@ class Damage(msgspec.Struct, frozen=True):
         numbers = f" {self.first:,}" if self.first else ""
         numbers += f" to {self.last:,}" if self.last != self.first else ""
         on = f" of {self.branch}" if self.branch else ""
-        told = f"{self.what}{numbers}{on}{where}: {self.problem}"
+        what = "record" if self.what == "records" and self.first == self.last else self.what
+        told = f"{what}{numbers}{on}{where}: {self.problem}"
         if self.lost is not None:
             told += f"; checkpoints {self.lost[0]:,} to {self.lost[1]:,} cannot be read"
         return told

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.damage.hurting import grown, hurt_pages, hurt_records, leaves_of
 
@@ -58,10 +60,53 @@ def test_it_goes_back_to_the_newest_that_is_whole(
             store.at("a", 9)
 
 
+def test_what_it_left_is_told_as_left_until_a_pruning_lets_go_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        states = grown(store, 9)
+        hurt_records(path, [7])
+        assert [each.remedy for each in store.verify("a")[0].damage] == ["last_good"]
+        with store.open("a", on_damage="last_good") as session:
+            session.state["n"] = 1
+        (damage,) = store.verify("a")[0].damage
+        assert (damage.remedy, damage.branch, damage.lost) == ("let_go", "main", (7, 9))
+        assert damage.summary().startswith("record 7 of main")
+        store.fork("a", "aside", at=2)
+        hurt_records(path, [3])  # which main leads to
+        assert [(each.first, each.remedy) for each in store.verify("a")[0].damage] == [
+            (3, "last_good"),
+            (7, "let_go"),
+        ]
+    path = tmp_path / "b.db"
+    with perdure.Store(path, maintenance="off") as store:
+        grown(store, 9)
+        hurt_records(path, [7])
+        with store.open("a", on_damage="last_good") as session:
+            session.state["n"] = 1
+        store.prune(perdure.Retention(keep_left=timedelta(0)), "a")
+        assert store.verify("a")[0].ok
+        assert [each.number for each in store.history("a")] == [7, 6, 5, 4, 3, 2, 1]
+        assert store.at("a", 7).plain() == states[6] | {"n": 1}
+
+
+def test_what_pruning_kept_below_a_branch_is_not_told_as_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        with store.open("a") as session:
+            for n in range(9):
+                session.state["n"] = n
+                session.save(label="kept" if n == 3 else None)
+        store.maintain("a")
+        store.prune(perdure.Retention(keep_last=2), "a")
+        connection = apsw.Connection(str(path))
+        connection.execute("UPDATE records SET blob = zeroblob(length(blob)) WHERE number <= 4")
+        connection.close()
+        damage = store.verify("a")[0].damage
+        assert damage and "let_go" not in {each.remedy for each in damage}
+
+
 def test_a_record_that_the_next_one_does_not_follow_is_not_gone_back_to(tmp_path: Path) -> None:
     """It is right at its place, as one from a copy of the store that went another way."""
-    import apsw
-
     path, other = tmp_path / "a.db", tmp_path / "b.db"
     with perdure.Store(path, maintenance="off") as store:
         states = grown(store, 3)

@@ -260,9 +260,7 @@ def opened(
 def _way_out(key: str) -> str:
     store = f"--store {shlex.quote(store_url())} "
     verify = f"perdure {store}{anchor_words()}verify {shlex.quote(key)}"
-    return (
-        f"How far it goes: {verify}. Restore the state from an export, or the store from a backup."
-    )
+    return f"How far it goes, and what helps beside a backup or an export: {verify}"
 
 
 def anchor_words() -> str:

@@ -17,7 +17,8 @@ from perdure.core.page import Ref, twin_of
 from perdure.core.tree_read import reachable
 from perdure.engine.around import UNREADABLE
 from perdure.engine.pages import unusable, walk
-from perdure.engine.past import every_run
+from perdure.engine.parked import all_branches
+from perdure.engine.past import every_run, runs_kept
 from perdure.engine.read import Site, joined, spans
 from perdure.engine.requests import LET_GO, ReadRecords, RecordRow, Run, Steps
 from perdure.errors import Damaged
@@ -46,12 +47,14 @@ def diagnose(site: Site, head: Head) -> Steps[list[Damage]]:
     gaps: list[_Gap] = []
     for run in joined(run for _, _, runs in spans_of for run in runs):
         gaps += yield from _gaps_in(site, head, run)
+    kept = (yield from _kept_by_branches(site, head)) if gaps else frozenset()
     told: set[_Gap] = set()
     for name, tip, runs in spans_of:
         own = [gap for gap in gaps if _is_on(gap, runs)]
         snapshots = yield from _snapshots(site, head, name, tip, own)
         usable = [number for number, damage in snapshots if damage is None]
-        found += [_of_records(gap, name, tip, usable) for gap in own if gap not in told]
+        is_left = bool(kept) and (tip.line, tip.record) not in kept
+        found += [_of_records(gap, name, tip, usable, is_left) for gap in own if gap not in told]
         found += [damage for _, damage in snapshots if damage is not None]
         told.update(own)
     found += yield from _of_trees(site, head, roots_of_claims(head), "claims", "")
@@ -65,6 +68,20 @@ def _tips(site: Site, head: Head) -> Steps[tuple[list[tuple[str, Branch]], list[
     except UNREADABLE as error:
         lost = Damage("branches", f"{error.kind}: {error}", "backup")
         return list(head.branches.items()), [lost]
+
+
+def _kept_by_branches(site: Site, head: Head) -> Steps[frozenset[tuple[int, bytes]]]:
+    """The newest record of each run that a branch has: what is on none of them was left.
+
+    Empty where what tells of branches cannot be read.
+    """
+    found: set[tuple[int, bytes]] = set()
+    try:
+        for tip in (yield from all_branches(site, head)).values():
+            found.update((run.line, run.record) for run in (yield from runs_kept(site, head, tip)))
+    except UNREADABLE:
+        return frozenset()
+    return frozenset(found)
 
 
 def _gaps_in(site: Site, head: Head, run: Run) -> Steps[list[_Gap]]:
@@ -126,13 +143,18 @@ def _is_on(gap: _Gap, runs: Iterable[Run]) -> bool:
     )
 
 
-def _of_records(gap: _Gap, name: str, tip: Branch, usable: Sequence[int]) -> Damage:
-    """What a gap means for the branch that has it; `usable` are its snapshots that can be read."""
+def _of_records(gap: _Gap, name: str, tip: Branch, usable: Sequence[int], is_left: bool) -> Damage:
+    """What a gap means for the branch that has it, or left it.
+
+    `usable` are its snapshots that can be read.
+    """
     above = min((number for number in usable if number >= gap.last), default=None)
     until = tip.number if above is None else max(above - 1, gap.last)
     remedy: Remedy = "around"
     if above is None:
         remedy = "last_good" if gap.first > tip.first or usable else "backup"
+    if is_left:
+        remedy = "let_go"
     return Damage(
         what="records",
         problem=gap.problem,
