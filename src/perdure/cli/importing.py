@@ -25,7 +25,7 @@ from perdure.cli.output import hint, print_json, progress, say, table
 from perdure.cli.states import newest
 from perdure.cli.words import safe
 from perdure.core.abbreviate import count
-from perdure.errors import PerdureError, SecretFound
+from perdure.errors import BadStored, PerdureError, SecretFound
 
 if TYPE_CHECKING:
     from perdure.adapters.moving import Moved, MovedUnit, Mover, Tally
@@ -164,6 +164,9 @@ def _told(error: PerdureError) -> str:
     """What is wrong, and which option helps."""
     if isinstance(error, SecretFound):
         return f"{error}; without --refuse-secrets it is imported as it is"
+    if isinstance(error, BadStored) and error.classes:
+        options = " ".join(f"--allow {each}" for each in error.classes)
+        return f"it holds an object that is not made unless its class is allowed: {options}"
     return str(error)
 
 

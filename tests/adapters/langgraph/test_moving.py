@@ -32,6 +32,10 @@ class Plan(BaseModel):
     steps: list[str]
 
 
+class Goal(BaseModel):
+    text: str
+
+
 def fill(saver: Any) -> None:
     """A thread that waits at an interrupt, with forks and a subgraph; and one of delta channels."""
     graph = graphs.chat().compile(checkpointer=saver)
@@ -207,6 +211,23 @@ def test_what_could_not_be_kept_is_told_before_anything_is_written(
     assert move_threads(file, store, allow=[Plan]).ok
     with PerdureSaver(store, allow=[Plan]) as saver:
         assert values(saver, thread("b")) == {"x": Plan(steps=["x"])}
+
+
+def test_the_command_names_the_option_that_allows_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "theirs.sqlite"
+    with SqliteSaver.from_conn_string(str(file)) as saver:
+        for name, value in (("a", Plan(steps=["x"])), ("b", Goal(text="y"))):
+            put(saver, thread(name), value)  # type: ignore[arg-type]  # it has the same methods
+    refused = run(tmp_path, "langgraph", str(file))
+    options = [f"--allow {__name__}:{name}" for name in ("Plan", "Goal")]
+    assert refused.exit_code == 1 and "allow=" not in refused.stdout
+    assert all(each in refused.stdout for each in options)
+    told = json.loads(run(tmp_path, "langgraph", str(file), "--json").stdout)
+    assert options[0] in told["moved"]["units"][0]["problem"]
+    given = " ".join(options).split()
+    assert run(tmp_path, "langgraph", str(file), *given).exit_code == 0
 
 
 def nested(levels: int) -> list[Any]:
