@@ -19,7 +19,8 @@ from perdure import limits
 from perdure.core import seal
 from perdure.core.changes import Set, pack_changes
 from perdure.core.codec import pack
-from perdure.core.head import Head, Unknown, open_head, seal_head
+from perdure.core.head import Head, Unknown
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.journal import JOURNAL_LINE, entry_of
 from perdure.core.page import Ref, Shape, leaf_payload, read_list
 from perdure.core.record import LABEL, MOVE, Draft, open_record, seal_draft
