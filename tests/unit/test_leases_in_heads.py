@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.test_leases import World, head_of, put
+from tests.unit.leased import World, head_of, put
 
 import perdure
 from perdure import errors, limits
