@@ -471,14 +471,16 @@ class MigrationFailed(NeedsPerson):
 class BadStored(NeedsPerson):
     """What is stored does not fit the schema; `path` says where.
 
-    The section can still be read and mended as it is stored: `session.raw[section]`.
+    The section can still be read and mended as it is stored: `session.raw[section]`. `classes` are
+    those, as `"module:Class"`, whose objects an adapter would make if they were allowed.
     """
 
     kind = "bad-stored"
 
-    def __init__(self, message: str, *, path: Path = ()) -> None:
+    def __init__(self, message: str, *, path: Path = (), classes: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.path = path
+        self.classes = tuple(classes)
 
 
 # ---- UsageError -----------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from perdure.core.head import Head, commits_of, seal_head
+from perdure.core.head import Head, commits_of
+from perdure.core.head_bytes import seal_head
 from perdure.engine import audit, movements, states
 from perdure.engine.last_good import HURT, fall_back
 from perdure.engine.load import load

@@ -11,7 +11,7 @@ import msgspec
 
 from perdure import limits
 from perdure.core.erasure import open_receipt
-from perdure.core.head import open_head
+from perdure.core.head_bytes import open_head
 from perdure.core.pack import open_pack
 from perdure.core.record import open_record
 from perdure.core.seal import Kind, Place, is_encrypted, unseal

@@ -15,7 +15,8 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.core.claims import roots_of_claims
-from perdure.core.head import MAIN, Branch, Head, Journal, open_head, seal_head, to_wire
+from perdure.core.head import MAIN, Branch, Head, Journal
+from perdure.core.head_bytes import open_head, seal_head, to_wire
 from perdure.core.journal import Move
 from perdure.core.lineage import bases_through
 from perdure.core.page import Ref, page_id

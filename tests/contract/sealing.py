@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from perdure.backends.layer import Layer
 from perdure.backends.protocol import Backend, StoreInfo
-from perdure.core.head import Head, open_head, seal_head
+from perdure.core.head import Head
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.seal import ERASED_OWNER, Kind, Place, seal, unseal
 from perdure.engine.requests import (
     ROW_START_BYTES,

@@ -10,18 +10,8 @@ from tests.format.tagged import tagged
 from perdure.core import chain, changes
 from perdure.core.claims import elsewhere_key, idempotency_key
 from perdure.core.codec import pack
-from perdure.core.head import (
-    Base,
-    Branch,
-    Claim,
-    Cut,
-    Head,
-    Journal,
-    Life,
-    Mark,
-    seal_head,
-    to_wire,
-)
+from perdure.core.head import Base, Branch, Claim, Cut, Head, Journal, Life, Mark
+from perdure.core.head_bytes import seal_head, to_wire
 from perdure.core.pack import pack_records, seal_pack
 from perdure.core.page import Ref, Shape
 from perdure.core.record import Draft, Record, Sealed, read_canonical, seal_draft

@@ -78,7 +78,7 @@ def make_vectors() -> dict[str, Any]:
 
 
 def _fields(receipt: RedactReceipt) -> Any:
-    from perdure.core.head import to_wire
+    from perdure.core.head_bytes import to_wire
 
     return to_wire(receipt)
 

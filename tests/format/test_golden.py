@@ -18,7 +18,8 @@ from tests.format.tagged import tagged
 import perdure
 from perdure import limits
 from perdure.core.codec import pack
-from perdure.core.head import Head, Unknown, open_head, seal_head
+from perdure.core.head import Head, Unknown
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.page import Shape
 from perdure.core.seal import Kind, Place, seal
 from perdure.engine.requests import Commit, HeadRow, ReadHead

@@ -216,7 +216,7 @@ def test_the_library_reads_the_packs(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", VECTORS["head"])
 def test_the_library_reads_the_heads_and_writes_them_the_same(vector: dict[str, Any]) -> None:
-    from perdure.core.head import open_head, seal_head
+    from perdure.core.head_bytes import open_head, seal_head
 
     store, blob = raw(vector, "store", "blob")
     head = open_head(blob, store=store, key=vector["key"])

@@ -16,7 +16,8 @@ import msgspec
 from perdure import Store
 from perdure.core.changes import apply
 from perdure.core.codec import pack, unpack
-from perdure.core.head import Head, lives, open_head, seal_head
+from perdure.core.head import Head, lives
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.journal import entry_of
 from perdure.core.pack import open_pack
 from perdure.core.page import Ref, Shape, read_block, read_children, read_list, read_map, read_pair

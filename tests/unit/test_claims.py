@@ -19,7 +19,8 @@ from perdure.core.claims import (
     roots_of_claims,
 )
 from perdure.core.codec import pack
-from perdure.core.head import Claim, Head, Unknown, open_head, seal_head, to_wire
+from perdure.core.head import Claim, Head, Unknown
+from perdure.core.head_bytes import open_head, seal_head, to_wire
 from perdure.core.seal import Kind, Place, seal
 from perdure.engine import carry, claimed, claims, maintain
 from perdure.engine.claims import Settling

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,65 @@ def test_it_prints_lines_where_there_is_no_terminal(
     assert "perdure --store perdure-demo/agents.db show audit/1" in out
     assert "NO" not in out
     assert "\x1b" not in out
+
+
+def executable(file: Path) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("#!/bin/sh\n")
+    file.chmod(0o755)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("scripts", "on_path", "printed"),
+    [
+        ("here/.venv/bin", "here/.venv/bin", "perdure"),
+        ("here/.venv/bin", "other/bin", ".venv/bin/perdure"),
+        ("here/.venv/bin", None, ".venv/bin/perdure"),
+        ("here/my env/bin", None, "'my env/bin/perdure'"),
+        ("far/bin", None, "{tmp}/far/bin/perdure"),
+        (None, "other/bin", f"{sys.executable} -m perdure"),
+    ],
+)
+def test_it_names_the_program_as_it_can_be_run(
+    scripts: str | None,
+    on_path: str | None,
+    printed: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "here").mkdir()
+    for each in (scripts, on_path):
+        if each is not None:
+            executable(tmp_path / each / "perdure")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("PATH", str(tmp_path / (on_path or "nowhere")))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / (scripts or "nowhere")))
+    first = next(perdure.demo.commands("a.db", "k"))
+    assert first == f"{printed.format(tmp=tmp_path)} --store a.db ls"
+
+
+def test_it_names_the_program_where_there_is_no_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = executable(tmp_path / "env" / "bin" / "perdure")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(own.parent))
+    assert next(perdure.demo.commands("a.db", "k")) == f"{own} --store a.db ls"
+
+
+def test_a_link_to_the_program_is_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "links" / "perdure"
+    link.parent.mkdir()
+    link.symlink_to(executable(tmp_path / "env" / "bin" / "perdure"))
+    monkeypatch.setenv("PATH", str(link.parent))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "env" / "bin"))
+    assert next(perdure.demo.commands("a.db", "k")) == "perdure --store a.db ls"
 
 
 def test_a_file_in_the_place_of_its_store_is_told_in_one_line(code: Path, tmp_path: Path) -> None:

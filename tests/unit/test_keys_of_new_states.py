@@ -14,7 +14,8 @@ from tests.unit.keyed import ROOT, filled, next_commit
 
 from perdure import Store
 from perdure.backends.memory import MemoryBackend
-from perdure.core.head import Head, open_head, seal_head
+from perdure.core.head import Head
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.engine.requests import (
     Commit,
     Committed,

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 import perdure
-from perdure.core import head
+from perdure.core import head_bytes
+from perdure.core.head import Head
 
 RUNS = 8
 
@@ -32,13 +33,13 @@ def test_threads_that_read_the_first_heads_at_once_do_not_end_the_process(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[Any] = []
-    converted = head._converted
+    converted = head_bytes._converted
 
-    def seeing(wire: Any, place: Any) -> head.Head:
+    def seeing(wire: Any, place: Any) -> Head:
         seen.append(wire)
         return converted(wire, place)
 
-    monkeypatch.setattr(head, "_converted", seeing)
+    monkeypatch.setattr(head_bytes, "_converted", seeing)
     with perdure.Store("memory:") as store:
         with store.open("a") as session:
             session.state["x"] = 1

@@ -1,37 +1,22 @@
-"""Sessions that hold their branch exclusively: who may save, who is told what, what is left."""
+"""Sessions that hold their branch exclusively: who may save, and who is told what."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.leased import World, head_of, put
 
 import perdure
 from perdure import errors, leasing, limits
-from perdure.core.head import Head
 from perdure.core.leases import lease_of, owner_of
 from perdure.engine import leases as engine
 from perdure.engine.read import Site
-from perdure.engine.requests import Commit, IsAlive, ReadHead
+from perdure.engine.requests import Commit, IsAlive
 from perdure.testing.clock import Clock
-
-
-@dataclass
-class World:
-    """One store seen by two, as if by two processes, whose life and time a test decides."""
-
-    path: Path
-    clock: Clock
-    alive: bool | None = True
-
-    def store(self, **options: Any) -> perdure.Store:
-        store = perdure.Store(self.path, clock=self.clock, maintenance="off", **options)
-        store._driver._answers[IsAlive] = lambda _: self.alive
-        return store
 
 
 @pytest.fixture
@@ -49,16 +34,6 @@ def mine(world: World) -> Iterator[perdure.Store]:
 def theirs(world: World) -> Iterator[perdure.Store]:
     with world.store() as store:
         yield store
-
-
-def head_of(store: perdure.Store, key: str = "a") -> Head:
-    site = Site(store._driver.connect().store_id, key)
-    return site.head(store._driver.answer(ReadHead(key)))
-
-
-def put(store: perdure.Store, name: str, value: Any, **options: Any) -> None:
-    with store.open("a", **options) as session:
-        session.state[name] = value
 
 
 # ---- one holder at a time -------------------------------------------------------------------
@@ -363,127 +338,3 @@ def test_a_lease_that_was_renewed_after_all_is_not_removed(
     holder.state["n"] = 3
     holder.close()
     assert mine.at("a", "~0")["n"] == 3
-
-
-# ---- a holder that lost it ------------------------------------------------------------------
-
-
-def test_a_holder_that_lost_it_saves_nothing_more(
-    world: World, mine: perdure.Store, theirs: perdure.Store
-) -> None:
-    put(mine, "n", 1)
-    loser = mine.open("a", exclusive=True)
-    world.alive = False
-    winner = theirs.open("a", exclusive=True, wait=0)
-    world.alive = True
-    loser.state["n"] = 2
-    for _ in range(2):
-        with pytest.raises(errors.LeaseLost, match="nothing was saved"):
-            loser.save()
-        assert len(loser.changes()) == 1
-    loser.refresh()
-    loser.state["n"] = 3
-    with pytest.raises(errors.LeaseLost):  # it holds nothing, whatever it has read since
-        loser.save()
-    loser.refresh()
-    loser.close()
-    assert owner_of(head_of(mine), "main") == bytes.fromhex(winner.id)
-    winner.state["n"] = 4
-    winner.close()
-    assert mine.history("a", limit=1)[0].session == winner.id
-    assert mine.at("a", 2).plain() == {"n": 4}
-
-
-def test_a_holder_that_read_what_came_after_its_loss_saves_nothing_either(
-    world: World, mine: perdure.Store, theirs: perdure.Store
-) -> None:
-    loser = mine.open("a", exclusive=True)
-    world.alive = False
-    with theirs.open("a", exclusive=True, wait=0) as winner:
-        winner.state["n"] = 1
-        winner.save()
-        loser.refresh()
-        loser.state["n"] = 2
-        with pytest.raises(errors.LeaseLost):
-            loser.save()
-    loser.refresh()
-    loser.close()
-    assert mine.at("a", "~0").plain() == {"n": 1}
-
-
-def test_a_save_in_doubt_that_did_not_land_is_given_up_with_the_lease(
-    world: World, mine: perdure.Store, theirs: perdure.Store
-) -> None:
-    loser = mine.open("a", exclusive=True)
-    send = mine._driver._answers[Commit]
-
-    def lose(_: Commit) -> Any:
-        raise errors.CommitUnknown("it was lost on its way")
-
-    mine._driver._answers[Commit] = lose
-    loser.state["n"] = 2
-    with pytest.raises(errors.CommitUnknown):
-        loser.save()
-    mine._driver._answers[Commit] = send
-    world.alive = False
-    put(theirs, "m", 3, exclusive=True, wait=0)
-    loser.refresh()
-    assert loser.state.plain() == {"m": 3}
-    loser.close()
-    assert mine.at("a", "~0").plain() == {"m": 3}
-
-
-def test_a_holder_that_lost_it_is_told_at_the_end_of_its_block(
-    world: World, mine: perdure.Store, theirs: perdure.Store
-) -> None:
-    def work() -> None:
-        with mine.open("a", exclusive=True) as session:
-            world.alive = False
-            theirs.open("a", exclusive=True, wait=0).close()
-            session.state["n"] = 2
-
-    with pytest.raises(errors.LeaseLost) as caught:
-        work()
-    caught.value.session.refresh()
-    caught.value.session.close()
-    assert mine.at("a", "~0").plain() == {}
-
-
-def test_a_save_sent_before_the_loss_that_landed_stands(
-    world: World, mine: perdure.Store, theirs: perdure.Store
-) -> None:
-    """P4: it is settled by its id, and told as saved, though the lease went to another since."""
-    loser = mine.open("a", exclusive=True)
-    send = mine._driver._answers[Commit]
-
-    def lose(request: Commit) -> Any:
-        send(request)
-        raise errors.CommitUnknown("its answer was lost")
-
-    mine._driver._answers[Commit] = lose
-    loser.state["n"] = 2
-    with pytest.raises(errors.CommitUnknown):
-        loser.save()
-    mine._driver._answers[Commit] = send
-    world.alive = False
-    put(theirs, "m", 3, exclusive=True, wait=0)
-    assert loser.save().number == 2
-    loser.state["n"] = 4
-    with pytest.raises(errors.LeaseLost):
-        loser.save()
-    loser.refresh()
-    loser.close()
-    assert mine.at("a", "~0").plain() == {"n": 2, "m": 3}
-
-
-def test_the_state_of_a_holder_can_be_deleted_and_it_is_told_so(mine: perdure.Store) -> None:
-    session = mine.open("a", exclusive=True)
-    mine.delete("a")
-    session.state["n"] = 1
-    with pytest.raises(errors.StateDeleted):
-        session.save()
-    mine.undelete("a")
-    session.save()
-    session.close()
-    assert mine.info("a").leases == ()
-    assert mine.at("a", 2)["n"] == 1

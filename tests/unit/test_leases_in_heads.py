@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.test_leases import World, head_of, put
+from tests.unit.leased import World, head_of, put
 
 import perdure
 from perdure import errors, limits
 from perdure.core.codec import pack, unpack
-from perdure.core.head import Head, Lease, open_head, seal_head
+from perdure.core.head import Head, Lease
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.leases import with_lease, without_lease
 from perdure.core.seal import Kind, Place, seal, unseal
 from perdure.testing.clock import Clock

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.test_leases import World, head_of
+from tests.unit.leased import World, head_of
 
 import perdure
 from perdure import errors, leasing, limits

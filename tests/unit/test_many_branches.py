@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 import perdure
 from perdure import errors, limits
-from perdure.core.head import Head, Unknown, seal_head
+from perdure.core.head import Head, Unknown
+from perdure.core.head_bytes import seal_head
 from perdure.core.journal import JOURNAL_LINE
 from perdure.core.refs import Ref
 from perdure.engine import branches, maintain

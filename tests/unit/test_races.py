@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import Head, seal_head
+from perdure.core.head import Head
+from perdure.core.head_bytes import seal_head
 from perdure.engine.read import Site
 from perdure.engine.requests import Commit, Committed, HeadRow, Moved, Pause, Random
 from perdure.engine.save import LOST_AT_ONCE, LOST_PAUSE_MAX_S, Position, commit

@@ -1,232 +1,31 @@
-"""Typed states: views of each kind of model, and what they write."""
+"""Typed states: views of each kind of model, and what they have."""
 
 import copy
 import dataclasses
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum
-from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, NotRequired, TypedDict
+from typing import Any
 
-import msgspec
-import pydantic
 import pytest
+from tests.unit.research import (
+    Cat,
+    Dog,
+    LongStep,
+    Mixed,
+    Point,
+    Research,
+    Step,
+    User,
+    opened,
+    research,
+)
 
 import perdure
-from perdure.core.changes import Set, Splice
+from perdure.core.changes import Set
 from perdure.errors import BadStored, Detached, WrongType
 from perdure.state import Document, TrackedDict, TrackedList
-from perdure.state.typed import install, typed_state
-
-
-class Colour(Enum):
-    RED = "red"
-    BLUE = "blue"
-
-
-class Span(NamedTuple):
-    start: int
-    colour: Colour = Colour.RED
-
-
-@dataclass
-class Step:
-    title: str
-    done: bool = False
-    colour: Colour = Colour.RED
-    steps: "list[Step]" = field(default_factory=list)
-    limit: ClassVar[int] = 3
-
-    def finish(self) -> None:
-        self.done = True
-
-    @property
-    def loud(self) -> str:
-        return self.title.upper()
-
-    @cached_property
-    def size(self) -> int:
-        return len(self.title)
-
-    @classmethod
-    def named(cls, title: str) -> "Step":
-        return cls(title)
-
-
-@dataclass
-class LongStep(Step):
-    why: str = ""
-
-    def finish(self) -> None:
-        super().finish()
-        self.why = "finished"
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    x: int
-    y: float = 0.0
-
-
-@dataclass
-class Plan:
-    steps: list[Step] = field(default_factory=list)
-    tags: list[str] = field(default_factory=list)
-    by: dict[str, Step] = field(default_factory=dict)
-    span: Span = field(default=Span(1))
-    long: LongStep | None = None
-
-
-@dataclass
-class Research:
-    topic: str
-    plan: Plan = field(default_factory=Plan)
-    at: Point = Point(1)
-    when: datetime | None = None
-
-
-class Note(TypedDict):
-    text: str
-    size: NotRequired[int]
-
-
-class Dog(msgspec.Struct, tag="dog"):
-    name: str
-    toys: list[str] = []
-
-
-class Cat(msgspec.Struct, tag="cat"):
-    name: str
-
-
-class User(pydantic.BaseModel):
-    name: str = pydantic.Field(min_length=2)
-    home: pydantic.HttpUrl | None = None
-    friends: "list[User]" = []
-
-    @pydantic.field_validator("name")
-    @classmethod
-    def tidy(cls, name: str) -> str:
-        return name.strip()
-
-    def greet(self) -> str:
-        return f"Hello {self.name}"
-
-
-class Mixed(TypedDict, total=False):
-    notes: list[Note]
-    pets: list[Dog | Cat]
-    user: User
-
-
-def opened(cls: Any, **sections: Any) -> tuple[Document, Any]:
-    document = Document(sections)
-    install(cls, document)
-    return document, typed_state(cls, document.state)
-
-
-def research(**more: Any) -> tuple[Document, Any]:
-    plan = {"steps": [{"title": "look", "new": 1}], "tags": ["a"], "by": {}, "newer": {"k": 1}}
-    return opened(Research, topic="tea", plan=plan, unknown=[1], **more)
-
-
-EDITS: list[tuple[Callable[[Any], Any], list[Any]]] = [
-    (lambda s: setattr(s, "topic", "cha"), [Set(("topic",), "cha")]),
-    (lambda s: s.plan.steps[0].finish(), [Set(("plan", "steps", 0, "done"), True)]),
-    (lambda s: s.plan.tags.append("b"), [Splice(("plan", "tags"), 1, 0, ["b"])]),
-    (
-        lambda s: setattr(s.plan.steps[0], "colour", Colour.BLUE),
-        [Set(("plan", "steps", 0, "colour"), "blue")],
-    ),
-    (lambda s: setattr(s.plan, "span", Span(2)), [Set(("plan", "span"), (2, "red"))]),
-    (
-        lambda s: s.plan.steps[0].steps.append(Step("in")),
-        [
-            Set(
-                ("plan", "steps", 0, "steps"),
-                [{"title": "in", "done": False, "colour": "red", "steps": []}],
-            )
-        ],
-    ),
-    (lambda s: s["plan"]["steps"].pop(), [Splice(("plan", "steps"), 0, 1, [])]),
-    (lambda s: s.plan.by.update(k={"title": "t"}), [Set(("plan", "by", "k"), {"title": "t"})]),
-]
-
-
-@pytest.mark.parametrize(("edit", "changes"), EDITS, ids=map(str, range(len(EDITS))))
-def test_an_edit_writes_only_what_changed(edit: Callable[[Any], Any], changes: list[Any]) -> None:
-    document, state = research()
-    edit(state)
-    assert document.capture() == changes
-
-
-@pytest.mark.parametrize(("edit", "changes"), EDITS, ids=map(str, range(len(EDITS))))
-def test_an_edit_is_undone_with_its_block(edit: Callable[[Any], Any], changes: list[Any]) -> None:
-    document, state = research()
-    before = document.plain()
-    with pytest.raises(KeyError), document.block():
-        edit(state)
-        raise KeyError
-    assert document.plain() == before
-    assert document.capture() == []
-
-
-REFUSED: list[tuple[Callable[[Any], Any], tuple[str | int, ...], str]] = [
-    (lambda s: setattr(s, "topic", 1), ("topic",), "expected str, got int (1)"),
-    (
-        lambda s: setattr(s.plan.steps[0], "done", "yes"),
-        ("plan", "steps", 0, "done"),
-        "plan/steps/0/done: expected bool, got str ('yes')",
-    ),
-    (lambda s: s.plan.tags.append(1), ("plan", "tags", 1), "expected str"),
-    (lambda s: s.plan.tags.extend(["x", 1]), ("plan", "tags", 2), "expected str"),
-    (lambda s: s.plan.tags.insert(0, None), ("plan", "tags", 0), "expected str, got None"),
-    (lambda s: s.plan.tags.__setitem__(slice(0, 1), [2]), ("plan", "tags", 0), "expected str"),
-    (lambda s: s.plan.steps.append({}), ("plan", "steps", 1, "title"), "got nothing"),
-    (lambda s: s.plan.by.setdefault("k", 3), ("plan", "by", "k"), "expected Step, got int"),
-    (lambda s: s.plan.by.update(a=Step("a"), k=3), ("plan", "by", "k"), "expected Step"),
-    (lambda s: delattr(s, "topic"), ("topic",), "cannot be deleted"),
-    (lambda s: delattr(s.plan.steps[0], "title"), ("plan", "steps", 0, "title"), "Step needs"),
-    (lambda s: setattr(s.plan, "span", (1, "green")), ("plan", "span"), "'green'"),
-    (lambda s: setattr(s, "plan", [1]), ("plan",), "expected Plan, got list"),
-]
-
-
-@pytest.mark.parametrize(("edit", "path", "said"), REFUSED, ids=map(str, range(len(REFUSED))))
-def test_a_bad_value_is_refused_with_its_path_and_nothing_changes(
-    edit: Callable[[Any], Any], path: Any, said: str
-) -> None:
-    document, state = research()
-    before = document.plain()
-    with pytest.raises(WrongType) as refused:
-        edit(state)
-    assert refused.value.path == path
-    assert said in str(refused.value)
-    assert document.plain() == before
-    assert document.capture() == []
-
-
-def test_raw_edits_pass_the_door_too() -> None:
-    document, _ = research()
-    with pytest.raises(WrongType):
-        document.state["plan"]["steps"][0]["done"] = 1
-    with pytest.raises(WrongType):
-        document.state["plan"]["steps"][0].clear()
-    document.state["plan"]["newer"]["k"] = "anything"
-    with pytest.raises(WrongType):
-        document.state.clear()
-    assert "unknown" in document.state
-
-
-def test_unknown_fields_survive_at_every_depth() -> None:
-    document, state = research()
-    state.plan.steps[0].finish()
-    state.plan.steps.insert(0, Step("first"))
-    assert document.plain()["plan"]["newer"] == {"k": 1}
-    assert document.plain()["plan"]["steps"][1]["new"] == 1
-    assert state["unknown"] == [1]
 
 
 def test_views_are_the_users_class_and_stay_the_same() -> None:
@@ -433,60 +232,3 @@ def test_an_aware_datetime_is_kept() -> None:
     document, state = research()
     state.when = datetime(2026, 1, 2, tzinfo=UTC)
     assert document.plain()["when"] == state.when == datetime(2026, 1, 2, tzinfo=UTC)
-
-
-class Locked(Exception):
-    pass
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        lambda s: s["plan"]["tags"].append("x"),
-        lambda s: s["plan"].update(a=1),
-        lambda s: s.__setitem__("plan", {}),
-        lambda s: s.pop("plan"),
-        lambda s: s.__delitem__("plan"),
-        lambda s: s.update(topic="x", plan={}),
-        lambda s: s.clear(),
-    ],
-    ids=["append", "update within", "assign", "pop", "delete", "update", "clear"],
-)
-def test_a_locked_section_is_not_edited(edit: Callable[[Any], Any]) -> None:
-    document = Document({"topic": "a", "plan": {"tags": []}})
-    document._tracker.locked = {"plan": Locked}
-    document._tracker.guard()
-    with pytest.raises(Locked):
-        edit(document.state)
-    assert document.capture() == []
-    document.state["topic"] = "b"
-    document.apply([Set(("plan", "tags"), ["theirs"])])
-    assert document.plain() == {"topic": "b", "plan": {"tags": ["theirs"]}}
-
-
-def test_what_others_saved_comes_in_unchecked() -> None:
-    document, state = research()
-    document.apply([Set(("plan", "steps", 0, "done"), "theirs")])
-    with pytest.raises(BadStored):
-        _ = state.plan.steps[0].done
-
-
-def test_a_default_that_an_undone_block_edited_can_still_be_edited() -> None:
-    document, state = opened(Research, topic="tea")
-    tags = state.plan.tags
-    with pytest.raises(KeyError), document.block():
-        tags.append("a")
-        raise KeyError
-    assert document.capture() == [] and state.plan.tags == []
-    tags.append("b")
-    assert document.plain()["plan"]["tags"] == ["b"] and state.plan.tags is tags
-
-
-def test_an_item_that_was_taken_out_is_still_checked() -> None:
-    _, state = research()
-    step = state.plan.steps.pop()
-    with pytest.raises(WrongType):
-        step.title = 1
-    step.title = "free"
-    state.plan.steps.append(step)
-    assert state.plan.steps[0] is step

@@ -19,7 +19,8 @@ from perdure.backends.objects import ObjectBackend
 from perdure.backends.protocol import Backend
 from perdure.backends.sqlite import SqliteBackend
 from perdure.cli.app import app
-from perdure.core.head import Head, seal_head
+from perdure.core.head import Head
+from perdure.core.head_bytes import seal_head
 from perdure.core.tree import build
 from perdure.engine import audit
 from perdure.engine.pages import put

@@ -7,7 +7,8 @@ import perdure
 from perdure import limits
 from perdure.core import tree
 from perdure.core.cut import Bounds
-from perdure.core.head import Head, Snapshot, open_head, seal_head
+from perdure.core.head import Head, Snapshot
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.seal import Kind, Place, seal
 from perdure.core.tree import build
 from perdure.engine.pages import put

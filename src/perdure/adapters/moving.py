@@ -14,10 +14,12 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from perdure.errors import PerdureError, StateDeleted, StateExists, UsageError
+from perdure.errors import PerdureError, SecretFound, StateDeleted, StateExists, UsageError
 from perdure.naming import check_new
 
 Progress: TypeAlias = Callable[[int, int], None]
+Told: TypeAlias = Callable[[PerdureError], str]
+"""Says what is wrong with a unit, and the way out, to whoever asked for the move."""
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -29,6 +31,8 @@ class Unit(msgspec.Struct, frozen=True):
     """The key of the state."""
     count: int
     """How many items the source has of it."""
+    whole: str
+    """What it is a part of, as a namespace is of a thread: what has a secret is refused whole."""
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -67,6 +71,14 @@ class Mover(Protocol):
 
     def copy(self, unit: Unit, wanted: Collection[str]) -> Iterator[str]:
         """Copy these items; gives the id of each when it is durable."""
+        ...
+
+    def require_no_secrets(self, unit: Unit) -> None:
+        """See that there is no secret in what `contents` gave last.
+
+        Raises:
+            SecretFound: there is, and the store is to have none.
+        """
         ...
 
     def stored(self, unit: Unit, ids: Sequence[str]) -> Iterator[Content]:
@@ -142,14 +154,18 @@ def move(
     dry_run: bool = False,
     skip_failures: bool = False,
     progress: Progress | None = None,
+    told: Told | None = None,
 ) -> Moved:
     """Copy what another library kept into a store, and compare.
+
+    What has a secret that the store is not to have is refused, and does not hold up others.
 
     Args:
         mover: what is moved.
         dry_run: read all, and say what would be copied; write nothing.
         skip_failures: move all others where some cannot be; else none is moved then.
         progress: called with what is done and what there is (items).
+        told: says what is wrong; by default as the library has it.
 
     Returns:
         What became of each unit. What is not in the store as it is in the source has a `problem`.
@@ -161,11 +177,21 @@ def move(
     units = mover.units()
     steps = 1 if dry_run else 3
     tick = _Ticks(steps * sum(unit.count for unit in units), progress)
-    plans = [_Plan(mover, unit, tick) for unit in units]
-    failed = any(plan.problem is not None for plan in plans)
+    plans = [_Plan(mover, unit, tick, told or _told) for unit in units]
+    secret = {plan.unit.whole: plan.unit.name for plan in plans if plan.has_secret}
+    for plan in plans:
+        if plan.unit.whole in secret:
+            plan.refuse(f"{secret[plan.unit.whole]} has a secret, and they belong together")
+    failed = any(plan.problem is not None and plan.unit.whole not in secret for plan in plans)
     goes_on = not dry_run and (skip_failures or not failed)
     moved = tuple(plan.carried_out(tick) if goes_on else plan.told() for plan in plans)
     return Moved(mover.source, dry_run, moved, mover.nouns)
+
+
+def _told(error: PerdureError) -> str:
+    """What is wrong, and what in the library helps."""
+    way_out = "; perdure.Secrets(allow=…) says what is none"
+    return f"{error}{way_out if isinstance(error, SecretFound) else ''}"
 
 
 class _Ticks:
@@ -185,26 +211,39 @@ class _Ticks:
 class _Plan:
     """What is to be done with one unit."""
 
-    def __init__(self, mover: Mover, unit: Unit, tick: _Ticks) -> None:
+    def __init__(self, mover: Mover, unit: Unit, tick: _Ticks, told: Told) -> None:
         self._mover = mover
-        self._unit = unit
+        self.unit = unit
         self._contents: list[Content] = []
         self._whole: set[str] = set()
         self._source: Tally | None = None
         self.problem: str | None = None
+        self.has_secret = False
         try:
             self._look(tick)
         except PerdureError as error:
-            self.problem = str(error)
+            self.problem = told(error)
+            self.has_secret = isinstance(error, SecretFound)
 
     def _look(self, tick: _Ticks) -> None:
         contents = []
-        for each in self._mover.contents(self._unit):
+        for each in self._mover.contents(self.unit):
             contents.append(each)
             tick.add()
         self._contents = contents
         self._source = tallied(contents)
         self._whole = self._there()
+        if self._is_to_be_written:
+            self._mover.require_no_secrets(self.unit)
+
+    @property
+    def _is_to_be_written(self) -> bool:
+        return len(self._whole) < len(self._contents)
+
+    def refuse(self, problem: str) -> None:
+        """Leave it, if there is anything to copy that was to be."""
+        if self.problem is None and self._is_to_be_written:
+            self.problem = problem
 
     def _there(self) -> set[str]:
         """Ids of what is in the store as it is in the source: of one that was cut off may be less.
@@ -213,20 +252,20 @@ class _Plan:
             StateExists: the store has another state under the key.
             InvalidKey: no state can be made under it.
         """
-        present = set(self._mover.present(self._unit))
+        present = set(self._mover.present(self.unit))
         if not present:
-            check_new(self._unit.key)
+            check_new(self.unit.key)
         ids = [each.id for each in self._contents if each.id in present]
         if present and not ids:
             raise StateExists(
-                f"there is a state {self._unit.key!r} already, and nothing of this is in it"
+                f"there is a state {self.unit.key!r} already, and nothing of this is in it"
             )
-        stored = {each.id: each for each in self._mover.stored(self._unit, ids)} if ids else {}
+        stored = {each.id: each for each in self._mover.stored(self.unit, ids)} if ids else {}
         return {each.id for each in self._contents if stored.get(each.id) == each}
 
     def told(self, stored: Tally | None = None, copied: int = 0) -> MovedUnit:
         """What is to be said of it."""
-        unit, problem = self._unit, self.problem
+        unit, problem = self.unit, self.problem
         if problem is None and stored is not None and stored != self._source:
             problem = "what is in the store is not what the source has"
         already = len(self._whole)
@@ -240,10 +279,10 @@ class _Plan:
         try:
             wanted = [each.id for each in self._contents if each.id not in self._whole]
             tick.add(len(self._whole))
-            for _ in self._mover.copy(self._unit, wanted):
+            for _ in self._mover.copy(self.unit, wanted):
                 copied += 1
                 tick.add()
-            for each in self._mover.stored(self._unit, [each.id for each in self._contents]):
+            for each in self._mover.stored(self.unit, [each.id for each in self._contents]):
                 stored.append(each)
                 tick.add()
         except StateDeleted:

@@ -6,8 +6,8 @@ import threading
 
 import msgspec
 
+from perdure.backends.in_process import new_store
 from perdure.backends.lines import holds
-from perdure.backends.memory import new_store
 from perdure.engine.requests import HeadRow, RecordRow, Tail
 
 

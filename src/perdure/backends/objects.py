@@ -37,6 +37,7 @@ from perdure.backends.bucket import (
     staged_name,
     staging_name,
 )
+from perdure.backends.in_process import NUMBER_MAX, InProcess, keys_of
 from perdure.backends.lines import (
     gives_way,
     held_of,
@@ -45,7 +46,6 @@ from perdure.backends.lines import (
     sizes_of,
     unknown_of,
 )
-from perdure.backends.memory import NUMBER_MAX, InProcess, keys_of
 from perdure.backends.protocol import StoreInfo
 from perdure.engine.requests import (
     Answer,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
 
 import click
 
 from perdure.cli.classes import class_named
 from perdure.cli.context import examples, gives_json, on_store, refuses_secrets
 from perdure.cli.importing import adapter, move_in
-
-if TYPE_CHECKING:
-    from perdure.adapters.moving import Moved, Progress
-    from perdure.store import Store
 
 
 @click.command(
@@ -55,22 +51,20 @@ def langgraph(
     --skip-failures is given. Then it is copied, read back, and compared by counts and hashes. A run
     that was interrupted goes on when it is started again.
 
+    With --refuse-secrets nothing is written of a thread that has a secret anywhere; others go on.
+
     The exit code is 1 if any thread is not as in the source afterwards, or under --dry-run could
     not be.
     """
     classes = [class_named(each) for each in allow]
     with adapter():
-        from perdure.adapters.langgraph.moving import move_threads
+        from perdure.adapters.langgraph.moving import ThreadMover, rows_of
 
-    def moving(store: Store, report: Progress | None) -> Moved:
-        return move_threads(
-            source,
-            store,
-            prefix=prefix,
-            allow=classes,
+        rows = rows_of(source)
+    with closing(rows):
+        done = move_in(
+            lambda store: ThreadMover(rows, store, prefix=prefix, allow=classes),
             dry_run=dry_run,
             skip_failures=skip_failures,
-            progress=report,
         )
-
-    ctx.exit(move_in(moving, dry_run))
+    ctx.exit(done)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from perdure.cli.context import examples, gives_json, on_store, refuses_secrets
 from perdure.cli.importing import adapter, move_in
-
-if TYPE_CHECKING:
-    from perdure.adapters.moving import Moved, Progress
-    from perdure.store import Store
 
 
 @click.command(
@@ -60,26 +56,25 @@ def openai_agents(
     --skip-failures is given. Then it is copied, read back, and compared by counts and hashes. A run
     that was interrupted goes on when it is started again.
 
+    With --refuse-secrets nothing is written of a conversation that has a secret anywhere; others go
+    on.
+
     The exit code is 1 if any conversation is not as in the source afterwards, or under --dry-run
     could not be.
     """
     secret = None if encryption_key is None else _secret(encryption_key)
     with adapter():
-        from perdure.adapters.openai_agents.moving import move_conversations
+        from perdure.adapters.openai_agents.from_sqlite import SqliteItems
+        from perdure.adapters.openai_agents.moving import ConversationMover
 
-    def moving(store: Store, report: Progress | None) -> Moved:
-        return move_conversations(
-            file,
-            store,
-            prefix=prefix,
-            table=table,
-            encryption_key=secret,
+        items = SqliteItems(file, table, secret)
+    with closing(items):
+        done = move_in(
+            lambda store: ConversationMover(items, store, prefix=prefix),
             dry_run=dry_run,
             skip_failures=skip_failures,
-            progress=report,
         )
-
-    ctx.exit(move_in(moving, dry_run))
+    ctx.exit(done)
 
 
 def _secret(form: str) -> str:

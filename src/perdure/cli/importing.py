@@ -25,9 +25,10 @@ from perdure.cli.output import hint, print_json, progress, say, table
 from perdure.cli.states import newest
 from perdure.cli.words import safe
 from perdure.core.abbreviate import count
+from perdure.errors import BadStored, PerdureError, SecretFound
 
 if TYPE_CHECKING:
-    from perdure.adapters.moving import Moved, MovedUnit, Progress, Tally
+    from perdure.adapters.moving import Moved, MovedUnit, Mover, Tally
     from perdure.store import Store
 
 _old_file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -131,23 +132,42 @@ def adapter() -> Iterator[None]:
         raise click.UsageError(str(error)) from error
 
 
-def move_in(moving: Callable[[Store, Progress | None], Moved], dry_run: bool) -> int:
+def move_in(making: Callable[[Store], Mover], *, dry_run: bool, skip_failures: bool) -> int:
     """Move what another library kept into the store, and print what was, or would be.
 
     Args:
-        moving: moves it.
+        making: gives what moves it, to a store.
         dry_run: whether it only looks.
+        skip_failures: whether others are moved where some cannot be.
 
     Returns:
         What to exit with.
     """
+    from perdure.adapters.moving import move
+
     doing = "reading" if dry_run else "importing"
     with _target(dry_run) as store, progress(doing, quiet=settings().json) as report:
-        moved = moving(store, report)
+        moved = move(
+            making(store),
+            dry_run=dry_run,
+            skip_failures=skip_failures,
+            progress=report,
+            told=_told,
+        )
         for each in moved.units:
             if each.copied:  # nothing goes on in the background once this process has ended
                 store.maintain(each.key)
     return _tell(moved)
+
+
+def _told(error: PerdureError) -> str:
+    """What is wrong, and which option helps."""
+    if isinstance(error, SecretFound):
+        return f"{error}; without --refuse-secrets it is imported as it is"
+    if isinstance(error, BadStored) and error.classes:
+        options = " ".join(f"--allow {each}" for each in error.classes)
+        return f"it holds an object that is not made unless its class is allowed: {options}"
+    return str(error)
 
 
 @contextmanager
@@ -158,7 +178,7 @@ def _target(dry_run: bool) -> Iterator[Store]:
 
     path = getattr(backend_for(store_url()), "path", None)
     if dry_run and path is not None and not Path(path).exists():
-        with Store("memory:") as store:
+        with Store("memory:", secrets="refuse" if settings().refuses_secrets else None) as store:
             yield store
         return
     with opened(write=not dry_run, create=not dry_run) as store:
@@ -201,7 +221,7 @@ def _show(moved: Moved) -> None:
     said = "can be imported" if last == "would" else stored
     say(f"{done:,} of {count(len(moved.units), unit)} {said}")
     if moved.is_refused:
-        hint("nothing was imported; --skip-failures imports all others")
+        hint("nothing was imported" + ("; --skip-failures imports all others" if done else ""))
 
 
 def _counts(tally: Tally | None) -> tuple[str, str]:

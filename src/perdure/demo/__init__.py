@@ -11,10 +11,14 @@ that nobody disturbed.
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import secrets
+import shutil
+import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,12 +274,35 @@ def about_steps(witness: Witness) -> str:
 
 def commands(store_path: str, key: str) -> Iterator[str]:
     """What to type to look into what was kept."""
-    from shlex import quote
-
+    program = program_here()
     looks = ("ls", f"brief {key}", f"tasks {key}", f"effects list {key}", f"show {key}")
     more = (f"log {key}", f"sessions {key}", f"verify {key}")
     for command in (*looks, *more, f"prune {key} --keep-last 20 --dry-run"):
-        yield f"perdure --store {quote(store_path)} {command}"
+        yield f"{program} --store {quoted(store_path)} {command}"
+
+
+def program_here() -> str:
+    """How this program is run from here, where `perdure` may be another one or none."""
+    own = shutil.which("perdure", path=sysconfig.get_path("scripts"))
+    if own is None:
+        return f"{quoted(sys.executable)} -m perdure"
+    known = shutil.which("perdure")
+    if known is not None and os.path.samefile(known, own):
+        return "perdure"
+    with suppress(OSError, ValueError):  # there is no working directory, or it is not below it
+        own = str(Path(own).relative_to(Path.cwd()))
+    return quoted(own)
+
+
+def quoted(text: str) -> str:
+    """One word of a command, as the shell of this system takes it."""
+    if os.name == "nt":
+        from subprocess import list2cmdline
+
+        return list2cmdline([text])
+    from shlex import quote
+
+    return quote(text)
 
 
 def show(outcome: Outcome, console: Console) -> None:

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from perdure.core import chain
 from perdure.core.changes import pack_changes
 from perdure.core.claims import effect_key, elsewhere_key, left_open, life_of
-from perdure.core.head import MAIN, Claim, Head, Life, Mark, mark_to_wire
+from perdure.core.head import MAIN, Claim, Head, Life, Mark
+from perdure.core.head_bytes import mark_to_wire
 from perdure.core.record import END, ID_BYTES, LABEL, START, Draft, seal_draft
 from perdure.engine import claimed, claims
 from perdure.engine.marks import with_mark

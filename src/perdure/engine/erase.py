@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core.claims import claims_of, origin_of
 from perdure.core.erasure import Receipt, name_hash, open_receipt, seal_receipt
-from perdure.core.head import MAIN, Head, brought_back, lives, seal_head, succeeding
+from perdure.core.head import MAIN, Head, brought_back, lives, succeeding
+from perdure.core.head_bytes import seal_head
 from perdure.engine.leases import busy, infos_of
 from perdure.engine.load import load
 from perdure.engine.marks import judge

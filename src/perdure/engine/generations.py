@@ -7,7 +7,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import MAIN, Head, seal_head, succeeding
+from perdure.core.head import MAIN, Head, succeeding
+from perdure.core.head_bytes import seal_head
 from perdure.engine.read import Site
 from perdure.engine.requests import (
     Commit,

@@ -8,7 +8,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import MAIN, Head, Mark, mark_from_wire
+from perdure.core.head import MAIN, Head, Mark
+from perdure.core.head_bytes import mark_from_wire
 from perdure.core.record import END, ENDED_BEFORE, START
 from perdure.engine.load import Loaded
 from perdure.engine.past import take_back

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import Head, seal_head, succeeding
+from perdure.core.head import Head, succeeding
+from perdure.core.head_bytes import seal_head
 from perdure.core.journal import JOURNAL_LINE, Entry, Move, written
 from perdure.core.record import ID_BYTES, Sealed
 from perdure.engine.leases import freed

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from perdure import limits
 from perdure.core.changes import Change, Delete, Set
 from perdure.core.codec import pack
-from perdure.core.head import MAIN, Branch, Head, to_wire, told_more_of
+from perdure.core.head import MAIN, Branch, Head, told_more_of
+from perdure.core.head_bytes import to_wire
 from perdure.core.page import Ref
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit

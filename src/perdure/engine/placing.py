@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from perdure import limits
 from perdure.core import chain
-from perdure.core.head import Branch, Head, Lease, Mark, mark_to_wire, next_life
+from perdure.core.head import Branch, Head, Lease, Mark, next_life
+from perdure.core.head_bytes import mark_to_wire
 from perdure.core.leases import leases_of, owner_of
 from perdure.core.lineage import is_empty
 from perdure.core.record import (

@@ -11,7 +11,8 @@ import msgspec
 from perdure import limits
 from perdure.core import chain
 from perdure.core.changes import apply
-from perdure.core.head import Base, Branch, Head, open_head
+from perdure.core.head import Base, Branch, Head
+from perdure.core.head_bytes import open_head
 from perdure.core.lineage import is_whole, starts_at
 from perdure.core.pack import opening_pack
 from perdure.core.pieces import RECORD_BYTES, Meter

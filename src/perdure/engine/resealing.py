@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import Head, seal_head, succeeding
+from perdure.core.head import Head, succeeding
+from perdure.core.head_bytes import seal_head
 from perdure.engine.read import Site
 from perdure.engine.requests import Commit, Committed, HeadRow, Random, ReadHead, Steps
 from perdure.engine.save import TOKEN_BYTES, send, tail_of

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from perdure.core import chain
 from perdure.core.changes import pack_changes, sections_of
 from perdure.core.codec import pack
-from perdure.core.head import Branch, Head, Snapshot, to_wire
+from perdure.core.head import Branch, Head, Snapshot
+from perdure.core.head_bytes import to_wire
 from perdure.core.journal import JOURNAL_LINE, Move, entry_of
 from perdure.core.pack import sealing
 from perdure.core.page import Ref

@@ -9,7 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.core.head import MAIN, Head, seal_head, succeeding
+from perdure.core.head import MAIN, Head, succeeding
+from perdure.core.head_bytes import seal_head
 from perdure.core.leases import owner_of
 from perdure.core.record import Sealed
 from perdure.engine.parked import find_parked

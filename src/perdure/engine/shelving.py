@@ -14,7 +14,8 @@ from perdure.core.claims import (
     without_claims,
 )
 from perdure.core.codec import pack
-from perdure.core.head import Claim, Head, to_wire
+from perdure.core.head import Claim, Head
+from perdure.core.head_bytes import to_wire
 from perdure.core.tree import build
 from perdure.core.tree_edit import edit
 from perdure.core.tree_read import read_keys

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from perdure import limits
-from perdure.backends.memory import keys_of
+from perdure.backends.in_process import keys_of
 from perdure.core.seal import Place
 from perdure.engine.requests import HeadRow, ListHeads, ReadHead
 from perdure.errors import Damaged, KeyMissing

@@ -256,7 +256,7 @@ def _arm(url: str, point: KillPoint, fate: Connection) -> None:
 
 def _is_save(backend: Backend, request: Commit) -> bool:
     """Whether a commit takes effect now, and is a session's and not one of maintenance."""
-    from perdure.core.head import open_head
+    from perdure.core.head_bytes import open_head
     from perdure.engine.requests import ReadHead
 
     present: HeadRow | None = backend.perform(ReadHead(request.key))

@@ -13,7 +13,8 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from perdure.backends.memory import InProcess, MemoryBackend
+from perdure.backends.in_process import InProcess
+from perdure.backends.memory import MemoryBackend
 from perdure.core import journal, lineage
 from perdure.core.head import MAIN, Base, Branch, Head
 from perdure.core.record import Sealed

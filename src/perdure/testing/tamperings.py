@@ -9,7 +9,8 @@ from typing import Any
 import apsw
 import msgspec
 
-from perdure.core.head import MAIN, Head, open_head, seal_head
+from perdure.core.head import MAIN, Head
+from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.seal import Kind, Place, seal
 from perdure.errors import NeedsPerson
 

@@ -32,6 +32,10 @@ class Plan(BaseModel):
     steps: list[str]
 
 
+class Goal(BaseModel):
+    text: str
+
+
 def fill(saver: Any) -> None:
     """A thread that waits at an interrupt, with forks and a subgraph; and one of delta channels."""
     graph = graphs.chat().compile(checkpointer=saver)
@@ -209,6 +213,23 @@ def test_what_could_not_be_kept_is_told_before_anything_is_written(
         assert values(saver, thread("b")) == {"x": Plan(steps=["x"])}
 
 
+def test_the_command_names_the_option_that_allows_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "theirs.sqlite"
+    with SqliteSaver.from_conn_string(str(file)) as saver:
+        for name, value in (("a", Plan(steps=["x"])), ("b", Goal(text="y"))):
+            put(saver, thread(name), value)  # type: ignore[arg-type]  # it has the same methods
+    refused = run(tmp_path, "langgraph", str(file))
+    options = [f"--allow {__name__}:{name}" for name in ("Plan", "Goal")]
+    assert refused.exit_code == 1 and "allow=" not in refused.stdout
+    assert all(each in refused.stdout for each in options)
+    told = json.loads(run(tmp_path, "langgraph", str(file), "--json").stdout)
+    assert options[0] in told["moved"]["units"][0]["problem"]
+    given = " ".join(options).split()
+    assert run(tmp_path, "langgraph", str(file), *given).exit_code == 0
+
+
 def nested(levels: int) -> list[Any]:
     found: list[Any] = []
     for _ in range(levels - 1):
@@ -349,34 +370,3 @@ def test_messages_of_every_kind_are_compared_as_they_are(tmp_path: Path, store: 
     assert move_threads(file, store).ok
     with PerdureSaver(store) as ours:
         assert values(ours) == {"x": value}
-
-
-@pytest.mark.parametrize("place", ["values", "writes", "metadata"])
-def test_secrets_are_found_in_what_moves_in_as_in_what_is_saved(place: str, tmp_path: Path) -> None:
-    token, file, path = f"AKIA{'Q7' * 8}", tmp_path / "theirs.sqlite", tmp_path / "agents.db"
-    with SqliteSaver.from_conn_string(str(file)) as saver:
-        for name, text in (("bob", token), ("carol", "hello")):
-            given = {each: text if each == place else "hello" for each in PLACES}
-            checkpoint = empty_checkpoint()
-            checkpoint["channel_values"] = {"messages": [HumanMessage(given["values"])]}
-            checkpoint["channel_versions"] = {"messages": 1}
-            config = {"configurable": {"thread_id": name, "checkpoint_ns": ""}}
-            metadata = {"source": "input", "step": 1, "by": given["metadata"]}
-            at = saver.put(config, checkpoint, metadata, {"messages": 1})  # type: ignore[arg-type]
-            saver.put_writes(at, [("messages", [given["writes"]])], "task")
-    with Store(path, secrets="refuse") as store:
-        moved = {each.name: each.problem for each in move_threads(file, store).units}
-        assert moved["carol"] is None
-        assert "holds what looks like a secret: AWS Access Key" in str(moved["bob"])
-        assert token not in str(moved["bob"])
-        assert store.scan(history=True) == []
-    call = ("import", "langgraph", str(file), "--store", str(path), "--refuse-secrets")
-    told = CliRunner().invoke(app, call)
-    assert told.exit_code == 1
-    assert "looks like a secret" in told.stdout
-    with Store(path) as store:
-        assert move_threads(file, store).ok
-        assert store.scan(history=True) != []
-
-
-PLACES = ("values", "writes", "metadata")

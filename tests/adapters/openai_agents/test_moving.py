@@ -287,15 +287,19 @@ def test_on_the_command_line(source: Path, tmp_path: Path) -> None:
     assert perdure(*call, "--encryption-key", "env:K", K=SECRET).exit_code == 0
 
 
-def test_secrets_are_found_in_what_moves_in_as_in_what_is_saved(
+def test_a_conversation_with_a_secret_is_refused_whole_and_others_go_on(
     source: Path, tmp_path: Path
 ) -> None:
     token = f"AKIA{'Q7' * 8}"
-    asyncio.run(SQLiteSession("bob/7", source).add_items([{"role": "user", "content": token}]))
+    more: Any = [*items(BATCH, "bob/7"), {"role": "user", "content": token}]
+    asyncio.run(SQLiteSession("bob/7", source).add_items(more))
+    at = f"messages/{BATCH + 3}/content"
     path = tmp_path / "agents.db"
     told = perdure("import", "openai-agents", str(source), "--store", str(path), "--refuse-secrets")
     assert told.exit_code == 1
-    assert "messages/3/content holds what looks like a secret: AWS Access Key" in told.stdout
+    (line,) = [each for each in told.stdout.splitlines() if "looks like a secret" in each]
+    assert f"{at} holds what looks like a secret: AWS Access Key. Nothing of it was w" in line
+    assert "without --refuse-secrets" in line and "Secrets(" not in told.output
     assert "1 of 2 conversations is as in the source" in told.stdout
     assert token not in told.output
     with Store(path, secrets="refuse") as store:
@@ -305,6 +309,20 @@ def test_secrets_are_found_in_what_moves_in_as_in_what_is_saved(
         assert moved["alice"] is None and "looks like a secret" in str(moved["bob/7"])
     with Store(path, secrets="mask") as store:
         moved = {each.name: each.problem for each in move_conversations(source, store).units}
-        assert "not what the source has" in str(moved["bob/7"])
-        assert store.scan(history=True) == []
-        assert kept(store, "bob/7")[-1]["content"] == "[masked: AWS Access Key]"
+        assert moved["alice"] is None and f"{at} holds" in str(moved["bob/7"])
+        assert [each.key for each in store.states()] == ["sessions/alice"]
+
+
+def test_a_secret_in_a_branch_keeps_all_of_its_conversation_away(tmp_path: Path) -> None:
+    file = tmp_path / "advanced.db"
+    asyncio.run(branched(file, "other"))
+    with sqlite3.connect(file) as base:
+        base.execute(
+            "UPDATE agent_messages SET message_data = replace(message_data, 'elsewhere', ?)",
+            (f"AKIA{'Q7' * 8}",),
+        )
+    base.close()
+    with Store(tmp_path / "agents.db", secrets="refuse") as store:
+        main, other = move_conversations(file, store, skip_failures=True).units
+        assert "alice (other) has a secret" in str(main.problem) and "holds" in str(other.problem)
+        assert store.states() == []

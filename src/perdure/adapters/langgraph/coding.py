@@ -59,9 +59,9 @@ _told = threading.local()
 
 def _note(event: SerdeEvent) -> None:
     """Take down, for the thread that reads, what the serializer would not make."""
-    refused: list[str] | None = getattr(_told, "refused", None)
+    refused: list[tuple[str, str]] | None = getattr(_told, "refused", None)
     if refused is not None and event["kind"] in ("msgpack_blocked", "msgpack_method_blocked"):
-        refused.append(f"{event['module']}.{event['name']}")
+        refused.append((event["module"], event["name"]))
 
 
 register_serde_event_listener(_note)
@@ -170,14 +170,14 @@ class Coder:
             _, refused = self._loaded(form, data)
             if refused:
                 raise NotStorable(
-                    f"{refused[0]} would not be read back: only what is allowed is ever made from "
-                    "stored data. What takes allow=[its class] allows it"
+                    f"{'.'.join(refused[0])} would not be read back: only what is allowed is ever "
+                    "made from stored data. What takes allow=[its class] allows it"
                 )
         return {OBJECT: form, DATA: data}
 
-    def _loaded(self, form: str, data: bytes) -> tuple[Any, list[str]]:
-        """What the serializer reads, and the names of what it would not make."""
-        refused: list[str] = []
+    def _loaded(self, form: str, data: bytes) -> tuple[Any, list[tuple[str, str]]]:
+        """What the serializer reads, and the modules and names of what it would not make."""
+        refused: list[tuple[str, str]] = []
         _told.refused = refused
         try:
             return self.serde.loads_typed((form, data)), refused
@@ -246,7 +246,9 @@ class Coder:
         value, refused = self._loaded(form, data)
         if refused:
             raise BadStored(
-                f"{refused[0]} is not made from stored data unless it is allowed: allow=[its class]"
+                f"{'.'.join(refused[0])} is not made from stored data unless it is allowed: "
+                "allow=[its class]",
+                classes=[":".join(each) for each in dict.fromkeys(refused)],
             )
         return value
 

@@ -25,6 +25,7 @@ from perdure.adapters.langgraph.places import CHECKPOINT, LATE, section_of
 from perdure.adapters.langgraph.saver import Allowed, PerdureSaver, told_of
 from perdure.adapters.langgraph.thread import Options, Thread
 from perdure.adapters.langgraph.writes import Entry, entry_of
+from perdure.adapters.looked_over import LookedOver
 from perdure.adapters.moving import Content, Moved, Progress, Unit, move, parents_first
 from perdure.core.values import take
 from perdure.errors import BadStored, PerdureError
@@ -119,6 +120,7 @@ class ThreadMover:
         self._theirs = Coder(serde or strict)
         self._ours = Coder(strict)
         self._names: dict[str, tuple[str, str]] = {}
+        self._looked = LookedOver(store)
 
     def units(self) -> list[Unit]:
         """The threads, each in each of its namespaces."""
@@ -126,30 +128,43 @@ class ThreadMover:
         for thread_id, namespace, count in self._rows.threads():
             key = key_of(self._prefix, thread_id, namespace)
             self._names[key] = thread_id, namespace
-            found.append(Unit(f"{thread_id} {namespace}".rstrip(), key, count))
+            found.append(Unit(f"{thread_id} {namespace}".rstrip(), key, count, thread_id))
         return found
 
     def contents(self, unit: Unit) -> Iterator[Content]:
         """The checkpoints of a thread; each is seen to be one that can be kept."""
         for row in self._in_order(unit):
             found = self._made(row)
-            self._look_over(found)
+            self._look_over(unit, found)
             yield content_of(found)
 
-    def _look_over(self, found: Found) -> None:
-        """See that a checkpoint can be kept.
+    def _look_over(self, unit: Unit, found: Found) -> None:
+        """See that a checkpoint can be kept, and look for secrets in it.
 
         Raises:
             NotStorable: something in it cannot.
         """
-        encode = self._ours.encode
-        encode(dict(found.metadata))
+        encode, over = self._ours.encode, self._looked.over
+        at = f" of checkpoint {found.id}"
+        over(unit, ("metadata",), encode(dict(found.metadata)), at)
         told = dict(found.checkpoint)
-        for channel, value in told.pop("channel_values").items():
-            take(encode(value), (section_of(channel),))
-        take(encode(told), (CHECKPOINT,))
-        for _, channel, value in found.writes:  # late ones are the deepest
-            take(encode(value), (LATE, found.id, channel), 3)
+        sections = {section_of(name): value for name, value in told.pop("channel_values").items()}
+        for section, value in (sections | {CHECKPOINT: told}).items():
+            encoded = encode(value)
+            take(encoded, (section,))
+            over(unit, (section,), encoded, at)
+        for _, channel, value in found.writes:
+            encoded = encode(value)
+            take(encoded, (LATE, found.id, channel), 3)  # late ones are the deepest
+            over(unit, (channel,), encoded, f" of the writes{at}")
+
+    def require_no_secrets(self, unit: Unit) -> None:
+        """See that there is none in a thread.
+
+        Raises:
+            SecretFound: there is.
+        """
+        self._looked.require_none(unit)
 
     def present(self, unit: Unit) -> Collection[str]:
         """Ids of the checkpoints that the state has."""

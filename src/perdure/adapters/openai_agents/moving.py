@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from perdure.adapters.looked_over import LookedOver
 from perdure.adapters.moving import Content, Moved, Progress, Unit, move
 from perdure.adapters.openai_agents.from_sqlite import Place, SqliteItems
 from perdure.adapters.openai_agents.items import is_of_user
@@ -46,6 +47,7 @@ class ConversationMover:
         self._prefix = prefix
         self._places: dict[Unit, Place] = {}
         self._ids: dict[Unit, list[str]] = {}
+        self._looked = LookedOver(store)
 
     def units(self) -> list[Unit]:
         """The conversations, and the branches of each."""
@@ -54,7 +56,7 @@ class ConversationMover:
             name = place.session_id
             if place.branch != MAIN:
                 name = f"{name} ({place.branch})"
-            unit = Unit(name, self._key_shown(place), place.count)
+            unit = Unit(name, self._key_shown(place), place.count, place.session_id)
             self._places[unit] = place
             found.append(unit)
         return found
@@ -79,8 +81,17 @@ class ConversationMover:
         ids = self._ids[unit] = []
         for position, (id_, item) in enumerate(self._items.items(place)):
             take(item, (MESSAGES, position), 1)
+            self._looked.over(unit, (MESSAGES, position), item)
             ids.append(id_)
             yield content_of(id_, item)
+
+    def require_no_secrets(self, unit: Unit) -> None:
+        """See that there is none in a conversation.
+
+        Raises:
+            SecretFound: there is.
+        """
+        self._looked.require_none(unit)
 
     def present(self, unit: Unit) -> Collection[str]:
         """Ids of the items that the state has.
