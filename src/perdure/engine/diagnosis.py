@@ -47,14 +47,14 @@ def diagnose(site: Site, head: Head) -> Steps[list[Damage]]:
     gaps: list[_Gap] = []
     for run in joined(run for _, _, runs in spans_of for run in runs):
         gaps += yield from _gaps_in(site, head, run)
-    kept = (yield from _kept_by_branches(site, head)) if gaps else frozenset()
+    led_to = (yield from _led_to(site, head)) if gaps else {}
     told: set[_Gap] = set()
     for name, tip, runs in spans_of:
         own = [gap for gap in gaps if _is_on(gap, runs)]
         snapshots = yield from _snapshots(site, head, name, tip, own)
         usable = [number for number, damage in snapshots if damage is None]
-        is_left = bool(kept) and (tip.line, tip.record) not in kept
-        found += [_of_records(gap, name, tip, usable, is_left) for gap in own if gap not in told]
+        is_own = led_to.get((tip.line, tip.record)) if led_to else True
+        found += [_of_records(gap, name, tip, usable, is_own) for gap in own if gap not in told]
         found += [damage for _, damage in snapshots if damage is not None]
         told.update(own)
     found += yield from _of_trees(site, head, roots_of_claims(head), "claims", "")
@@ -70,18 +70,19 @@ def _tips(site: Site, head: Head) -> Steps[tuple[list[tuple[str, Branch]], list[
         return list(head.branches.items()), [lost]
 
 
-def _kept_by_branches(site: Site, head: Head) -> Steps[frozenset[tuple[int, bytes]]]:
-    """The newest record of each run that a branch has: what is on none of them was left.
+def _led_to(site: Site, head: Head) -> Steps[dict[tuple[int, bytes], bool]]:
+    """The newest record of each run that branches have, and whether it is the branch's own.
 
-    Empty where what tells of branches cannot be read.
+    Else it is of those that pruning kept below. Empty where what tells of branches is unreadable.
     """
-    found: set[tuple[int, bytes]] = set()
+    found: dict[tuple[int, bytes], bool] = {}
     try:
         for tip in (yield from all_branches(site, head)).values():
-            found.update((run.line, run.record) for run in (yield from runs_kept(site, head, tip)))
+            for run in (yield from runs_kept(site, head, tip)):
+                found.setdefault((run.line, run.record), run is tip)
     except UNREADABLE:
-        return frozenset()
-    return frozenset(found)
+        return {}
+    return found
 
 
 def _gaps_in(site: Site, head: Head, run: Run) -> Steps[list[_Gap]]:
@@ -143,18 +144,20 @@ def _is_on(gap: _Gap, runs: Iterable[Run]) -> bool:
     )
 
 
-def _of_records(gap: _Gap, name: str, tip: Branch, usable: Sequence[int], is_left: bool) -> Damage:
-    """What a gap means for the branch that has it, or left it.
+def _of_records(
+    gap: _Gap, name: str, tip: Branch, usable: Sequence[int], is_own: bool | None
+) -> Damage:
+    """What a gap means for a run of a branch, whose snapshots in `usable` can be read.
 
-    `usable` are its snapshots that can be read.
+    `is_own`: it is the branch itself; False: what pruning kept below it; None: the branch left it.
     """
     above = min((number for number in usable if number >= gap.last), default=None)
     until = tip.number if above is None else max(above - 1, gap.last)
     remedy: Remedy = "around"
     if above is None:
         remedy = "last_good" if gap.first > tip.first or usable else "backup"
-    if is_left:
-        remedy = "let_go"
+    if not is_own:
+        remedy = "let_go" if is_own is None else "around"
     return Damage(
         what="records",
         problem=gap.problem,
