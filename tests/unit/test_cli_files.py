@@ -227,7 +227,8 @@ def test_a_store_in_good_order(path: str) -> None:
     assert found["states"]["found"] == "2"
     assert list(found) == [
         "python", "perdure", "sqlite", "store", "file system", "permissions", "format", "size",
-        "write-ahead log", "free space", "states", "damaged states", "last session interrupted",
+        "write-ahead log", "free space", "encryption", "states", "damaged states",
+        "last session interrupted",
     ]  # fmt: skip
     text = run(path, "doctor").stdout
     assert "ok    states: 2\n" in text

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,30 @@ def test_without_the_key_every_command_says_which_it_is() -> None:
     doctor = run("doctor", code=1).stdout
     assert "key-missing" in doctor
     assert "--key FORM" in doctor
-    run("doctor", "--key", "file:a.key")
+    found = run("doctor", "--key", "file:a.key").stdout
+    assert f"encryption: under root key {FileKey('a.key').key_id}" in found
+
+
+def test_the_doctor_tells_how_far_encryption_has_come() -> None:
+    def breaks(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    filled("agents.db", key=None)
+    assert "ok    encryption: none" in run("doctor").stdout
+    key, under = ("--key", "file:a.key"), f"under root key {FileKey('a.key').key_id}"
+    with Store("agents.db", key="file:a.key") as store, suppress(KeyboardInterrupt):
+        store.encrypt(progress=breaks)
+    assert (
+        f"warn  encryption: under way, {under}\n      perdure keys init"
+        in run(*key, "doctor").stdout
+    )
+    assert "encrypted: 3 states" in run(*key, "keys", "init").stdout
+    assert "encrypted: nothing was left, under" in run(*key, "keys", "init").stdout
+    with Store("agents.db", key="file:a.key") as store, suppress(KeyboardInterrupt):
+        store.rewrap(deep=True, progress=breaks)
+    assert "perdure keys rewrap --deep goes on" in run(*key, "doctor").stdout
+    run(*key, "keys", "rewrap")
+    assert f"ok    encryption: {under}" in run(*key, "doctor").stdout
 
 
 def test_a_key_in_the_environment_is_for_encrypted_stores_only() -> None:

@@ -127,6 +127,7 @@ def of_store(
     else:
         yield Finding("store", "ok", url)
         yield from _of_file(getattr(backend, "path", None), str(info.format))
+        yield _encryption(backend)
         yield from _states(backend)
     finally:
         backend.close()
@@ -220,6 +221,23 @@ def wal_size(size_bytes: int) -> Finding:
     return Finding("write-ahead log", "ok", bytes_of(size_bytes))
 
 
+def _encryption(backend: Backend) -> Finding:
+    store = perdure.Store(backend)  # not closed: the backend's owner does that
+    try:
+        if not store.is_encrypted():
+            return Finding("encryption", "ok", "none")
+        info = store.key_info()
+    except PerdureError as error:
+        return _failed(error, "encryption")
+    under = f"under root key {info.root}"
+    if info.stage != "sealed":
+        return Finding("encryption", "warn", f"under way, {under}", "perdure keys init goes on")
+    if info.rewrap:
+        way_out = f"perdure keys rewrap{' --deep' * (info.rewrap == 'deep')} goes on"
+        return Finding("encryption", "warn", f"{under}; a rewrap has not ended", way_out)
+    return Finding("encryption", "ok", under)
+
+
 def _states(backend: Backend) -> Iterator[Finding]:
     number, damaged, interrupted = 0, [], []
     store = perdure.Store(backend)  # not closed: the backend's owner does that
@@ -238,7 +256,7 @@ def _states(backend: Backend) -> Iterator[Finding]:
         Finding("damaged states", "ok", "none"),
         damaged,
         "fail",
-        "perdure verify KEY tells more; restore the store from a backup",
+        "perdure verify KEY tells more, and what helps",
     )
     yield _named(
         Finding("last session interrupted", "ok", "of no state"),

@@ -136,7 +136,8 @@ def _tell(ctx: click.Context, done: Rekeyed, verb: str) -> None:
         print_json({"ok": not done.problems, "done": document(done)})
     else:
         rows = f", {count(done.rows, 'row')}" if done.rows else ""
-        say(f"{verb}: {count(done.states, 'state')}{rows}, under root key {done.root}")
+        what = f"{count(done.states, 'state')}{rows}" if done.states or rows else "nothing was left"
+        say(f"{verb}: {what}, under root key {done.root}")
         for problem in done.problems:
             say(f"left as it was: {safe(problem)}")
     ctx.exit(1 if done.problems else 0)
