@@ -74,6 +74,20 @@ def test_the_thread_goes_on_from_where_its_newest_was_merged(
     )
 
 
+def test_a_checkpoint_reads_with_what_was_merged_after_it_also_when_others_followed(
+    saver: PerdureSaver, forked: Forked
+) -> None:
+    merge(saver, branch_of(forked.other))
+    both = {"root": 1, "main": 1, "other": 1}
+    found = saver.get_tuple(thread())
+    assert found is not None
+    put(saver, found.config, {**both, "on": 1})
+    assert values(saver, forked.main)["x"] == both
+    fork = put(saver, forked.main, {**both, "again": 1})
+    assert saver.store.at(KEY, branch_of(fork))["x"] == {**both, "again": 1}
+    assert [each.number for each in saver.store.history(KEY, branch=branch_of(fork))][0] == 4
+
+
 def test_to_delete_what_was_merged_is_tidiness(saver: PerdureSaver, forked: Forked) -> None:
     merge(saver, branch_of(forked.other))
     both = newest(saver)
@@ -199,6 +213,35 @@ def test_a_label_that_was_given_to_a_merge_is_no_checkpoint(
     assert newest(saver) == (id_of(forked.main), {"root": 1, "main": 1, "other": 1})
     assert len(list(saver.list(thread()))) == 4
     assert values(saver, forked.main)["x"] == {"root": 1, "main": 1, "other": 1}
+
+
+def test_no_clock_decides_whether_a_fork_was_merged() -> None:
+    now = [1_700_000_000_000_000]
+
+    def clock() -> int:
+        now[0] += 1_000_000
+        return now[0]
+
+    with Store("memory:", clock=clock) as store, PerdureSaver(store) as saver:
+        forked = Forked(saver)
+        now[0] -= 60_000_000  # so that the merge seems older than what it takes in
+        merge(saver, branch_of(forked.other))
+        assert newest(saver) == (id_of(forked.main), {"root": 1, "main": 1, "other": 1})
+
+
+def test_what_a_merge_brought_to_a_branch_is_whole_without_the_fork(
+    saver: PerdureSaver, forked: Forked
+) -> None:
+    before = saver.get_tuple(thread())
+    saver.store.rollback(KEY, to=1)
+    merge(saver, branch_of(forked.other))
+    saver.store.delete_branch(KEY, branch_of(forked.other))
+    with PerdureSaver(saver.store) as fresh:
+        for each in (saver, fresh):
+            assert each.get_tuple(thread()) == before
+            assert values(each, forked.root)["x"] == {"root": 1}
+            ids = [found.checkpoint["id"] for found in each.list(thread(), filter={"step": 0})]
+            assert ids == [id_of(forked.other), id_of(forked.fork), id_of(forked.root)]
 
 
 def test_a_merge_that_is_rolled_back_is_no_merge(saver: PerdureSaver, forked: Forked) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from perdure.adapters.langgraph.places import CHECKPOINT, PENDING
-from perdure.adapters.langgraph.standing import Standing, goes_on, standing
+from perdure.adapters.langgraph.standing import Standing, goes_on, standing, taken_in
 from perdure.core.head import MAIN
 from perdure.errors import CheckpointNotFound
 from perdure.types import BranchInfo, Checkpoint
@@ -71,6 +71,8 @@ class Log:
         """Where branches stood that were merged, by the record that a merge names."""
         self._ids: dict[str, str | None] = {}
         """Which checkpoints merges are of that changed what is said of that, by the record."""
+        self._brought: dict[str, Checkpoint | None] = {}
+        """The records that saved these, where they are on no branch with the merge."""
 
     def clear(self) -> None:
         """Forget what was read: it is not there any more, or may not be."""
@@ -78,6 +80,7 @@ class Log:
         self._read.clear()
         self._stood.clear()
         self._ids.clear()
+        self._brought.clear()
 
     def moved(self, branches: Sequence[BranchInfo]) -> None:
         """Take in where the branches are now."""
@@ -133,22 +136,25 @@ class Log:
         """The branch that the thread goes on from; there is one."""
         if len(self.tips) == 1:
             return next(iter(self.tips))
-        standings = {name: self._standing(self.of(name)) for name in list(self.tips)}
-        return goes_on(standings, self._stood_at)
+        return goes_on(self._standings(), self._stood_at)
+
+    def taken_in(self, branch: str) -> list[str]:
+        """The branches of which one has all, by merges since its newest put."""
+        return taken_in(self._standings(), self._stood_at, branch)
+
+    def _standings(self) -> dict[str, Standing]:
+        return {name: self._standing(self.of(name)) for name in list(self.tips)}
 
     def _standing(self, records: Iterable[Checkpoint]) -> Standing:
         return standing((each, self.id_of(each)) for each in records)
 
     def find(self, checkpoint_id: str) -> Found | None:
-        """Where a checkpoint is, on whatever branch; that on which it was saved, if that is there."""
-        merged = None
+        """Where a checkpoint is, on whatever branch."""
         for branch in list(self.tips):
             for id_, found in self.spans(branch):
                 if id_ == checkpoint_id:
-                    if found.own is not None:
-                        return found
-                    merged = merged or found
-        return merged
+                    return found
+        return None
 
     def checkpoints(self) -> dict[str, Found]:
         """All checkpoints, by id."""
@@ -164,19 +170,40 @@ class Log:
         after: Checkpoint | None = None
         found: Found | None = None
         label: str | None = None
+        merge: Checkpoint | None = None
+        loose: list[Checkpoint] = []
         for each in self.of(branch):
             own = self.id_of(each)
-            if found is None or (own is not None and label not in (None, own)):
-                if found is not None and label is not None:
-                    yield label, found
-                found, after, label = Found(branch, each, after=after), None, None
+            if own is None and label is not None:
+                loose.append(each)  # it is of the one before
+                continue
+            if found is not None and label not in (None, own):
+                assert label is not None
+                yield label, self._whole(found, label, merge)
+                found, label, merge = None, None, None
+            for record in (*loose, each):
+                if found is None:
+                    found, after = Found(branch, record, after=after), None
+                if after is None and record.metadata is None and PENDING in record.sections:
+                    after = record
+                if found.own is None and record.metadata is not None:
+                    found.own = record
+                merge = merge or (record if record.merged is not None else None)
+            loose.clear()
             label = label if label is not None else own
-            if after is None and each.metadata is None and PENDING in each.sections:
-                after = each
-            if found.own is None and each.metadata is not None:
-                found.own = each
         if found is not None and label is not None:
-            yield label, found
+            yield label, self._whole(found, label, merge)
+
+    def _whole(self, found: Found, checkpoint_id: str, merge: Checkpoint | None) -> Found:
+        """Find what saved a checkpoint that a merge brought to a branch."""
+        if found.own is None and merge is not None and merge.merged is not None:
+            if merge.id not in self._brought:
+                past = self._back_from(merge.merged)
+                self._brought[merge.id] = next(
+                    (each for each in past if each.label == checkpoint_id and each.metadata), None
+                )
+            found.own = self._brought[merge.id]
+        return found
 
     def _catch_up(self, branch: str) -> None:
         """Read what was saved since, down to what is known."""

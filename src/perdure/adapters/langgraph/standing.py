@@ -66,19 +66,40 @@ def goes_on(branches: Mapping[str, Standing], stood: Callable[[str], Standing]) 
     """
     if not any(each.merged for each in branches.values()):
         return max(branches, key=lambda name: branches[name].id)
-    known = {id_: each for each in branches.values() for id_ in each.newest}
-    has = {
-        name: _taken_in(each, lambda id_: known.get(id_) or stood(id_))
-        for name, each in branches.items()
-    }
+    has = _merges(branches, stood)
+    taken = {other for name in branches for other in _among(branches, has, name)}
 
     def order(name: str) -> tuple[bool, str, datetime]:
-        each = branches[name]
-        others = [taken for other, taken in has.items() if other != name]
-        is_open = not any(id_ in taken for taken in others for id_ in each.newest)
-        return is_open, max([each.id, *(at.id for at in has[name].values())]), each.moved
+        newest = max([branches[name].id, *(each.id for each in has[name].values())])
+        return name not in taken, newest, branches[name].moved
 
     return max(branches, key=order)
+
+
+def taken_in(
+    branches: Mapping[str, Standing], stood: Callable[[str], Standing], name: str
+) -> list[str]:
+    """The branches of which one has all by merges; for the arguments see `goes_on`."""
+    return _among(branches, _merges(branches, stood), name)
+
+
+def _among(
+    branches: Mapping[str, Standing], has: Mapping[str, Mapping[str, Standing]], name: str
+) -> list[str]:
+    others = [other for other in branches if other != name]
+    return [other for other in others if any(id_ in has[name] for id_ in branches[other].newest)]
+
+
+def _merges(
+    branches: Mapping[str, Standing], stood: Callable[[str], Standing]
+) -> dict[str, dict[str, Standing]]:
+    """What each branch took in by merges since its newest put."""
+    known = {id_: each for each in branches.values() for id_ in each.newest}
+
+    def at(id_: str) -> Standing:
+        return known.get(id_) or stood(id_)
+
+    return {name: _taken_in(each, at) for name, each in branches.items()}
 
 
 def _taken_in(at: Standing, stood: Callable[[str], Standing]) -> dict[str, Standing]:

@@ -129,6 +129,11 @@ class Thread:
                 return []
             return sorted(self.log.checkpoints().items(), reverse=True)
 
+    def newest(self) -> tuple[str, Found] | None:
+        """The checkpoint that the thread goes on from, with its id; None: it has none."""
+        with self.lock:
+            return next(self.log.spans(self.log.latest()), None) if self.look() else None
+
     def late(self, checkpoint_id: str) -> list[Entry]:
         """The writes that came for a checkpoint when it was not the newest."""
         main = self.tip(MAIN)
