@@ -85,7 +85,7 @@ def test_a_checkpoint_reads_with_what_was_merged_after_it_also_when_others_follo
     assert values(saver, forked.main)["x"] == both
     fork = put(saver, forked.main, {**both, "again": 1})
     assert saver.store.at(KEY, branch_of(fork))["x"] == {**both, "again": 1}
-    assert [each.number for each in saver.store.history(KEY, branch=branch_of(fork))][0] == 4
+    assert saver.store.history(KEY, branch=branch_of(fork), limit=1)[0].number == 4
 
 
 def test_to_delete_what_was_merged_is_tidiness(saver: PerdureSaver, forked: Forked) -> None:
@@ -296,6 +296,15 @@ def test_a_copy_goes_on_from_where_the_thread_does(saver: PerdureSaver, forked: 
     assert [each.checkpoint["id"] for each in saver.list(thread("bob"))] == ids
 
 
+def test_a_copy_knows_what_a_merge_brought_to_main(saver: PerdureSaver, forked: Forked) -> None:
+    saver.store.rollback(KEY, to=1)
+    merge(saver, branch_of(forked.other))
+    saver.copy_thread("alice", "bob")
+    before, copied = saver.get_tuple(thread()), saver.get_tuple(thread("bob"))
+    assert before is not None and copied is not None and before.metadata
+    assert (before.checkpoint, before.metadata) == (copied.checkpoint, copied.metadata)
+
+
 def test_an_export_of_a_merged_thread_goes_on_with_both(
     saver: PerdureSaver, forked: Forked, tmp_path: Path
 ) -> None:
@@ -315,6 +324,19 @@ def test_what_is_pruned_down_to_the_newest_is_what_was_merged(
     saver.prune(["alice"])
     assert newest(saver) == both
     assert [each.name for each in saver.store.branches(KEY)] == ["main"]
+
+
+def test_what_a_merge_brought_to_main_is_whole_when_all_else_is_pruned(
+    saver: PerdureSaver, forked: Forked
+) -> None:
+    saver.store.rollback(KEY, to=1)
+    merge(saver, branch_of(forked.other))
+    before = saver.get_tuple(thread())
+    assert before is not None and before.metadata
+    saver.prune(["alice"])
+    with PerdureSaver(saver.store) as fresh:
+        assert fresh.get_tuple(thread()) == saver.get_tuple(thread()) == before
+        assert [each.checkpoint["id"] for each in fresh.list(thread())] == [id_of(forked.other)]
 
 
 def test_to_remove_the_run_of_a_fork_undoes_no_merge(saver: PerdureSaver) -> None:
@@ -355,4 +377,3 @@ def test_without_a_merge_nothing_more_is_read(
             put(fresh, config, 7)
             fresh.get_tuple(thread())
             assert read == []
-

@@ -80,7 +80,9 @@ def test_delta_channels_are_rebuilt_across_a_merge() -> None:
             asked: dict[str, Any] = {"config": each.config, "channels": ["log", "other"]}
             by_walk = BaseCheckpointSaver.get_delta_channel_history(saver, **asked)
             assert saver.get_delta_channel_history(**asked) == by_walk
-        asked["config"] = graph.get_state(thread()).config
-        newest = saver.get_delta_channel_history(**asked)
-        asked["config"] = thread()
-        assert saver.get_delta_channel_history(**asked) == newest
+        named = graph.get_state(thread()).config
+        by_id, newest = (
+            saver.get_delta_channel_history(config=each, channels=["log", "other"])
+            for each in (named, thread())
+        )
+        assert by_id == newest

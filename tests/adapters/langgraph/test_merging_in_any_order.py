@@ -12,6 +12,7 @@ from tests.adapters.langgraph.test_two_workers import KEY, put
 
 from perdure import Store
 from perdure.adapters.langgraph import MERGING, PerdureSaver
+from perdure.adapters.langgraph.places import CHECKPOINT
 
 
 class Kept(NamedTuple):
@@ -19,7 +20,8 @@ class Kept(NamedTuple):
 
     number: int
     """In the order in which they were made."""
-    label: str | None
+    label: str
+    """The checkpoint that it is of."""
     is_writes: bool
     parent: str | None
     merged: str | None
@@ -35,7 +37,7 @@ class Model:
         self.tips: dict[str, str] = {}
 
     def add(self, branch: str, id_: str, parent: str | None, **told: Any) -> None:
-        kept = {"label": None, "is_writes": False, "merged": None, "fact": None, **told}
+        kept = {"is_writes": False, "merged": None, "fact": None, **told}
         self.kept[id_] = Kept(len(self.kept), parent=parent, **kept)
         self.tips[branch] = id_
 
@@ -66,17 +68,7 @@ class Model:
         return {fact for id_ in all_ if (fact := self.kept[id_].fact) is not None}
 
     def label(self, branch: str) -> str:
-        """Of a branch on which nothing was done since, a merge brings that of the other."""
-        return self._label(self.tips[branch])
-
-    def _label(self, id_: str) -> str:
-        kept = self.kept[id_]
-        if kept.label is not None:
-            return kept.label
-        assert kept.parent is not None and kept.merged is not None
-        work = next(each for each in self.line(kept.parent) if not self.kept[each].is_writes)
-        is_brought = work in self.all_of(kept.merged)
-        return self._label(kept.merged if is_brought else kept.parent)
+        return self.kept[self.tips[branch]].label
 
     def latest(self) -> str:
         def order(branch: str) -> tuple[bool, str, int]:
@@ -86,7 +78,7 @@ class Model:
                 for name, tip in self.tips.items()
                 if name != branch
             )
-            ids = [self._label(id_) for id_ in self.all_of(self.tips[branch])]
+            ids = [self.kept[id_].label for id_ in self.all_of(self.tips[branch])]
             return not is_taken, max(ids), self.kept[work].number
 
         return max(self.tips, key=order)
@@ -120,7 +112,7 @@ class Played:
 
     def fork(self, which: int) -> None:
         """Go on from a checkpoint by its id: if it is not the newest of a branch, as a fork."""
-        ids = sorted({each.label for each in self.model.kept.values() if each.label is not None})
+        ids = sorted({each.label for each in self.model.kept.values()})
         found = self.saver.get_tuple(thread("alice", ids[which % len(ids)]))
         if found is not None:  # it may have been of a branch that is deleted
             self.put(found.config, set(found.checkpoint["channel_values"]["x"]))
@@ -139,11 +131,13 @@ class Played:
         source, into = self._branch(which), self._branch(which // 7)
         if source == into:
             return
-        done = self.saver.store.merge(KEY, source, into=into, strategies=MERGING)
+        store = self.saver.store
+        done = store.merge(KEY, source, into=into, strategies=MERGING)
         if done is not None:
             assert done.checkpoint is not None
-            tips = self.model.tips
-            self.model.add(into, done.checkpoint.id, tips[into], merged=tips[source])
+            id_, tips = done.checkpoint.id, self.model.tips
+            told = {"merged": tips[source], "label": store.at(KEY, id_)[CHECKPOINT]["id"]}
+            self.model.add(into, id_, tips[into], **told)
 
     def delete(self, which: int) -> None:
         branch = self._branch(which)

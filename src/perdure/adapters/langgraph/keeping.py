@@ -145,6 +145,10 @@ def keep_latest(store: Store, thread: Thread, coder: Coder) -> None:
                 thread.put_writes(newest[0], late)
                 thread.forget()
                 count += 1
+        if found.own is not None and found.own.id not in records:  # a merge brought it here
+            thread.tip(MAIN).save(newest[0], found.told)
+            thread.forget()
+            count = 1 if oldest is found.own else count + 1
         for name in branches:
             store.delete_branch(thread.key, name)
         policy = Retention(keep_last=count, keep_labels=False, keep_left=timedelta(0))

@@ -2,8 +2,8 @@
 
 Each record has the id of a checkpoint of LangGraph as its label: that which it saves, or for
 writes that came later, the newest there was. The newest record with a label so has the checkpoint
-with all the writes that came before the next. A merge, and a record without a label, as an edit that
-was made past LangGraph leaves it, are of the checkpoint that they came after.
+with all the writes that came before the next. A merge, or a record without a label, as an edit past
+LangGraph leaves it, is of the checkpoint that it came after.
 """
 
 from __future__ import annotations
@@ -149,12 +149,16 @@ class Log:
         return standing((each, self.id_of(each)) for each in records)
 
     def find(self, checkpoint_id: str) -> Found | None:
-        """Where a checkpoint is, on whatever branch."""
+        """Where a checkpoint is, on whatever branch; best where it is known what saved it."""
+        other = None
         for branch in list(self.tips):
             for id_, found in self.spans(branch):
                 if id_ == checkpoint_id:
-                    return found
-        return None
+                    if found.own is not None:
+                        return found
+                    other = other or found
+                    break
+        return other
 
     def checkpoints(self) -> dict[str, Found]:
         """All checkpoints, by id."""
