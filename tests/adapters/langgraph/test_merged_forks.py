@@ -251,22 +251,25 @@ def test_a_merge_that_is_rolled_back_is_no_merge(saver: PerdureSaver, forked: Fo
     assert newest(saver) == (id_of(forked.other), {"root": 1, "other": 1})
 
 
+@pytest.mark.parametrize("name", ["main", "fork"])
 def test_the_put_after_goes_to_the_branch_that_was_read(
-    saver: PerdureSaver, forked: Forked
+    name: str, saver: PerdureSaver, forked: Forked
 ) -> None:
     """Also where another branch is at a checkpoint of the same id."""
-    saver.store.fork(KEY, "trial")
+    at = getattr(forked, name)
+    branch = "main" if name == "main" else branch_of(at)
+    saver.store.fork(KEY, "trial", branch=branch)
     merge(saver, branch_of(forked.other), "trial")
     found = saver.get_tuple(thread())
-    assert found is not None and found.checkpoint["id"] == id_of(forked.main)
+    assert found is not None and found.checkpoint["id"] == id_of(at)
     both = found.checkpoint["channel_values"]["x"]
-    assert both == {"root": 1, "main": 1, "other": 1}
+    assert both == {"root": 1, name: 1, "other": 1}
     saver.put_writes(found.config, [("x", 2)], "task")
     again = saver.get_tuple(thread())
     assert again is not None and again.pending_writes == [("task", "x", 2)]
     on = put(saver, found.config, {**both, "on": 1})
     tips = {each.name: each.tip.number for each in saver.store.branches(KEY)}
-    assert tips["main"] == 2 and tips["trial"] == 5
+    assert tips[branch] == 2 and tips["trial"] == 5
     assert newest(saver) == (id_of(on), {**both, "on": 1})
 
 
