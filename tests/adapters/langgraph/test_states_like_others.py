@@ -109,17 +109,3 @@ def test_channels_come_first_and_bookkeeping_has_a_line_unless_it_is_asked_for(u
 def test_what_the_command_line_takes_for_bookkeeping_is_what_the_adapter_keeps() -> None:
     assert {CHECKPOINT, PENDING, LATE} <= SECTIONS
     assert not is_bookkeeping("langgraph.channel.langgraph")  # a channel of that name
-
-
-def test_as_long_as_a_merged_fork_is_there_a_thread_goes_on_from_it(url: Path) -> None:
-    """As the guide says: LangGraph takes the newest checkpoint, on whichever branch it is."""
-    with PerdureSaver(url) as saver:
-        _, fork = forked(saver)
-        store = saver.store
-        label = store.history(KEY, branch=fork, limit=1)[0].label
-        store.merge(KEY, fork, strategies=MERGING)
-        found = saver.get_tuple(thread())
-        assert found is not None and found.checkpoint["id"] == label
-        store.delete_branch(KEY, fork)
-        found = saver.get_tuple(thread())
-        assert found is not None and found.checkpoint["id"] != label

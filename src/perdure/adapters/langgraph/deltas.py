@@ -43,8 +43,8 @@ def history(
     with thread.lock:
         if not channels or not thread.look():
             return {channel: {"writes": []} for channel in channels}
-        id_ = checkpoint_id or next((id_ for id_, _ in thread.checkpoints()[:1]), "")
-        found = thread.log.find(id_)
+        newest = thread.newest() if checkpoint_id is None else None
+        found = newest[1] if newest is not None else thread.log.find(checkpoint_id or "")
         for ancestor in ancestors(store, thread, found, channels) if found is not None else ():
             wanted = [channel for channel in channels if channel not in seeds]
             for channel in wanted:
@@ -72,7 +72,7 @@ def ancestors(
     it, or after the next. So each is told when the records of the one before it were read.
     """
     cursor = _Cursor(store, thread, found.branch, found.end.number + 1)
-    written = _entries(cursor.span(found.end.label))
+    written = _entries(cursor.span((found.own or found.end).label))
     missing, has_value = set(channels), set[str]()
     wanted, span, is_apart = found.parent, cursor.span(found.parent), True
     while wanted is not None and span and missing:
@@ -121,17 +121,22 @@ class _Cursor:
     def span(self, id_: str | None) -> list[Checkpoint]:
         """The records of a checkpoint, newest first; none, if it is not there."""
         newest = self._peek()
-        self.is_apart = newest is None or newest.label != id_ or newest.number != self._before - 1
-        if newest is None or newest.label != id_:
+        self.is_apart = newest is None or self._id() != id_ or newest.number != self._before - 1
+        if newest is None or self._id() != id_:
             found = self._thread.log.find(id_) if id_ is not None else None
             if found is None:
                 return []
             self._branch, self._before, self._page = found.branch, found.end.number + 1, []
         records = []
-        while (record := self._peek()) is not None and record.label == id_:
+        while (record := self._peek()) is not None and self._id() == id_:
             records.append(self._page.pop(0))
             self._before = record.number
         return records
+
+    def _id(self) -> str | None:
+        """The checkpoint that the next records are of; a merge and an edit are of that before."""
+        ids = map(self._thread.log.id_of, self._page)
+        return next((id_ for id_ in ids if id_ is not None), None)
 
     def _peek(self) -> Checkpoint | None:
         if not self._page and self._before > 1:

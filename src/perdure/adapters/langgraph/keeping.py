@@ -21,6 +21,7 @@ from perdure.errors import StateNotFound
 from perdure.types import Checkpoint
 
 if TYPE_CHECKING:
+    from perdure.session import Session
     from perdure.store import Store
 
 
@@ -63,12 +64,27 @@ def copy(store: Store, source: Thread, target: Thread, names: Mapping[str, Any])
         for branch in source.log.tips:
             if branch != MAIN:
                 _copy_branch(store, source, target, branch, refs)
+        _merge_again(store, source, target)
         if names:
             main = target.tip(MAIN)
             if CHECKPOINT in main.session.state:
                 main.session.state[CHECKPOINT].update(names)
                 main.save(main.id)
             target.forget()
+
+
+def _merge_again(store: Store, source: Thread, target: Thread) -> None:
+    """Let the copy go on from where the source does: its merges name records that it has not."""
+    if len(source.log.tips) == 1:
+        return
+    latest = source.log.latest()
+    merged = source.log.taken_in(latest)
+    for name in merged:
+        store.merge(target.key, name, into=latest, strategies={"**": "ours"})
+    if merged:
+        with store.open(target.key, branch=latest) as session:
+            _make(session, store.at(source.key, source.log.tips[latest]).plain())
+            session.save(session.state[CHECKPOINT]["id"])
 
 
 def _copy_branch(
@@ -84,17 +100,24 @@ def _copy_branch(
     with store.open(target.key, branch=branch) as session:
         for record in reversed(new):
             sections = store.at(source.key, record.id).plain()
-            interrupts.repeat(session, sections)
-            theirs = {name: each for name, each in sections.items() if not _is_own(name)}
-            for name in [name for name in session.state if name not in sections]:
-                if not _is_own(name):
-                    del session.state[name]
-            for name, value in theirs.items():
-                if name in session.state:
-                    write(session.state, name, value)
-                else:
-                    session.state[name] = value
+            _make(session, sections)
             refs[record.id] = session.save(record.label, record.metadata).id
+
+
+def _make(session: Session, sections: Mapping[str, Any]) -> None:
+    """Make the state what another one is, but for what the library has there for itself."""
+    state = session.state
+    interrupts.repeat(session, sections)
+    for name in [name for name in state if name not in sections]:
+        if not _is_own(name):
+            del state[name]
+    for name, value in sections.items():
+        if _is_own(name):
+            continue
+        if name in state:
+            write(state, name, value)
+        else:
+            state[name] = value
 
 
 def _is_own(section: str) -> bool:
@@ -105,7 +128,7 @@ def _is_own(section: str) -> bool:
 def keep_latest(store: Store, thread: Thread, coder: Coder) -> None:
     """Remove all checkpoints but the newest, and what its delta channels are rebuilt from."""
     with thread.lock:
-        newest = next(iter(thread.checkpoints()), None)
+        newest = thread.newest()
         if newest is None:
             return
         found = newest[1]
@@ -122,6 +145,10 @@ def keep_latest(store: Store, thread: Thread, coder: Coder) -> None:
                 thread.put_writes(newest[0], late)
                 thread.forget()
                 count += 1
+        if found.own is not None and found.own.id not in records:  # a merge brought it here
+            thread.tip(MAIN).save(newest[0], found.told)
+            thread.forget()
+            count = 1 if oldest is found.own else count + 1
         for name in branches:
             store.delete_branch(thread.key, name)
         policy = Retention(keep_last=count, keep_labels=False, keep_left=timedelta(0))
@@ -153,7 +180,7 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
             return
         _let_go_of_late(thread, gone)
         _let_go_of_summary(thread)
-        ends = {name: _newest_of(thread, name, kept) for name in thread.log.tips}
+        ends = {name: _newest_of(thread, name, kept) for name in list(thread.log.tips)}
         newest = all_[max(kept)].end
         late = _late_for(store, thread, {id_: all_[id_] for id_ in kept})
         thread.forget()
@@ -210,7 +237,8 @@ def _late_for(
 
 
 def _newest_of(thread: Thread, branch: str, kept: Collection[str]) -> Checkpoint | None:
-    return next((each for each in thread.log.of(branch) if each.label in kept), None)
+    spans = thread.log.spans(branch)
+    return next((found.end for id_, found in spans if id_ in kept), None)
 
 
 def _let_go_of_late(thread: Thread, gone: Collection[str]) -> None:

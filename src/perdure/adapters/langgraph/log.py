@@ -2,19 +2,23 @@
 
 Each record has the id of a checkpoint of LangGraph as its label: that which it saves, or for
 writes that came later, the newest there was. The newest record with a label so has the checkpoint
-with all the writes that came before the next. A record without a label, as a merge or an edit that
-was made past LangGraph leaves it, is of the checkpoint that it came after.
+with all the writes that came before the next. A merge, or a record without a label, as an edit past
+LangGraph leaves it, is of the checkpoint that it came after.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from perdure.adapters.langgraph.places import PENDING
+from perdure.adapters.langgraph.places import CHECKPOINT, PENDING
+from perdure.adapters.langgraph.standing import Standing, goes_on, standing, taken_in
+from perdure.core.head import MAIN
+from perdure.errors import CheckpointNotFound
 from perdure.types import BranchInfo, Checkpoint
 
 if TYPE_CHECKING:
@@ -63,11 +67,20 @@ class Log:
         self._read: dict[str, deque[Checkpoint]] = {}
         self._firsts: dict[str, int] = {}
         """Numbers of the records from which on none is missing, by branch."""
+        self._stood: dict[str, Standing] = {}
+        """Where branches stood that were merged, by the record that a merge names."""
+        self._ids: dict[str, str | None] = {}
+        """Which checkpoints merges are of that changed what is said of that, by the record."""
+        self._brought: dict[str, Checkpoint | None] = {}
+        """The records that saved these, where they are on no branch with the merge."""
 
     def clear(self) -> None:
         """Forget what was read: it is not there any more, or may not be."""
         self.tips.clear()
         self._read.clear()
+        self._stood.clear()
+        self._ids.clear()
+        self._brought.clear()
 
     def moved(self, branches: Sequence[BranchInfo]) -> None:
         """Take in where the branches are now."""
@@ -99,44 +112,102 @@ class Log:
             yield read[at]
             at += 1
 
+    def id_of(self, record: Checkpoint) -> str | None:
+        """Id of the checkpoint that a record says it is of; None: that which it came after.
+
+        The label of a merge is its user's. One into a branch on which nothing was done meanwhile
+        brought that branch to the other's checkpoint, which only the state tells.
+        """
+        if record.merged is None:
+            return record.label
+        if CHECKPOINT not in record.sections:
+            return None
+        if record.id not in self._ids:
+            at = self._store.at(self._key, record.id, sections=[CHECKPOINT])
+            self._ids[record.id] = at[CHECKPOINT]["id"] if CHECKPOINT in at else None
+        return self._ids[record.id]
+
     def newest(self, branch: str) -> str | None:
         """Id of the checkpoint that a branch is at; None: it has none."""
-        return next((each.label for each in self.of(branch) if each.label is not None), None)
+        ids = map(self.id_of, self.of(branch))
+        return next((each for each in ids if each is not None), None)
+
+    def latest(self) -> str:
+        """The branch that the thread goes on from; there is one."""
+        if len(self.tips) == 1:
+            return next(iter(self.tips))
+        return goes_on(self._standings(), self._stood_at)
+
+    def taken_in(self, branch: str) -> list[str]:
+        """The branches of which one has all, by merges since its newest put."""
+        return taken_in(self._standings(), self._stood_at, branch)
+
+    def _standings(self) -> dict[str, Standing]:
+        return {name: self._standing(self.of(name)) for name in list(self.tips)}
+
+    def _standing(self, records: Iterable[Checkpoint]) -> Standing:
+        return standing((each, self.id_of(each)) for each in records)
 
     def find(self, checkpoint_id: str) -> Found | None:
-        """Where a checkpoint is, on whatever branch."""
+        """Where a checkpoint is, on whatever branch; best where it is known what saved it."""
+        other = None
         for branch in list(self.tips):
-            for id_, found in self._spans(branch):
+            for id_, found in self.spans(branch):
                 if id_ == checkpoint_id:
-                    return found
-        return None
+                    if found.own is not None:
+                        return found
+                    other = other or found
+                    break
+        return other
 
     def checkpoints(self) -> dict[str, Found]:
         """All checkpoints, by id."""
         all_: dict[str, Found] = {}
         for branch in list(self.tips):
-            for id_, found in self._spans(branch):
+            for id_, found in self.spans(branch):
                 if "langgraph" in found.told:
                     all_.setdefault(id_, found)
         return all_
 
-    def _spans(self, branch: str) -> Iterator[tuple[str, Found]]:
+    def spans(self, branch: str) -> Iterator[tuple[str, Found]]:
         """The checkpoints of a branch, newest first."""
         after: Checkpoint | None = None
         found: Found | None = None
         label: str | None = None
+        merge: Checkpoint | None = None
+        loose: list[Checkpoint] = []
         for each in self.of(branch):
-            if found is None or (each.label is not None and label not in (None, each.label)):
-                if found is not None and label is not None:
-                    yield label, found
-                found, after, label = Found(branch, each, after=after), None, None
-            label = label if label is not None else each.label
-            if after is None and each.metadata is None and PENDING in each.sections:
-                after = each
-            if found.own is None and each.metadata is not None:
-                found.own = each
+            own = self.id_of(each)
+            if own is None and label is not None:
+                loose.append(each)  # it is of the one before
+                continue
+            if found is not None and label not in (None, own):
+                assert label is not None
+                yield label, self._whole(found, label, merge)
+                found, label, merge = None, None, None
+            for record in (*loose, each):
+                if found is None:
+                    found, after = Found(branch, record, after=after), None
+                if after is None and record.metadata is None and PENDING in record.sections:
+                    after = record
+                if found.own is None and record.metadata is not None:
+                    found.own = record
+                merge = merge or (record if record.merged is not None else None)
+            loose.clear()
+            label = label if label is not None else own
         if found is not None and label is not None:
-            yield label, found
+            yield label, self._whole(found, label, merge)
+
+    def _whole(self, found: Found, checkpoint_id: str, merge: Checkpoint | None) -> Found:
+        """Find what saved a checkpoint that a merge brought to a branch."""
+        if found.own is None and merge is not None and merge.merged is not None:
+            if merge.id not in self._brought:
+                past = self._back_from(merge.merged)
+                self._brought[merge.id] = next(
+                    (each for each in past if each.label == checkpoint_id and each.metadata), None
+                )
+            found.own = self._brought[merge.id]
+        return found
 
     def _catch_up(self, branch: str) -> None:
         """Read what was saved since, down to what is known."""
@@ -164,6 +235,20 @@ class Log:
         page = self._page(branch, read[-1].id, PAGE)
         read.extend(page)
         return bool(page)
+
+    def _stood_at(self, id_: str) -> Standing:
+        """Where a branch stood that was merged, and moved or was deleted since."""
+        if id_ not in self._stood:
+            self._stood[id_] = self._standing(self._back_from(id_))
+        return self._stood[id_]
+
+    def _back_from(self, id_: str) -> Iterator[Checkpoint]:
+        """A record and those before it, on whatever branch or none; nothing, if it was pruned."""
+        with suppress(CheckpointNotFound):
+            yield self._store.at(self._key, id_, sections=()).checkpoint
+            while page := self._page(MAIN, id_, PAGE):
+                yield from page
+                id_ = page[-1].id
 
     def _page(self, branch: str, before: str | None, limit: int) -> list[Checkpoint]:
         return self._store.history(self._key, branch=branch, before=before, limit=limit)

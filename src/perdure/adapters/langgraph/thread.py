@@ -80,6 +80,8 @@ class Thread:
         self._root = root
         self._options = options
         self._tips: OrderedDict[str, Tip] = OrderedDict()
+        self._latest = MAIN
+        """The branch that was read as the newest last."""
         self._waited_for = 0
         """How often it was asked for in vain: each of these will begin it."""
         self._early: dict[str, list[Entry]] = {}
@@ -103,9 +105,9 @@ class Thread:
         with self.lock:
             if not self.look():
                 return None
-            for tip in self._tips.values():
-                if tip.id == checkpoint_id:
-                    return self._read_tip(coder, tip)
+            tip = self._open_at(checkpoint_id)
+            if tip is not None:
+                return self._read_tip(coder, tip)
             found = self.log.find(checkpoint_id)
             return None if found is None else self.read(coder, checkpoint_id, found)
 
@@ -126,6 +128,11 @@ class Thread:
             if not self.look():
                 return []
             return sorted(self.log.checkpoints().items(), reverse=True)
+
+    def newest(self) -> tuple[str, Found] | None:
+        """The checkpoint that the thread goes on from, with its id; None: it has none."""
+        with self.lock:
+            return next(self.log.spans(self.log.latest()), None) if self.look() else None
 
     def late(self, checkpoint_id: str) -> list[Entry]:
         """The writes that came for a checkpoint when it was not the newest."""
@@ -271,10 +278,9 @@ class Thread:
 
     def _place(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, bool]:
         """The branch on which a checkpoint goes, and whether it begins anew there."""
-        if parent is not None:
-            for tip in self._tips.values():
-                if tip.id == parent:
-                    return tip, False
+        there = self._open_at(parent) if parent is not None else None
+        if there is not None:
+            return there, False
         if not self.look():
             self._refuse_late(id_, parent)
             self._waited_for = max(0, self._waited_for - 1)
@@ -320,9 +326,9 @@ class Thread:
 
     def _tip_at(self, checkpoint_id: str) -> Tip | None:
         """The branch whose newest checkpoint this is."""
-        for tip in self._tips.values():
-            if tip.id == checkpoint_id:
-                return tip
+        tip = self._open_at(checkpoint_id)
+        if tip is not None:
+            return tip
         if not self.look():
             return None
         for name in list(self.log.tips):
@@ -377,12 +383,17 @@ class Thread:
                     self._drop(name)
         return True
 
-    def _latest_tip(self) -> Tip | None:
-        names = list(self.log.tips)
-        if len(names) == 1:
-            return self.tip(names[0])
-        ids = {name: self.log.newest(name) or "" for name in names}
-        return self.tip(max(names, key=ids.__getitem__))
+    def _latest_tip(self) -> Tip:
+        self._latest = self.log.latest()
+        return self.tip(self._latest)
+
+    def _open_at(self, checkpoint_id: str) -> Tip | None:
+        """The session on a branch at a checkpoint; of several, that which was read as the newest.
+
+        There are several where one was forked and did no more than merge.
+        """
+        at = {tip.branch: tip for tip in self._tips.values() if tip.id == checkpoint_id}
+        return at.get(self._latest) or next(iter(at.values()), None)
 
     def tip(self, branch: str) -> Tip:
         """A session on a branch."""
