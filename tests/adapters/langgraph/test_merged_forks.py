@@ -10,6 +10,7 @@ from tests.adapters.langgraph.test_two_workers import KEY, put, values
 
 from perdure import Store
 from perdure.adapters.langgraph import MERGING, PerdureSaver
+from perdure.errors import Conflict
 
 
 def id_of(config: Any) -> str:
@@ -22,6 +23,13 @@ def newest(saver: PerdureSaver) -> tuple[str, Any]:
     found = saver.get_tuple(thread())
     assert found is not None
     return found.checkpoint["id"], found.checkpoint["channel_values"]["x"]
+
+
+def whole(saver: PerdureSaver) -> Any:
+    """All that a thread goes on from, but for which record it is read from."""
+    found = saver.get_tuple(thread())
+    assert found is not None
+    return found._replace(config={})
 
 
 def merge(saver: PerdureSaver, fork: str, into: str = "main") -> None:
@@ -72,6 +80,28 @@ def test_the_thread_goes_on_from_where_its_newest_was_merged(
     assert [each.checkpoint["id"] for each in saver.list(thread())] == sorted(
         map(id_of, (forked.root, forked.main, forked.fork, forked.other, on)), reverse=True
     )
+
+
+@pytest.mark.parametrize("by", ["this saver", "another"])
+def test_who_read_before_a_merge_is_told_and_overwrites_nothing_P3(
+    saver: PerdureSaver, forked: Forked, by: str
+) -> None:
+    read = saver.get_tuple(forked.main)
+    assert read is not None
+    saver.put_writes(read.config, [("x", {"ours": 1})], "task")  # which is no reason
+    with PerdureSaver(saver.store) as other:
+        merge(other if by == "another" else saver, branch_of(forked.other))
+    tips = [each.tip.id for each in saver.store.branches(KEY)]
+    with pytest.raises(Conflict, match="x of 'threads/alice' was merged"):
+        put(saver, read.config, {"root": 1, "main": 1, "stale": 1})
+    assert [each.tip.id for each in saver.store.branches(KEY)] == tips
+    read = saver.get_tuple(forked.main)
+    assert read is not None
+    facts = read.checkpoint["channel_values"]["x"]
+    assert facts == {"root": 1, "main": 1, "other": 1}
+    on = put(saver, read.config, {**facts, "on": 1})
+    put(saver, {"configurable": {**read.config["configurable"], **on["configurable"]}}, facts)
+    assert newest(saver)[1] == facts  # a run goes on with what it read first
 
 
 def test_a_checkpoint_reads_with_what_was_merged_after_it_also_when_others_followed(
@@ -168,7 +198,11 @@ def test_of_two_that_merged_each_other_in_turn_the_newer_merge_holds(
     merge(saver, "main", fork)
     facts["on"] = 1
     assert newest(saver) == (id_of(on), facts)
-    main = put(saver, forked.main, {"root": 1, "main": 1, "fork": 1, "more": 1})
+    with pytest.raises(Conflict, match="was merged"):
+        put(saver, forked.main, {"root": 1, "main": 1, "more": 1})
+    read = saver.get_tuple(forked.main)
+    assert read is not None
+    main = put(saver, read.config, {**read.checkpoint["channel_values"]["x"], "more": 1})
     merge(saver, fork)
     facts["more"] = 1
     assert newest(saver) == (id_of(main), facts)
@@ -232,13 +266,13 @@ def test_no_clock_decides_whether_a_fork_was_merged() -> None:
 def test_what_a_merge_brought_to_a_branch_is_whole_without_the_fork(
     saver: PerdureSaver, forked: Forked
 ) -> None:
-    before = saver.get_tuple(thread())
+    before = whole(saver)
     saver.store.rollback(KEY, to=1)
     merge(saver, branch_of(forked.other))
     saver.store.delete_branch(KEY, branch_of(forked.other))
     with PerdureSaver(saver.store) as fresh:
         for each in (saver, fresh):
-            assert each.get_tuple(thread()) == before
+            assert whole(each) == before
             assert values(each, forked.root)["x"] == {"root": 1}
             ids = [found.checkpoint["id"] for found in each.list(thread(), filter={"step": 0})]
             assert ids == [id_of(forked.other), id_of(forked.fork), id_of(forked.root)]
@@ -334,11 +368,11 @@ def test_what_a_merge_brought_to_main_is_whole_when_all_else_is_pruned(
 ) -> None:
     saver.store.rollback(KEY, to=1)
     merge(saver, branch_of(forked.other))
-    before = saver.get_tuple(thread())
-    assert before is not None and before.metadata
+    before = whole(saver)
+    assert before.metadata
     saver.prune(["alice"])
     with PerdureSaver(saver.store) as fresh:
-        assert fresh.get_tuple(thread()) == saver.get_tuple(thread()) == before
+        assert whole(fresh) == whole(saver) == before
         assert [each.checkpoint["id"] for each in fresh.list(thread())] == [id_of(forked.other)]
 
 

@@ -106,7 +106,8 @@ def test_what_others_keep_in_a_thread_of_nothing_but_runs_that_go_stays(
     assert len(saver.store.effects("threads/bob")) == 1
     assert all(each.ok for each in saver.store.verify())
     put(saver, thread(), "anew")
-    assert values(saver) == {"x": "anew"}
+    assert values(saver)["x"] == "anew"
+    assert saver.store.at(KEY, "main")["facts"] == {"likes": "tea"}
 
 
 def runs_config(saver: PerdureSaver, name: str) -> Any:

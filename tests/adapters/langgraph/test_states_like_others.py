@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.base.id import uuid6
+from langgraph.graph import START, MessagesState, StateGraph
 from tests.adapters.langgraph import graphs
 from tests.adapters.langgraph.graphs import thread
 from tests.adapters.langgraph.test_two_workers import KEY, put, values
 
-from perdure import Store
+from perdure import Store, errors
 from perdure.adapters.bookkeeping import SECTIONS, is_bookkeeping
 from perdure.adapters.langgraph import MERGING, PerdureSaver
 from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING
@@ -80,6 +83,64 @@ def test_an_edit_past_langgraph_is_of_the_checkpoint_it_came_after(url: Path) ->
         assert values(saver, found.config)["x"]["said"][0].content == "redacted"
         assert values(saver, root)["x"]["said"][0].content == "hi"
         assert len(list(saver.list(thread()))) == 3
+
+
+def test_sections_of_ones_own_stay_beside_the_channels(url: Path) -> None:
+    """Also one that is edited while a run is under way, by a node or by others."""
+    with PerdureSaver(url) as saver, saver.store.open(KEY) as session:
+        session.state["notes"] = ["before the first run"]
+        session.save()
+
+        def agent(state: MessagesState) -> dict[str, Any]:
+            with saver.store.open(KEY, on_conflict="merge") as session:
+                session.state["notes"].append(state["messages"][-1].content)
+            return {"messages": [AIMessage("and?")]}
+
+        builder = StateGraph(MessagesState)
+        builder.add_node("agent", agent)
+        builder.add_edge(START, "agent")
+        graph: Any = builder.compile(checkpointer=saver)
+        for text in ("hi", "on"):
+            graph.invoke({"messages": [HumanMessage(text)]}, thread(), durability="sync")
+        assert saver.store.at(KEY, "main")["notes"] == ["before the first run", "hi", "on"]
+        assert len(graph.get_state(thread()).values["messages"]) == 4
+        put(saver, thread(), {"facts": {}})
+        assert "notes" in saver.store.at(KEY, "main")
+
+
+def test_a_run_that_did_not_see_an_edit_of_its_channels_is_told_and_the_next_goes_on_P3(
+    url: Path,
+) -> None:
+    edits = ["edited"]
+
+    def agent(state: MessagesState) -> dict[str, Any]:
+        if edits:
+            with Store(url) as store, store.open(KEY) as session:
+                session.state["messages"][0]["content"] = edits.pop()
+        return {"messages": [AIMessage(state["messages"][0].content)]}
+
+    builder = StateGraph(MessagesState)
+    builder.add_node("agent", agent)
+    builder.add_edge(START, "agent")
+    with PerdureSaver(url) as saver:
+        graph: Any = builder.compile(checkpointer=saver)
+        with pytest.raises(errors.Conflict, match="messages of 'threads/alice' was edited"):
+            graph.invoke({"messages": [HumanMessage("hi")]}, thread(), durability="sync")
+        said = graph.invoke(None, thread())["messages"]
+        assert [each.content for each in said] == ["edited", "hi"]
+
+
+def test_a_channel_that_has_no_value_any_more_goes_versioned_or_not(url: Path) -> None:
+    with PerdureSaver(url) as saver:
+        checkpoint: Any = {**empty_checkpoint(), "channel_values": {"x": 1, "bare": 2, "y": 3}}
+        checkpoint["channel_versions"] = {"x": 1, "y": 1}
+        config = saver.put(thread(), checkpoint, {}, {"x": 1, "y": 1})
+        assert values(saver) == {"x": 1, "bare": 2, "y": 3}
+        assert saver.get_tuple(thread()).checkpoint.keys() == checkpoint.keys()  # type: ignore[union-attr]
+        new: Any = {**checkpoint, "id": str(uuid6()), "channel_values": {"x": 1}}
+        new["channel_versions"] = {"x": 1, "y": 2}
+        saver.put(config, new, {}, {"y": 2})
+        assert values(saver) == {"x": 1}
 
 
 def test_channels_come_first_and_bookkeeping_has_a_line_unless_it_is_asked_for(url: Path) -> None:

@@ -11,7 +11,14 @@ from perdure.adapters.langgraph import deltas, interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.comparing import write
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING, channel_of, section_of
+from perdure.adapters.langgraph.places import (
+    CHECKPOINT,
+    LATE,
+    PENDING,
+    channel_of,
+    channels_in,
+    section_of,
+)
 from perdure.adapters.langgraph.thread import Thread
 from perdure.adapters.langgraph.writes import Entry, joined
 from perdure.core.head import MAIN
@@ -204,7 +211,7 @@ def _end(store: Store, thread: Thread) -> None:
     tip = thread.tip(MAIN)
     state, session = tip.session.state, tip.session
     told = state[CHECKPOINT].plain() if CHECKPOINT in state else {}
-    channels = {section_of(name) for name in told.get("channel_versions", ())}
+    channels = set(map(section_of, channels_in(told)))
     interrupts.repeat(session, {})
     own = [name for name in state if name in channels or channel_of(name) is None]
     own = [name for name in own if not _is_own(name)]

@@ -25,11 +25,25 @@ _CHANNEL = "langgraph.channel."
 
 MARK = "__perdure__"
 """What `get_tuple` puts into `configurable`; LangGraph keeps no name with underscores as metadata.
-Its value says how the checkpoint was come by: `LATEST`, or `CHOSEN` by its id."""
+Its value says how the checkpoint was come by, `LATEST` or `CHOSEN` by its id, and which record was
+the newest in it then: what came after that was not read."""
 
 LATEST, CHOSEN = "latest", "chosen"
 
 _EPOCH = datetime(1582, 10, 15, tzinfo=UTC)
+
+
+UNVERSIONED = "unversioned"
+"""In what a checkpoint says of itself: its channels that have a value and no version, if any."""
+
+
+def channels_in(told: Mapping[str, Any]) -> set[str]:
+    """The channels of a checkpoint, by what it says of itself: other sections are not LangGraph's.
+
+    Args:
+        told: the section `CHECKPOINT`; empty where there is none yet.
+    """
+    return {*told.get("channel_versions", ()), *told.get(UNVERSIONED, ())}
 
 
 def section_of(channel: str) -> str:

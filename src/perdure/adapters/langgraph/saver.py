@@ -27,7 +27,7 @@ from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.interrupts import payloads_in
 from perdure.adapters.langgraph.keys import names_of
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import CHOSEN, LATEST, MARK, configurable
+from perdure.adapters.langgraph.places import CHOSEN, LATEST, MARK, UNVERSIONED, configurable
 from perdure.adapters.langgraph.thread import Options, Snapshot, Thread
 from perdure.adapters.langgraph.threads import Threads
 from perdure.adapters.langgraph.tip import Edits
@@ -212,7 +212,7 @@ class PerdureSaver(AsyncMethods):
 
         Raises:
             Conflict: another worker went on from the newest checkpoint, which this one had read as
-                such (P3); nothing was overwritten.
+                such, or merged or edited its channels since (P3); nothing was overwritten.
             StateDeleted: the thread was deleted while this was under way.
             NotStorable: a value holds what could not be read back; nothing was saved.
             Busy: with `exclusive`, another process works on the thread.
@@ -221,6 +221,7 @@ class PerdureSaver(AsyncMethods):
         thread_id, namespace = _thread_of(told)
         versions = checkpoint["channel_versions"]
         thread = self._threads.of(thread_id, namespace)
+        mark, _, read = told.get(MARK, "").partition(" ")
         thread.put(
             self._coder,
             told_of(self._envelope, checkpoint, told.get("checkpoint_id"))
@@ -228,7 +229,8 @@ class PerdureSaver(AsyncMethods):
             checkpoint["channel_values"],
             _Emptied(new_versions, versions),
             self._envelope.encode(dict(get_checkpoint_metadata(config, metadata))),
-            is_latest=told.get(MARK) == LATEST,
+            is_latest=mark == LATEST,
+            read=read or None,
         )
         return _config(thread_id, namespace, checkpoint["id"])
 
@@ -360,7 +362,7 @@ class PerdureSaver(AsyncMethods):
         told = self._envelope.decode(found.told)
         told.pop("parent", None)
         config = _config(thread_id, namespace, told["id"])
-        config["configurable"][MARK] = mark
+        config["configurable"][MARK] = f"{mark} {found.record}"
         return CheckpointTuple(
             config,
             cast(Checkpoint, {**told, "channel_values": found.values}),
@@ -397,7 +399,10 @@ _OPEN = Coder(JsonPlusSerializer(allowed_msgpack_modules=None))
 def told_of(coder: Coder, checkpoint: Mapping[str, Any], parent: str | None) -> dict[str, Any]:
     """What a checkpoint says of itself besides its channels, as it is stored."""
     told = {name: coder.encode(each) for name, each in checkpoint.items() if name != _VALUES}
-    return told | {"parent": parent or None}
+    told["parent"] = parent or None
+    if bare := [name for name in checkpoint[_VALUES] if name not in told["channel_versions"]]:
+        told[UNVERSIONED] = bare
+    return told
 
 
 def _thread_of(told: Mapping[str, Any]) -> tuple[str, str]:

@@ -7,14 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from perdure.adapters.langgraph import interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.log import Found, Log
-from perdure.adapters.langgraph.places import LATE, PENDING, time_of
+from perdure.adapters.langgraph.places import LATE, PENDING, channel_of, channels_in, time_of
 from perdure.adapters.langgraph.tip import Edits, Tip, parts
 from perdure.adapters.langgraph.writes import Entry, added, joined
 from perdure.core.head import MAIN
@@ -60,6 +60,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     writes: list[Entry]
     metadata: dict[str, Any]
     parent: str | None
+    record: str
+    """Id of the newest record that is in it."""
+
+
+Onto: TypeAlias = Literal["on", "fork", "start"]
+"""How a checkpoint goes onto a branch: on from where it is, as the first that is the branch's own,
+or beginning anew."""
 
 
 class Thread:
@@ -120,7 +127,7 @@ class Thread:
                 after = self._store.at(self.key, found.after.id, sections=[PENDING])
                 entries += after[PENDING].plain()
             writes = joined([*entries, *self.late(checkpoint_id)], checkpoint_id)
-            return Snapshot(told, values, writes, found.metadata, found.parent)
+            return Snapshot(told, values, writes, found.metadata, found.parent, found.end.id)
 
     def checkpoints(self) -> list[tuple[str, Found]]:
         """All checkpoints there are, the greatest id first."""
@@ -142,11 +149,12 @@ class Thread:
 
     def _read_tip(self, coder: Coder, tip: Tip) -> Snapshot:
         assert tip.id is not None
-        found = self.log.find(tip.id)
+        assert tip.session.checkpoint is not None
+        found, record = self.log.find(tip.id), tip.session.checkpoint.id
         told, values, pending = tip.read(coder)
         writes = joined([*pending, *self.late(tip.id)], tip.id)
         metadata = found.metadata if found is not None else {}
-        return Snapshot(told, values, writes, metadata, told.get("parent"))
+        return Snapshot(told, values, writes, metadata, told.get("parent"), record)
 
     # ---- writing ----------------------------------------------------------------------------
 
@@ -159,6 +167,7 @@ class Thread:
         metadata: dict[str, Any],
         *,
         is_latest: bool,
+        read: str | None = None,
     ) -> None:
         """Save a checkpoint after the one that it names as its parent.
 
@@ -169,16 +178,20 @@ class Thread:
             emptied: channels that have no value any more, if not here.
             metadata: what LangGraph says of it.
             is_latest: its parent was read as the newest, so that it must still be that.
+            read: the record at which its parent was read, if it was.
 
         Raises:
-            Conflict: it is not: another worker went on from it (P3).
+            Conflict: another worker went on from its parent, or channels were merged or edited in
+                it that were not read (P3).
             StateDeleted: the thread was deleted meanwhile.
         """
         kept = {"parent": told["parent"], "langgraph": metadata}
 
         def saved() -> None:
-            tip, is_start = self._place(told["id"], told["parent"], is_latest)
-            gone = None if is_start else emptied
+            tip, onto = self._place(told["id"], told["parent"], is_latest)
+            gone = None if onto == "start" else emptied
+            if onto == "on":
+                self._require_read(tip, read, channels_in(told).union(values))
             if told["id"] != tip.id:
                 early = self._early.get(told["id"], ())
                 interrupts.renew(tip.session, early, self._asked.get(told["id"], {}))
@@ -275,26 +288,44 @@ class Thread:
                 tip.refresh()
             except PerdureError:
                 self._drop(name)
+        self.look()
 
-    def _place(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, bool]:
-        """The branch on which a checkpoint goes, and whether it begins anew there."""
+    def _require_read(self, tip: Tip, read: str | None, channels: Container[str | None]) -> None:
+        """See that what was done to channels since the last put was read by who puts over it.
+
+        Raises:
+            _Lost: it was not.
+        """
+        for each in self.log.of(tip.branch):
+            if each.id == read or "langgraph" in (each.metadata or {}):
+                return
+            changed = [name for name in each.sections if channel_of(name) in channels]
+            if changed:
+                how = "merged" if each.merged is not None else "edited"
+                raise _Lost(
+                    f"{', '.join(changed)} of {self.key!r} was {how} past LangGraph since "
+                    f"checkpoint {tip.id} was read; nothing was overwritten. Read the thread again"
+                )
+
+    def _place(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, Onto]:
+        """The branch on which a checkpoint goes, and how it goes there."""
         there = self._open_at(parent) if parent is not None else None
         if there is not None:
-            return there, False
+            return there, "on"
         if not self.look():
             self._refuse_late(id_, parent)
             self._waited_for = max(0, self._waited_for - 1)
-            return self.tip(MAIN), True
+            return self.tip(MAIN), "start"
         for wanted in (parent, id_):
             there = self._tip_at(wanted) if wanted is not None else None
             if there is not None:
-                return there, False
+                return there, "on"
         found = self.log.find(id_)
         if found is not None:
-            return self._fork(id_, found), False
+            return self._fork(id_, found), "fork"
         return self._place_apart(id_, parent, is_latest)
 
-    def _place_apart(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, bool]:
+    def _place_apart(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, Onto]:
         """The same where no branch is at the parent."""
         found = self.log.find(parent) if parent is not None else None
         main = self.tip(MAIN)
@@ -309,13 +340,13 @@ class Thread:
                 "which makes a branch"
             )
         if found is not None:
-            return self._fork(id_, found), False
+            return self._fork(id_, found), "fork"
         if main.id is None:
             self._waited_for = max(0, self._waited_for - 1)
-            return main, True
+            return main, "start"
         self._refuse_late(id_, parent)
         assert main.session.checkpoint is not None
-        return self._fork(id_, Found(MAIN, main.session.checkpoint)), True
+        return self._fork(id_, Found(MAIN, main.session.checkpoint)), "start"
 
     def _fork(self, id_: str, found: Found) -> Tip:
         """A branch for a checkpoint that goes on from one that others went on from before."""

@@ -11,7 +11,14 @@ from langchain_core.messages import HumanMessage, HumanMessageChunk
 from perdure.adapters.langgraph.coding import ATOMS, Coder
 from perdure.adapters.langgraph.comparing import Known, same, write, write_items
 from perdure.adapters.langgraph.keys import NAMED
-from perdure.adapters.langgraph.places import CHECKPOINT, PENDING, channel_of, section_of
+from perdure.adapters.langgraph.places import (
+    CHECKPOINT,
+    PENDING,
+    UNVERSIONED,
+    channel_of,
+    channels_in,
+    section_of,
+)
 from perdure.adapters.langgraph.writes import Entry, added
 from perdure.adapters.summary import SUMMARY_CHARS, text_of
 from perdure.errors import CommitUnknown
@@ -112,7 +119,7 @@ class Tip:
                 section = section_of(channel)
                 known = _known(seen, section, value)
                 fresh[section] = self._write(coder, section, value, known)
-            for section in self._without(values, emptied):
+            for section in self._emptied(told, values, emptied):
                 del state[section]
             if id_ in early:  # put in once more, so that the record of their checkpoint has them
                 self._let_go_of_writes({told["parent"]})
@@ -163,16 +170,14 @@ class Tip:
             for at in reversed(gone):
                 del pending[at]
 
-    def _without(self, values: Mapping[str, Any], emptied: Container[str] | None) -> list[str]:
-        """The sections of channels that have no value any more."""
-        gone = []
-        for section in self.session.state:
-            channel = channel_of(section)
-            if channel is None or channel in values:
-                continue
-            if emptied is None or channel in emptied:
-                gone.append(section)
-        return gone
+    def _emptied(
+        self, told: dict[str, Any], values: Mapping[str, Any], emptied: Container[str] | None
+    ) -> list[str]:
+        """The sections of channels that have no value any more; others are not LangGraph's."""
+        state = self.session.state
+        channels = channels_in(told) | channels_in(state.get(CHECKPOINT) or {})
+        gone = [each for each in channels.difference(values) if emptied is None or each in emptied]
+        return sorted(section for section in map(section_of, gone) if section in state)
 
     def _write(self, coder: Coder, section: str, value: Any, known: Known | None) -> Known:
         """Make a section what a channel's value is; the objects that are known then."""
@@ -226,8 +231,8 @@ def parts(
 ) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
     """What a checkpoint says of itself, its channels, and the writes since, of plain sections."""
     told = dict(sections.get(CHECKPOINT) or {})
-    told.pop(AGAIN, None)
-    told.pop(NAMED, None)
+    for name in (AGAIN, NAMED, UNVERSIONED):
+        told.pop(name, None)
     values = {}
     for name, stored in sections.items():
         channel = channel_of(name)
