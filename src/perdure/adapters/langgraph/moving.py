@@ -23,7 +23,8 @@ from perdure.adapters.langgraph.interrupts import payloads_in
 from perdure.adapters.langgraph.keys import key_of, names_of
 from perdure.adapters.langgraph.places import CHECKPOINT, LATE, section_of
 from perdure.adapters.langgraph.saver import Allowed, PerdureSaver, told_of
-from perdure.adapters.langgraph.thread import Options, Thread
+from perdure.adapters.langgraph.sessions import Options
+from perdure.adapters.langgraph.thread import Thread
 from perdure.adapters.langgraph.writes import Entry, entry_of
 from perdure.adapters.looked_over import LookedOver
 from perdure.adapters.moving import Content, Moved, Progress, Unit, move, parents_first

@@ -28,7 +28,8 @@ from perdure.adapters.langgraph.interrupts import payloads_in
 from perdure.adapters.langgraph.keys import names_of
 from perdure.adapters.langgraph.log import Found
 from perdure.adapters.langgraph.places import CHOSEN, LATEST, MARK, UNVERSIONED, configurable
-from perdure.adapters.langgraph.thread import Options, Snapshot, Thread
+from perdure.adapters.langgraph.sessions import Options
+from perdure.adapters.langgraph.thread import Snapshot, Thread
 from perdure.adapters.langgraph.threads import Threads
 from perdure.adapters.langgraph.tip import Edits
 from perdure.adapters.langgraph.writes import decoded, entries_of

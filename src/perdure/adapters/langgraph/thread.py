@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import suppress
-from datetime import datetime, timedelta
+from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from perdure.adapters.langgraph import interrupts
 from perdure.adapters.langgraph.coding import Coder
-from perdure.adapters.langgraph.log import Found, Log
+from perdure.adapters.langgraph.log import Found
 from perdure.adapters.langgraph.places import LATE, PENDING, channel_of, channels_in, time_of
-from perdure.adapters.langgraph.tip import Edits, Tip, parts
+from perdure.adapters.langgraph.sessions import Options, Sessions
+from perdure.adapters.langgraph.tip import Tip, parts
 from perdure.adapters.langgraph.writes import Entry, added, joined
 from perdure.core.head import MAIN
-from perdure.errors import Conflict, PerdureError, StateDeleted, StateNotFound
-from perdure.expiring import expires_us
-from perdure.types import Durability
+from perdure.errors import Conflict, StateDeleted
 
 if TYPE_CHECKING:
     from perdure.store import Store
@@ -34,22 +30,6 @@ EARLY_MAX = 1024
 """Checkpoints to come whose writes are remembered (checkpoints)."""
 
 _NOTHING: Mapping[str, Any] = {}
-
-TIPS_MAX = 4
-"""Branches of one thread on which sessions are kept open (sessions)."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """How a saver keeps threads."""
-
-    edits: Edits
-    durability: Durability | None
-    exclusive: bool
-    wait: float
-    expires_in: timedelta | None = None
-
-    def __post_init__(self) -> None:
-        expires_us(self.expires_in)  # a saver says so when it is made, not in the middle of a run
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -69,7 +49,7 @@ Onto: TypeAlias = Literal["on", "fork", "start"]
 or beginning anew."""
 
 
-class Thread:
+class Thread(Sessions):
     """What is known of one thread in one namespace. One call at a time.
 
     Args:
@@ -80,15 +60,8 @@ class Thread:
     """
 
     def __init__(self, store: Store, key: str, root: str, options: Options) -> None:
-        self.lock = threading.RLock()
-        self.key = key
-        self.log = Log(store, key)
-        self._store = store
+        super().__init__(store, key, options)
         self._root = root
-        self._options = options
-        self._tips: OrderedDict[str, Tip] = OrderedDict()
-        self._latest = MAIN
-        """The branch that was read as the newest last."""
         self._waited_for = 0
         """How often it was asked for in vain: each of these will begin it."""
         self._early: dict[str, list[Entry]] = {}
@@ -281,15 +254,6 @@ class Thread:
                     raise
             return None
 
-    def _again(self) -> None:
-        """See what others did, without the edits that came after theirs."""
-        for name, tip in list(self._tips.items()):
-            try:
-                tip.refresh()
-            except PerdureError:
-                self._drop(name)
-        self.look()
-
     def _require_read(self, tip: Tip, read: str | None, channels: Container[str | None]) -> None:
         """See that what was done to channels since the last put was read by who puts over it.
 
@@ -355,18 +319,6 @@ class Thread:
         self.look()
         return self.tip(name)
 
-    def _tip_at(self, checkpoint_id: str) -> Tip | None:
-        """The branch whose newest checkpoint this is."""
-        tip = self._open_at(checkpoint_id)
-        if tip is not None:
-            return tip
-        if not self.look():
-            return None
-        for name in list(self.log.tips):
-            if self.log.newest(name) == checkpoint_id:
-                return self.tip(name)
-        return None
-
     def _refuse_late(self, id_: str, parent: str | None) -> None:
         """Refuse what was under way when the thread was deleted.
 
@@ -391,77 +343,6 @@ class Thread:
             if info.key == key and info.deleted is not None
         ]
         return max(times, default=None)
-
-    # ---- sessions ---------------------------------------------------------------------------
-
-    def look(self) -> bool:
-        """See where the branches are now; whether there is such a state."""
-        try:
-            branches = self._store.branches(self.key)
-        except StateNotFound:
-            self.forget()
-            return False
-        self.log.moved(branches)
-        tips = self.log.tips
-        for name, tip in list(self._tips.items()):
-            newest = tip.session.checkpoint
-            if name not in tips:
-                self._drop(name)
-            elif newest is None or newest.id != tips[name]:
-                try:
-                    tip.refresh()
-                except PerdureError:
-                    self._drop(name)
-        return True
-
-    def _latest_tip(self) -> Tip:
-        self._latest = self.log.latest()
-        return self.tip(self._latest)
-
-    def _open_at(self, checkpoint_id: str) -> Tip | None:
-        """The session on a branch at a checkpoint; of several, that which was read as the newest.
-
-        There are several where one was forked and did no more than merge.
-        """
-        at = {tip.branch: tip for tip in self._tips.values() if tip.id == checkpoint_id}
-        return at.get(self._latest) or next(iter(at.values()), None)
-
-    def tip(self, branch: str) -> Tip:
-        """A session on a branch."""
-        tip = self._tips.get(branch)
-        if tip is None:
-            options = self._options
-            session = self._store.open(
-                self.key,
-                branch=branch,
-                exclusive=options.exclusive,
-                wait=options.wait,
-                expires_in=options.expires_in,
-            )
-            tip = self._tips[branch] = Tip(session, options.edits, options.durability)
-            for name in list(self._tips)[:-TIPS_MAX]:
-                if name not in (MAIN, branch):
-                    self._drop(name)
-        self._tips.move_to_end(branch)
-        return tip
-
-    def tips(self) -> Iterator[Tip]:
-        """The sessions that are open."""
-        return iter(list(self._tips.values()))
-
-    def _drop(self, name: str) -> None:
-        tip = self._tips.pop(name)
-        with suppress(PerdureError):
-            tip.session.refresh()  # what was not saved does not go with the end
-        with suppress(PerdureError):
-            tip.session.close()
-
-    def forget(self) -> None:
-        """End the sessions, and know nothing any more."""
-        with self.lock:
-            for name in list(self._tips):
-                self._drop(name)
-            self.log.clear()
 
 
 class _Lost(Exception):

@@ -17,7 +17,8 @@ from perdure.adapters.langgraph.keys import (
     roots_of,
 )
 from perdure.adapters.langgraph.places import CHECKPOINT
-from perdure.adapters.langgraph.thread import Options, Thread
+from perdure.adapters.langgraph.sessions import Options
+from perdure.adapters.langgraph.thread import Thread
 from perdure.core.head import MAIN
 from perdure.store import Store
 
