@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -20,8 +20,6 @@ from perdure.errors import Conflict, StateDeleted
 
 if TYPE_CHECKING:
     from perdure.store import Store
-
-T = TypeVar("T")
 
 TRIES_MAX = 16
 """How often a save is made anew that others came before (tries)."""
