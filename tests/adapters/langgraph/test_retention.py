@@ -110,6 +110,42 @@ def test_what_others_keep_in_a_thread_of_nothing_but_runs_that_go_stays(
     assert saver.store.at(KEY, "main")["facts"] == {"likes": "tea"}
 
 
+def test_what_others_keep_in_a_thread_does_not_go_back_with_it(saver: PerdureSaver) -> None:
+    kept = runs(saver, thread(), "a")[0]
+    with saver.store.open(KEY) as session:
+        session.state["facts"], session.state["old"] = {"likes": "tea"}, 1
+    fork = runs(saver, runs(saver, kept, "b")[0], "b")
+    runs(saver, kept, "ab")
+    with saver.store.open(KEY) as session:
+        session.state["facts"]["likes"] = "coffee"
+        session.state["new"] = [1]
+        del session.state["old"]
+    saver.delete_for_runs(["b"])
+    assert saver.get_tuple(fork[0]) is None
+    state = saver.store.at(KEY, "main").plain()
+    assert (state["facts"], state["new"]) == ({"likes": "coffee"}, [1]) and "old" not in state
+    assert f"{MARKER}-b" not in everything(saver)
+    assert all(each.ok for each in saver.store.verify())
+    found = saver.get_tuple(thread())
+    assert found is not None and found.metadata["run_id"] == "a"
+    put(saver, found.config, "on")
+    assert values(saver)["x"] == "on"
+
+
+def test_what_others_keep_beside_a_thread_stays_when_its_newest_is_a_fork(
+    saver: PerdureSaver,
+) -> None:
+    configs = runs(saver, thread(), "ab")
+    fork = runs(saver, configs[0], "c")[0]
+    with saver.store.open(KEY) as session:
+        session.state["facts"] = {"likes": "tea"}
+    saver.prune(["alice"])
+    assert saver.store.at(KEY, "main")["facts"] == {"likes": "tea"}
+    assert values(saver, fork)["x"] == values(saver)["x"] == f"{MARKER}-c0"
+    assert len(list(saver.list(thread()))) == 1
+    assert [each.name for each in saver.store.branches(KEY)] == ["main"]
+
+
 def runs_config(saver: PerdureSaver, name: str) -> Any:
     config = thread(name)
     config["configurable"]["checkpoint_id"] = "00000000-0000-6000-8000-000000000000"

@@ -25,6 +25,7 @@ from perdure.core.head import MAIN
 from perdure.core.refs import Ref
 from perdure.core.retention import Retention
 from perdure.errors import StateNotFound
+from perdure.state.node import plain
 from perdure.types import Checkpoint
 
 if TYPE_CHECKING:
@@ -147,7 +148,9 @@ def keep_latest(store: Store, thread: Thread, coder: Coder) -> None:
         late = thread.late(newest[0])
         thread.forget()
         if found.branch != MAIN:
+            theirs = _of_others(store, thread.key, MAIN)
             store.rollback(thread.key, to=end.id)
+            count += _give_back(store, thread.key, MAIN, theirs)
             if late:
                 thread.put_writes(newest[0], late)
                 thread.forget()
@@ -192,12 +195,12 @@ def delete_runs(store: Store, thread: Thread, run_ids: Collection[str]) -> None:
         late = _late_for(store, thread, {id_: all_[id_] for id_ in kept})
         thread.forget()
         for name, end in ends.items():
-            if end is not None:
-                store.rollback(thread.key, to=end.id, branch=name)
-            elif name == MAIN:
-                store.rollback(thread.key, to=newest.id)
-            else:
+            if end is None and name != MAIN:
                 store.delete_branch(thread.key, name)
+                continue
+            theirs = _of_others(store, thread.key, name)
+            store.rollback(thread.key, to=(end or newest).id, branch=name)
+            _give_back(store, thread.key, name, theirs)
         for id_, entries in late.items():
             thread.put_writes(id_, entries)
         thread.forget()
@@ -210,13 +213,11 @@ def _end(store: Store, thread: Thread) -> None:
     """Remove all of a thread for good; what others keep in the same state, or did, stays."""
     tip = thread.tip(MAIN)
     state, session = tip.session.state, tip.session
-    told = state[CHECKPOINT].plain() if CHECKPOINT in state else {}
-    channels = set(map(section_of, channels_in(told)))
     interrupts.repeat(session, {})
-    own = [name for name in state if name in channels or channel_of(name) is None]
-    own = [name for name in own if not _is_own(name)]
-    theirs = [name for name in state if name not in own and state[name]]
-    if not theirs and not store.effects(thread.key):
+    theirs = _names_of_others(state)
+    own = [name for name in state if name not in theirs and not _is_own(name)]
+    is_needed = any(state[name] for name in state if name not in own)
+    if not is_needed and not store.effects(thread.key):
         thread.forget()
         store.erase(thread.key, wipe=False)  # deleted, it could be brought back
         return
@@ -229,6 +230,37 @@ def _end(store: Store, thread: Thread) -> None:
     for name in branches:
         store.delete_branch(thread.key, name)
     store.prune(Retention(keep_last=1, keep_labels=False, keep_left=timedelta(0)), thread.key)
+
+
+def _names_of_others(sections: Mapping[str, Any]) -> set[str]:
+    """The sections that are neither LangGraph's nor the library's own."""
+    channels = set(map(section_of, channels_in(sections.get(CHECKPOINT) or {})))
+    return {name for name in sections if name not in channels and channel_of(name) is not None}
+
+
+def _of_others(store: Store, key: str, branch: str) -> dict[str, Any]:
+    """What others keep in the state of a thread."""
+    names = _names_of_others(store.at(key, branch, sections=[CHECKPOINT]))
+    view = store.at(key, branch, sections=sorted(names))
+    return {name: plain(view[name]) for name in sorted(names)}
+
+
+def _give_back(store: Store, key: str, branch: str, theirs: Mapping[str, Any]) -> bool:
+    """Make what others keep in a state what it was before a rollback, which was not of theirs.
+
+    Whether that took a record.
+    """
+    with store.open(key, branch=branch) as session:
+        before = session.checkpoint
+        state = session.state
+        for name in _names_of_others(state) - theirs.keys():
+            del state[name]
+        for name, value in theirs.items():
+            if name in state:
+                write(state, name, value)
+            else:
+                state[name] = value
+    return session.checkpoint != before
 
 
 def _late_for(

@@ -277,10 +277,10 @@ class PerdureSaver(AsyncMethods):
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Remove the checkpoints of these runs, with their writes, from all threads, for good.
 
-        All threads are gone through; one that has no others is erased, but for sections and effects
-        that others keep in its state. A checkpoint that came after one of them keeps its content,
-        and what it was built from may stay in the file as long: to have a value gone,
-        `Store.redact` takes it out.
+        All threads are gone through. Sections and effects that others keep in their states stay as
+        they are; a thread that has neither these nor other checkpoints is erased. A checkpoint that
+        came after one of them keeps its content, and what it was built from may stay in the file as
+        long: to have a value gone, `Store.redact` takes it out.
         """
         if run_ids:
             for key in self._threads.keys(None):
