@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -44,6 +45,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(f"{name}: {text}")
 
 
+def keep_bytecode() -> None:
+    """Hundreds of processes are started here: what each imports is compiled once for all of them."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def heed_interrupts() -> None:
     """Processes that are interrupted inherit how interrupts are met: a shell's job ignores them."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -71,5 +78,6 @@ def load_hypothesis_profile() -> None:
     settings.load_profile(os.environ.get("PERDURE_HYPOTHESIS", "default"))
 
 
+keep_bytecode()
 heed_interrupts()
 load_hypothesis_profile()
