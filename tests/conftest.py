@@ -1,9 +1,10 @@
 """Options and profiles of the whole suite."""
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,6 +31,17 @@ def kills(request: pytest.FixtureRequest) -> int:
 def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Says what a test counted, below the results of the run."""
     return lambda text: request.node.user_properties.append(("told", text))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: no collection of garbage need look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
