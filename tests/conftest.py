@@ -58,7 +58,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def keep_bytecode() -> None:
-    """Hundreds of processes are started here: what each imports is compiled once for all of them."""
+    """Hundreds of processes are started: what they import is compiled once for all of them."""
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
