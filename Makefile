@@ -98,7 +98,7 @@ test-all: lint ## the suite on every Python of 3.11, 3.12 and 3.13 on PATH or un
 	test -n "$$passed" && test -z "$$failed"
 
 pytest: $(STAMP)
-	@$(PY) -m pytest -n $(JOBS) $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy --strict
 	@$(PY) -m ruff check $(CHECKED)

@@ -1,8 +1,10 @@
 """Options and profiles of the whole suite."""
 
+import gc
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +33,17 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return lambda text: request.node.user_properties.append(("told", text))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: no collection of garbage need look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     told = [
         (report.nodeid.rpartition("::")[2], text)
@@ -42,6 +55,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("counted")
         for name, text in sorted(told):
             terminalreporter.line(f"{name}: {text}")
+
+
+def keep_bytecode() -> None:
+    """Hundreds of processes are started: what they import is compiled once for all of them."""
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def heed_interrupts() -> None:
@@ -71,5 +90,6 @@ def load_hypothesis_profile() -> None:
     settings.load_profile(os.environ.get("PERDURE_HYPOTHESIS", "default"))
 
 
+keep_bytecode()
 heed_interrupts()
 load_hypothesis_profile()

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.unit.interrupts import CONTENT, edit_all, moved, was_interrupted
+from tests.unit.interrupts import content, edit_all, moved, was_interrupted
 
 from perdure.core.changes import Change, apply, pack_changes, unpack_changes
 from perdure.core.values import same
@@ -23,9 +23,8 @@ from perdure.state import Document, Window
 class Kept:
     """Who keeps what captures give: here, by making the changes in a plain copy."""
 
-    def __init__(self, document: Document, content: dict[str, Any]) -> None:
+    def __init__(self, document: Document) -> None:
         self.document = document
-        self.content = content
         self.queue: list[bytes] = []
 
     def capture(self) -> None:
@@ -38,10 +37,10 @@ class Kept:
 
     def is_all(self) -> bool:
         """Whether what was kept leads from the content to what is live."""
-        content = copy.deepcopy(self.content)
+        saved = content()
         for packed in self.queue:
-            apply(content, unpack_changes(packed))
-        return same(content, self.document.plain())
+            apply(saved, unpack_changes(packed))
+        return same(saved, self.document.plain())
 
 
 def taken_out_and_in(state: Any) -> None:
@@ -92,8 +91,8 @@ SAVED = ("in a tuple", "deep", "pop", "move container", "add", "new section")
 
 
 def opened(dirty: bool) -> Kept:
-    document = Document(copy.deepcopy(CONTENT))
-    kept = Kept(document, copy.deepcopy(CONTENT))
+    document = Document(content())
+    kept = Kept(document)
     if dirty:
         edit_all(document.state, "dirty")
         moved(document.state["dict"], "a")
@@ -137,8 +136,8 @@ def test_an_edit_interrupted_anywhere_leaves_live_and_saved_the_same_P1_P13(
 def test_a_save_interrupted_anywhere_is_made_once_P1_P4(edited: bool, check_edits: bool) -> None:
     step = 0
     while True:
-        document = Document(copy.deepcopy(CONTENT), check_edits=check_edits)
-        kept = Kept(document, copy.deepcopy(CONTENT))
+        document = Document(content(), check_edits=check_edits)
+        kept = Kept(document)
         for name in SAVED:
             EDITS[name](document.state)
         done = not was_interrupted(kept.capture, step)

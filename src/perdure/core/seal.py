@@ -72,6 +72,9 @@ class Kind(IntEnum):
     ERASED = 6
 
 
+_KIND_MAX = max(Kind)
+
+
 class KeyedStore(bytes):
     """The id of a store with a key: what is sealed for it gets its tag from the cipher."""
 
@@ -179,7 +182,7 @@ def unseal(kind: Kind, place: Place, blob: bytes, bytes_max: int) -> bytes:
     if flags & 0xFF00 & ~(COMPRESSED | REDACTED):
         what = f"uses a feature unknown to this version (flags {flags:#06x})"
         raise NewerFormat(f"{place}: {what}; {UPGRADE}")
-    if found > max(Kind):
+    if found > _KIND_MAX:
         raise NewerFormat(f"{place}: holds kind {found}, unknown to this version; {UPGRADE}")
     if found != kind:
         raise damaged_at(place, f"holds kind {found}, not {kind.name.lower()}", "metadata")

@@ -95,7 +95,8 @@ class Actor:
 
     name: str
     script: Callable[[Actor], Steps[None]]
-    draws: random.Random
+    seed: str
+    """What its stream of randomness begins with."""
     site: Site
     """The state it works on, with the cache of its process: whatever that keeps, and when it lets
     go, what the actor is shown has to be right."""
@@ -113,6 +114,14 @@ class Actor:
     """The step before which it sleeps."""
     waiting: tuple[Any, ...] = ()
     """The answer it will be given when it wakes."""
+    _draws: random.Random | None = None
+
+    @property
+    def draws(self) -> random.Random:
+        """Its stream of randomness, made when it is first drawn from: few who are asked draw."""
+        if self._draws is None:
+            self._draws = random.Random(self.seed)
+        return self._draws
 
     @property
     def holder(self) -> Holder:
@@ -128,7 +137,10 @@ class Option:
     action: Action
 
 
-WRITES = Commit | Erase
+LOCAL = (Now, Random, Pause, IsAlive, Compute, Tell)
+"""What the world answers at once."""
+
+WRITES = (Commit, Erase)
 """What changes what there is, for all: requests between two of them may come in any order."""
 
 
@@ -185,7 +197,7 @@ class World:
     ) -> Actor:
         """A new actor, begun; `cache` is that of its process, one of its own by default."""
         site = Site(STORE.store_id, KEY, Cache(CACHE_BYTES) if cache is None else cache)
-        actor = Actor(name, script, random.Random(f"{self.seed}/{name}"), site, skew_us)
+        actor = Actor(name, script, f"{self.seed}/{name}", site, skew_us)
         self.actors.append(actor)
         self.begin(actor)
         return actor
@@ -230,7 +242,7 @@ class World:
                 raise
             except Exception as error:
                 raise Broken(f"{actor.name} got {type(error).__name__}: {error}") from error
-            if not isinstance(request, Now | Random | Pause | IsAlive | Compute | Tell):
+            if not isinstance(request, LOCAL):
                 actor.pending = request
                 return
             answer = self._answer(actor, request)
@@ -265,7 +277,7 @@ class World:
 
     def ask(self, steps: Steps[T], name: str = "the checker") -> T:
         """Run an engine function without interruption, as a checker does."""
-        asker = Actor(name, lambda _: steps, random.Random(name), self.site)  # type: ignore[arg-type, return-value]
+        asker = Actor(name, lambda _: steps, name, self.site)  # type: ignore[arg-type, return-value]
         answer: Any = None
         while True:
             try:
@@ -278,7 +290,7 @@ class World:
                 return result
             except PerdureError as error:
                 raise Broken(f"{name} got {type(error).__name__}: {error}") from error
-            is_local = isinstance(request, Now | Random | Pause | IsAlive | Compute | Tell)
+            is_local = isinstance(request, LOCAL)
             answer = self._answer(asker, request) if is_local else self.perform(request)  # type: ignore[arg-type]
 
     def observe(self) -> None:
