@@ -64,10 +64,14 @@ def test_a_fork_is_merged_and_the_thread_goes_on_with_both(url: Path) -> None:
 def test_the_command_merges_a_fork_with_the_same_strategies(url: Path) -> None:
     with PerdureSaver(url) as saver:
         _, fork = forked(saver)
-    how = [word for each in MERGING.items() for word in ("--strategy", "=".join(each))]
-    said = run(url, "merge", KEY, fork, *how)
+        main = saver.store.history(KEY, limit=1)[0].label
+    assert "conflict" not in run(url, "merge", KEY, fork, "--dry-run")
+    said = run(url, "merge", KEY, fork, "--strategy", "**=theirs")
     assert "price" in said
     assert "price" in run(url, "show", KEY, "x/facts")
+    with PerdureSaver(url) as saver:
+        found = saver.get_tuple(thread())
+        assert found is not None and found.checkpoint["id"] == main
 
 
 def test_an_edit_past_langgraph_is_of_the_checkpoint_it_came_after(url: Path) -> None:
