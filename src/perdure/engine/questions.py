@@ -109,8 +109,9 @@ def answer(id_: str, packed: bytes, by: str, branch: str, site: Site) -> Steps[Q
     if WHERE in record:
         raise UsageError(f"{site.key!r}: {id_!r} is to be answered in {record[WHERE]}, not here")
     if HASH not in record:
+        there = _asked(section)
         raise PathNotFound(
-            f"{site.key!r} waits with no question {id_!r} on {branch!r}; it asked: {_asked(section)}"
+            f"{site.key!r} waits with no question {id_!r} on {branch!r}; it asked: {there}"
         )
     now = yield Now()
     id_bytes = yield Random(16)
