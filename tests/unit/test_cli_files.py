@@ -173,6 +173,13 @@ def test_a_damaged_head_fails_the_examination(path: str) -> None:
     assert findings(result)["states"]["found"] == "2"
 
 
+def test_an_examination_says_that_it_reads_heads_alone(path: str) -> None:
+    damage(path)
+    found = findings(run(path, "doctor", "--json"))["damaged states"]
+    assert found["found"] == "none by their heads; perdure verify reads everything"
+    assert run(path, "verify").exit_code == 1
+
+
 @pytest.mark.parametrize("worsen", [damage, damage_head], ids=["record", "head"])
 def test_a_damaged_state_hides_the_cost_of_no_other(
     path: str, worsen: Callable[[str], None]
