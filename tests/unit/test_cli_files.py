@@ -88,6 +88,7 @@ def test_a_file_that_is_no_exported_state(path: str, tmp_path: Path) -> None:
     assert result.exit_code == 6
     assert "backup.db is not a state exported by Perdure" in result.stderr
     assert "--store" in result.stderr
+    assert "perdure import langgraph or perdure import openai-agents" in result.stderr
 
 
 def test_a_key_in_use_is_told_with_the_way_to_choose_another(path: str, tmp_path: Path) -> None:
