@@ -82,7 +82,7 @@ def _answer_in(site: Site, head: Head, id_: str, hash_: str) -> Steps[Answer | N
     return value, found.by or "", found.ended_us or found.at_us
 
 
-def _asked(section: dict[str, Any]) -> str:
+def _asked(section: Mapping[str, Any]) -> str:
     """What a state waits with, or nothing; what is answered elsewhere too, as listings name it."""
     told = [
         repr(name) if HASH in each else f"{name!r} (to be answered in {each[WHERE]})"
