@@ -25,7 +25,7 @@ def told(error: StateNotFound, site: Site, store: str, *, deleted: bool) -> Step
 
 
 def _near(site: Site, deleted: bool) -> Steps[list[str]]:
-    """Keys of states that read much like the one that was asked for, the nearest first.
+    """Keys of states that end with the one that was asked for, or read much like it.
 
     Of each part of the store, from the nearest on, only the first few keys are compared: an error
     must not cost more than what it reports.
@@ -35,7 +35,8 @@ def _near(site: Site, deleted: bool) -> Steps[list[str]]:
     for prefix in _parts(site.key):
         rows = yield ListHeads(prefix, None, limits.near_keys_max)
         heads = dict(rows)
-        near = get_close_matches(site.key, heads, limits.near_keys_named_max)
+        near = [key for key in heads if key.endswith(f"/{site.key}")][: limits.near_keys_named_max]
+        near = near or get_close_matches(site.key, heads, limits.near_keys_named_max)
         near = [key for key in near if _is_there(Site(site.store, key), heads[key], deleted)]
         if near:
             return near

@@ -128,7 +128,9 @@ class Damage(msgspec.Struct, frozen=True):
         what = "record" if self.what == "records" and self.first == self.last else self.what
         told = f"{what}{numbers}{on}{where}: {self.problem}"
         if self.lost is not None:
-            told += f"; checkpoints {self.lost[0]:,} to {self.lost[1]:,} cannot be read"
+            first, last = self.lost
+            which = f"s {first:,} to {last:,}" if first != last else f" {first:,}"
+            told += f"; checkpoint{which} cannot be read"
         return told
 
 

@@ -94,7 +94,8 @@ class Reader:
         if magic not in (MAGIC, MAGIC_KEYED):
             raise Malformed(
                 f"{self.name} is not a state exported by Perdure. A backup is a whole store: "
-                "open it as one (on the command line with --store)"
+                "open it as one (on the command line with --store). What another library kept is "
+                "for perdure import langgraph or perdure import openai-agents"
             )
         self.id = self._exactly(16)
         if magic == MAGIC_KEYED:

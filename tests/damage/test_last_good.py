@@ -8,10 +8,12 @@ from pathlib import Path
 
 import apsw
 import pytest
+from click.testing import CliRunner
 from tests.damage.hurting import grown, hurt_pages, hurt_records, leaves_of
 
 import perdure
 from perdure import errors, limits
+from perdure.cli.app import app
 
 
 def test_by_default_a_damaged_state_is_not_opened(tmp_path: Path) -> None:
@@ -58,6 +60,17 @@ def test_it_goes_back_to_the_newest_that_is_whole(
         store.undo("a")  # what was left is as it was
         with pytest.raises(errors.Damaged):
             store.at("a", 9)
+
+
+def test_one_checkpoint_that_is_lost_is_told_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        grown(store, 9)
+        hurt_records(path, [9])
+        (damage,) = store.verify("a")[0].damage
+        assert damage.summary().endswith("; checkpoint 9 cannot be read")
+    told = CliRunner().invoke(app, ["--store", str(path), "verify"]).stdout
+    assert 'opened by Store(…, on_damage="last_good") it goes back to what is whole' in told
 
 
 def test_what_it_left_is_told_as_left_until_a_pruning_lets_go_of_it(tmp_path: Path) -> None:

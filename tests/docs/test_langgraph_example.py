@@ -123,6 +123,6 @@ def test_a_thread_reads_well_on_the_command_line(tmp_path: Path) -> None:
     assert history[0]["checkpoint_id"] in perdure("log", "threads/alice")
     first, last = (f"label:{history[at]['checkpoint_id']}" for at in (3, 0))
     changed = perdure("diff", "threads/alice", first, last)
-    assert "And my dog?" in changed and "assistant (with $message): It is shipped." in changed
+    assert "And my dog?" in changed and "assistant: It is shipped." in changed
     assert "And my dog?" in perdure("brief", "threads/alice")
     assert "closed" in perdure("ls")

@@ -88,6 +88,7 @@ def test_a_file_that_is_no_exported_state(path: str, tmp_path: Path) -> None:
     assert result.exit_code == 6
     assert "backup.db is not a state exported by Perdure" in result.stderr
     assert "--store" in result.stderr
+    assert "perdure import langgraph or perdure import openai-agents" in result.stderr
 
 
 def test_a_key_in_use_is_told_with_the_way_to_choose_another(path: str, tmp_path: Path) -> None:
@@ -171,6 +172,13 @@ def test_a_damaged_head_fails_the_examination(path: str) -> None:
     assert (found["status"], found["found"]) == ("fail", "1 state: a")
     assert "perdure verify KEY" in found["way_out"]
     assert findings(result)["states"]["found"] == "2"
+
+
+def test_an_examination_says_that_it_reads_heads_alone(path: str) -> None:
+    damage(path)
+    found = findings(run(path, "doctor", "--json"))["damaged states"]
+    assert found["found"] == "none by their heads; perdure verify reads everything"
+    assert run(path, "verify").exit_code == 1
 
 
 @pytest.mark.parametrize("worsen", [damage, damage_head], ids=["record", "head"])

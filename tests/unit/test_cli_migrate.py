@@ -124,6 +124,10 @@ def test_undoing_what_is_held_is_for_another_try(path: str) -> None:
         (("nowhere:Research", "*"), "run this where it is, or set PYTHONPATH"),
         (("v1/agent.py:Research", "*"), "as Python imports it: v1.agent:Research"),
         (("tests.unit.fleet_agent:Nobody", "*"), "cannot be imported"),
+        (
+            ("__main__:Nobody", "*"),
+            "let the script end with `from perdure.cli import main; main()`",
+        ),
         (("json:dumps", "*"), "is no class"),
         (("--undo", "yesterday"), "names no run"),
         ((RESEARCH, "*", "--undo", "yesterday"), "without a schema"),

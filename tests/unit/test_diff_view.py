@@ -137,7 +137,7 @@ def test_a_path_of_odd_keys_is_written_so_that_show_takes_it() -> None:
 
 def test_messages_of_a_chat_are_a_line_each() -> None:
     after = [
-        said("Where is\nmy order?"),
+        said("Where is\nmy order?", **{"$message": "HumanMessage"}),  # as LangGraph's are kept
         said("One moment.", "assistant", tool_calls=[1], id="m2"),
         {"role": "assistant", "content": [{"type": "text", "text": "It"}, {"type": "tool_use"}]},
     ]

@@ -54,6 +54,19 @@ def test_a_key_in_a_file(tmp_path: Path) -> None:
         FileKey.make(tmp_path / "no" / "a.key")
 
 
+def test_a_file_that_is_named_without_its_form_is_told_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no file may be the key itself, and is said in no message."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.key").touch()
+    with pytest.raises(UsageError, match=r"for this file: file:a\.key"):
+        root_key("a.key")
+    with pytest.raises(UsageError) as caught:
+        root_key(SECRET.hex())
+    assert SECRET.hex() not in str(caught.value)
+
+
 def test_a_key_file_that_others_can_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

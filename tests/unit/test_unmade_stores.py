@@ -210,6 +210,16 @@ def test_keys_like_the_missing_one_are_named() -> None:
         assert "Did you mean" not in str(caught.value)
 
 
+def test_a_key_without_what_it_begins_with_is_known_by_its_end() -> None:
+    """A thread's or a session's id, as its library has it."""
+    with perdure.Store("memory:") as store:
+        filled(store, "sessions/bob", "threads/bob", "threads/17")
+        with pytest.raises(errors.StateNotFound, match="'sessions/bob' or 'threads/bob'"):
+            store.info("bob")
+        with pytest.raises(errors.StateNotFound, match=r"Did you mean 'threads/17'\?"):
+            store.info("17")
+
+
 def test_only_states_that_answer_to_the_call_are_named() -> None:
     with perdure.Store("memory:") as store:
         filled(store, "alice", "alicia")

@@ -130,7 +130,7 @@ def _check_options(
 REMEDIES = {
     "repair": "verify --repair mends it",
     "around": "newer checkpoints are read without it: nothing has to be done",
-    "last_good": 'open(on_damage="last_good") goes back to what is whole',
+    "last_good": 'opened by Store(…, on_damage="last_good") it goes back to what is whole',
     "let_go": "no branch leads there any more; perdure prune KEY --keep-left 0m lets go of it",
     "recover": "perdure recover finds what can be read",
     "backup": "restore a backup",

@@ -52,7 +52,13 @@ def _said(error: BaseException) -> str:
 
 
 def _where_looked(module: str, error: BaseException) -> str:
-    """What to do where the module itself is not found."""
+    """What to do where the module itself is not found, or is not the one that was meant."""
+    if module == "__main__":
+        return (
+            ". It is of a script that was run, and only that script has it: let the script end "
+            "with `from perdure.cli import main; main()`, for once, and run it with these "
+            "arguments"
+        )
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     if not f"{module}.".startswith(f"{error.name}."):

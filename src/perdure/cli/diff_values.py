@@ -56,7 +56,8 @@ def message(value: Any, chars_max: int) -> tuple[str, str] | None:
     text = _text_of(content)
     if not isinstance(role, str) or not 0 < len(role) <= ROLE_CHARACTERS_MAX or text is None:
         return None
-    others = [key for key in value if key not in ("role", "content", "id")][:ENTRIES_MAX]
+    shown = ("role", "content", "id")  # and of `$message`, LangGraph's class, the role tells
+    others = [key for key in value if key not in (*shown, "$message")][:ENTRIES_MAX]
     rest = f" (with {', '.join(each[:ROLE_CHARACTERS_MAX] for each in others)})" if others else ""
     return f"{role}{rest}: {text[:chars_max]}".rstrip(" "), size_of(text)
 

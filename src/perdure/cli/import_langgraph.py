@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import click
 
@@ -61,10 +63,21 @@ def langgraph(
         from perdure.adapters.langgraph.moving import ThreadMover, rows_of
 
         rows = rows_of(source)
-    with closing(rows):
+    with closing(rows), _told_once():
         done = move_in(
             lambda store: ThreadMover(rows, store, prefix=prefix, allow=classes),
             dry_run=dry_run,
             skip_failures=skip_failures,
         )
     ctx.exit(done)
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Let LangGraph not log what the table says, with a way out that is none for a command."""
+    logger = logging.getLogger("langgraph.checkpoint.serde.jsonplus")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from perdure.core.abbreviate import count
 from perdure.errors import MergeConflicts
 
 if TYPE_CHECKING:
+    from perdure.store import Store
     from perdure.types import Merge, Strategy
 
 PLACES_NAMED_MAX = 3
@@ -64,10 +65,12 @@ def merge(
 
     Edits of different places are both kept. Where both changed the same place nothing is merged,
     unless a strategy says which is right. BRANCH stays as it is. With --dry-run the exit code is
-    that of the merge: not 0 if there are conflicts.
+    that of the merge: not 0 if there are conflicts. A LangGraph thread stays at its own checkpoint,
+    with the channels of both.
     """
-    rules = dict(_rule(each) for each in strategies)
+    given = dict(_rule(each) for each in strategies)
     with opened(key, write=not dry_run) as store, _with_way_out(key, branch, into):
+        rules = {**_of_thread(store, key, into), **given}
         merged = store.merge(key, branch, into=into, strategies=rules, label=label, dry_run=dry_run)
     if settings().json:
         print_json({"merge": _merge_document(merged) if merged is not None else None})
@@ -105,6 +108,20 @@ def _with_way_out(key: str, branch: str, into: str) -> Iterator[None]:
             "--dry-run shows them all",
             conflicts=found,
         ) from error
+
+
+def _of_thread(store: Store, key: str, into: str) -> Mapping[str, Strategy]:
+    """The strategies for what a LangGraph thread says of itself; nobody should have to know them.
+
+    None are for a state of another kind, or one that is not there: the merge says so.
+    """
+    from perdure.adapters.bookkeeping import MERGING
+
+    try:
+        told = store.at(key, into).get("langgraph")
+    except LookupError:
+        return {}
+    return MERGING if isinstance(told, Mapping) and "channel_versions" in told else {}
 
 
 def _rule(text: str) -> tuple[str, Strategy]:

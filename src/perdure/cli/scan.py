@@ -57,7 +57,10 @@ def scan(
             for each in found
         ]
         table(("key", "branch", ">checkpoint", "kind", "place"), rows, whole=True)
-        hint(f"{count(len(found), 'place')}: change what was given away, then take it out here")
+        hint(
+            f"{count(len(found), 'place')}: change what was given away, then take it out here: "
+            "perdure redact KEY --match TEXT"
+        )
     ctx.exit(1 if found else 0)
 
 

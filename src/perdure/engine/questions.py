@@ -82,6 +82,16 @@ def _answer_in(site: Site, head: Head, id_: str, hash_: str) -> Steps[Answer | N
     return value, found.by or "", found.ended_us or found.at_us
 
 
+def _asked(section: Mapping[str, Any]) -> str:
+    """What a state waits with, or nothing; what is answered elsewhere too, as listings name it."""
+    told = [
+        repr(name) if HASH in each else f"{name!r} (to be answered in {each[WHERE]})"
+        for name, each in section.items()
+        if HASH in each or WHERE in each
+    ]
+    return ", ".join(told) or "nothing"
+
+
 def answer(id_: str, packed: bytes, by: str, branch: str, site: Site) -> Steps[Question]:
     """Answer a question of a state: the question.
 
@@ -99,7 +109,7 @@ def answer(id_: str, packed: bytes, by: str, branch: str, site: Site) -> Steps[Q
     if WHERE in record:
         raise UsageError(f"{site.key!r}: {id_!r} is to be answered in {record[WHERE]}, not here")
     if HASH not in record:
-        there = ", ".join(repr(name) for name, each in section.items() if HASH in each) or "nothing"
+        there = _asked(section)
         raise PathNotFound(
             f"{site.key!r} waits with no question {id_!r} on {branch!r}; it asked: {there}"
         )

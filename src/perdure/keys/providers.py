@@ -317,7 +317,9 @@ def _named(text: str) -> RootKey:
             return KeyringKey(rest or "perdure")
         case "passphrase" if not rest:
             return PassphraseKey(_asked)
-    raise UsageError(f"a key is named as {', '.join(FORMS)}; this is none of them")
+    # Only a file's name is said again: another text may be the key itself.
+    meant = f"; for this file: file:{text}" if os.path.isfile(text) else ""
+    raise UsageError(f"a key is named as {', '.join(FORMS)}; this is none of them{meant}")
 
 
 def _asked() -> str:

@@ -1,5 +1,6 @@
 """Every method of LangGraph's interfaces is there, awaited too; what a growing channel costs."""
 
+import asyncio
 import inspect
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from tests.adapters.langgraph.graphs import thread
 from tests.adapters.langgraph.test_two_workers import put
 
-from perdure.adapters.langgraph import PerdureSaver
+from perdure.adapters.langgraph import PerdureSaver, PerdureStore
+from perdure.errors import StoreClosed
 
 INHERITED = {"get", "aget", "config_specs"}
 """What LangGraph makes of the others."""
@@ -33,6 +35,21 @@ def test_every_method_of_a_saver_is_its_own_and_awaited_ones_take_the_same() -> 
             inspect.signature(getattr(PerdureSaver, each)).parameters for each in (name, f"a{name}")
         )
         assert list(sync.values()) == list(awaited.values()), name
+
+
+async def entered(*made: Any) -> None:
+    for each in made:
+        async with each as found:
+            assert found is each and each.store.states() == []
+
+
+def test_asyncio_closes_what_it_was_given_to_close(tmp_path: Path) -> None:
+    """As it does LangGraph's own, that stand in the same places."""
+    saver, memory = PerdureSaver(tmp_path / "a.db"), PerdureStore(tmp_path / "a.db")
+    asyncio.run(entered(saver, memory))
+    for each in (saver, memory):
+        with pytest.raises(StoreClosed):
+            each.store.states()
 
 
 def test_versions_grow_and_no_two_branches_have_the_same() -> None:

@@ -12,6 +12,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from tests.adapters.langgraph import graphs
 from tests.adapters.langgraph.graphs import thread
 from tests.adapters.langgraph.test_two_workers import KEY, put, values
+from tests.damage.hurting import hurt_records
 
 from perdure import Store, errors
 from perdure.adapters.bookkeeping import SECTIONS, is_bookkeeping
@@ -64,10 +65,14 @@ def test_a_fork_is_merged_and_the_thread_goes_on_with_both(url: Path) -> None:
 def test_the_command_merges_a_fork_with_the_same_strategies(url: Path) -> None:
     with PerdureSaver(url) as saver:
         _, fork = forked(saver)
-    how = [word for each in MERGING.items() for word in ("--strategy", "=".join(each))]
-    said = run(url, "merge", KEY, fork, *how)
+        main = saver.store.history(KEY, limit=1)[0].label
+    assert "conflict" not in run(url, "merge", KEY, fork, "--dry-run")
+    said = run(url, "merge", KEY, fork, "--strategy", "**=theirs")
     assert "price" in said
     assert "price" in run(url, "show", KEY, "x/facts")
+    with PerdureSaver(url) as saver:
+        found = saver.get_tuple(thread())
+        assert found is not None and found.checkpoint["id"] == main
 
 
 def test_an_edit_past_langgraph_is_of_the_checkpoint_it_came_after(url: Path) -> None:
@@ -170,3 +175,20 @@ def test_channels_come_first_and_bookkeeping_has_a_line_unless_it_is_asked_for(u
 def test_what_the_command_line_takes_for_bookkeeping_is_what_the_adapter_keeps() -> None:
     assert {CHECKPOINT, PENDING, LATE} <= SECTIONS
     assert not is_bookkeeping("langgraph.channel.langgraph")  # a channel of that name
+
+
+def test_a_thread_goes_on_from_what_is_whole_if_its_store_says_so(url: Path) -> None:
+    with Store(url, maintenance="off") as store, PerdureSaver(store) as saver:
+        graph = graphs.chat().compile(checkpointer=saver)
+        for text in ("one", "two"):
+            graph.invoke({"messages": [HumanMessage(text)]}, thread())
+        last = store.info(KEY).number
+    hurt_records(url, [last])
+    with PerdureSaver(url) as saver, pytest.raises(errors.Damaged):
+        saver.get_tuple(thread())
+    with Store(url, on_damage="last_good") as store, PerdureSaver(store) as saver:
+        graph = graphs.chat().compile(checkpointer=saver)
+        found = graph.invoke({"messages": [HumanMessage("three")]}, thread())["messages"]
+        said = [each.content for each in found if each.type == "human"]
+        assert said[0] == "one" and said[-1] == "three"
+        assert store.movements(KEY)[0].damage

@@ -113,6 +113,13 @@ def test_what_cannot_be_answered_is_told(store: Store) -> None:
             session.ask("x", 1, expires_in=timedelta(0))
 
 
+def test_a_wrong_name_is_told_what_is_answered_elsewhere(store: Store) -> None:
+    with store.open("a") as session:
+        session.note_question("interrupt 1", {"ok": None}, where="its thread")
+    with pytest.raises(PathNotFound, match=r"'interrupt 1' \(to be answered in its thread"):
+        store.answer("a", "nope", True)
+
+
 def test_a_question_expires(tmp_path: Path) -> None:
     clock = Clock("2026-03-01T12:00:00Z")
     store = Store("memory:", clock=clock)

@@ -154,6 +154,7 @@ def run(path: Path, *args: str) -> Result:
 
 def test_the_command_tells_where_and_never_what(path: Path) -> None:
     shown = run(path, "scan", "--all", "--history")
+    assert shown.stderr.endswith("then take it out here: perdure redact KEY --match TEXT\n")
     assert shown.exit_code == FOUND
     assert KEY not in shown.output
     lines = shown.stdout.splitlines()

@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from perdure.adapters.langgraph.places import MERGING
+from perdure.adapters.bookkeeping import MERGING
 from perdure.adapters.langgraph.saver import PerdureSaver
 from perdure.adapters.langgraph.store import PerdureStore
 

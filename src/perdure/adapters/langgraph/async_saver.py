@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -17,7 +18,28 @@ from langgraph.checkpoint.base import (
 )
 
 
-class AsyncMethods(BaseCheckpointSaver[str]):
+class AsyncClosed:
+    """`async with`, for what has a `close` of its own: it closes in another thread."""
+
+    def close(self) -> None:
+        """What ends it."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        """It itself."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await asyncio.to_thread(self.close)
+
+
+class AsyncMethods(AsyncClosed, BaseCheckpointSaver[str]):
     """The methods that LangGraph awaits. The event loop is never kept waiting for the store."""
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 CHECKPOINT, PENDING, LATE = "langgraph", "langgraph.pending", "langgraph.late"
 """The sections besides the channels: what a checkpoint says of itself; the writes that came after
 it, until the next; those that came for another than the newest, by its id."""
-
-MERGING: dict[str, Literal["ours"]] = {
-    "langgraph/**": "ours",
-    "langgraph.pending/**": "ours",
-    "langgraph.late/**": "ours",
-    "perdure.questions/**": "ours",
-}
-"""What `Store.merge` of a fork of a thread does where both say which checkpoint they are at: the
-thread stays at its own, with the channels of both. A conflict in a channel is still told."""
 
 _OWN = "langgraph"
 _CHANNEL = "langgraph.channel."

@@ -29,6 +29,7 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
+from perdure.adapters.langgraph.async_saver import AsyncClosed
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.memories import Memories, Vectors, key_of, namespace_of
 from perdure.adapters.langgraph.searching import Texts, fits, is_matched, nearness, texts_of
@@ -41,7 +42,7 @@ NAMESPACES_MAX = 256
 Queries = Mapping[str, Sequence[float]]
 
 
-class PerdureStore(BaseStore):
+class PerdureStore(AsyncClosed, BaseStore):
     """Keeps the items of LangGraph's long-term memory, each namespace as a state.
 
     Puts of one `batch` are one checkpoint for each namespace, durable when it returns (P1). What
