@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -11,7 +11,16 @@ import msgspec
 from perdure.adapters.langgraph import interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import LATE, PENDING, channel_of, channels_in, time_of
+from perdure.adapters.langgraph.places import (
+    CHECKPOINT,
+    LATE,
+    PENDING,
+    channel_of,
+    channels_in,
+    is_put,
+    section_of,
+    time_of,
+)
 from perdure.adapters.langgraph.sessions import Options, Sessions
 from perdure.adapters.langgraph.tip import Tip, parts
 from perdure.adapters.langgraph.writes import Entry, added, joined
@@ -252,16 +261,25 @@ class Thread(Sessions):
                     raise
             return None
 
-    def _require_read(self, tip: Tip, read: str | None, channels: Container[str | None]) -> None:
-        """See that what was done to channels since the last put was read by who puts over it.
+    def _require_read(self, tip: Tip, read: str | None, channels: Collection[str]) -> None:
+        """See that what was done to channels since they were put last was read by who puts now.
 
         Raises:
             _Lost: it was not.
         """
+        state = tip.session.state
+        held = channels_in(state.get(CHECKPOINT) or {})
+        looked_at = held.union(channels)  # what it does not have it would empty
+        new = {each for each in channels if each not in held and section_of(each) in state}
         for each in self.log.of(tip.branch):
-            if each.id == read or "langgraph" in (each.metadata or {}):
+            if each.id == read:
                 return
-            changed = [name for name in each.sections if channel_of(name) in channels]
+            if is_put(each):
+                looked_at = new  # no put had these: what gave them a value may be further back
+                if not new:
+                    return
+                continue
+            changed = [name for name in each.sections if channel_of(name) in looked_at]
             if changed:
                 how = "merged" if each.merged is not None else "edited"
                 raise _Lost(
