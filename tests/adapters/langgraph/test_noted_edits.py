@@ -66,3 +66,34 @@ def test_delta_channels_are_rebuilt_below_an_edit_that_says_why() -> None:
         assert graph.get_state(thread()).values["log"] == on["log"]
         on = graph.invoke({"log": ["three"]}, thread())
         assert graph.get_state(thread()).values["log"] == on["log"]
+
+
+OTHERS: list[Any] = [{"$ref": "#/x"}, [{"$message": "x"}], {"a": {"$object": 1}}, {"$pairs": 3}]
+
+
+@pytest.mark.parametrize("value", OTHERS)
+def test_a_section_of_ones_own_may_hold_what_would_be_an_object_in_a_channel(value: Any) -> None:
+    with PerdureSaver("memory:") as saver:
+        graph = graph_of(saver, answer)
+        graph.invoke({"said": ["hi"]}, thread())
+        with saver.store.open(KEY) as session:
+            session.state["schema"] = value
+        for one in (saver, PerdureSaver(saver.store)):
+            graph_of(one, answer).invoke({"said": ["on"]}, thread())
+            assert one.store.at(KEY, "main").plain()["schema"] == value
+        assert len(list(graph.get_state_history(thread()))) == 9
+
+
+def test_a_copied_checkpoint_makes_no_channel_of_a_section_of_ones_own() -> None:
+    """It was read beside the channels, and comes back with them."""
+    with PerdureSaver("memory:") as saver:
+        graph = graph_of(saver, answer)
+        graph.invoke({"said": ["hi"]}, thread())
+        with saver.store.open(KEY) as session:
+            session.state["notes"] = "mine"
+        graph.invoke({"said": ["on"]}, thread())
+        graph.update_state(thread(), None, as_node="__copy__")
+        for text in ("and", "on"):
+            graph.invoke({"said": [text]}, thread())
+            fork = saver.store.branches(KEY)[-1].name
+            assert fork != "main" and saver.store.at(KEY, fork)["notes"] == "mine"

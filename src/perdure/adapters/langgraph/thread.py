@@ -15,6 +15,7 @@ from perdure.adapters.langgraph.places import (
     CHECKPOINT,
     LATE,
     PENDING,
+    UNVERSIONED,
     channel_of,
     channels_in,
     is_put,
@@ -75,6 +76,8 @@ class Thread(Sessions):
         """Writes whose checkpoint was not put yet."""
         self._asked: dict[str, dict[str, Any]] = {}
         """What interrupts among these ask."""
+        self._others: set[str] = set()
+        """Sections that were read beside the channels: a copied checkpoint has them among these."""
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -103,6 +106,7 @@ class Thread(Sessions):
         with self.lock:
             sections = self._store.at(self.key, found.end.id).plain()
             told, values, entries = parts(coder, sections)
+            self._others |= values.keys() - channels_in(sections.get(CHECKPOINT) or {})
             if found.after is not None:
                 after = self._store.at(self.key, found.after.id, sections=[PENDING])
                 entries += after[PENDING].plain()
@@ -132,6 +136,7 @@ class Thread(Sessions):
         assert tip.session.checkpoint is not None
         found, record = self.log.find(tip.id), tip.session.checkpoint.id
         told, values, pending = tip.read(coder)
+        self._others |= values.keys() - channels_in(tip.session.state[CHECKPOINT])
         writes = joined([*pending, *self.late(tip.id)], tip.id)
         metadata = found.metadata if found is not None else {}
         return Snapshot(told, values, writes, metadata, told.get("parent"), record)
@@ -166,6 +171,8 @@ class Thread(Sessions):
             StateDeleted: the thread was deleted meanwhile.
         """
         kept = {"parent": told["parent"], "langgraph": metadata}
+        bare = [each for each in told.pop(UNVERSIONED, ()) if each not in self._others]
+        told |= {UNVERSIONED: bare} if bare else {}
 
         def saved() -> None:
             tip, onto = self._place(told["id"], told["parent"], is_latest)
