@@ -90,3 +90,25 @@ def test_a_channel_that_only_a_merge_brought_is_not_removed_by_who_did_not_see_i
     found = graph_of(saver, answer).invoke({"said": ["on"]}, thread())
     assert (found["city"], found["facts"]) == ("Oslo", {"fork": 1})
     assert stored(saver)["facts"] == {"fork": 1}
+
+
+def test_a_fork_from_where_an_edit_was_not_seen_is_told_too_P3(saver: PerdureSaver) -> None:
+    """Else it would be the newest, and without the edit."""
+    graph = graph_of(saver, answer)
+    graph.invoke({"said": ["hi"], "city": "Oslo"}, thread())
+    root = graph.get_state(thread()).config
+
+    def overtaken(state: Any) -> Any:
+        edit(saver, city="Rome")
+        graph.invoke({"said": ["main"]}, thread())
+        return {"city": "Bergen"}
+
+    with pytest.raises(errors.Conflict, match=r"city .* was edited"):
+        graph_of(saver, overtaken).invoke({"said": ["on"]}, root, durability="exit")
+    assert [each.name for each in saver.store.branches(KEY)] == ["main"]
+    assert graph.get_state(thread()).values["city"] == "Rome"
+    found = graph_of(saver, lambda state: {"city": f"not {state['city']}"}).invoke(
+        {"said": ["on"]}, root, durability="exit"
+    )
+    assert found["city"] == "not Rome"
+    graph.update_state(thread(), None, as_node="__copy__")

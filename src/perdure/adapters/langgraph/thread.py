@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -16,14 +17,13 @@ from perdure.adapters.langgraph.places import (
     LATE,
     PENDING,
     UNVERSIONED,
-    channel_of,
     channels_in,
-    is_put,
     section_of,
     time_of,
 )
 from perdure.adapters.langgraph.sessions import Options, Sessions
 from perdure.adapters.langgraph.tip import Tip, parts
+from perdure.adapters.langgraph.unread import unread
 from perdure.adapters.langgraph.writes import Entry, added, joined
 from perdure.core.head import MAIN
 from perdure.errors import Conflict, StateDeleted
@@ -173,12 +173,17 @@ class Thread(Sessions):
         kept = {"parent": told["parent"], "langgraph": metadata}
         bare = [each for each in told.pop(UNVERSIONED, ()) if each not in self._others]
         told |= {UNVERSIONED: bare} if bare else {}
+        channels = channels_in(told).union(values)
+
+        def seen(found: Found) -> None:
+            if read is not None:
+                self._require_read_before(found, read, channels)
 
         def saved() -> None:
-            tip, onto = self._place(told["id"], told["parent"], is_latest)
+            tip, onto = self._place(told["id"], told["parent"], is_latest, seen)
             gone = None if onto == "start" else emptied
             if onto == "on":
-                self._require_read(tip, read, channels_in(told).union(values))
+                self._require_read(tip, read, channels)
             if told["id"] != tip.id:
                 early = self._early.get(told["id"], ())
                 interrupts.renew(tip.session, early, self._asked.get(told["id"], {}))
@@ -275,27 +280,34 @@ class Thread(Sessions):
             _Lost: it was not.
         """
         state = tip.session.state
-        held = channels_in(state.get(CHECKPOINT) or {})
-        looked_at = held.union(channels)  # what it does not have it would empty
+        held = channels_in(state.get(CHECKPOINT) or {})  # what a put does not have it would empty
         new = {each for each in channels if each not in held and section_of(each) in state}
-        for each in self.log.of(tip.branch):
-            if each.id == read:
-                return
-            if is_put(each):
-                looked_at = new  # no put had these: what gave them a value may be further back
-                if not new:
-                    return
-                continue
-            changed = [name for name in each.sections if channel_of(name) in looked_at]
-            if changed:
-                how = "merged" if each.merged is not None else "edited"
-                raise _Lost(
-                    f"{', '.join(changed)} of {self.key!r} was {how} past LangGraph since "
-                    f"checkpoint {tip.id} was read; nothing was overwritten. Read the thread again"
-                )
+        self._refuse(unread(self.log.of(tip.branch), read, held.union(channels), new))
 
-    def _place(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, Onto]:
-        """The branch on which a checkpoint goes, and how it goes there."""
+    def _require_read_before(self, found: Found, read: str, channels: Collection[str]) -> None:
+        """The same of a checkpoint that others went on from, where it is to be forked.
+
+        Raises:
+            _Lost: it was not.
+        """
+        at = self._store.at(self.key, found.end.id, sections=[CHECKPOINT])
+        records = dropwhile(lambda each: each.id != found.end.id, self.log.of(found.branch))
+        self._refuse(unread(records, read, channels_in(at.get(CHECKPOINT) or {}).union(channels)))
+
+    def _refuse(self, found: tuple[list[str], str] | None) -> None:
+        if found is not None:
+            raise _Lost(
+                f"{', '.join(found[0])} of {self.key!r} was {found[1]} past LangGraph since it was "
+                "read; nothing was overwritten. Read the thread again"
+            )
+
+    def _place(
+        self, id_: str, parent: str | None, is_latest: bool, seen: Callable[[Found], None]
+    ) -> tuple[Tip, Onto]:
+        """The branch on which a checkpoint goes, and how it goes there.
+
+        `seen` sees that what its parent holds was read, where it is to be forked.
+        """
         there = self._open_at(parent) if parent is not None else None
         if there is not None:
             return there, "on"
@@ -310,9 +322,11 @@ class Thread(Sessions):
         found = self.log.find(id_)
         if found is not None:
             return self._fork(id_, found), "fork"
-        return self._place_apart(id_, parent, is_latest)
+        return self._place_apart(id_, parent, is_latest, seen)
 
-    def _place_apart(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, Onto]:
+    def _place_apart(
+        self, id_: str, parent: str | None, is_latest: bool, seen: Callable[[Found], None]
+    ) -> tuple[Tip, Onto]:
         """The same where no branch is at the parent."""
         found = self.log.find(parent) if parent is not None else None
         main = self.tip(MAIN)
@@ -327,6 +341,7 @@ class Thread(Sessions):
                 "which makes a branch"
             )
         if found is not None:
+            seen(found)
             return self._fork(id_, found), "fork"
         if main.id is None:
             self._waited_for = max(0, self._waited_for - 1)
