@@ -27,7 +27,7 @@ def saver() -> Iterator[PerdureSaver]:
 
 def graph_of(saver: PerdureSaver, *nodes: Callable[[Any], Any]) -> Any:
     """One node after the other."""
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(Trip)
+    graph: Any = StateGraph(Trip)
     before = START
     for number, node in enumerate(nodes):
         graph.add_node(f"node-{number}", node)
