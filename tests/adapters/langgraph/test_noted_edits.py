@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.base.id import uuid6
 from tests.adapters.langgraph import graphs
 from tests.adapters.langgraph.graphs import thread
 from tests.adapters.langgraph.test_two_workers import KEY, put, values
@@ -97,3 +99,19 @@ def test_a_copied_checkpoint_makes_no_channel_of_a_section_of_ones_own() -> None
             graph.invoke({"said": [text]}, thread())
             fork = saver.store.branches(KEY)[-1].name
             assert fork != "main" and saver.store.at(KEY, fork)["notes"] == "mine"
+
+
+def test_who_puts_back_what_was_read_beside_the_channels_is_no_stranger_to_it() -> None:
+    """By a config that a put returned, which does not say what was read."""
+    with PerdureSaver("memory:") as saver:
+        with saver.store.open(KEY) as session:
+            session.state["notes"] = "mine"
+        config = put(saver, thread(), 1)
+        for number in range(2, 4):
+            config = put(saver, config, number)
+            found = values(saver)
+            assert found == {"x": number, "notes": "mine"}
+            checkpoint: Any = {**empty_checkpoint(), "id": str(uuid6()), "channel_values": found}
+            checkpoint["channel_versions"] = {"x": number}
+            config = saver.put(config, checkpoint, {}, {})
+        assert saver.store.at(KEY, "main")["notes"] == "mine"

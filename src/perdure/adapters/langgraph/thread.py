@@ -282,6 +282,8 @@ class Thread(Sessions):
         state = tip.session.state
         held = channels_in(state.get(CHECKPOINT) or {})  # what a put does not have it would empty
         new = {each for each in channels if each not in held and section_of(each) in state}
+        if read is None:
+            new -= self._others  # they were read, if nobody says when
         self._refuse(unread(self.log.of(tip.branch), read, held.union(channels), new))
 
     def _require_read_before(self, found: Found, read: str, channels: Collection[str]) -> None:
