@@ -120,6 +120,35 @@ def test_what_pruning_kept_below_a_branch_is_not_told_as_left(tmp_path: Path) ->
         assert store.open("a").state["n"] == 8
 
 
+@pytest.mark.parametrize("saves", [0, 1])
+def test_what_pruning_kept_below_a_branch_and_another_begins_at_is_told_of_that(
+    saves: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.db"
+    with perdure.Store(path, maintenance="off") as store:
+        with store.open("a") as session:
+            for n in range(9):
+                session.state["n"] = n
+                session.save(label="kept" if n == 3 else None)
+        store.maintain("a")
+        store.fork("a", "aside", at=4)
+        with store.open("a", branch="aside") as session:
+            for n in range(saves):
+                session.state["n"] = n
+                session.save()
+        store.prune(perdure.Retention(keep_last=1), "a")
+        connection = apsw.Connection(str(path))
+        connection.execute("UPDATE records SET blob = x'' WHERE line = 0 AND number = 4")
+        assert connection.changes() == 1
+        connection.close()
+    with perdure.Store(path, maintenance="off", on_damage="last_good") as store:
+        (damage,) = store.verify("a")[0].damage
+        assert (damage.branch, damage.first, damage.remedy) == ("aside", 4, "backup")
+        assert store.open("a").state["n"] == 8
+        with pytest.raises(errors.Damaged, match="restore the store from a backup"):
+            store.open("a", branch="aside")
+
+
 def test_a_record_that_the_next_one_does_not_follow_is_not_gone_back_to(tmp_path: Path) -> None:
     """It is right at its place, as one from a copy of the store that went another way."""
     path, other = tmp_path / "a.db", tmp_path / "b.db"

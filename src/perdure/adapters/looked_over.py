@@ -49,6 +49,7 @@ class LookedOver:
         if not detector.has_own and not detector.is_suspect("\n".join(texts_in(value))):
             return
         found = self._found.setdefault(unit, {})
+        path = tuple(detector.masked(part) if isinstance(part, str) else part for part in path)
         for where, kind in found_in(detector, value, path):
             found.setdefault(FoundSecret(unit.key, kind, where), at)
 

@@ -182,8 +182,7 @@ def move(
     for plan in plans:
         if plan.unit.whole in secret:
             plan.refuse(f"{secret[plan.unit.whole]} has a secret, and they belong together")
-    failed = any(plan.problem is not None and plan.unit.whole not in secret for plan in plans)
-    goes_on = not dry_run and (skip_failures or not failed)
+    goes_on = not dry_run and (skip_failures or not any(plan.is_failed for plan in plans))
     moved = tuple(plan.carried_out(tick) if goes_on else plan.told() for plan in plans)
     return Moved(mover.source, dry_run, moved, mover.nouns)
 
@@ -219,11 +218,14 @@ class _Plan:
         self._source: Tally | None = None
         self.problem: str | None = None
         self.has_secret = False
+        self.is_failed = False
+        """Whether it cannot be moved for another reason than a secret."""
         try:
             self._look(tick)
         except PerdureError as error:
             self.problem = told(error)
-            self.has_secret = isinstance(error, SecretFound)
+            self.is_failed = not isinstance(error, SecretFound)
+            self.has_secret = not self.is_failed or self._holds_secret()
 
     def _look(self, tick: _Ticks) -> None:
         contents = []
@@ -235,6 +237,14 @@ class _Plan:
         self._whole = self._there()
         if self._is_to_be_written:
             self._mover.require_no_secrets(self.unit)
+
+    def _holds_secret(self) -> bool:
+        """Whether there is one in what could be read."""
+        try:
+            self._mover.require_no_secrets(self.unit)
+        except SecretFound:
+            return True
+        return False
 
     @property
     def _is_to_be_written(self) -> bool:

@@ -79,7 +79,8 @@ def _led_to(site: Site, head: Head) -> Steps[dict[tuple[int, bytes], bool]]:
     try:
         for tip in (yield from all_branches(site, head)).values():
             for run in (yield from runs_kept(site, head, tip)):
-                found.setdefault((run.line, run.record), run is tip)
+                place = run.line, run.record
+                found[place] = run is tip or found.get(place, False)  # it may be both
     except UNREADABLE:
         return {}
     return found
@@ -155,7 +156,8 @@ def _of_records(
     until = tip.number if above is None else max(above - 1, gap.last)
     remedy: Remedy = "around"
     if above is None:
-        remedy = "last_good" if gap.first > tip.first or usable else "backup"
+        is_below = gap.first > tip.first or any(number >= tip.first for number in usable)
+        remedy = "last_good" if is_below else "backup"  # the base is no checkpoint to go back to
     if not is_own:
         remedy = "let_go" if is_own is None else "around"
     return Damage(

@@ -35,14 +35,15 @@ def every_run(site: Site, head: Head) -> Steps[list[tuple[str, Branch]]]:
     """All that there is of a state's history: what branches have, then what they left.
 
     Each run stands by itself, with the name of the branch that it is or was of. One that several
-    share is told once.
+    share is told once, as the branch itself rather than as what pruning kept below another.
     """
-    tips = [*(yield from all_branches(site, head)).items()]
-    tips += yield from left_tips(site, head)
+    branches = [*(yield from all_branches(site, head)).items()]
+    left = yield from left_tips(site, head)
     receipt = yield from read_receipt(site, head)
     found: dict[tuple[int, bytes], tuple[str, Branch]] = {}
-    for name, tip in tips:
-        for each in (tip, *islands_below(receipt, tip)):
+    for tips in (branches, left):
+        below = [(name, each) for name, tip in tips for each in islands_below(receipt, tip)]
+        for name, each in (*tips, *below):
             found.setdefault((each.line, each.record), (name, each))
     return list(found.values())
 

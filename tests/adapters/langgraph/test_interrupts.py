@@ -143,10 +143,9 @@ def test_a_fork_a_copy_and_a_merge_ask_what_they_wait_for(saver: PerdureSaver) -
     assert "go on?" in run(saver, "brief", "threads/bob", "--branch", copied)
     assert asked(saver, "threads/bob") == []
     strategies = {**MERGING, "messages/**": "ours", "facts/**": "ours", "**": "ours"}
-    main = saver.store.history(KEY, limit=1)[0].label
     saver.store.merge(KEY, fork, strategies=strategies)
     assert asked(saver) == [{"question": "go on?"}]  # the fork's, until the thread goes on
-    put(saver, thread("alice", main), 7)
+    put(saver, graph.get_state(thread()).config, 7)
     assert asked(saver) == []
 
 

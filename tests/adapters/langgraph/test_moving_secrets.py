@@ -38,6 +38,9 @@ PLACES = {
 }
 
 
+PARTS = ("task", "path", "channel", "value")
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_thread_with_a_secret_is_refused_whole_and_others_go_on(
     place: str, tmp_path: Path
@@ -110,3 +113,38 @@ def test_a_secret_holds_up_no_other_thread_and_another_failure_all_of_them(
         moved = move_threads(file, store, allow=[Plan])
         assert [each.name for each in moved.units if each.problem] == ["b"]
         assert [each.key for each in store.states()] == ["threads/a", "threads/c"]
+
+
+@pytest.mark.parametrize("place", ["task", "path", "channel", "channel and value"])
+def test_a_secret_in_what_names_a_write_is_found_before_anything_is_written(
+    place: str, tmp_path: Path
+) -> None:
+    token, file = f"AKIA{'Q7' * 8}", tmp_path / "theirs.sqlite"
+    with SqliteSaver.from_conn_string(str(file)) as saver:
+        for name in ("bob", "carol"):
+            given = {each: token if each in place and name == "bob" else each for each in PARTS}
+            at = put(saver, thread(name), 1)  # type: ignore[arg-type]  # it has the same methods
+            write = [(given["channel"], given["value"])]
+            saver.put_writes(at, write, given["task"], given["path"])
+    for policy in ("refuse", "mask"):
+        with Store(tmp_path / f"{policy}.db", secrets=policy) as store:
+            moved = {each.name: str(each.problem) for each in move_threads(file, store).units}
+            assert "looks like a secret" in moved["bob"] and moved["carol"] == "None"
+            assert token not in moved["bob"]
+            assert [each.key for each in store.states()] == ["threads/carol"]
+
+
+def test_a_namespace_that_cannot_be_read_does_not_hide_the_secret_of_its_thread(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "theirs.sqlite"
+    with SqliteSaver.from_conn_string(str(file)) as saver:
+        config = put(saver, thread("a"), f"AKIA{'Q7' * 8}")  # type: ignore[arg-type]
+        put(saver, config, Plan(steps=["x"]))  # type: ignore[arg-type]
+        inner = {"configurable": {"thread_id": "a", "checkpoint_ns": "inner"}}
+        put(saver, inner, 1)  # type: ignore[arg-type]
+        put(saver, thread("b"), 1)  # type: ignore[arg-type]
+    with Store(tmp_path / "agents.db", secrets="refuse") as store:
+        assert move_threads(file, store).is_refused and store.states() == []
+        move_threads(file, store, skip_failures=True)
+        assert [each.key for each in store.states()] == ["threads/b"]

@@ -10,7 +10,7 @@ from langgraph.checkpoint.base import DeltaChannelHistory, PendingWrite
 
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.log import PAGE, Found
-from perdure.adapters.langgraph.places import section_of
+from perdure.adapters.langgraph.places import is_put, section_of
 from perdure.adapters.langgraph.thread import Thread
 from perdure.adapters.langgraph.writes import Entry, decoded, joined, named
 from perdure.core.changes import Delete
@@ -72,11 +72,11 @@ def ancestors(
     it, or after the next. So each is told when the records of the one before it were read.
     """
     cursor = _Cursor(store, thread, found.branch, found.end.number + 1)
-    written = _entries(cursor.span((found.own or found.end).label))
+    written = _entries(cursor.span(thread.log.id_of(found.own or found.end)))
     missing, has_value = set(channels), set[str]()
     wanted, span, is_apart = found.parent, cursor.span(found.parent), True
     while wanted is not None and span and missing:
-        own = next((each for each in reversed(span) if each.metadata is not None), span[-1])
+        own = next((each for each in reversed(span) if is_put(each)), span[-1])
         if is_apart:
             sections = store.at(thread.key, span[0].id, sections=())
             has_value = {channel for channel in channels if section_of(channel) in sections}

@@ -1,9 +1,9 @@
 """The records of a state, newest first, as far as they were read: which checkpoints they are of.
 
 Each record has the id of a checkpoint of LangGraph as its label: that which it saves, or for
-writes that came later, the newest there was. The newest record with a label so has the checkpoint
-with all the writes that came before the next. A merge, or a record without a label, as an edit past
-LangGraph leaves it, is of the checkpoint that it came after.
+writes that came later, the newest there was. The newest record of a checkpoint so has it with all
+the writes that came before the next. A merge or an edit past LangGraph is of the checkpoint that it
+came after: its label and its metadata, if it has any, are its user's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from perdure.adapters.langgraph.places import CHECKPOINT, PENDING
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING, is_put
 from perdure.adapters.langgraph.standing import Standing, goes_on, standing, taken_in
 from perdure.core.head import MAIN
 from perdure.errors import CheckpointNotFound
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 PAGE = 256
 """Records read together (records)."""
+
+_OWN = frozenset({CHECKPOINT, PENDING, LATE})
 
 
 class Found(msgspec.Struct):
@@ -115,11 +117,12 @@ class Log:
     def id_of(self, record: Checkpoint) -> str | None:
         """Id of the checkpoint that a record says it is of; None: that which it came after.
 
-        The label of a merge is its user's. One into a branch on which nothing was done meanwhile
-        brought that branch to the other's checkpoint, which only the state tells.
+        A merge into a branch on which nothing was done meanwhile brought that branch to the other's
+        checkpoint, which only the state tells.
         """
         if record.merged is None:
-            return record.label
+            is_own = is_put(record) or not _OWN.isdisjoint(record.sections)
+            return record.label if is_own else None
         if CHECKPOINT not in record.sections:
             return None
         if record.id not in self._ids:
@@ -188,9 +191,9 @@ class Log:
             for record in (*loose, each):
                 if found is None:
                     found, after = Found(branch, record, after=after), None
-                if after is None and record.metadata is None and PENDING in record.sections:
+                if after is None and PENDING in record.sections and not is_put(record):
                     after = record
-                if found.own is None and record.metadata is not None:
+                if found.own is None and is_put(record):
                     found.own = record
                 merge = merge or (record if record.merged is not None else None)
             loose.clear()
@@ -204,7 +207,7 @@ class Log:
             if merge.id not in self._brought:
                 past = self._back_from(merge.merged)
                 self._brought[merge.id] = next(
-                    (each for each in past if each.label == checkpoint_id and each.metadata), None
+                    (each for each in past if each.label == checkpoint_id and is_put(each)), None
                 )
             found.own = self._brought[merge.id]
         return found

@@ -136,10 +136,10 @@ class ThreadMover:
         """The checkpoints of a thread; each is seen to be one that can be kept."""
         for row in self._in_order(unit):
             found = self._made(row)
-            self._look_over(unit, found)
+            self._look_over(unit, row, found)
             yield content_of(found)
 
-    def _look_over(self, unit: Unit, found: Found) -> None:
+    def _look_over(self, unit: Unit, row: Row, found: Found) -> None:
         """See that a checkpoint can be kept, and look for secrets in it.
 
         Raises:
@@ -154,10 +154,13 @@ class ThreadMover:
             encoded = encode(value)
             take(encoded, (section,))
             over(unit, (section,), encoded, at)
-        for _, channel, value in found.writes:
+        at = f" of the writes{at}"
+        for (task, path, _, channel, _), (_, _, value) in zip(row.writes, found.writes):
             encoded = encode(value)
             take(encoded, (LATE, found.id, channel), 3)  # late ones are the deepest
-            over(unit, (channel,), encoded, f" of the writes{at}")
+            over(unit, (channel,), encoded, at)
+            for name, text in (("task", task), ("path", path), ("channel", channel)):
+                over(unit, (name,), text, at)
 
     def require_no_secrets(self, unit: Unit) -> None:
         """See that there is none in a thread.

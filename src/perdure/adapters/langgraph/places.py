@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from perdure.types import Checkpoint
 
 CHECKPOINT, PENDING, LATE = "langgraph", "langgraph.pending", "langgraph.late"
 """The sections besides the channels: what a checkpoint says of itself; the writes that came after
@@ -35,6 +38,11 @@ def channels_in(told: Mapping[str, Any]) -> set[str]:
         told: the section `CHECKPOINT`; empty where there is none yet.
     """
     return {*told.get("channel_versions", ()), *told.get(UNVERSIONED, ())}
+
+
+def is_put(record: Checkpoint) -> bool:
+    """Whether a record saves a checkpoint; others are of tasks, or were made past LangGraph."""
+    return "langgraph" in (record.metadata or ())
 
 
 def section_of(channel: str) -> str:

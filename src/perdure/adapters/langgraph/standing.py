@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from perdure.adapters.langgraph.places import is_put
 from perdure.types import Checkpoint
 
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,11 +44,11 @@ def standing(records: Iterable[tuple[Checkpoint, str | None]]) -> Standing:
         at = at or id_ or ""
         if moved is None:
             newest.append(each.id)
-            if id_ is None or each.merged is not None or each.metadata is not None:
+            if id_ is None or each.merged is not None or is_put(each):
                 moved = each.time
         if each.merged is not None:
             merged.append(each.merged)
-        elif id_ is not None and each.metadata is not None:
+        elif is_put(each):
             break
     return Standing(at, tuple(newest), moved or _NEVER, tuple(merged))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from datetime import datetime
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -11,9 +12,18 @@ import msgspec
 from perdure.adapters.langgraph import interrupts
 from perdure.adapters.langgraph.coding import Coder
 from perdure.adapters.langgraph.log import Found
-from perdure.adapters.langgraph.places import LATE, PENDING, channel_of, channels_in, time_of
+from perdure.adapters.langgraph.places import (
+    CHECKPOINT,
+    LATE,
+    PENDING,
+    UNVERSIONED,
+    channels_in,
+    section_of,
+    time_of,
+)
 from perdure.adapters.langgraph.sessions import Options, Sessions
 from perdure.adapters.langgraph.tip import Tip, parts
+from perdure.adapters.langgraph.unread import unread
 from perdure.adapters.langgraph.writes import Entry, added, joined
 from perdure.core.head import MAIN
 from perdure.errors import Conflict, StateDeleted
@@ -66,6 +76,8 @@ class Thread(Sessions):
         """Writes whose checkpoint was not put yet."""
         self._asked: dict[str, dict[str, Any]] = {}
         """What interrupts among these ask."""
+        self._others: set[str] = set()
+        """Sections that were read beside the channels: a copied checkpoint has them among these."""
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -94,6 +106,7 @@ class Thread(Sessions):
         with self.lock:
             sections = self._store.at(self.key, found.end.id).plain()
             told, values, entries = parts(coder, sections)
+            self._others |= values.keys() - channels_in(sections.get(CHECKPOINT) or {})
             if found.after is not None:
                 after = self._store.at(self.key, found.after.id, sections=[PENDING])
                 entries += after[PENDING].plain()
@@ -123,6 +136,7 @@ class Thread(Sessions):
         assert tip.session.checkpoint is not None
         found, record = self.log.find(tip.id), tip.session.checkpoint.id
         told, values, pending = tip.read(coder)
+        self._others |= values.keys() - channels_in(tip.session.state[CHECKPOINT])
         writes = joined([*pending, *self.late(tip.id)], tip.id)
         metadata = found.metadata if found is not None else {}
         return Snapshot(told, values, writes, metadata, told.get("parent"), record)
@@ -157,12 +171,19 @@ class Thread(Sessions):
             StateDeleted: the thread was deleted meanwhile.
         """
         kept = {"parent": told["parent"], "langgraph": metadata}
+        bare = [each for each in told.pop(UNVERSIONED, ()) if each not in self._others]
+        told |= {UNVERSIONED: bare} if bare else {}
+        channels = channels_in(told).union(values)
+
+        def seen(found: Found) -> None:
+            if read is not None:
+                self._require_read_before(found, read, channels)
 
         def saved() -> None:
-            tip, onto = self._place(told["id"], told["parent"], is_latest)
+            tip, onto = self._place(told["id"], told["parent"], is_latest, seen)
             gone = None if onto == "start" else emptied
             if onto == "on":
-                self._require_read(tip, read, channels_in(told).union(values))
+                self._require_read(tip, read, channels)
             if told["id"] != tip.id:
                 early = self._early.get(told["id"], ())
                 interrupts.renew(tip.session, early, self._asked.get(told["id"], {}))
@@ -252,25 +273,43 @@ class Thread(Sessions):
                     raise
             return None
 
-    def _require_read(self, tip: Tip, read: str | None, channels: Container[str | None]) -> None:
-        """See that what was done to channels since the last put was read by who puts over it.
+    def _require_read(self, tip: Tip, read: str | None, channels: Collection[str]) -> None:
+        """See that what was done to channels since they were put last was read by who puts now.
 
         Raises:
             _Lost: it was not.
         """
-        for each in self.log.of(tip.branch):
-            if each.id == read or "langgraph" in (each.metadata or {}):
-                return
-            changed = [name for name in each.sections if channel_of(name) in channels]
-            if changed:
-                how = "merged" if each.merged is not None else "edited"
-                raise _Lost(
-                    f"{', '.join(changed)} of {self.key!r} was {how} past LangGraph since "
-                    f"checkpoint {tip.id} was read; nothing was overwritten. Read the thread again"
-                )
+        state = tip.session.state
+        held = channels_in(state.get(CHECKPOINT) or {})  # what a put does not have it would empty
+        new = {each for each in channels if each not in held and section_of(each) in state}
+        if read is None:
+            new -= self._others  # they were read, if nobody says when
+        self._refuse(unread(self.log.of(tip.branch), read, held.union(channels), new))
 
-    def _place(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, Onto]:
-        """The branch on which a checkpoint goes, and how it goes there."""
+    def _require_read_before(self, found: Found, read: str, channels: Collection[str]) -> None:
+        """The same of a checkpoint that others went on from, where it is to be forked.
+
+        Raises:
+            _Lost: it was not.
+        """
+        at = self._store.at(self.key, found.end.id, sections=[CHECKPOINT])
+        records = dropwhile(lambda each: each.id != found.end.id, self.log.of(found.branch))
+        self._refuse(unread(records, read, channels_in(at.get(CHECKPOINT) or {}).union(channels)))
+
+    def _refuse(self, found: tuple[list[str], str] | None) -> None:
+        if found is not None:
+            raise _Lost(
+                f"{', '.join(found[0])} of {self.key!r} was {found[1]} past LangGraph since it was "
+                "read; nothing was overwritten. Read the thread again"
+            )
+
+    def _place(
+        self, id_: str, parent: str | None, is_latest: bool, seen: Callable[[Found], None]
+    ) -> tuple[Tip, Onto]:
+        """The branch on which a checkpoint goes, and how it goes there.
+
+        `seen` sees that what its parent holds was read, where it is to be forked.
+        """
         there = self._open_at(parent) if parent is not None else None
         if there is not None:
             return there, "on"
@@ -285,9 +324,11 @@ class Thread(Sessions):
         found = self.log.find(id_)
         if found is not None:
             return self._fork(id_, found), "fork"
-        return self._place_apart(id_, parent, is_latest)
+        return self._place_apart(id_, parent, is_latest, seen)
 
-    def _place_apart(self, id_: str, parent: str | None, is_latest: bool) -> tuple[Tip, Onto]:
+    def _place_apart(
+        self, id_: str, parent: str | None, is_latest: bool, seen: Callable[[Found], None]
+    ) -> tuple[Tip, Onto]:
         """The same where no branch is at the parent."""
         found = self.log.find(parent) if parent is not None else None
         main = self.tip(MAIN)
@@ -302,6 +343,7 @@ class Thread(Sessions):
                 "which makes a branch"
             )
         if found is not None:
+            seen(found)
             return self._fork(id_, found), "fork"
         if main.id is None:
             self._waited_for = max(0, self._waited_for - 1)

@@ -229,15 +229,26 @@ class Tip:
 def parts(
     coder: Coder, sections: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any], list[Any]]:
-    """What a checkpoint says of itself, its channels, and the writes since, of plain sections."""
+    """What a checkpoint says of itself, its channels, and the writes since, of plain sections.
+
+    Other sections are given too, as an edit may give a channel its first value; one that holds what
+    no channel could is given as it is.
+    """
     told = dict(sections.get(CHECKPOINT) or {})
+    channels = channels_in(told)
     for name in (AGAIN, NAMED, UNVERSIONED):
         told.pop(name, None)
     values = {}
     for name, stored in sections.items():
         channel = channel_of(name)
-        if channel is not None:
+        if channel is None:
+            continue
+        try:
             values[channel] = coder.decode(stored)
+        except Exception:
+            if channel in channels:
+                raise
+            values[channel] = stored
     return told, values, list(sections.get(PENDING) or ())
 
 
