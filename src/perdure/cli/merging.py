@@ -118,7 +118,7 @@ def _of_thread(store: Store, key: str, into: str) -> Mapping[str, Strategy]:
     from perdure.adapters.bookkeeping import MERGING
 
     try:
-        told = store.at(key, into).get("langgraph")
+        told = store.at(key, into, sections=["langgraph"]).get("langgraph")
     except LookupError:
         return {}
     return MERGING if isinstance(told, Mapping) and "channel_versions" in told else {}

@@ -146,6 +146,37 @@ def test_what_others_keep_beside_a_thread_stays_when_its_newest_is_a_fork(
     assert [each.name for each in saver.store.branches(KEY)] == ["main"]
 
 
+@pytest.mark.parametrize("edited", [False, True])
+@pytest.mark.parametrize("opened", ["at once", "anew"])
+def test_a_thread_that_waits_goes_on_when_all_but_its_newest_record_was_pruned(
+    saver: PerdureSaver, edited: bool, opened: str
+) -> None:
+    graph = graphs.chat().compile(checkpointer=saver)
+    graph.invoke({"messages": [HumanMessage("ask", id="h")]}, thread())
+    before = saver.get_tuple(thread())
+    assert before is not None
+    if edited:
+        with saver.store.open(KEY) as session:
+            session.state["facts"]["edited"] = True
+    policy = Retention(keep_last=1, keep_labels=False, keep_left=timedelta(0))
+    assert saver.store.prune(policy, KEY)[0].removed
+    assert len(saver.store.history(KEY)) == 1
+    using = PerdureSaver(saver.store) if opened == "anew" else saver
+    found = using.get_tuple(thread())
+    assert found is not None
+    assert (found.metadata, found.parent_config) == (before.metadata, before.parent_config)
+    assert found.checkpoint["channel_values"]["facts"].get("edited", False) is edited
+    assert [each._replace(config={}) for each in using.list(thread())] == [
+        found._replace(config={})
+    ]
+    assert using.get_tuple(thread("alice", before.checkpoint["id"])) is not None
+    graph = graphs.chat().compile(checkpointer=using)
+    assert graph.get_state(thread()).interrupts[0].value == {"question": "go on?"}
+    said = graph.invoke(Command(resume="yes"), thread())["messages"]
+    assert said[-1].content == "answered yes"
+    using.close()
+
+
 def runs_config(saver: PerdureSaver, name: str) -> Any:
     config = thread(name)
     config["configurable"]["checkpoint_id"] = "00000000-0000-6000-8000-000000000000"

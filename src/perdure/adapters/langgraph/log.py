@@ -14,11 +14,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
-from perdure.adapters.langgraph.places import CHECKPOINT, LATE, PENDING, is_put
+from perdure.adapters.langgraph.places import CHECKPOINT, LATE, METADATA, PENDING, is_put
 from perdure.adapters.langgraph.standing import Standing, goes_on, standing, taken_in
 from perdure.core.head import MAIN
 from perdure.errors import CheckpointNotFound
+from perdure.state.node import plain
 from perdure.types import BranchInfo, Checkpoint
 
 if TYPE_CHECKING:
@@ -41,10 +43,17 @@ class Found(msgspec.Struct):
     after: Checkpoint | None = None
     """The newest record of the next checkpoint that has writes, which may be of this one."""
 
+    kept: dict[str, Any] = {}
+    """What the state says of it, where the record that saved it was pruned."""
+
     @property
     def told(self) -> dict[str, Any]:
-        """What is kept with that record."""
-        return (self.own and self.own.metadata) or {}
+        """What is kept with that record, or was."""
+        if self.own is not None:
+            return self.own.metadata or {}
+        if METADATA not in self.kept:
+            return {}
+        return {"parent": self.kept.get("parent"), "langgraph": self.kept[METADATA]}
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -75,6 +84,8 @@ class Log:
         """Which checkpoints merges are of that changed what is said of that, by the record."""
         self._brought: dict[str, Checkpoint | None] = {}
         """The records that saved these, where they are on no branch with the merge."""
+        self._kept: dict[str, dict[str, Any]] = {}
+        """What the state says at records of checkpoints whose own ones were pruned."""
 
     def clear(self) -> None:
         """Forget what was read: it is not there any more, or may not be."""
@@ -83,6 +94,7 @@ class Log:
         self._stood.clear()
         self._ids.clear()
         self._brought.clear()
+        self._kept.clear()
 
     def moved(self, branches: Sequence[BranchInfo]) -> None:
         """Take in where the branches are now."""
@@ -132,8 +144,12 @@ class Log:
 
     def newest(self, branch: str) -> str | None:
         """Id of the checkpoint that a branch is at; None: it has none."""
-        ids = map(self.id_of, self.of(branch))
-        return next((each for each in ids if each is not None), None)
+        tip: Checkpoint | None = None
+        for each in self.of(branch):
+            tip = tip or each
+            if (id_ := self.id_of(each)) is not None:
+                return id_
+        return self._kept_at(tip).get("id") if tip is not None else None
 
     def latest(self) -> str:
         """The branch that the thread goes on from; there is one."""
@@ -146,7 +162,11 @@ class Log:
         return taken_in(self._standings(), self._stood_at, branch)
 
     def _standings(self) -> dict[str, Standing]:
-        return {name: self._standing(self.of(name)) for name in list(self.tips)}
+        found = {name: self._standing(self.of(name)) for name in list(self.tips)}
+        return {
+            name: each if each.id else replace(each, id=self.newest(name) or "")
+            for name, each in found.items()
+        }
 
     def _standing(self, records: Iterable[Checkpoint]) -> Standing:
         return standing((each, self.id_of(each)) for each in records)
@@ -200,6 +220,12 @@ class Log:
             label = label if label is not None else own
         if found is not None and label is not None:
             yield label, self._whole(found, label, merge)
+            found = None
+        if found is None and loose:
+            found = Found(branch, loose[0], after=after)
+        if found is not None and (kept := self._kept_at(found.end)):  # all but edits was pruned
+            found.kept = kept
+            yield kept["id"], found
 
     def _whole(self, found: Found, checkpoint_id: str, merge: Checkpoint | None) -> Found:
         """Find what saved a checkpoint that a merge brought to a branch."""
@@ -210,7 +236,16 @@ class Log:
                     (each for each in past if each.label == checkpoint_id and is_put(each)), None
                 )
             found.own = self._brought[merge.id]
+        if found.own is None:
+            found.kept = self._kept_at(found.end)
         return found
+
+    def _kept_at(self, record: Checkpoint) -> dict[str, Any]:
+        """What the state says of its checkpoint at a record; nothing, where it has none."""
+        if record.id not in self._kept:
+            at = self._store.at(self._key, record.id, sections=[CHECKPOINT])
+            self._kept[record.id] = plain(at[CHECKPOINT]) if CHECKPOINT in at else {}
+        return self._kept[record.id]
 
     def _catch_up(self, branch: str) -> None:
         """Read what was saved since, down to what is known."""

@@ -31,6 +31,11 @@ UNVERSIONED = "unversioned"
 """In what a checkpoint says of itself: its channels that have a value and no version, if any."""
 
 
+METADATA = "metadata"
+"""In the same: what LangGraph said of it. It is in the record too, by which checkpoints are listed;
+but that record may be pruned while later ones of the checkpoint stay."""
+
+
 def channels_in(told: Mapping[str, Any]) -> set[str]:
     """The channels of a checkpoint, by what it says of itself: other sections are not LangGraph's.
 

@@ -13,6 +13,7 @@ from perdure.adapters.langgraph.comparing import Known, same, write, write_items
 from perdure.adapters.langgraph.keys import NAMED
 from perdure.adapters.langgraph.places import (
     CHECKPOINT,
+    METADATA,
     PENDING,
     UNVERSIONED,
     channel_of,
@@ -112,6 +113,7 @@ class Tip:
             early: writes that came before their checkpoints, by these.
         """
         state, id_ = self.session.state, told["id"]
+        told = told | {METADATA: metadata["langgraph"]}
         fresh: Seen = {}
         seen, self._seen = self._seen, []  # if this fails, they may know what is not stored
         with self.session.atomic():
@@ -236,7 +238,7 @@ def parts(
     """
     told = dict(sections.get(CHECKPOINT) or {})
     channels = channels_in(told)
-    for name in (AGAIN, NAMED, UNVERSIONED):
+    for name in (AGAIN, METADATA, NAMED, UNVERSIONED):
         told.pop(name, None)
     values = {}
     for name, stored in sections.items():
