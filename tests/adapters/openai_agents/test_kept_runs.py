@@ -81,6 +81,37 @@ def test_to_look_at_it_takes_nothing_up_and_a_call_of_it_waits(tmp_path: Path) -
         told(server, story, asks=True)
 
 
+def test_what_it_waits_for_is_told_until_it_is_taken_up(tmp_path: Path) -> None:
+    def asked() -> list[Any]:
+        with perdure.Store(tmp_path / "a.db") as store:
+            return [each.payload for each in store.waiting()]
+
+    async def story(shop: Shop) -> None:
+        await keep(shop, tmp_path / "a.db", "17")
+        one = [{"tool": "refund", "arguments": {"order": 17}}]
+        assert asked() == one
+        with perdure.Store(tmp_path / "a.db") as store, store.open("sessions/alice") as looked:
+            assert "refund" in str(looked.briefing())
+        async with PerdureSession("alice", tmp_path / "a.db") as session:
+            await session.kept_run(shop.agent, look=True)
+            assert asked() == one
+            await keep(shop, tmp_path / "a.db", "18")  # in its place
+            assert asked() == [{"tool": "refund", "arguments": {"order": 18}}]
+            run = await session.kept_run(shop.agent)
+            assert asked() == []
+            await go_on(shop, session, run)
+            await keep(shop, tmp_path / "a.db", "19")
+            assert len(asked()) == 1
+            assert await session.drop_run() and asked() == []
+            await keep(shop, tmp_path / "a.db", "20")
+            assert len(asked()) == 1
+            await session.clear_session()
+            assert asked() == [] and await session.kept_runs() == {}
+
+    with ModelServer() as server:
+        told(server, story, asks=True)
+
+
 def test_one_that_waits_again_may_be_taken_up_again(tmp_path: Path) -> None:
     """What is kept under the name then is another one."""
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from perdure.adapters.openai_agents.approvals import ask, ask_no_more, asked_by
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.places import RUNS
 from perdure.errors import RunTaken
@@ -33,8 +34,8 @@ class KeepingRuns:
     async def keep_run(self, run: RunState[Any, Any], name: str = "run", **options: Any) -> None:
         """Keep a run that waits for an approval, to be resumed in any process, days later.
 
-        Until it is taken up its calls count as waiting, not as crashed. A run that was kept under
-        the name before is replaced.
+        Until it is taken up its calls count as waiting, not as crashed, and `perdure waiting` and
+        the briefing tell of them. A run that was kept under the name before is replaced.
 
         Args:
             run: what `result.to_state()` gave.
@@ -48,14 +49,15 @@ class KeepingRuns:
             >>> if result.interruptions:
             ...     await session.keep_run(result.to_state())
         """
-        told = run.to_json(**options)
-        calls = [_call_id(each) for each in run.get_interruptions()]
-        id_ = uuid4().hex
+        told, asked, id_ = run.to_json(**options), asked_by(run), uuid4().hex
 
         async def keeping(session: Opened) -> None:
             await _load(session)
             kept = session.state.setdefault(RUNS, {})
-            kept[name] = {ID: id_, CALLS: [each for each in calls if each], STATE: told}
+            if name in kept:
+                await ask_no_more(session, kept[name][CALLS])
+            kept[name] = {ID: id_, CALLS: list(asked), STATE: told}
+            await ask(session, asked)
 
         await self._keeper.write(keeping, label=f"run kept: {name}"[:100])
         self._taken_up.pop(name, None)
@@ -122,6 +124,7 @@ class KeepingRuns:
             if TAKEN in kept and not again:
                 raise await self._taken(name, kept[TAKEN])
             kept[TAKEN] = {BY: session.id, AT: datetime.now(UTC)}
+            await ask_no_more(session, kept[CALLS])
             return True
 
         return await self._keeper.write(taking, label=f"run taken up: {name}"[:100], looks=True)
@@ -168,6 +171,7 @@ class KeepingRuns:
             kept = session.state.get(RUNS, {}).get(name)
             if kept is None or self._taken_up.get(name, kept.get(ID)) != kept.get(ID):
                 raise Unchanged(False)
+            await ask_no_more(session, kept[CALLS])
             del session.state[RUNS][name]
             if not session.state[RUNS]:
                 del session.state[RUNS]
@@ -192,10 +196,3 @@ async def waiting(session: Opened) -> Collection[str]:
 async def _load(session: Opened) -> None:
     if RUNS in session.state:
         await session.load(RUNS)
-
-
-def _call_id(approval: Any) -> str | None:
-    """The id of the call that an approval is asked for."""
-    raw = approval.raw_item
-    found = raw.get("call_id") if isinstance(raw, dict) else getattr(raw, "call_id", None)
-    return found if isinstance(found, str) else None

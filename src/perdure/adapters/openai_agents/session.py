@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 from agents.memory import SessionSettings
 
 from perdure.adapters.openai_agents import turns
+from perdure.adapters.openai_agents.approvals import ask_no_more
 from perdure.adapters.openai_agents.items import has_acts, is_of_user, taken
 from perdure.adapters.openai_agents.keeper import Keeper, Opened, Unchanged
 from perdure.adapters.openai_agents.looking import tail
 from perdure.adapters.openai_agents.places import COMPACTED, MESSAGES, RUNS, UNDERWAY, key_of
-from perdure.adapters.openai_agents.runs import KeepingRuns
+from perdure.adapters.openai_agents.runs import KeepingRuns, waiting
 from perdure.adapters.openai_agents.turns import Summarizing, Turn
 from perdure.adapters.openai_agents.underway import TellingHooks, cut_off, settle, take_in
 from perdure.adapters.summary import SUMMARY_CHARS, text_of
@@ -183,6 +184,7 @@ class PerdureSession(KeepingRuns):
             if not kept and not await tail(session, 1):
                 raise Unchanged(None)
             session.state[MESSAGES] = []
+            await ask_no_more(session, await waiting(session))
             for name in kept:
                 del session.state[name]
             self._keeper.sum_up(session, None)
