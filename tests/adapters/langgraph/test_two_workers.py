@@ -13,6 +13,7 @@ from tests.adapters.langgraph.graphs import thread
 
 from perdure import errors
 from perdure.adapters.langgraph import PerdureSaver
+from perdure.adapters.langgraph.log import Log
 
 KEY = "threads/alice"
 
@@ -147,3 +148,23 @@ def test_a_forked_process_has_sessions_of_its_own(tmp_path: Path) -> None:
             os._exit(0 if values(saver) == {"x": 2} else 1)
         assert os.waitpid(pid, 0)[1] == 0
         assert values(saver) == {"x": 2}
+
+
+def test_the_newest_of_a_fork_is_read_without_the_history_of_main(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+    page = Log._page
+
+    def counted(log: Log, branch: str, before: str | None, limit: int) -> Any:
+        read.append(branch)
+        return page(log, branch, before, limit)
+
+    with PerdureSaver("memory:") as saver:
+        before = put(saver, thread(), 0)
+        put(saver, before, "main")
+        put(saver, before, "fork")
+        monkeypatch.setattr(Log, "_page", counted)
+        with PerdureSaver(saver.store) as other:
+            assert values(other) == {"x": "fork"}
+    assert read.count("main") == 1, "its newest record, whose id tells"

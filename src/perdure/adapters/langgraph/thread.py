@@ -134,7 +134,7 @@ class Thread(Sessions):
     def _read_tip(self, coder: Coder, tip: Tip) -> Snapshot:
         assert tip.id is not None
         assert tip.session.checkpoint is not None
-        found, record = self.log.find(tip.id), tip.session.checkpoint.id
+        found, record = self.log.find(tip.id, tip.branch), tip.session.checkpoint.id
         told, values, pending = tip.read(coder)
         self._others |= values.keys() - channels_in(tip.session.state[CHECKPOINT])
         writes = joined([*pending, *self.late(tip.id)], tip.id)
