@@ -11,8 +11,9 @@ from langgraph.checkpoint.base.id import uuid6
 from tests.adapters.langgraph import graphs
 from tests.adapters.langgraph.graphs import thread
 
-from perdure import errors
+from perdure import Store, errors
 from perdure.adapters.langgraph import PerdureSaver
+from perdure.adapters.langgraph.log import Log
 
 KEY = "threads/alice"
 
@@ -147,3 +148,46 @@ def test_a_forked_process_has_sessions_of_its_own(tmp_path: Path) -> None:
             os._exit(0 if values(saver) == {"x": 2} else 1)
         assert os.waitpid(pid, 0)[1] == 0
         assert values(saver) == {"x": 2}
+
+
+def test_the_newest_of_a_fork_is_read_without_the_history_of_main(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+    page = Log._page
+
+    def counted(log: Log, branch: str, before: str | None, limit: int) -> Any:
+        read.append(branch)
+        return page(log, branch, before, limit)
+
+    with PerdureSaver("memory:") as saver:
+        before = put(saver, thread(), 0)
+        put(saver, before, "main")
+        put(saver, before, "fork")
+        monkeypatch.setattr(Log, "_page", counted)
+        with PerdureSaver(saver.store) as other:
+            assert values(other) == {"x": "fork"}
+    assert read.count("main") == 1, "its newest record, whose id tells"
+
+
+@pytest.mark.parametrize("is_forked", [False, True])
+def test_a_checkpoint_that_comes_between_looking_and_reading_has_its_metadata(
+    is_forked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = tmp_path / "agents.db"
+    with PerdureSaver(url) as one, PerdureSaver(url) as other:
+        root = put(one, thread(), 1)
+        newest = [put(one, root, 2)]
+        if is_forked:
+            newest = [put(one, root, 3)]
+        opened = Store.open
+
+        def open_(store: Store, *args: Any, **told: Any) -> Any:
+            if store is other.store and newest:
+                put(one, newest.pop(), 4)
+            return opened(store, *args, **told)
+
+        monkeypatch.setattr(Store, "open", open_)
+        found = other.get_tuple(thread())
+        assert found is not None and found.checkpoint["channel_values"] == {"x": 4}
+        assert found.metadata == {"source": "loop", "step": 4}

@@ -171,10 +171,15 @@ class Log:
     def _standing(self, records: Iterable[Checkpoint]) -> Standing:
         return standing((each, self.id_of(each)) for each in records)
 
-    def find(self, checkpoint_id: str) -> Found | None:
-        """Where a checkpoint is, on whatever branch; best where it is known what saved it."""
+    def find(self, checkpoint_id: str, first: str = MAIN) -> Found | None:
+        """Where a checkpoint is, on whatever branch; best where it is known what saved it.
+
+        Args:
+            checkpoint_id: the checkpoint's.
+            first: the branch to look at before all others, each of which may be read to its end.
+        """
         other = None
-        for branch in list(self.tips):
+        for branch in sorted(self.tips, key=lambda name: name != first):
             for id_, found in self.spans(branch):
                 if id_ == checkpoint_id:
                     if found.own is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import dropwhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -26,7 +27,7 @@ from perdure.adapters.langgraph.tip import Tip, parts
 from perdure.adapters.langgraph.unread import unread
 from perdure.adapters.langgraph.writes import Entry, added, joined
 from perdure.core.head import MAIN
-from perdure.errors import Conflict, StateDeleted
+from perdure.errors import Conflict, StateDeleted, StateNotFound
 
 if TYPE_CHECKING:
     from perdure.store import Store
@@ -134,7 +135,11 @@ class Thread(Sessions):
     def _read_tip(self, coder: Coder, tip: Tip) -> Snapshot:
         assert tip.id is not None
         assert tip.session.checkpoint is not None
-        found, record = self.log.find(tip.id), tip.session.checkpoint.id
+        found, record = self.log.find(tip.id, tip.branch), tip.session.checkpoint.id
+        if found is None:  # another put it after the branches were looked at
+            with suppress(StateNotFound):
+                self.log.moved(self._store.branches(self.key))
+            found = self.log.find(tip.id, tip.branch)
         told, values, pending = tip.read(coder)
         self._others |= values.keys() - channels_in(tip.session.state[CHECKPOINT])
         writes = joined([*pending, *self.late(tip.id)], tip.id)
