@@ -407,8 +407,9 @@ def test_without_a_merge_nothing_more_is_read(
         with PerdureSaver(saver.store) as fresh:
             monkeypatch.setattr(Store, "history", counted)
             assert fresh.get_tuple(thread()) is not None
+            assert len(read) <= count  # no history, however long it is
             firsts = [each["limit"] for each in read if each["before"] is None]
-            assert firsts == [1] * count
+            assert firsts == ([1] * count if count > 1 else [])
             read.clear()
             config = fresh.get_tuple(thread()).config  # type: ignore[union-attr]  # it is there
             put(fresh, config, 7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from itertools import dropwhile
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,6 +15,7 @@ from perdure.adapters.langgraph.log import Found
 from perdure.adapters.langgraph.places import (
     CHECKPOINT,
     LATE,
+    METADATA,
     PENDING,
     UNVERSIONED,
     channels_in,
@@ -27,7 +27,7 @@ from perdure.adapters.langgraph.tip import Tip, parts
 from perdure.adapters.langgraph.unread import unread
 from perdure.adapters.langgraph.writes import Entry, added, joined
 from perdure.core.head import MAIN
-from perdure.errors import Conflict, StateDeleted, StateNotFound
+from perdure.errors import Conflict, StateDeleted
 
 if TYPE_CHECKING:
     from perdure.store import Store
@@ -107,6 +107,7 @@ class Thread(Sessions):
         with self.lock:
             sections = self._store.at(self.key, found.end.id).plain()
             told, values, entries = parts(coder, sections)
+            told.pop(METADATA, None)
             self._others |= values.keys() - channels_in(sections.get(CHECKPOINT) or {})
             if found.after is not None:
                 after = self._store.at(self.key, found.after.id, sections=[PENDING])
@@ -135,15 +136,15 @@ class Thread(Sessions):
     def _read_tip(self, coder: Coder, tip: Tip) -> Snapshot:
         assert tip.id is not None
         assert tip.session.checkpoint is not None
-        found, record = self.log.find(tip.id, tip.branch), tip.session.checkpoint.id
-        if found is None:  # another put it after the branches were looked at
-            with suppress(StateNotFound):
-                self.log.moved(self._store.branches(self.key))
-            found = self.log.find(tip.id, tip.branch)
         told, values, pending = tip.read(coder)
+        record = tip.session.checkpoint.id
+        self.log.add(tip.session.checkpoint)  # which a put on top of it looks at
+        metadata = told.pop(METADATA, None)
+        if metadata is None:  # its record alone has them: it was put by an earlier version
+            found = self.log.find(tip.id, tip.branch)
+            metadata = found.metadata if found is not None else {}
         self._others |= values.keys() - channels_in(tip.session.state[CHECKPOINT])
         writes = joined([*pending, *self.late(tip.id)], tip.id)
-        metadata = found.metadata if found is not None else {}
         return Snapshot(told, values, writes, metadata, told.get("parent"), record)
 
     # ---- writing ----------------------------------------------------------------------------

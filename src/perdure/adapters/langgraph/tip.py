@@ -238,7 +238,7 @@ def parts(
     """
     told = dict(sections.get(CHECKPOINT) or {})
     channels = channels_in(told)
-    for name in (AGAIN, METADATA, NAMED, UNVERSIONED):
+    for name in (AGAIN, NAMED, UNVERSIONED):
         told.pop(name, None)
     values = {}
     for name, stored in sections.items():
