@@ -120,7 +120,8 @@ def test_a_run_that_did_not_see_an_edit_of_its_channels_is_told_and_the_next_goe
 
     def agent(state: MessagesState) -> dict[str, Any]:
         if edits:
-            with Store(url) as store, store.open(KEY) as session:
+            # The run may be saving what its tasks wrote.
+            with Store(url) as store, store.open(KEY, on_conflict="merge") as session:
                 session.state["messages"][0]["content"] = edits.pop()
         return {"messages": [AIMessage(state["messages"][0].content)]}
 
@@ -129,7 +130,7 @@ def test_a_run_that_did_not_see_an_edit_of_its_channels_is_told_and_the_next_goe
     builder.add_edge(START, "agent")
     with PerdureSaver(url) as saver:
         graph: Any = builder.compile(checkpointer=saver)
-        with pytest.raises(errors.Conflict, match="messages of 'threads/alice' was edited"):
+        with pytest.raises(errors.Conflict, match="messages of 'threads/alice' was (edited|merged)"):
             graph.invoke({"messages": [HumanMessage("hi")]}, thread(), durability="sync")
         said = graph.invoke(None, thread())["messages"]
         assert [each.content for each in said] == ["edited", "hi"]
