@@ -223,14 +223,19 @@ def write(holder: Any, place: Any, value: Any) -> None:
         for key in [key for key in old if key not in value]:
             del old[key]
         for key, item in value.items():
-            if key in old:
-                write(old, key, item)
-            else:
-                old[key] = item
+            put(old, key, item)
     elif isinstance(old, list) and type(value) is list:
         write_items(old, value)
     elif not same(old, value):
         holder[place] = value
+
+
+def put(holder: Any, key: str, value: Any) -> None:
+    """The same under a key of a tracked dict that may have nothing there yet."""
+    if key in holder:
+        write(holder, key, value)
+    else:
+        holder[key] = value
 
 
 def write_items(old: Any, items: list[Any], start: int = 0, stop: int | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from perdure.adapters.langgraph import deltas, interrupts
 from perdure.adapters.langgraph.coding import Coder
-from perdure.adapters.langgraph.comparing import write
+from perdure.adapters.langgraph.comparing import put
 from perdure.adapters.langgraph.log import Found
 from perdure.adapters.langgraph.places import (
     CHECKPOINT,
@@ -120,12 +120,8 @@ def _make(session: Session, sections: Mapping[str, Any]) -> None:
         if not _is_own(name):
             del state[name]
     for name, value in sections.items():
-        if _is_own(name):
-            continue
-        if name in state:
-            write(state, name, value)
-        else:
-            state[name] = value
+        if not _is_own(name):
+            put(state, name, value)
 
 
 def _is_own(section: str) -> bool:
@@ -256,10 +252,7 @@ def _give_back(store: Store, key: str, branch: str, theirs: Mapping[str, Any]) -
         for name in _names_of_others(state) - theirs.keys():
             del state[name]
         for name, value in theirs.items():
-            if name in state:
-                write(state, name, value)
-            else:
-                state[name] = value
+            put(state, name, value)
     return session.checkpoint != before
 
 

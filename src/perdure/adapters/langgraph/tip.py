@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from langchain_core.messages import HumanMessage, HumanMessageChunk
 
 from perdure.adapters.langgraph.coding import ATOMS, Coder
-from perdure.adapters.langgraph.comparing import Known, same, write, write_items
+from perdure.adapters.langgraph.comparing import Known, put, same, write, write_items
 from perdure.adapters.langgraph.keys import NAMED
 from perdure.adapters.langgraph.places import (
     CHECKPOINT,
@@ -128,11 +128,9 @@ class Tip:
                 added(state.setdefault(PENDING, []), early[id_])
             else:
                 self._let_go_of_writes({told["parent"], id_})
-            if CHECKPOINT in state:
-                again = state[CHECKPOINT].get(AGAIN, 0) + 1
-                write(state, CHECKPOINT, told | {AGAIN: again} if id_ == self.id else told)
-            else:
-                state[CHECKPOINT] = told
+            if id_ == self.id:
+                told = told | {AGAIN: state[CHECKPOINT].get(AGAIN, 0) + 1}
+            put(state, CHECKPOINT, told)
         if coder.is_open:
             self._sum_up(said_last(values))
         checkpoint = self.save(id_, metadata)
@@ -201,11 +199,7 @@ class Tip:
         is_known = known is not None and not isinstance(old, list)  # else it was an item of that
         if known is not None and is_known and self._edits != "full" and not self._changed(known):
             return known
-        coded = coder.encode(value)
-        if section in state:
-            write(state, section, coded)
-        else:
-            state[section] = coded
+        put(state, section, coder.encode(value))
         return Known([value])
 
     def _write_list(self, coder: Coder, old: Any, value: list[Any], known: Known) -> None:
