@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -17,3 +19,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[perdure.St
     key = bytes(32) if request.param == "encrypted" else None
     with perdure.Store(url, key=key) as store:
         yield store
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A directory that is reached, and owned, without root's rights."""
+    with TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        if os.geteuid() == 0:
+            os.chown(name, 65534, -1)
+        yield Path(name)

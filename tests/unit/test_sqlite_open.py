@@ -3,10 +3,8 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
@@ -28,16 +26,6 @@ from perdure.errors import (
     UnsafeLibrary,
 )
 from perdure.testing.contract_kit import Writer, must_be, opened
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[Path]:
-    """A directory that is reached, and owned, without root's rights."""
-    with TemporaryDirectory() as name:
-        os.chmod(name, 0o755)
-        if os.geteuid() == 0:
-            os.chown(name, 65534, -1)
-        yield Path(name)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 """Reading a SQLite store that may not be written to: all is left as it was."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import apsw
 import pytest
@@ -18,16 +16,6 @@ from perdure.errors import (
     StoreUnavailable,
 )
 from perdure.testing.contract_kit import Writer, must_be, opened
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[Path]:
-    """A directory that is reached, and owned, without root's rights."""
-    with TemporaryDirectory() as name:
-        os.chmod(name, 0o755)
-        if os.geteuid() == 0:
-            os.chown(name, 65534, -1)
-        yield Path(name)
 
 
 def test_read_only_reads_and_does_not_write(tmp_path: Path) -> None:

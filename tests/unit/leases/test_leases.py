@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.leased import World, head_of, put
+from tests.unit.leases.leased import World, head_of, put
 
 import perdure
 from perdure import errors, leasing, limits
@@ -16,25 +14,6 @@ from perdure.core.leases import lease_of, owner_of
 from perdure.engine import leases as engine
 from perdure.engine.read import Site
 from perdure.engine.requests import Commit, IsAlive
-from perdure.testing.clock import Clock
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "a.db", Clock())
-
-
-@pytest.fixture
-def mine(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
-
-
-@pytest.fixture
-def theirs(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
-
 
 # ---- one holder at a time -------------------------------------------------------------------
 

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.leased import World, head_of, put
+from tests.unit.leases.leased import World, head_of, put
 
 import perdure
 from perdure import errors
 from perdure.core.leases import owner_of
 from perdure.engine.requests import Commit
-from perdure.testing.clock import Clock
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "a.db", Clock())
-
-
-@pytest.fixture
-def mine(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
-
-
-@pytest.fixture
-def theirs(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
 
 
 def test_a_holder_that_lost_it_saves_nothing_more(

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.unit.leased import World, head_of
+from tests.unit.leases.leased import World, head_of
 
 import perdure
 from perdure import errors, leasing, limits
 from perdure.core.leases import lease_of
 from perdure.engine import leases as engine
 from perdure.engine.read import Site
-from perdure.testing.clock import Clock
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "a.db", Clock())
-
-
-@pytest.fixture
-def mine(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
-
-
-@pytest.fixture
-def theirs(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
 
 
 def renewed(store: perdure.Store) -> int:

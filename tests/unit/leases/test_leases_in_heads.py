@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.leased import World, head_of, put
+from tests.unit.leases.leased import World, head_of, put
 
 import perdure
 from perdure import errors, limits
@@ -17,25 +16,7 @@ from perdure.core.head import Head, Lease
 from perdure.core.head_bytes import open_head, seal_head
 from perdure.core.leases import with_lease, without_lease
 from perdure.core.seal import Kind, Place, seal, unseal
-from perdure.testing.clock import Clock
 from perdure.types import Movement
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path / "a.db", Clock())
-
-
-@pytest.fixture
-def mine(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
-
-
-@pytest.fixture
-def theirs(world: World) -> Iterator[perdure.Store]:
-    with world.store() as store:
-        yield store
 
 
 @pytest.mark.parametrize("what", ["rollback", "promote", "rename", "delete", "undo"])
