@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.agent.test_task_effects import Bank, refund
+from tests.unit.agent.bank import Bank, refund
 
 from perdure import Session, Store
 from perdure.errors import (
