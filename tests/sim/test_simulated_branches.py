@@ -6,8 +6,9 @@ from perdure.engine.states import whole_history
 from perdure.testing import simulate
 from perdure.testing.exhaust import exhaust_moving
 from perdure.testing.sim_plants import MOVING_BUGS
+from perdure.testing.sim_process import ACTIONS
 from perdure.testing.sim_report import Found
-from perdure.testing.sim_world import ACTIONS, Face
+from perdure.testing.sim_world import Face
 from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 SAYS = {

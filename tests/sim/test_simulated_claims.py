@@ -11,9 +11,10 @@ from perdure.testing import simulate
 from perdure.testing.exhaust import exhaust_claims
 from perdure.testing.sim_claim_plants import CLAIMING_BUGS
 from perdure.testing.sim_claims import Claiming
+from perdure.testing.sim_process import ACTIONS
 from perdure.testing.sim_report import Found
 from perdure.testing.sim_stores import small_world
-from perdure.testing.sim_world import ACTIONS, Face, World
+from perdure.testing.sim_world import Face, World
 from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 SAYS = {

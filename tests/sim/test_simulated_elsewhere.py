@@ -15,9 +15,10 @@ from perdure.engine import elsewhere
 from perdure.testing import simulate
 from perdure.testing.exhaust import exhaust_elsewhere
 from perdure.testing.sim_elsewhere import OTHER, SHARED, Sharing
+from perdure.testing.sim_process import ACTIONS
 from perdure.testing.sim_report import Found
 from perdure.testing.sim_stores import small_world
-from perdure.testing.sim_world import ACTIONS, KEY, Face, World
+from perdure.testing.sim_world import KEY, Face, World
 from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 PLAN = Plan(elsewhere=True)

@@ -6,7 +6,8 @@ import pytest
 
 from perdure.testing import simulate
 from perdure.testing.exhaust import ON_COMMITS, exhaust
-from perdure.testing.sim_world import ACTIONS, Face
+from perdure.testing.sim_process import ACTIONS
+from perdure.testing.sim_world import Face
 from perdure.testing.simulate import FACES, Plan, explore, run_one
 
 

@@ -23,9 +23,10 @@ from perdure.testing import (
 )
 from perdure.testing.sim_actors import writer
 from perdure.testing.sim_branches import every_kind
+from perdure.testing.sim_process import Action, Actor, Option
 from perdure.testing.sim_report import Found, Progress, Report, account, quiet
 from perdure.testing.sim_stores import small_world
-from perdure.testing.sim_world import WRITES, Action, Actor, Face, Option, World
+from perdure.testing.sim_world import WRITES, Face, World
 
 ON_READS: tuple[Action, ...] = ("crash before",)
 ON_COMMITS: tuple[Action, ...] = (

@@ -25,7 +25,8 @@ from perdure.errors import Busy, CommitUnknown, Conflict, StateDeleted, StateExi
 from perdure.reports import MaintenanceStep
 from perdure.state.document import MISSING, Document
 from perdure.testing.model import COUNT, LOG, Attempt, Broken, Model, Sections, require
-from perdure.testing.sim_world import KEY, STORE, Actor, World
+from perdure.testing.sim_process import Actor
+from perdure.testing.sim_world import KEY, STORE, World
 
 Script: TypeAlias = Callable[[Actor], Steps[None]]
 

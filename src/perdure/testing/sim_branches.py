@@ -39,7 +39,8 @@ from perdure.errors import (
 from perdure.state.document import MISSING, Document
 from perdure.testing.model import Broken, require
 from perdure.testing.sim_actors import PAGE_KINDS, TRIES_MAX, Script, Upkeep, plain
-from perdure.testing.sim_world import Actor, Face, World
+from perdure.testing.sim_process import Actor
+from perdure.testing.sim_world import Face, World
 from perdure.types import Checkpoint
 
 W = TypeVar("W", bound="Branched")

@@ -28,8 +28,9 @@ from perdure.errors import BranchMoved, BranchNotFound, Busy, CommitUnknown
 from perdure.testing.model import Broken, require
 from perdure.testing.sim_actors import PAGE_KINDS, TRIES_MAX, Script, Upkeep
 from perdure.testing.sim_branches import SECOND, Try, begun, mover, open_core, save_one, saver
+from perdure.testing.sim_process import Actor
 from perdure.testing.sim_pruning import Pruned, pruner, tiring
-from perdure.testing.sim_world import KEY, Actor, Face
+from perdure.testing.sim_world import KEY, Face
 
 
 class Performed(msgspec.Struct, frozen=True):

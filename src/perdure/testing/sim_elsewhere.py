@@ -50,8 +50,9 @@ from perdure.testing.model import Broken, require
 from perdure.testing.sim_actors import TRIES_MAX, Script, Upkeep
 from perdure.testing.sim_branches import COUNT, LOG, SECOND, Try, begun, mover, open_core, saver
 from perdure.testing.sim_claims import Claiming
+from perdure.testing.sim_process import Actor
 from perdure.testing.sim_pruning import pruner, tiring
-from perdure.testing.sim_world import KEY, STORE, Actor, Face
+from perdure.testing.sim_world import KEY, STORE, Face
 
 SHARED, OTHER = "shared", "other"
 """Keys of the state that many share, and of the second one that acts."""

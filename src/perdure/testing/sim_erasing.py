@@ -48,7 +48,8 @@ from perdure.testing.model import require
 from perdure.testing.sim_actors import Script
 from perdure.testing.sim_branches import COUNT, LOG, open_core
 from perdure.testing.sim_plants import Bug
-from perdure.testing.sim_world import Actor, Face, World
+from perdure.testing.sim_process import Actor
+from perdure.testing.sim_world import Face, World
 
 LIVES_MAX = 8
 EXPECTED = Busy, CommitUnknown, Conflict, StateDeleted, StateExists, StateNotFound

@@ -40,7 +40,8 @@ from perdure.testing.sim_actors import TRIES_MAX, Script, Upkeep
 from perdure.testing.sim_branches import SECOND, Try, mover
 from perdure.testing.sim_fleet import TOKEN, Edit, Fleet
 from perdure.testing.sim_fleet_versions import VERSIONS, Op, chosen, found, is_locked, make
-from perdure.testing.sim_world import Actor, Face
+from perdure.testing.sim_process import Actor
+from perdure.testing.sim_world import Face
 
 KINDS_OF_UPKEEP = "maintain", "step", "collect", "verify"
 

@@ -50,7 +50,8 @@ from perdure.testing.sim_branches import (
     open_core,
     saver,
 )
-from perdure.testing.sim_world import KEY, Actor, Face
+from perdure.testing.sim_process import Actor
+from perdure.testing.sim_world import KEY, Face
 
 MISTAKEN = 0.3
 """How often a process that lives is taken for a dead one."""

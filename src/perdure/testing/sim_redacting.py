@@ -40,7 +40,8 @@ from perdure.testing.model import require
 from perdure.testing.sim_actors import Script, Upkeep
 from perdure.testing.sim_branches import COUNT, LOG, open_core
 from perdure.testing.sim_plants import Bug
-from perdure.testing.sim_world import KEY, Actor, Face, World
+from perdure.testing.sim_process import Actor
+from perdure.testing.sim_world import KEY, Face, World
 from perdure.types import Checkpoint
 
 LIVES_MAX = 8

@@ -2,13 +2,12 @@
 
 An actor is a generator of engine requests. Whatever it asks of the machine (time, randomness,
 who lives) the world answers at once, from the actor's own stream. A storage request waits until
-the scheduler chooses the actor, and what becomes of it: see `ACTIONS`. So a run is a function
-of the choices alone.
+the scheduler chooses the actor, and what becomes of it: see `sim_process.ACTIONS`. So a run is a
+function of the choices alone.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -41,41 +40,12 @@ from perdure.engine.requests import (
 )
 from perdure.errors import CommitUnknown, PerdureError
 from perdure.testing.model import Broken, Model, require
+from perdure.testing.sim_process import Action, Actor, Died
 from perdure.testing.sim_stores import SimulatedObjects, perhaps_encrypted
-from perdure.types import Holder
 
 T = TypeVar("T")
 
 Face: TypeAlias = Literal["transactional", "objects"]
-Action: TypeAlias = Literal[
-    "proceed",
-    "crash before",
-    "crash after",
-    "crash inside",
-    "lose answer",
-    "lose request",
-    "outage after",
-    "outage before",
-    "delay answer",
-    "land late",
-    "outage late",
-]
-
-ACTIONS: dict[Action, str] = {
-    "proceed": "performed and answered",
-    "crash before": "not performed; the actor dies",
-    "crash after": "performed; the actor dies",
-    "crash inside": "the actor dies between two operations of an object store",
-    "lose answer": "performed; the actor is told CommitUnknown",
-    "lose request": "not performed; the actor is told CommitUnknown",
-    "outage after": "performed; CommitUnknown now and for every try until the engine gives up",
-    "outage before": "the same, not performed",
-    "delay answer": "performed; the actor sleeps while others go on",
-    "land late": "the actor is told CommitUnknown, and the write lands later (object stores)",
-    "outage late": "both: no try is answered, and the first of them lands later",
-}
-"""What may become of a storage request."""
-
 KEY = "sim/state"
 STORE = StoreInfo(b"simulated store!", FORMAT, 0)
 EPOCH_US = 1_700_000_000_000_000
@@ -83,58 +53,6 @@ TICK_US = 1000
 DELAY_STEPS_MAX = 30
 CACHE_BYTES = 1_000_000
 """More than all that is read in one schedule."""
-
-
-class Died(BaseException):
-    """The process that performs a request dies in the middle of it."""
-
-
-@dataclass(eq=False, slots=True)
-class Actor:
-    """One process at work, through all its lives."""
-
-    name: str
-    script: Callable[[Actor], Steps[None]]
-    seed: str
-    """What its stream of randomness begins with."""
-    site: Site
-    """The state it works on, with the cache of its process: whatever that keeps, and when it lets
-    go, what the actor is shown has to be right."""
-    skew_us: int = 0
-    """How far its clock is off."""
-    steps: Steps[None] | None = None
-    """None once it has ended."""
-    pending: StorageRequest | None = None
-    life: int = 0
-    history: int = 0
-    """A hash of every answer it was ever given: with the script, all that it is."""
-    has_begun: bool = False
-    """Whether anything ever became of a request of it."""
-    wakes: int = 0
-    """The step before which it sleeps."""
-    waiting: tuple[Any, ...] = ()
-    """The answer it will be given when it wakes."""
-    _draws: random.Random | None = None
-
-    @property
-    def draws(self) -> random.Random:
-        """Its stream of randomness, made when it is first drawn from: few who are asked draw."""
-        if self._draws is None:
-            self._draws = random.Random(self.seed)
-        return self._draws
-
-    @property
-    def holder(self) -> Holder:
-        """The process of its present life."""
-        return Holder("sim", self.life, "", self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One thing that may happen next."""
-
-    actor: Actor
-    action: Action
 
 
 LOCAL = (Now, Random, Pause, IsAlive, Compute, Tell)

@@ -48,11 +48,12 @@ from perdure.testing.sim_claim_plants import CLAIMING_BUGS
 from perdure.testing.sim_erasing import ERASING_BUGS
 from perdure.testing.sim_fleet_plants import FLEET_BUGS
 from perdure.testing.sim_plants import BUGS, MOVING_BUGS
+from perdure.testing.sim_process import Action
 from perdure.testing.sim_prune_plants import PRUNING_BUGS
 from perdure.testing.sim_redacting import REDACTING_BUGS
 from perdure.testing.sim_report import Found, Progress, Report, account, quiet
 from perdure.testing.sim_stores import encrypted, small_world
-from perdure.testing.sim_world import CACHE_BYTES, DELAY_STEPS_MAX, WRITES, Action, Face, World
+from perdure.testing.sim_world import CACHE_BYTES, DELAY_STEPS_MAX, WRITES, Face, World
 
 FACES: tuple[Face, ...] = get_args(Face)
 SKEW_US = 3_500
